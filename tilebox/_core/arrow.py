@@ -1,0 +1,70 @@
+"""The Arrow form of a schema: how datapoints are stored, and how they travel as an Arrow stream.
+
+| kind | Arrow type | a missing value |
+|---|---|---|
+| string, bytes, bool, numbers | utf8, binary, bool, the same number | null |
+| timestamp | timestamp[ns], UTC without a zone; `time` in ms, `ingestion_time` in us | null |
+| duration | duration[ns] | null |
+| UUID | fixed_size_binary[16] | null |
+| geometry | binary, well-known binary | null |
+| enumeration | int32, the number on the wire | null |
+| vector | struct of doubles | null |
+| other messages | binary, the serialised message | null |
+| repeated | list of the above | the empty list |
+
+pyarrow is an optional dependency of the client, so it is imported inside the functions here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tilebox._core.fields import INGESTION_TIME, TIME, VECTOR_COMPONENTS, Field, FieldKind, Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MEDIA_TYPE = "application/vnd.apache.arrow.stream"
+EXTENSION = "arrow/1"
+"""Name of the wire extension in the response header `tilebox-extensions`."""
+
+# Keys of the stream's schema metadata and of the metadata that its closing, empty batch carries.
+SNAPSHOT_KEY = b"tilebox.snapshot"
+ROWS_KEY = b"tilebox.rows"
+ERROR_KEY = b"tilebox.error"
+
+
+def arrow_type(field: Field) -> pa.DataType:
+    """Return the Arrow type of a field's column."""
+    import pyarrow as pa
+
+    if field.kind is FieldKind.TIMESTAMP:
+        unit = {TIME.name: "ms", INGESTION_TIME.name: "us"}.get(field.name, "ns")
+        item = pa.timestamp(unit)
+    elif field.kind in VECTOR_COMPONENTS:
+        item = pa.struct([pa.field(name, pa.float64(), nullable=False) for name in VECTOR_COMPONENTS[field.kind]])
+    else:
+        item = {
+            FieldKind.STRING: pa.utf8(),
+            FieldKind.BYTES: pa.binary(),
+            FieldKind.BOOL: pa.bool_(),
+            FieldKind.INT32: pa.int32(),
+            FieldKind.INT64: pa.int64(),
+            FieldKind.UINT32: pa.uint32(),
+            FieldKind.UINT64: pa.uint64(),
+            FieldKind.FLOAT: pa.float32(),
+            FieldKind.DOUBLE: pa.float64(),
+            FieldKind.ENUM: pa.int32(),
+            FieldKind.DURATION: pa.duration("ns"),
+            FieldKind.UUID: pa.binary(16),
+            FieldKind.GEOMETRY: pa.binary(),
+            FieldKind.MESSAGE: pa.binary(),
+        }[field.kind]
+    return pa.list_(pa.field("item", item, nullable=False)) if field.repeated else item
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """Return the Arrow schema of a dataset's datapoints, one column a field in the schema's order."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(field.name, arrow_type(field)) for field in schema])

@@ -1,0 +1,140 @@
+"""Every error that Tilebox raises on purpose.
+
+    TileboxError
+    ├── TransportError            no answer: refused, reset, cut off; a retry may help
+    │   └── ConnectTimeout        no answer in time
+    ├── APIError                  the server answered, with an error
+    │   ├── AuthenticationError   no key, an unknown key, a revoked or expired key
+    │   ├── PermissionDeniedError the key is good, its role does not allow this
+    │   ├── NotFoundError         no such dataset, collection or datapoint (a KeyError too)
+    │   ├── InvalidArgumentError  the request makes no sense (a ValueError too)
+    │   ├── ConflictError         it exists already, or changed meanwhile
+    │   ├── RateLimitedError      too many requests or too large; wait, or ask for less
+    │   └── ServerError           the server failed; the request id finds it in its log
+    ├── PageError                 an answer that would have lost or repeated data
+    └── MissingExtraError         an optional dependency is not installed (an ImportError too)
+
+Bad arguments that need no server to be told raise `ValueError` or `TypeError` before any request.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "APIError",
+    "ArgumentError",
+    "AuthenticationError",
+    "ConflictError",
+    "ConnectTimeout",
+    "InvalidArgumentError",
+    "MissingExtraError",
+    "NetworkError",
+    "NotFoundError",
+    "PageError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "ServerError",
+    "TileboxError",
+    "TransportError",
+]
+
+
+class TileboxError(Exception):
+    """The root: `except TileboxError` catches whatever Tilebox raises on purpose."""
+
+
+class TransportError(TileboxError):
+    """The request got no complete answer. Retryable."""
+
+
+class ConnectTimeout(TransportError, TimeoutError):
+    """The request got no answer in time."""
+
+
+class APIError(TileboxError):
+    """The server answered with an error.
+
+    Args:
+        message: What went wrong, on what, and what to do.
+        code: The Connect code of the answer, such as `not_found`.
+        request_id: The server's name for this request, to find it in the server's log.
+    """
+
+    code = "unknown"
+
+    def __init__(self, message: str, *, code: str | None = None, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class AuthenticationError(APIError):
+    """The API key is missing, unknown, expired or revoked."""
+
+    code = "unauthenticated"
+
+
+class PermissionDeniedError(APIError):
+    """The API key is valid, but its role does not allow this."""
+
+    code = "permission_denied"
+
+
+class NotFoundError(APIError, KeyError):
+    """There is no dataset, collection or datapoint of that name or id."""
+
+    code = "not_found"
+
+    # KeyError quotes its message, which is made for keys and not for sentences.
+    __str__ = APIError.__str__
+
+
+class InvalidArgumentError(APIError, ValueError):
+    """The request makes no sense as it stands; the message names the argument."""
+
+    code = "invalid_argument"
+
+
+class ConflictError(APIError):
+    """What should be created exists already, or changed since it was read."""
+
+    code = "already_exists"
+
+
+class RateLimitedError(APIError):
+    """Too many requests, or one that is too large."""
+
+    code = "resource_exhausted"
+
+
+class ServerError(APIError):
+    """The server failed. Nothing of the request was stored in part."""
+
+    code = "internal"
+
+
+class PageError(TileboxError):
+    """A page came back cut short, out of order or for the second time; nothing was returned in part."""
+
+
+class MissingExtraError(TileboxError, ImportError):
+    """An optional dependency is not installed.
+
+    Args:
+        feature: What needs it, as the subject of a sentence.
+        extra: The extra that brings it, as in `pip install "tilebox[extra]"`.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f'{feature} needs an optional dependency: pip install "tilebox[{extra}]"')
+        self.extra = extra
+
+
+ArgumentError = InvalidArgumentError
+"""The name that the official SDK gives it."""
+
+NetworkError = TransportError
+"""The name that the official SDK gives it."""
