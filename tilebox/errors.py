@@ -46,7 +46,7 @@ class TransportError(TileboxError):
     """The request got no complete answer. Retryable."""
 
 
-class ConnectTimeout(TransportError, TimeoutError):
+class ConnectTimeout(TransportError, TimeoutError):  # noqa: N818 - the name users know from httpx
     """The request got no answer in time."""
 
 

@@ -119,7 +119,7 @@ _WIRE_SCALARS: Mapping[int, FieldKind] = {
     FieldDescriptorProto.TYPE_FLOAT: FieldKind.FLOAT,
     FieldDescriptorProto.TYPE_DOUBLE: FieldKind.DOUBLE,
 }
-_SCALAR_TYPES = {kind: number for number, kind in reversed(_WIRE_SCALARS.items())}
+_SCALAR_TYPES = {kind: number for number, kind in reversed(list(_WIRE_SCALARS.items()))}
 _MESSAGE_KINDS = {kind.value: kind for kind in FieldKind if "." in kind.value} | {"tilebox.v1.ID": FieldKind.UUID}
 
 
@@ -361,8 +361,8 @@ def _read_field(descriptor: FieldDescriptorProto, notes: dataset_type_pb2.FieldA
 
 def _wire_type(kind: FieldKind) -> int:
     if kind is FieldKind.ENUM:
-        return FieldDescriptorProto.TYPE_ENUM
-    return _SCALAR_TYPES.get(kind, FieldDescriptorProto.TYPE_MESSAGE)
+        return int(FieldDescriptorProto.TYPE_ENUM)
+    return _SCALAR_TYPES.get(kind, int(FieldDescriptorProto.TYPE_MESSAGE))
 
 
 def _annotation(field: Field) -> dataset_type_pb2.FieldAnnotation:
@@ -372,15 +372,15 @@ def _annotation(field: Field) -> dataset_type_pb2.FieldAnnotation:
         queryable=field.queryable,
         source_json_pointer=field.source_json_pointer,
         json_schema_ref=field.json_schema_ref,
-        roles=field.roles,
+        roles=[dataset_type_pb2.FieldRole.Name(role) for role in field.roles],
     )
 
 
 def _field_descriptor(field: Field) -> FieldDescriptorProto:
     label = FieldDescriptorProto.LABEL_REPEATED if field.repeated else FieldDescriptorProto.LABEL_OPTIONAL
-    descriptor = FieldDescriptorProto(
-        name=field.name, number=field.number, label=label, type=field.wire_type or _wire_type(field.kind)
-    )
+    # A JSON name of its own: camel case would give `band1` and `band_1` the same one, which protobuf refuses.
+    descriptor = FieldDescriptorProto(name=field.name, number=field.number, label=label, json_name=field.name)
+    descriptor.type = field.wire_type or _wire_type(field.kind)  # type: ignore[assignment]
     if field.type_name:
         descriptor.type_name = f".{field.type_name}"
     return descriptor

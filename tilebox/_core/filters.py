@@ -53,7 +53,7 @@ class Comparator(Enum):
 
 
 _SYMBOLS = dict(zip(Comparator, ("==", "!=", "<", "<=", ">", ">="), strict=True))
-_FUNCTIONS = dict(
+_FUNCTIONS: dict[Comparator, Callable[[Any, Any], Any]] = dict(
     zip(Comparator, (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge), strict=True)
 )
 
@@ -193,7 +193,7 @@ def to_wire(expression: Expression) -> wire.FilterExpression:
     """Return the message of an expression."""
     match expression:
         case Comparison(name, comparator, value):
-            comparison = wire.FieldComparison(field_name=name, operator=comparator.value, value=_value_to_wire(value))  # type: ignore[arg-type]
+            comparison = wire.FieldComparison(field_name=name, operator=comparator.value, value=_value_to_wire(value))
             return wire.FilterExpression(comparison=comparison)
         case IsNull(name):
             return wire.FilterExpression(is_null=wire.FieldNullCheck(field_name=name))
@@ -303,7 +303,7 @@ def _value_to_wire(value: Value) -> wire.FieldQueryValue:
 
 def _value_from_wire(message: wire.FieldQueryValue) -> Value:
     for name in ("bool_value", "int64_value", "uint64_value", "double_value", "string_value", "enum_name"):
-        if message.HasField(name):  # type: ignore[arg-type]
+        if message.HasField(name):
             return getattr(message, name)  # type: ignore[no-any-return]
     raise ValueError("a comparison needs a bool, number, string or enumeration value")
 
@@ -311,7 +311,7 @@ def _value_from_wire(message: wire.FieldQueryValue) -> Value:
 def _read(message: wire.FilterExpression, depth: int) -> Expression:
     if depth > MAX_DEPTH:
         raise ValueError(f"a filter is at most {MAX_DEPTH} levels deep")
-    given = [name for name in ("logical", "comparison", "is_null") if message.HasField(name)]  # type: ignore[arg-type]
+    given = [name for name in ("logical", "comparison", "is_null") if message.HasField(name)]
     if given == ["is_null"]:
         return IsNull(message.is_null.field_name)
     if given == ["comparison"]:
