@@ -1,0 +1,114 @@
+"""How things are measured: a fresh process a run, the median of several, peak memory beside the time."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+OFFICIAL = Path(os.environ.get("TILEBOX_OFFICIAL_ENV", HERE.parent / ".nox" / "official-client"))
+
+
+@dataclass
+class Row:
+    """One line of the table: a target, what was measured and for whom."""
+
+    target: str
+    what: str
+    ours: str
+    peer: str = "–"
+    ratio: str = "–"
+    wanted: str = ""
+
+
+@dataclass
+class Table:
+    """The result of a run, printed as Markdown."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, *cells: str) -> None:
+        """Add a line and show it at once, for runs are long."""
+        self.rows.append(Row(*cells))
+        print("  ".join(cells), file=sys.stderr, flush=True)
+
+    def __str__(self) -> str:
+        lines = ["| # | what | ours | peer | ratio | to reach |", "|---|---|---|---|---|---|"]
+        lines += [f"| {r.target} | {r.what} | {r.ours} | {r.peer} | {r.ratio} | {r.wanted} |" for r in self.rows]
+        return "\n".join(lines)
+
+
+def run_client(script: str, *arguments: str, official: bool = False, runs: int = 3) -> dict[str, float]:
+    """Run a client script in fresh processes and return the median of every figure it prints as JSON."""
+    python = str(OFFICIAL / "bin" / "python") if official else sys.executable
+    # The official package has our import name, so its interpreter must not see this checkout.
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    results = []
+    for _ in range(runs):
+        done = subprocess.run(
+            [python, str(HERE / "clients" / script), *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=tempfile.gettempdir(),
+        )
+        results.append(json.loads(done.stdout.splitlines()[-1]))
+    return {name: statistics.median(result[name] for result in results) for name in results[0]}
+
+
+def official_missing() -> str | None:
+    """Say why the official client cannot run, or None if it can."""
+    return None if (OFFICIAL / "bin" / "python").exists() else f"no official client in {OFFICIAL}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server in a process of its own, and the key to it."""
+
+    url: str
+    token: str
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def running_server(data_dir: Path) -> Iterator[Server]:
+    """Start `tilebox serve` on a free port, wait until it is ready, and stop it at the end."""
+    import socket
+
+    import httpx
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tilebox.cli", "serve", "--data-dir", str(data_dir), "--port", str(port)]
+    with (data_dir.parent / "server.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        transport = httpx.HTTPTransport(retries=10)
+        with httpx.Client(transport=transport, timeout=20) as client:
+            while True:
+                try:
+                    client.get(f"{url}/readyz").raise_for_status()
+                    break
+                except (httpx.ConnectError, httpx.HTTPStatusError):
+                    if process.poll() is not None:
+                        raise SystemExit(f"the server did not start, see {log.name}") from None
+        yield Server(url, (data_dir / "api-key").read_text().strip(), process)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def rate(count: float, seconds: float) -> str:
+    """Write a rate the way the table does."""
+    return f"{count / seconds:,.0f}/s"

@@ -1,0 +1,113 @@
+"""Every chore of this project by name: `nox -l` lists them, `nox -s NAME` runs one.
+
+    nox -s demo      a server, a week of acquisitions, queries and a map
+    nox -s tests     all tests, against a real PostgreSQL, a real S3 API and the official client
+    nox -s check     everything that reads the code without running it
+
+Arguments behind `--` go to the tool: `nox -s tests -- tests/core -k intervals`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["check", "tests"]
+
+ROOT = Path(__file__).parent
+OFFICIAL = ROOT / ".nox" / "official-client"
+# The official SDK has the import name `tilebox` too, so it lives in an environment of its own. It does
+# not import with protobuf-py 0.7, which it does not exclude.
+OFFICIAL_PACKAGES = ("tilebox-datasets==0.66.0", "protobuf-py==0.6.0")
+# The generated modules carry protoc's version and every protobuf runtime from 6.31 on accepts them.
+PROTOC = ("grpcio-tools==1.75.1", "setuptools<81")
+
+
+def _dependency_group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), name))
+
+
+def _official_client(session: nox.Session) -> str:
+    """Build the official client's environment once and return its folder."""
+    folder = "Scripts" if sys.platform == "win32" else "bin"
+    python = OFFICIAL / folder / "python"
+    if not (OFFICIAL / "ready").exists():
+        session.run("python", "-m", "venv", "--clear", str(OFFICIAL), silent=True)
+        session.run(str(python), "-m", "pip", "install", "-q", *OFFICIAL_PACKAGES, external=True)
+        (OFFICIAL / "ready").touch()
+    return str(OFFICIAL)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Start a server, fill a dataset, query it and draw a map. `-- --stac FILE` imports that file instead."""
+    session.install("-e", ".[demo]")
+    session.run("python", "-m", "tilebox.demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests in parallel, the fast ones first."""
+    session.install("-e", ".[all]", *_dependency_group("tests"))
+    session.env["TILEBOX_OFFICIAL_ENV"] = _official_client(session)
+    arguments = session.posargs or ["-n", os.environ.get("TILEBOX_TEST_PROCESSES", "2"), "--dist", "worksteal"]
+    session.run("pytest", *arguments)
+
+
+@nox.session
+def tests_min(session: nox.Session) -> None:
+    """Run the tests of core and clients with the lowest versions that pyproject allows."""
+    session.install("--resolution", "lowest-direct", "-e", ".[arrow,geo]", *_dependency_group("tests"))
+    session.run("pytest", *(session.posargs or ["tests/core", "tests/public"]))
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Generated files current, style, types, layers."""
+    session.install("-e", ".[all]", *_dependency_group("check"))
+    session.run("python", "scripts/unasync.py", "--check")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session
+def unasync(session: nox.Session) -> None:
+    """Write tilebox/sync and tests/sync from their async sources. `-- --check` only compares."""
+    session.install(*[line for line in _dependency_group("check") if line.startswith("unasync")])
+    session.run("python", "scripts/unasync.py", *session.posargs)
+
+
+@nox.session
+def protocol(session: nox.Session) -> None:
+    """Write tilebox/_core/protocol from proto/. `-- --check` only compares."""
+    session.install(*PROTOC)
+    session.run("python", "scripts/protocol.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure ours beside the peers in one run and print the table of benchmarks/README.md."""
+    session.install("-e", ".[all]", *_dependency_group("bench"))
+    session.env["TILEBOX_OFFICIAL_ENV"] = _official_client(session)
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/; warnings are errors. `-- serve` shows it live."""
+    session.install("-e", ".[arrow]", *_dependency_group("docs"))
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the wheel and the source archive into dist/."""
+    session.install("build")
+    session.run("python", "-m", "build")
