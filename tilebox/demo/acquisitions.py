@@ -1,0 +1,249 @@
+"""A week of Sentinel-2 acquisitions, computed: when and where, under which sun, by which name.
+
+The rule is the mission's, simplified: the descending half of each revolution, between 56 degrees south and 84 north,
+where the sun stands at least 10 degrees high and the swath touches land. The swath is cut along the track into slices
+and across it in two, so that each piece is about 145 km a side. Each piece is published twice, as level 1C and 2A.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from shapely.affinity import translate
+
+from tilebox.demo import land
+from tilebox.demo.clouds import CloudField
+from tilebox.demo.mgrs import tile_names
+from tilebox.demo.orbits import (
+    CYCLE_DAYS,
+    REVOLUTIONS_PER_CYCLE,
+    SATELLITES,
+    SWATH_KM,
+    Elements,
+    GroundTrack,
+    Satellite,
+    propagate,
+    relative_orbit_at,
+    sun_elevation_degrees,
+    to_degrees,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Columns = dict[str, Any]
+
+FIRST_DAY = datetime(2025, 7, 14, tzinfo=UTC)
+DAYS = 7
+LEVELS = ("L1C", "L2A")
+DESCRIPTION = (
+    "A demonstration. Computed from the published reference orbit of Sentinel-2; the clouds are random. "
+    "No datapoint describes an image that exists."
+)
+
+SLICES_PER_REVOLUTION = 276  # of 145 km each
+SOUTHERNMOST_DEGREES, NORTHERNMOST_DEGREES = -56.0, 84.0
+LOWEST_SUN_DEGREES = 10.0
+_SLICE_SECONDS = CYCLE_DAYS * 86400.0 / REVOLUTIONS_PER_CYCLE / SLICES_PER_REVOLUTION
+
+FIELDS: tuple[dict[str, Any], ...] = (
+    {"name": "granule_name", "type": str, "description": "Product name in Sentinel-2's pattern"},
+    {"name": "platform", "type": str, "description": "Satellite", "queryable": True},
+    {"name": "tile", "type": str, "description": "100 km grid square of the centre", "queryable": True},
+    {"name": "relative_orbit", "type": int, "description": "Ground track, 1 to 143", "queryable": True},
+    {"name": "cloud_cover", "type": float, "description": "Percent; random, not weather", "queryable": True},
+    {"name": "sun_elevation", "type": float, "description": "Degrees above the horizon", "queryable": True},
+    {"name": "altitude_km", "type": float, "description": "Height of the satellite above the mean sphere"},
+    {"name": "computed", "type": bool, "description": "Always true: no such image exists", "queryable": True},
+)
+"""The fields of the demonstration's dataset beyond those that every spatio-temporal dataset has."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Pieces of the swath of one satellite; all arrays have shape (pieces,).
+
+    Args:
+        satellite: The satellite.
+        seconds: Seconds since 1970 at which the middle is seen.
+        centre: Earth-fixed unit vectors, shape (pieces, 3).
+        corners: Longitudes and latitudes, shape (pieces, 4, 2), longitudes continuous and so perhaps beyond 180.
+        relative_orbit: Which of the 143 ground tracks.
+        altitude_km: Height of the satellite.
+    """
+
+    satellite: Satellite
+    seconds: Floats
+    centre: Floats
+    corners: Floats
+    relative_orbit: npt.NDArray[np.int64]
+    altitude_km: Floats
+
+    def __getitem__(self, chosen: npt.NDArray[Any]) -> Pieces:
+        return Pieces(
+            self.satellite,
+            self.seconds[chosen],
+            self.centre[chosen],
+            self.corners[chosen],
+            self.relative_orbit[chosen],
+            self.altitude_km[chosen],
+        )
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+
+def collections(first_day: datetime = FIRST_DAY, days: int = DAYS, *, seed: int = 2) -> Iterator[tuple[str, Columns]]:
+    """Compute the acquisitions of some days, by collection.
+
+    The same arguments give the same datapoints, and so the same ids.
+
+    Args:
+        first_day: Midnight UTC of the first day.
+        days: How many days.
+        seed: Which clouds.
+
+    Yields:
+        The collection's name as the docs have it (`S2A_S2MSI1C`), and its columns, ready for `ingest`.
+    """
+    clouds = CloudField(seed)
+    for satellite in SATELLITES:
+        pieces = acquire(satellite, first_day, days)
+        shared = _columns(pieces, clouds)
+        for level in LEVELS:
+            names = product_names(pieces, level, shared["tile"])
+            yield f"{satellite.code}_S2MSI{level.removeprefix('L')}", {**shared, "granule_name": names}
+
+
+def acquire(satellite: Satellite, first_day: datetime, days: int) -> Pieces:
+    """Compute what one satellite sees, by the rule above.
+
+    Args:
+        satellite: Which satellite.
+        first_day: Midnight UTC of the first day.
+        days: How many days.
+    """
+    elements = Elements.of_reference_orbit(satellite, first_day)
+    pieces = _cut(satellite, elements, first_day.timestamp(), (first_day + timedelta(days=days)).timestamp())
+    latitude = to_degrees(pieces.centre)[:, 1]
+    seen = (latitude >= SOUTHERNMOST_DEGREES) & (latitude <= NORTHERNMOST_DEGREES)
+    seen &= sun_elevation_degrees(pieces.centre, pieces.seconds) >= LOWEST_SUN_DEGREES
+    lit = pieces[seen]
+    return lit[land.touches(footprints(lit.corners))]
+
+
+def footprints(corners: Floats) -> npt.NDArray[np.object_]:
+    """Make polygons, and of those that cross the antimeridian two, one on each side.
+
+    Args:
+        corners: Longitudes and latitudes, shape (n, corners, 2), with continuous longitudes in [-540, 540].
+
+    Returns:
+        Polygons and MultiPolygons with longitudes in [-180, 180], shape (n,).
+    """
+    polygons = np.asarray(shapely.polygons(np.concatenate([corners, corners[:, :1]], axis=1)))
+    west, _, east, _ = shapely.bounds(polygons).T
+    for index in np.flatnonzero((west < -180.0) | (east > 180.0)):
+        polygons[index] = _cut_at_antimeridian(polygons[index])
+    return polygons
+
+
+def product_names(pieces: Pieces, level: str, tiles: list[str]) -> list[str]:
+    """Name products as Sentinel-2 does: satellite, level, time, baseline, relative orbit, tile, time of processing.
+
+    Two pieces of one satellite never share a name: beside each other they lie in other tiles, else they differ in time.
+
+    Args:
+        pieces: The pieces.
+        level: `L1C` or `L2A`.
+        tiles: Their tiles.
+    """
+    # Published some hours later, level 2A after 1C.
+    delay_seconds = {"L1C": 2.5 * 3600, "L2A": 4.0 * 3600}[level]
+    return [
+        f"{pieces.satellite.code}_MSI{level}_{sensed}_N0511_R{orbit:03d}_T{tile}_{processed}"
+        for sensed, processed, orbit, tile in zip(
+            _stamps(pieces.seconds),
+            _stamps(pieces.seconds + delay_seconds),
+            pieces.relative_orbit,
+            tiles,
+            strict=True,
+        )
+    ]
+
+
+def _cut(satellite: Satellite, elements: Elements, start: float, stop: float) -> Pieces:
+    """Cut the whole descending swath between two times into pieces, land or not."""
+    # Counted from the epoch, so that a slice is the same whichever week it is computed with.
+    epoch = elements.epoch.timestamp()
+    first, last = (math.ceil((edge - epoch) / _SLICE_SECONDS) for edge in (start, stop))
+    middle = epoch + np.arange(first, last, dtype=np.float64) * _SLICE_SECONDS
+    track = propagate(elements, middle)
+    descending = track.is_descending
+    middle = middle[descending]
+    centre = propagate(elements, middle)
+    begin, end = (propagate(elements, middle + half * _SLICE_SECONDS) for half in (-0.5, 0.5))
+    orbit = relative_orbit_at(elements, middle)
+    sides = [
+        Pieces(
+            satellite,
+            middle,
+            centre.across((left + right) / 2),
+            _corners(begin, end, left, right),
+            orbit,
+            centre.altitude_km,
+        )
+        for left, right in ((-SWATH_KM / 2, 0.0), (0.0, SWATH_KM / 2))
+    ]
+    return _interleave(*sides)
+
+
+def _corners(begin: GroundTrack, end: GroundTrack, left_km: float, right_km: float) -> Floats:
+    vectors = [begin.across(left_km), end.across(left_km), end.across(right_km), begin.across(right_km)]
+    degrees = to_degrees(np.stack(vectors, axis=1))
+    degrees[..., 0] = np.unwrap(degrees[..., 0], period=360.0, axis=1)
+    return degrees
+
+
+def _interleave(left: Pieces, right: Pieces) -> Pieces:
+    def merged(name: str) -> Any:
+        pair = np.stack([getattr(left, name), getattr(right, name)], axis=1)
+        return pair.reshape(-1, *pair.shape[2:])
+
+    names = ("seconds", "centre", "corners", "relative_orbit", "altitude_km")
+    return Pieces(left.satellite, *(merged(name) for name in names))
+
+
+def _columns(pieces: Pieces, clouds: CloudField) -> Columns:
+    degrees = to_degrees(pieces.centre)
+    return {
+        "time": np.round(pieces.seconds * 1000.0).astype("datetime64[ms]").astype("datetime64[ns]"),
+        "geometry": footprints(np.round(pieces.corners, 5)),
+        "platform": [pieces.satellite.name] * len(pieces),
+        "tile": tile_names(degrees[:, 0], degrees[:, 1]),
+        "relative_orbit": pieces.relative_orbit,
+        "cloud_cover": clouds.cover_percent(pieces.centre, pieces.seconds),
+        "sun_elevation": np.round(sun_elevation_degrees(pieces.centre, pieces.seconds), 3),
+        "altitude_km": np.round(pieces.altitude_km, 3),
+        "computed": np.ones(len(pieces), dtype=bool),
+    }
+
+
+def _cut_at_antimeridian(polygon: shapely.Polygon) -> shapely.MultiPolygon:
+    world = shapely.box(-180.0, -90.0, 180.0, 90.0)
+    turned = [translate(polygon, xoff=degrees) for degrees in (-360.0, 0.0, 360.0)]
+    parts = shapely.get_parts(shapely.intersection(turned, world))
+    return shapely.MultiPolygon([part for part in parts if part.area > 0])
+
+
+def _stamps(seconds: Floats) -> list[str]:
+    texts = np.datetime_as_string(seconds.astype("datetime64[s]"))
+    return [text.replace("-", "").replace(":", "") for text in texts]

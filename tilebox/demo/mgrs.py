@@ -1,0 +1,60 @@
+"""Names of 100 km grid squares (`32TQM`), by which Sentinel-2 products say where they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+# Letters run without I and O, which read as digits.
+_BANDS = "CDEFGHJKLMNPQRSTUVWX"
+_COLUMNS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+_ROWS = "ABCDEFGHJKLMNPQRSTUV"
+_SQUARE_METRES = 100_000.0
+
+_SEMI_MAJOR_METRES = 6_378_137.0
+_FLATTENING = 1 / 298.257223563
+_SCALE = 0.9996
+_FALSE_EASTING = 500_000.0
+
+
+def tile_names(longitude: Floats, latitude: Floats) -> list[str]:
+    """Return the grid squares that points lie in.
+
+    The exceptions of the zones around Norway and Svalbard are left out.
+
+    Args:
+        longitude: Degrees in [-180, 180], shape (n,).
+        latitude: Degrees in [-80, 84], shape (n,).
+    """
+    zone = np.minimum(((longitude + 180.0) // 6.0).astype(int), 59) + 1
+    easting, northing = _transverse_mercator(longitude - (zone * 6.0 - 183.0), latitude)
+    band = np.clip(((latitude + 80.0) // 8.0).astype(int), 0, len(_BANDS) - 1)
+    column = (easting // _SQUARE_METRES).astype(int) - 1 + (zone - 1) % 3 * 8
+    row = (northing // _SQUARE_METRES).astype(int) + np.where(zone % 2 == 0, 5, 0)
+    return [
+        f"{z:02d}{_BANDS[b]}{_COLUMNS[c % 24]}{_ROWS[r % 20]}"
+        for z, b, c, r in zip(zone, band, column, row, strict=True)
+    ]
+
+
+def _transverse_mercator(from_meridian: Floats, latitude: Floats) -> tuple[Floats, Floats]:
+    """Project degrees to metres by Krueger's series, cut after its third term (good to a millimetre here)."""
+    n = _FLATTENING / (2 - _FLATTENING)
+    radius = _SEMI_MAJOR_METRES / (1 + n) * (1 + n**2 / 4)
+    alpha = (n / 2 - 2 * n**2 / 3 + 5 * n**3 / 16, 13 * n**2 / 48 - 3 * n**3 / 5, 61 * n**3 / 240)
+    sine, conformal = np.sin(np.radians(latitude)), 2 * np.sqrt(n) / (1 + n)
+    t = np.sinh(np.arctanh(sine) - conformal * np.arctanh(conformal * sine))
+    angle = np.radians(from_meridian)
+    xi, eta = np.arctan2(t, np.cos(angle)), np.arctanh(np.sin(angle) / np.hypot(1.0, t))
+    x, y = eta.copy(), xi.copy()
+    for order, factor in enumerate(alpha, start=1):
+        x += factor * np.cos(2 * order * xi) * np.sinh(2 * order * eta)
+        y += factor * np.sin(2 * order * xi) * np.cosh(2 * order * eta)
+    # The south's false northing, 10,000 km, is a multiple of the 2,000 km after which rows repeat.
+    return _FALSE_EASTING + _SCALE * radius * x, _SCALE * radius * y
