@@ -23,7 +23,19 @@ start = time.perf_counter()
 data = collection.load(("2015-01-01", "2026-01-01"), lazy=mode == "lazy")
 seconds = time.perf_counter() - start
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-size = sum(
-    variable.nbytes if variable.dtype != object else variable.size * 8 for variable in data.variables.values()
-) if mode != "lazy" else 0
-print(json.dumps({"seconds": seconds, "rows": data.sizes["time"], "peak_mib": peak / 1024, "base_mib": base / 1024, "size_mib": size / 2**20}))
+size = (
+    sum(variable.nbytes if variable.dtype != object else variable.size * 8 for variable in data.variables.values())
+    if mode != "lazy"
+    else 0
+)
+print(
+    json.dumps(
+        {
+            "seconds": seconds,
+            "rows": data.sizes["time"],
+            "peak_mib": peak / 1024,
+            "base_mib": base / 1024,
+            "size_mib": size / 2**20,
+        }
+    )
+)

@@ -1,0 +1,54 @@
+"""D10: 20,000 items of one query into one table, ours from the server beside a local GeoParquet file."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import catalogue
+from benchmarks.load import fill
+from benchmarks.measure import Table, rate, running_server
+
+ROWS = 20_000
+RUNS = 7
+
+
+def main(table: Table) -> None:
+    """Measure both in one process, warm."""
+    import geopandas
+    from tilebox.datasets import Client, to_geodataframe, to_geoparquet
+
+    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "data") as server:
+        fill(server.url, server.token, ROWS)
+        collection = Client(server.url, server.token).dataset(catalogue.SLUG).collection("S2A")
+        path = Path(folder) / "items.parquet"
+        to_geoparquet(collection.load(catalogue.INTERVAL), path)
+        ours = _median(lambda: to_geodataframe(collection.load(catalogue.INTERVAL)))
+        local = _median(lambda: geopandas.read_parquet(path))
+    table.add(
+        "D10",
+        f"{ROWS:,} items of one query into a GeoDataFrame",
+        rate(ROWS, ours),
+        f"the same from a local GeoParquet file: {rate(ROWS, local)}",
+        f"{local / ours:.2f}×",
+        "≥ 5×",
+    )
+    table.add(
+        "D10",
+        "the same",
+        rate(ROWS, ours),
+        "pystac-client on stac-fastapi with pgstac: 660–1,180/s (measured before, not in this run)",
+        f"{ROWS / ours / 1_180:.0f}×",
+        "≥ 150×",
+    )
+
+
+def _median(action) -> float:
+    times = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
