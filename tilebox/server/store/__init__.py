@@ -2,3 +2,52 @@
 
 May import: `tilebox._core`, `tilebox.errors`, anyio and the database drivers.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from tilebox.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from tilebox.server.store.interface import Store
+
+__all__ = ["open_store"]
+
+
+def open_store(url: str) -> Store:
+    """Return the store of a database URL. Nothing is connected to before the first verb.
+
+    Args:
+        url: `sqlite:///absolute/path` or `postgresql://user:password@host/database`.
+
+    Raises:
+        ValueError: The URL is of another form.
+        MissingExtraError: PostgreSQL is asked for and its driver is not installed.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        from tilebox.server.store.sqlite import SqliteStore
+
+        return SqliteStore(_sqlite_path(url))
+    if parts.scheme in {"postgresql", "postgres"}:
+        try:
+            from tilebox.server.store.postgres import PostgresStore
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in {"psycopg", "psycopg_pool"}:
+                raise
+            raise MissingExtraError("a PostgreSQL database", "postgres") from error
+
+        return PostgresStore(url)
+    # Only the scheme is told: the rest may hold a password.
+    raise ValueError(f"database URL must start with sqlite:/// or postgresql://, not {parts.scheme!r}")
+
+
+def _sqlite_path(url: str) -> Path:
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path))
+    if parts.netloc or parts.query or parts.fragment or not path.is_absolute() or path == Path("/"):
+        raise ValueError(f"SQLite database URL must be sqlite:///absolute/path/of/a/file, not {url!r}")
+    return path

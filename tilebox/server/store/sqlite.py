@@ -1,0 +1,78 @@
+"""The control data in one SQLite file: what `tilebox serve` uses unless it is told otherwise."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import anyio
+
+from tilebox.server.store.migrate import apply_pending, migrations
+from tilebox.server.store.sqlite_engine import SqliteEngine
+from tilebox.server.store.verbs import Verbs
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from tilebox.server.store.statements import Call, Row, Steps
+
+T = TypeVar("T")
+
+
+class SqliteStore(Verbs):
+    """The control data of one server process.
+
+    Other processes may read and write the file, but `writer_lock` holds within this process only: whoever serves
+    a data directory locks that directory first.
+
+    Args:
+        path: The database file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._engine = SqliteEngine(path)
+        self._locks: WeakValueDictionary[UUID, anyio.Lock] = WeakValueDictionary()
+
+    async def read(self, verb: Callable[[], Steps[T]]) -> T:
+        """Run a verb that changes nothing."""
+        return await self._engine.read(lambda connection: run_steps(connection, verb()))
+
+    async def write(self, verb: Callable[[], Steps[T]]) -> T:
+        """Run a verb in a transaction of its own."""
+        return await self._engine.write(lambda connection: run_steps(connection, verb()))
+
+    async def migrate(self) -> None:
+        """Create or update the tables; other processes that try the same wait their turn."""
+        await self.write(lambda: apply_pending(migrations("sqlite")))
+
+    async def close(self) -> None:
+        """Let go of all connections and threads."""
+        await self._engine.close()
+
+    @asynccontextmanager
+    async def writer_lock(self, table: UUID) -> AsyncIterator[None]:
+        """Keep every other task of this process from writing to a dataset's datapoints meanwhile."""
+        lock = self._locks.setdefault(table, anyio.Lock())
+        async with lock:
+            yield
+
+
+def run_steps(connection: sqlite3.Connection, steps: Steps[T]) -> T:
+    """Run a verb's calls on a connection and return its answer."""
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(_rows(connection, step))
+    except StopIteration as stop:
+        answer: T = stop.value
+        return answer
+
+
+def _rows(connection: sqlite3.Connection, step: Call) -> list[Row]:
+    arguments = {name: value.bytes if isinstance(value, UUID) else value for name, value in step.arguments.items()}
+    rows: list[Row] = connection.execute(step.statement.sql, arguments).fetchall()
+    return rows

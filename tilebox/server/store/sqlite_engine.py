@@ -1,0 +1,245 @@
+"""SQLite for a server: reads in threads, writes in one thread, and one commit for the writes that wait together.
+
+Nothing here knows what is stored. `read` and `write` take a function of a connection:
+
+- Reads run in a few threads, each with a connection of its own and a snapshot of its own.
+- Writes queue for one thread. It takes all that wait, runs each in a savepoint, commits them together and only
+  then answers them. So a commit's flush to disk (`synchronous=FULL`) is shared, a write that fails undoes itself
+  and none of its neighbours, and within a process nobody ever meets a locked database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tilebox.errors import InvalidArgumentError, ServerError, TileboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+T = TypeVar("T")
+
+MAX_GROUP = 256
+"""Writes committed together at most, which bounds how long the first of them waits for the others."""
+
+BUSY_SECONDS = 30.0
+"""How long to wait for another process, such as a command line beside the server, to finish its write."""
+
+_OLDEST_SQLITE = (3, 37)
+_UNAVAILABLE = frozenset({"SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_LOCKED"})
+
+
+class _Write(Generic[T]):
+    """A write that waits for its answer."""
+
+    def __init__(self, function: Callable[[sqlite3.Connection], T]) -> None:
+        self.function = function
+        self.answer: Future[T] = Future()
+        self.result: T
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Run in a savepoint of the group's transaction; raises what the function raises, having undone it."""
+        connection.execute("SAVEPOINT write")
+        try:
+            self.result = self.function(connection)
+        except BaseException:
+            connection.execute("ROLLBACK TO write")
+            connection.execute("RELEASE write")
+            raise
+        connection.execute("RELEASE write")
+
+
+class SqliteEngine:
+    """A database file, opened on first use.
+
+    Args:
+        path: The database; made if it does not exist, in a directory that does.
+        readers: Threads for reads.
+    """
+
+    def __init__(self, path: Path, *, readers: int = 4) -> None:
+        self.path = path
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix=f"sqlite-read-{path.name}")
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._queue: SimpleQueue[_Write[Any] | None] = SimpleQueue()
+        self._starting = threading.Lock()
+        self._writer: threading.Thread | None = None
+        self._is_closed = False
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function that only reads, and return its result; all it sees is one state of the database.
+
+        Args:
+            function: Gets a connection, whose rows can be indexed by name. Must not keep it.
+
+        Raises:
+            ServerError: The database failed. What the function itself raises passes through.
+        """
+        self._check_open()
+        return await asyncio.wrap_future(self._readers.submit(self._run_read, function))
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in a transaction, and return its result once that is on disk.
+
+        A caller that is cancelled leaves the write undone or done, never half done.
+
+        Args:
+            function: Gets a connection inside a transaction, which it must not end. Whatever it raises undoes
+                what it did.
+
+        Raises:
+            ServerError: The database failed; nothing was stored. What the function raises passes through.
+        """
+        self._check_open()
+        self._start_writer()
+        write = _Write(function)
+        self._queue.put(write)
+        return await asyncio.wrap_future(write.answer)
+
+    async def close(self) -> None:
+        """Finish the writes that wait, then let go of all threads and connections. May be called twice."""
+        self._is_closed = True
+        await asyncio.to_thread(self._close)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ServerError(f"the database {self.path} was closed", code="unavailable")
+
+    def _run_read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        with self._explained():
+            connection = self._reader()
+            connection.execute("BEGIN")
+            try:
+                return function(connection)
+            finally:
+                connection.execute("ROLLBACK")
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+            self._local.connection = connection
+            self._opened.append(connection)
+        return connection
+
+    def _start_writer(self) -> None:
+        with self._starting:
+            if self._writer is None:
+                # A daemon, so that a program that forgot to close can end; what was acknowledged is on disk.
+                self._writer = threading.Thread(target=self._serve_writes, name=f"sqlite-write-{self.path.name}")
+                self._writer.daemon = True
+                self._writer.start()
+
+    def _serve_writes(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while writes := self._next_group():
+            try:
+                connection = connection or self._connect()
+                self._commit_together(connection, writes)
+            except BaseException as error:  # noqa: BLE001 - every write of the group must be answered
+                _fail(writes, self._explain(error))
+                # The state of the connection is unknown; closing it undoes what was not committed.
+                if connection is not None:
+                    connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def _next_group(self) -> list[_Write[Any]]:
+        """Wait for a write, and return it with all that wait by then; none means that the engine closes."""
+        group: list[_Write[Any]] = []
+        write = self._queue.get()
+        with suppress(Empty):
+            while write is not None:
+                if write.answer.set_running_or_notify_cancel():
+                    group.append(write)
+                if len(group) >= MAX_GROUP:
+                    return group
+                write = self._queue.get(block=not group)
+        if write is None and group:
+            self._queue.put(None)
+        return group
+
+    def _commit_together(self, connection: sqlite3.Connection, writes: list[_Write[Any]]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        stored = []
+        for write in writes:
+            try:
+                write.run(connection)
+            except BaseException as error:
+                if not connection.in_transaction:
+                    # A full disk, say, makes SQLite undo the whole transaction: nobody's write survived.
+                    raise
+                write.answer.set_exception(self._explain(error))
+            else:
+                stored.append(write)
+        connection.execute("COMMIT")
+        for write in stored:
+            write.answer.set_result(write.result)
+
+    def _connect(self) -> sqlite3.Connection:
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise ServerError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or later is needed")
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: BaseException) -> BaseException:
+        """Return what a caller is told of a failure: our own errors as they are, SQLite's in our words."""
+        if not isinstance(error, sqlite3.Error):
+            return error
+        told = _told(self.path, error)
+        told.__cause__ = error
+        return told
+
+    def _close(self) -> None:
+        with self._starting:
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            self._queue.put(None)
+            writer.join()
+        self._readers.shutdown(wait=True)
+        while self._opened:
+            self._opened.pop().close()
+
+
+def _fail(writes: list[_Write[Any]], error: BaseException) -> None:
+    for write in writes:
+        if not write.answer.done():
+            write.answer.set_exception(error)
+
+
+def _told(path: Path, error: sqlite3.Error) -> TileboxError:
+    name = getattr(error, "sqlite_errorname", "")
+    if isinstance(error, sqlite3.IntegrityError):
+        return InvalidArgumentError(f"the database refused a value: {error}")
+    if "no such table" in str(error):
+        return ServerError(f"the database {path} has no tables ({error}): run `tilebox migrate`", code="unavailable")
+    if any(name.startswith(code) for code in _UNAVAILABLE):
+        return ServerError(f"the database {path} cannot be used now: {error}. Nothing was stored", code="unavailable")
+    return ServerError(f"the database {path} failed: {error}. Nothing was stored")
