@@ -1,0 +1,147 @@
+"""Connect codes, their HTTP status and the errors they stand for: one table for client and server.
+
+The server looks up the status of the error it raised, the client the error of the code it got. A
+gateway in between knows no codes, only a status; `code_of_status` reads those as Connect does, but for
+429, which says the same as the code that Connect has for it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tilebox.errors import (
+    APIError,
+    AuthenticationError,
+    ConflictError,
+    ConnectTimeout,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    TileboxError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REQUEST_ID_HEADER = "x-request-id"
+EXTENSIONS_HEADER = "tilebox-extensions"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One code: its HTTP status, and the error that the client raises for it."""
+
+    code: str
+    http: int
+    error: type[TileboxError]
+
+
+STATUSES: Mapping[str, Status] = {
+    status.code: status
+    for status in (
+        Status("canceled", 499, ServerError),
+        Status("unknown", 500, ServerError),
+        Status("invalid_argument", 400, InvalidArgumentError),
+        Status("deadline_exceeded", 504, ConnectTimeout),
+        Status("not_found", 404, NotFoundError),
+        Status("already_exists", 409, ConflictError),
+        Status("permission_denied", 403, PermissionDeniedError),
+        Status("resource_exhausted", 429, RateLimitedError),
+        Status("failed_precondition", 400, ConflictError),
+        Status("aborted", 409, ConflictError),
+        Status("out_of_range", 400, InvalidArgumentError),
+        Status("unimplemented", 501, ServerError),
+        Status("internal", 500, ServerError),
+        # No answer from the service itself: it is starting, stopping or behind a gateway that cannot reach it.
+        Status("unavailable", 503, TransportError),
+        Status("data_loss", 500, ServerError),
+        Status("unauthenticated", 401, AuthenticationError),
+    )
+}
+
+_CODES_OF_STATUS: Mapping[int, str] = {
+    400: "internal",
+    401: "unauthenticated",
+    403: "permission_denied",
+    404: "unimplemented",
+    413: "resource_exhausted",
+    429: "resource_exhausted",
+    502: "unavailable",
+    503: "unavailable",
+    504: "unavailable",
+}
+
+_MAX_BODY_IN_MESSAGE = 200
+
+
+def http_status(code: str) -> int:
+    """Return the HTTP status of a Connect code; 500 for a code that does not exist."""
+    return STATUSES[code].http if code in STATUSES else 500
+
+
+def code_of_status(http: int) -> str:
+    """Return the Connect code of an HTTP status that came without one."""
+    return _CODES_OF_STATUS.get(http, "unknown")
+
+
+def code_of(error: BaseException) -> str:
+    """Return the code under which a server reports an error; `internal` for what it did not expect."""
+    if isinstance(error, APIError):
+        return error.code
+    for status in STATUSES.values():
+        if type(error) is status.error:
+            return status.code
+    return "internal"
+
+
+def error_body(code: str, message: str) -> bytes:
+    """Return the JSON in which Connect reports an error."""
+    return json.dumps({"code": code, "message": message}).encode()
+
+
+def error_from_response(http: int, body: bytes, headers: Mapping[str, str], *, what: str) -> TileboxError:
+    """Read an answer that is an error.
+
+    Args:
+        http: Its HTTP status.
+        body: Its body, Connect's JSON or whatever a gateway sent instead.
+        headers: Its headers, by lower-case name.
+        what: What was asked, as in `DatasetService/ListDatasets at https://...`.
+
+    Returns:
+        The error to raise.
+    """
+    code, message = _read_body(http, body)
+    return error_from_code(code, message, request_id=headers.get(REQUEST_ID_HEADER), what=what)
+
+
+def error_from_code(code: str, message: str, *, request_id: str | None, what: str) -> TileboxError:
+    """Return the error of a code, with what its class adds to the server's words."""
+    status = STATUSES.get(code, STATUSES["unknown"])
+    suffix = f" (request {request_id})" if request_id else ""
+    if code == "unimplemented":
+        message = f"the server does not offer {what}: {message}; check the URL, or update the server or this package"
+    elif code == "unavailable":
+        message = f"no answer from {what}: {message}{suffix}; try again later"
+    elif code == "deadline_exceeded":
+        message = f"{what} took too long: {message}{suffix}; ask for less, or try again later"
+    elif status.error is ServerError:
+        message = f"the server failed at {what}: {message}{suffix}"
+    if issubclass(status.error, APIError):
+        return status.error(message, code=code, request_id=request_id)
+    return status.error(message)
+
+
+def _read_body(http: int, body: bytes) -> tuple[str, str]:
+    try:
+        content = json.loads(body)
+        code, message = content["code"], content.get("message", "")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        text = " ".join(body[:_MAX_BODY_IN_MESSAGE].decode(errors="replace").split())
+        return code_of_status(http), f"HTTP {http} {text}".rstrip()
+    return (code if code in STATUSES else code_of_status(http)), str(message) or f"HTTP {http}"
