@@ -52,7 +52,7 @@ class CloudField:
         weather = np.cos(phases) @ self._weights
         latitude = np.degrees(np.arcsin(positions[:, 2]))
         drive = 1.5 * weather + _mean_by_latitude(latitude)
-        return np.asarray(np.round(100.0 / (1.0 + np.exp(-2.2 * drive)), 2))
+        return np.asarray(np.round(100.0 / (1.0 + np.exp(-1.5 * drive)), 2))
 
 
 def _mean_by_latitude(latitude: Floats) -> Floats:
