@@ -29,6 +29,15 @@ from google.protobuf.message import DecodeError
 
 from tilebox._core.arrow import arrow_schema, arrow_type
 from tilebox._core.fields import VECTOR_COMPONENTS, DatasetKind, Field, FieldKind, Schema
+from tilebox._core.instants import (
+    Array,
+    ItemError,
+    find_row,
+    nanoseconds_of_durations,
+    nanoseconds_of_timestamps,
+    raise_first,
+    split,
+)
 from tilebox.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -38,7 +47,6 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _SECOND = 10**9
-_MAX_SECONDS, _MAX_NANOS = divmod(2**63 - 1, _SECOND)
 _PACKAGE = "tilebox.wire"
 _INSTANT = "Instant"
 _WRAPPER = "Wrapper"
@@ -110,24 +118,6 @@ def from_arrow(schema: Schema, batch: pa.RecordBatch) -> list[bytes]:
             columns.append(_absent_column(wire_field.type, batch.num_rows))
     encoded = handler.record_batch_to_array(pa.RecordBatch.from_arrays(columns, schema=wire_schema))
     return encoded.to_pylist()  # type: ignore[no-any-return]
-
-
-def find_row(offsets: np.ndarray[Any, Any] | None, item: int) -> int:
-    """Return the row that an item of a list column belongs to; items of other columns are rows."""
-    return item if offsets is None else int(np.searchsorted(offsets, item, side="right")) - 1
-
-
-class ItemError(ValueError):
-    """A value that cannot be kept, by its position in the flat column.
-
-    Args:
-        item: Position of the value.
-        reason: What is wrong with it.
-    """
-
-    def __init__(self, item: int, reason: str) -> None:
-        super().__init__(reason)
-        self.item = item
 
 
 # --- the message type that ptars reads and writes -------------------------------------------------------------------
@@ -245,9 +235,9 @@ def _unwrap_column(field: Field, column: pa.Array) -> pa.Array:
 
 def _unwrap(field: Field, items: pa.Array) -> pa.Array:
     if field.kind is FieldKind.TIMESTAMP:
-        return _unwrap_timestamps(items)
+        return _nanosecond_array(nanoseconds_of_timestamps(*_seconds_and_nanos(items)), items, "datetime64[ns]")
     if field.kind is FieldKind.DURATION:
-        return _unwrap_durations(items)
+        return _nanosecond_array(nanoseconds_of_durations(*_seconds_and_nanos(items)), items, "timedelta64[ns]")
     if field.kind is FieldKind.UUID:
         return _unwrap_uuids(items, required=field.repeated)
     if field.kind is FieldKind.GEOMETRY:
@@ -276,41 +266,12 @@ def _empty_to_null(values: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(lengths, 0), pa.scalar(None, values.type), values)
 
 
-def _seconds_and_nanos(items: pa.StructArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _seconds_and_nanos(items: pa.StructArray) -> tuple[Array, Array]:
     seconds, nanos = (child.fill_null(0).to_numpy() for child in items.flatten())
     return seconds, nanos.astype(np.int64)
 
 
-def _raise_first(wrong: np.ndarray[Any, Any], reason: str) -> None:
-    if wrong.any():
-        raise ItemError(int(wrong.argmax()), reason)
-
-
-def _unwrap_timestamps(items: pa.StructArray) -> pa.Array:
-    seconds, nanos = _seconds_and_nanos(items)
-    _raise_first((nanos < 0) | (nanos >= _SECOND), "the nanoseconds of a timestamp must be 0 to 999,999,999")
-    # Negative times count up from the next second, since the first second of the range is cut short.
-    negative = seconds < 0
-    whole, part = seconds + negative, nanos - _SECOND * negative
-    _check_nanosecond_range(whole, part, "times must lie within 1677-09-21 and 2262-04-11")
-    return _nanosecond_array(whole * _SECOND + part, items, "datetime64[ns]")
-
-
-def _unwrap_durations(items: pa.StructArray) -> pa.Array:
-    seconds, nanos = _seconds_and_nanos(items)
-    mixed = (np.sign(seconds) * np.sign(nanos) < 0) | (np.abs(nanos) >= _SECOND)
-    _raise_first(mixed, "the nanoseconds of a duration must be below one second and have the sign of its seconds")
-    _check_nanosecond_range(seconds, nanos, "durations must be within 292 years")
-    return _nanosecond_array(seconds * _SECOND + nanos, items, "timedelta64[ns]")
-
-
-def _check_nanosecond_range(seconds: np.ndarray[Any, Any], nanos: np.ndarray[Any, Any], reason: str) -> None:
-    beyond = (seconds > _MAX_SECONDS) | (seconds < -_MAX_SECONDS)
-    edge = (seconds == _MAX_SECONDS) & (nanos > _MAX_NANOS) | (seconds == -_MAX_SECONDS) & (nanos < -_MAX_NANOS)
-    _raise_first(beyond | edge, reason)
-
-
-def _nanosecond_array(nanoseconds: np.ndarray[Any, Any], items: pa.StructArray, dtype: str) -> pa.Array:
+def _nanosecond_array(nanoseconds: Array, items: pa.StructArray, dtype: str) -> pa.Array:
     import pyarrow as pa
 
     mask = None if items.null_count == 0 else items.is_null().to_numpy(zero_copy_only=False)
@@ -325,7 +286,7 @@ def _unwrap_uuids(items: pa.StructArray, *, required: bool) -> pa.Array:
     if not required:
         values = _empty_to_null(values)
     lengths = pc.binary_length(values).fill_null(16).to_numpy()
-    _raise_first(lengths != 16, "a UUID must have 16 bytes")
+    raise_first(lengths != 16, "a UUID must have 16 bytes")
     return values.cast(pa.binary(16))
 
 
@@ -419,15 +380,10 @@ def _wrap(field: Field, items: pa.Array, wire_type: pa.DataType) -> pa.Array:
 
 
 def _split_times(items: pa.Array, *, floor: bool) -> list[pa.Array]:
-    """Split times into seconds and nanoseconds, rounding down for timestamps and towards zero for durations."""
     import pyarrow as pa
 
     per_second = _SECOND // _NANOSECONDS[items.type.unit]
-    ticks = items.cast(pa.int64()).fill_null(0).to_numpy()
-    seconds = np.floor_divide(ticks, per_second)
-    if not floor:
-        seconds += (ticks < 0) & (seconds * per_second != ticks)
-    nanos = (ticks - seconds * per_second) * _NANOSECONDS[items.type.unit]
+    seconds, nanos = split(items.cast(pa.int64()).fill_null(0).to_numpy(), per_second, floor=floor)
     return [pa.array(seconds), pa.array(nanos.astype(np.int32))]
 
 
