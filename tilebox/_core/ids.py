@@ -79,10 +79,12 @@ def parse_many(value: Any) -> list[UUID]:
 
 
 def _items(value: Any) -> Iterable[Any]:
-    values = getattr(value, "values", None)
+    values: Any = getattr(value, "values", None)
     if values is not None and hasattr(values, "reshape"):
-        return values.reshape(-1)  # type: ignore[no-any-return]
+        flat: Iterable[Any] = values.reshape(-1)
+        return flat
     try:
-        return iter(value)
+        items: Iterable[Any] = iter(value)
+        return items
     except TypeError:
         raise TypeError(f"datapoints are named by their ids, not by a {type(value).__name__}") from None

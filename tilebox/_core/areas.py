@@ -1,0 +1,83 @@
+"""The spatial part of a query: a geometry, how footprints must lie to it, and on which surface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from tilebox._core.protocol.datasets.v1 import data_access_pb2 as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import shapely
+
+Mode = Literal["intersects", "filter_contains_geometry", "geometry_contains_filter", "contains"]
+CoordinateSystem = Literal["cartesian", "spherical"]
+
+_MODES: Mapping[str, int] = {
+    "intersects": wire.SPATIAL_FILTER_MODE_INTERSECTS,
+    "filter_contains_geometry": wire.SPATIAL_FILTER_MODE_FILTER_CONTAINS_GEOMETRY,
+    "geometry_contains_filter": wire.SPATIAL_FILTER_MODE_GEOMETRY_CONTAINS_FILTER,
+    # The name that mode 2 had until it got a twin.
+    "contains": wire.SPATIAL_FILTER_MODE_FILTER_CONTAINS_GEOMETRY,
+}
+_SYSTEMS: Mapping[str, int] = {
+    "cartesian": wire.SPATIAL_COORDINATE_SYSTEM_CARTESIAN,
+    "spherical": wire.SPATIAL_COORDINATE_SYSTEM_SPHERICAL,
+}
+_KEYS = ("geometry", "mode", "coordinate_system")
+
+
+class Area(TypedDict, total=False):
+    """A geometry with what is said about it; only `geometry` is required."""
+
+    geometry: shapely.Geometry
+    mode: Mode
+    coordinate_system: CoordinateSystem
+
+
+def to_wire(area: Any) -> wire.SpatialFilter:
+    """Read the area of a query.
+
+    Args:
+        area: A shapely geometry (longitude before latitude, degrees), or a dict with `geometry` and perhaps
+            `mode` (`intersects`, `filter_contains_geometry`, `geometry_contains_filter`) and
+            `coordinate_system` (`cartesian`, `spherical`).
+
+    Returns:
+        The message of it.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: It is empty, or a mode or system does not exist.
+    """
+    given = area if isinstance(area, dict) else {"geometry": area}
+    unknown = sorted(set(given) - set(_KEYS))
+    if unknown:
+        raise ValueError(f"a spatial extent has no {unknown[0]!r}; it has {', '.join(_KEYS)}")
+    message = wire.SpatialFilter(
+        mode=_choose("mode", given.get("mode", "intersects"), _MODES),
+        coordinate_system=_choose("coordinate_system", given.get("coordinate_system", "cartesian"), _SYSTEMS),
+    )
+    message.geometry.wkb = _wkb(given.get("geometry"))
+    return message
+
+
+def _wkb(geometry: Any) -> bytes:
+    import shapely
+
+    if not isinstance(geometry, shapely.Geometry):
+        raise TypeError(
+            f"the geometry of a spatial extent must be a shapely geometry, not a {type(geometry).__name__}; "
+            "shapely.geometry.shape reads GeoJSON"
+        )
+    if shapely.is_empty(geometry):
+        raise ValueError("the geometry of a spatial extent is empty, so that nothing could match")
+    return bytes(shapely.to_wkb(geometry, output_dimension=2))
+
+
+def _choose(name: str, value: Any, choices: Mapping[str, int]) -> Any:
+    key = value.lower() if isinstance(value, str) else value
+    if key not in choices:
+        raise ValueError(f"{name} of a spatial extent must be one of {', '.join(choices)}, not {value!r}")
+    return choices[key]

@@ -1,0 +1,90 @@
+"""Dataset names as a tree with dotted access: `datasets.open_data.copernicus.sentinel1_sar`."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_WIDTH = 80
+_INDENT = "    "
+
+
+class Group:
+    """Datasets, and groups of datasets, by name: as attributes and as items.
+
+    It has no public methods of its own, so that no name of a dataset can clash with one.
+    """
+
+    def __init__(self, children: dict[str, Any]) -> None:
+        self.__dict__["_children"] = children
+
+    def __getattr__(self, name: str) -> Any:
+        # Copying and pickling look for dunders on an object that has no children yet.
+        children = self.__dict__.get("_children", {})
+        if name in children:
+            return children[name]
+        close = difflib.get_close_matches(name, children, n=3, cutoff=0.6)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise AttributeError(f"No such dataset or dataset group '{name}'{hint}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"the list of datasets is read-only: cannot set {name!r}")
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self, name)
+        except AttributeError as error:
+            raise KeyError(str(error)) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._children
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._children)
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def __dir__(self) -> list[str]:
+        return list(self._children)
+
+    def __repr__(self) -> str:
+        return "\n".join(_lines(self, 0))
+
+
+def build(datasets: Mapping[str, Any]) -> Group:
+    """Return the tree of datasets by slug; every dot in a slug is a step."""
+    root = Group({})
+    for slug in sorted(datasets):
+        *path, name = slug.split(".")
+        group = root
+        for step in path:
+            child = group._children.setdefault(step, Group({}))  # noqa: SLF001 it builds the group
+            if not isinstance(child, Group):
+                break  # a dataset is called as a group is; `Client.dataset` reaches what is below it
+            group = child
+        else:
+            group._children[name] = datasets[slug]  # noqa: SLF001 it builds the group
+    return root
+
+
+def _lines(group: Group, depth: int) -> Iterator[str]:
+    for name in group:
+        child = group[name]
+        if isinstance(child, Group):
+            yield f"{_INDENT * depth}{name}:"
+            yield from _lines(child, depth + 1)
+        else:
+            summary = " ".join(str(getattr(child, "summary", "")).split())
+            text = f"{name}: {summary}" if summary else name
+            yield from textwrap.wrap(
+                text,
+                width=_WIDTH,
+                initial_indent=_INDENT * depth,
+                subsequent_indent=_INDENT * (depth + 1),
+                break_long_words=False,
+            )
