@@ -1,0 +1,56 @@
+"""Both back ends of the control data, each fresh for every test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from postgres import fresh_database, postgres_server
+from store_records import make_team
+
+from tilebox.server.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tilebox.server.store.interface import Store, Team
+
+__all__ = ["postgres_server"]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request, tmp_path) -> Iterator[str]:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite://{tmp_path}/control.sqlite"
+    else:
+        with fresh_database(request.getfixturevalue("postgres_server")) as url:
+            yield url
+
+
+@pytest.fixture
+async def store(database_url) -> AsyncIterator[Store]:
+    """A store with its tables."""
+    opened = open_store(database_url)
+    await opened.migrate()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def team(store) -> Team:
+    made = make_team("local")
+    await store.add_team(made)
+    return made
+
+
+@pytest.fixture
+async def stranger(store) -> Team:
+    made = make_team("stranger")
+    await store.add_team(made)
+    return made

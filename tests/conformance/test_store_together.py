@@ -1,0 +1,164 @@
+"""Many callers at once: nobody meets a lock, nobody loses a change, exactly one of two rivals wins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import uuid4
+
+import anyio
+import pytest
+from store_records import NOW_US, add_dataset, make_dataset
+
+from tilebox.errors import ConflictError, NotFoundError
+from tilebox.server.store import open_store
+
+pytestmark = pytest.mark.anyio
+
+
+async def _outcomes(attempts):
+    """Run coroutines at once, and return what each returned or raised of our own errors."""
+    outcomes = [None] * len(attempts)
+
+    async def one(index, attempt):
+        try:
+            outcomes[index] = await attempt
+        except (ConflictError, NotFoundError) as error:
+            outcomes[index] = error
+
+    async with anyio.create_task_group() as group:
+        for index, attempt in enumerate(attempts):
+            group.start_soon(one, index, attempt)
+    return outcomes
+
+
+@pytest.fixture
+async def rival(database_url, store):
+    """A second store of the same database, as another process has it."""
+    opened = open_store(database_url)
+    yield opened
+    await opened.close()
+
+
+async def test_collections_created_at_once_get_numbers_of_their_own(store, rival, team):
+    dataset = await add_dataset(store, team.id, "local.scenes")
+    made = await _outcomes(
+        [
+            (store, rival)[index % 2].add_collection(team.id, dataset.id, uuid4(), f"c{index}", NOW_US)
+            for index in range(50)
+        ]
+    )
+    assert sorted(collection.number for collection in made) == [*range(1, 51)]
+
+
+async def test_one_of_twenty_datasets_of_a_slug_wins(store, rival, team):
+    group = await store.ensure_groups(team.id, ["local"])
+    candidates = [make_dataset(team.id, group.id, "local.scenes") for _ in range(20)]
+    outcomes = await _outcomes(
+        [(store, rival)[index % 2].add_dataset(candidate) for index, candidate in enumerate(candidates)]
+    )
+    assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 19
+    assert await store.datasets(team.id) == [candidates[outcomes.index(None)]]
+
+
+async def test_one_of_twenty_changes_of_a_revision_wins(store, rival, team):
+    dataset = await add_dataset(store, team.id, "local.scenes")
+    changes = [replace(dataset, name=f"change {index}", revision=2) for index in range(20)]
+    outcomes = await _outcomes(
+        [(store, rival)[index % 2].update_dataset(change, expected_revision=1) for index, change in enumerate(changes)]
+    )
+    assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 19
+    assert await store.dataset(team.id, dataset.id) == changes[outcomes.index(None)]
+
+
+async def test_one_of_twenty_deletions_finds_the_dataset(store, rival, team):
+    dataset = await add_dataset(store, team.id, "a.b.scenes")
+    outcomes = await _outcomes([(store, rival)[index % 2].delete_dataset(team.id, dataset.id) for index in range(20)])
+    assert sorted(outcomes) == [False] * 19 + [True]
+    assert await store.groups(team.id) == []
+
+
+async def test_groups_ensured_at_once_are_the_same(store, rival, team):
+    made = await _outcomes([(store, rival)[index % 2].ensure_groups(team.id, ["a", "b", "c"]) for index in range(20)])
+    assert len(set(made)) == 1
+    assert len(await store.groups(team.id)) == 3
+
+
+async def test_datasets_that_come_and_go_in_one_group_leave_no_loose_ends(store, rival, team):
+    async def come_and_go(index):
+        one = (store, rival)[index % 2]
+        for _ in range(5):
+            try:
+                dataset = await add_dataset(one, team.id, f"a.b.c{index}")
+            except NotFoundError:
+                continue  # The last dataset of the group took the group along meanwhile.
+            assert await one.delete_dataset(team.id, dataset.id)
+
+    async with anyio.create_task_group() as group:
+        for index in range(8):
+            group.start_soon(come_and_go, index)
+    assert await store.datasets(team.id) == []
+    # A group that was ensured and then never filled may remain; it is used by the next who asks.
+    dataset = await add_dataset(store, team.id, "a.b.last")
+    assert await store.delete_dataset(team.id, dataset.id)
+    assert await store.groups(team.id) == []
+
+
+async def test_a_writer_lock_lets_one_in_at_a_time(store, database_url, rival):
+    # One process serves a SQLite file (it locks the data directory), any number a PostgreSQL database.
+    stores = (store, store if database_url.startswith("sqlite") else rival)
+    table, inside, visits = uuid4(), set(), []
+
+    async def visit(index):
+        async with stores[index % 2].writer_lock(table):
+            inside.add(index)
+            await stores[index % 2].ping()
+            assert inside == {index}
+            inside.remove(index)
+            visits.append(index)
+
+    async with anyio.create_task_group() as group:
+        for index in range(12):
+            group.start_soon(visit, index)
+    assert sorted(visits) == [*range(12)]
+
+
+async def test_writer_locks_of_different_tables_do_not_meet(store, rival):
+    with anyio.fail_after(10):
+        async with store.writer_lock(uuid4()), store.writer_lock(uuid4()), rival.writer_lock(uuid4()):
+            pass
+
+
+async def test_a_writer_lock_is_given_back_by_errors_and_cancellation(store, rival):
+    table = uuid4()
+    with pytest.raises(ZeroDivisionError):
+        async with store.writer_lock(table):
+            raise ZeroDivisionError
+
+    async def wait_for_it(one, *, task_status):
+        task_status.started()
+        async with one.writer_lock(table):
+            raise AssertionError
+
+    async with store.writer_lock(table), anyio.create_task_group() as group:
+        await group.start(wait_for_it, store)
+        await group.start(wait_for_it, store)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    with anyio.fail_after(10):
+        async with store.writer_lock(table):
+            pass
+        async with rival.writer_lock(table):
+            pass
+
+
+async def test_cancelled_callers_harm_nobody(store, team):
+    dataset = await add_dataset(store, team.id, "local.scenes")
+    async with anyio.create_task_group() as group:
+        for index in range(30):
+            group.start_soon(store.add_collection, team.id, dataset.id, uuid4(), f"c{index}", NOW_US)
+        await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    with anyio.fail_after(20):
+        last = await store.add_collection(team.id, dataset.id, uuid4(), "last", NOW_US)
+        numbers = [collection.number for collection in await store.collections(team.id, dataset.id)]
+    assert sorted(numbers) == [*range(1, last.number + 1)]
