@@ -1,0 +1,31 @@
+"""Fixtures that every folder of tests shares."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A real server in a thread, one a test process; `.url` and `.token`. Tests choose names of their own in it."""
+    from servers import ServerThread
+
+    with ServerThread(tmp_path_factory.mktemp("server") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_server(tmp_path):
+    """A function that starts a server of one's own: `fresh_server(page_rows=10)`. All are stopped at the end."""
+    from servers import ServerThread
+
+    started = []
+
+    def start(data_dir=None, **settings):
+        running = ServerThread(data_dir or tmp_path / f"data-{len(started)}", **settings).start()
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        running.stop()

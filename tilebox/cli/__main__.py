@@ -1,0 +1,5 @@
+"""`python -m tilebox.cli` is `tilebox`."""
+
+from tilebox.cli import main
+
+main()

@@ -1,0 +1,36 @@
+"""The command `tilebox` and its subcommands."""
+
+# ruff: noqa: D301 - click takes the character \b as the start of lines to be left alone
+
+from __future__ import annotations
+
+import click
+
+from tilebox import __version__
+from tilebox.cli.keys import keys
+from tilebox.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tilebox")
+def tilebox() -> None:
+    """Space data, open: a catalogue of satellite metadata on your own machine.
+
+    \b
+    Start a server, which prints an API key on its first start:
+        tilebox serve
+
+    \b
+    Use it from Python:
+        export TILEBOX_API_URL=http://127.0.0.1:8080
+        export TILEBOX_API_KEY=$(cat tilebox-data/api-key)
+        python -c 'from tilebox.datasets import Client; print(Client().datasets())'
+
+    \b
+    Hand out a key that may only read:
+        tilebox keys create notebook --role read
+    """
+
+
+tilebox.add_command(serve)
+tilebox.add_command(keys)

@@ -1,0 +1,69 @@
+"""`tilebox serve`."""
+
+# ruff: noqa: D301 - click takes the character \b as the start of lines to be left alone
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+
+from tilebox.cli.options import data_dir, database, read_settings, shown_errors
+
+if TYPE_CHECKING:
+    from tilebox.server.run import Running
+    from tilebox.server.settings import Settings
+
+
+@click.command()
+@data_dir
+@click.option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 8080]")
+@database
+@click.option("--storage", metavar="URL", help="Where datapoints are kept.  [default: the data directory]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+def serve(**flags: Any) -> None:
+    """Run a server until Ctrl-C or SIGTERM.
+
+    The first start creates the data directory and an API key of role admin, which is printed once and kept in
+    DATA-DIR/api-key. Every option can also be set in the environment, as TILEBOX_SERVER_PORT=9000; there are more
+    settings than options, see the operator's guide.
+
+    \b
+    Examples:
+        tilebox serve
+        tilebox serve --data-dir /srv/tilebox --host 0.0.0.0 --port 80
+        tilebox serve --database postgresql://tilebox@db/tilebox --storage s3://bucket/datapoints
+    """
+    settings = read_settings(**flags)
+    _set_up_logging(settings.log_level)
+    with shown_errors():
+        from tilebox.server.run import serve as run
+
+        anyio.run(run, settings, lambda running: _announce(running, settings))
+
+
+def _announce(running: Running, settings: Settings) -> None:
+    key_file = settings.data_dir / "api-key"
+    lines = [f"Tilebox server at {running.url}", ""]
+    if running.first_key:
+        lines += [f"A first API key, of role admin, was made and is shown only now: {running.first_key}"]
+        if key_file.exists():
+            lines += [f"It is kept in {key_file}, readable by you alone."]
+        lines += [""]
+    lines += ["Use it:", f"  export TILEBOX_API_URL={running.url}"]
+    if running.first_key and not key_file.exists():
+        lines += [f"  export TILEBOX_API_KEY={running.first_key}"]
+    elif key_file.exists():
+        lines += [f"  export TILEBOX_API_KEY=$(cat {key_file})"]
+    lines += ["  python -c 'from tilebox.datasets import Client; print(Client().datasets())'", ""]
+    lines += ["More keys: tilebox keys --help.  Stop: Ctrl-C."]
+    click.echo("\n".join(lines))
+
+
+def _set_up_logging(level: str) -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=level.upper())
+    # Uvicorn repeats at `info` what is announced and logged already.
+    logging.getLogger("uvicorn.error").setLevel("DEBUG" if level == "debug" else "WARNING")

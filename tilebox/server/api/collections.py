@@ -1,0 +1,88 @@
+"""`datasets.v1.CollectionService`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tilebox._core.protocol.datasets.v1 import collections_pb2 as wire
+from tilebox.errors import InvalidArgumentError
+from tilebox.server.api import parse, shapes
+from tilebox.server.keys import Permission
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from tilebox._core.protocol.datasets.v1 import core_pb2
+    from tilebox.server.auth import Caller
+    from tilebox.server.points.interface import Summary
+    from tilebox.server.services.catalogue import Catalogue
+
+
+class CollectionService:
+    """Answers the calls of the service."""
+
+    descriptor = wire.DESCRIPTOR.services_by_name["CollectionService"]
+    permissions = {  # noqa: RUF012
+        "CreateCollection": Permission.WRITE,
+        "GetCollectionByName": Permission.READ,
+        "DeleteCollection": Permission.WRITE,
+        "ListCollections": Permission.READ,
+    }
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def create_collection(self, caller: Caller, request: wire.CreateCollectionRequest) -> core_pb2.CollectionInfo:
+        """Create a collection."""
+        dataset = parse.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        return shapes.collection(await self._catalogue.create_collection(caller.team, dataset, request.name))
+
+    async def get_collection_by_name(
+        self, caller: Caller, request: wire.GetCollectionByNameRequest
+    ) -> core_pb2.CollectionInfo:
+        """Find a collection by name."""
+        dataset = parse.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        if not request.collection_name:
+            raise InvalidArgumentError("collection_name is required")
+        record = await self._catalogue.collection_by_name(caller.team, dataset, request.collection_name)
+        summaries = await self._summaries(dataset, request)
+        return shapes.collection(
+            record,
+            summaries.get(record.number),
+            with_availability=request.with_availability,
+            with_count=request.with_count,
+        )
+
+    async def delete_collection(
+        self, caller: Caller, request: wire.DeleteCollectionRequest
+    ) -> wire.DeleteCollectionResponse:
+        """Delete a collection with all of its datapoints."""
+        collection = parse.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
+        dataset = parse.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        await self._catalogue.delete_collection(caller.team, collection, dataset)
+        return wire.DeleteCollectionResponse()
+
+    async def list_collections(
+        self, caller: Caller, request: wire.ListCollectionsRequest
+    ) -> wire.ListCollectionsResponse:
+        """List a dataset's collections."""
+        dataset = parse.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        records = await self._catalogue.collections(caller.team, dataset)
+        summaries = await self._summaries(dataset, request)
+        infos = [
+            shapes.collection(
+                record,
+                summaries.get(record.number),
+                with_availability=request.with_availability,
+                with_count=request.with_count,
+            )
+            for record in records
+        ]
+        return wire.ListCollectionsResponse(data=infos, owned_collections=len(infos))
+
+    async def _summaries(
+        self, dataset: UUID, request: wire.ListCollectionsRequest | wire.GetCollectionByNameRequest
+    ) -> dict[int, Summary]:
+        if request.with_availability or request.with_count:
+            return await self._catalogue.summaries(dataset)
+        return {}

@@ -1,0 +1,73 @@
+"""`datasets.v1.DataAccessService`: queries, a page at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from tilebox._core import messages
+from tilebox._core.protocol.datasets.v1 import core_pb2
+from tilebox._core.protocol.datasets.v1 import data_access_pb2 as wire
+from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
+from tilebox._core.protocol.tilebox.v1.query_pb2 import Pagination
+from tilebox.server.api import parse
+from tilebox.server.keys import Permission
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tilebox._core.fields import Schema
+    from tilebox.server.auth import Caller
+    from tilebox.server.services.queries import Queries
+    from tilebox.server.settings import Settings
+
+
+class DataAccessService:
+    """Answers the calls of the service."""
+
+    descriptor = wire.DESCRIPTOR.services_by_name["DataAccessService"]
+    permissions = {"QueryByID": Permission.READ, "Query": Permission.READ}  # noqa: RUF012
+
+    def __init__(self, queries: Queries, settings: Settings) -> None:
+        self._queries = queries
+        self._settings = settings
+
+    async def query_by_id(self, caller: Caller, request: wire.QueryByIDRequest) -> core_pb2.Any:
+        """Find one datapoint."""
+        dataset, row = await self._queries.find(
+            caller.team,
+            parse.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id")),
+            parse.ids(request.collection_ids, "collection_ids"),
+            parse.required_id(request.id, "id", given=request.HasField("id")).bytes,
+        )
+        schema = dataset.schema.select(()) if request.skip_data else dataset.schema
+        values = await anyio.to_thread.run_sync(to_messages, schema, row)
+        return core_pb2.Any(type_url=dataset.schema.type_name, value=values[0])
+
+    async def query(self, caller: Caller, request: wire.QueryRequest) -> wire.QueryResultPage:
+        """Return a page of datapoints, in the order of time and id."""
+        limit = parse.page_limit(request.page, default=self._settings.page_rows, maximum=self._settings.max_page_rows)
+        dataset, query = await self._queries.resolve(caller.team, parse.selection(request))
+        query = replace(query, limit=limit, fields=() if request.skip_data else None)
+        if request.page.HasField("starting_after"):
+            query = replace(query, after=parse.id_bytes(request.page.starting_after, "page.starting_after"))
+        rows, more = await self._queries.page(dataset, query, max_bytes=self._settings.max_page_bytes)
+        schema = dataset.schema.select(()) if request.skip_data else dataset.schema
+        values = await anyio.to_thread.run_sync(to_messages, schema, rows)
+        following = Pagination()
+        if request.page.HasField("limit"):
+            following.limit = request.page.limit
+        if more:
+            following.starting_after.CopyFrom(ID(uuid=rows.column("id")[-1].as_py()))
+        return wire.QueryResultPage(
+            data=core_pb2.RepeatedAny(type_url=dataset.schema.type_name, value=values), next_page=following
+        )
+
+
+def to_messages(schema: Schema, rows: pa.Table) -> list[bytes]:
+    """Serialise rows of the store as datapoints of a type; columns that the type lacks stay behind."""
+    present = [field.name for field in schema if field.name in rows.schema.names]
+    batches = rows.select(present).combine_chunks().to_batches()
+    return [value for batch in batches for value in messages.from_arrow(schema, batch)]

@@ -1,0 +1,88 @@
+"""`datasets.v1.DatasetService`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tilebox._core.protocol.datasets.v1 import datasets_pb2 as wire
+from tilebox.errors import InvalidArgumentError
+from tilebox.server.api import parse, shapes
+from tilebox.server.keys import Permission
+from tilebox.server.services.catalogue import DatasetChange
+
+if TYPE_CHECKING:
+    from tilebox._core.protocol.datasets.v1 import core_pb2
+    from tilebox.server.auth import Caller
+    from tilebox.server.services.catalogue import Catalogue
+
+_SLUG = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")
+
+
+class DatasetService:
+    """Answers the calls of the service."""
+
+    descriptor = wire.DESCRIPTOR.services_by_name["DatasetService"]
+    permissions = {  # noqa: RUF012
+        "CreateDataset": Permission.MANAGE,
+        "GetDataset": Permission.READ,
+        "UpdateDataset": Permission.MANAGE,
+        "DeleteDataset": Permission.MANAGE,
+        "ListDatasets": Permission.READ,
+    }
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def create_dataset(self, caller: Caller, request: wire.CreateDatasetRequest) -> core_pb2.Dataset:
+        """Create a dataset."""
+        if not request.HasField("type"):
+            raise InvalidArgumentError("type is required")
+        record = await self._catalogue.create(
+            caller.team,
+            name=request.name,
+            code_name=request.code_name,
+            wanted=request.type,
+            summary=request.summary,
+            description=request.description,
+        )
+        return shapes.dataset(record, caller)
+
+    async def get_dataset(self, caller: Caller, request: wire.GetDatasetRequest) -> core_pb2.Dataset:
+        """Find a dataset by slug or id."""
+        if bool(request.slug) == request.HasField("id"):
+            raise InvalidArgumentError("exactly one of slug and id is required")
+        if request.slug:
+            if not _SLUG.fullmatch(request.slug):
+                raise InvalidArgumentError(f"slug {request.slug!r} must be names joined by dots")
+            record = await self._catalogue.get_by_slug(caller.team, request.slug)
+        else:
+            record = await self._catalogue.get(caller.team, parse.required_id(request.id, "id", given=True))
+        return shapes.dataset(record, caller)
+
+    async def update_dataset(self, caller: Caller, request: wire.UpdateDatasetRequest) -> core_pb2.Dataset:
+        """Change a dataset's texts or type."""
+        change = DatasetChange(
+            name=request.name if request.HasField("name") else None,
+            code_name=request.code_name if request.HasField("code_name") else None,
+            summary=request.summary if request.HasField("summary") else None,
+            description=request.description if request.HasField("description") else None,
+            type=request.type if request.HasField("type") else None,
+        )
+        identity = parse.required_id(request.id, "id", given=request.HasField("id"))
+        return shapes.dataset(await self._catalogue.update(caller.team, identity, change), caller)
+
+    async def delete_dataset(self, caller: Caller, request: wire.DeleteDatasetRequest) -> wire.DeleteDatasetResponse:
+        """Delete a dataset with all of its datapoints, at once and for good."""
+        identity = parse.required_id(request.id, "id", given=request.HasField("id"))
+        await self._catalogue.delete(caller.team, identity)
+        return wire.DeleteDatasetResponse(trashed=False)
+
+    async def list_datasets(self, caller: Caller, _: wire.ListDatasetsRequest) -> wire.ListDatasetsResponse:
+        """List the team's datasets and the groups they lie in."""
+        datasets, groups = await self._catalogue.datasets(caller.team)
+        return wire.ListDatasetsResponse(
+            datasets=[shapes.dataset(record, caller) for record in datasets],
+            groups=[shapes.group(record) for record in groups],
+            owned_datasets=len(datasets),
+        )

@@ -1,0 +1,227 @@
+"""`tilebox.ext.v1.DatapointService`: an answer as one Arrow stream, and counts."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+import pyarrow as pa
+from google.protobuf.message import DecodeError
+
+from tilebox._core.arrow import ERROR_KEY, MEDIA_TYPE, ROWS_KEY, SNAPSHOT_KEY
+from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2 as wire
+from tilebox._core.protocol.tilebox.v1.query_pb2 import SORT_DIRECTION_DESCENDING
+from tilebox.errors import InvalidArgumentError, RateLimitedError
+from tilebox.server.api import parse
+from tilebox.server.api.connect import to_connect_error
+from tilebox.server.http import answer_error
+from tilebox.server.keys import Permission
+from tilebox.server.services.queries import with_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from tilebox.server.auth import Caller, Gatekeeper
+    from tilebox.server.points.interface import PointQuery, PointStream
+    from tilebox.server.services.queries import Queries
+    from tilebox.server.store.interface import Dataset
+
+logger = logging.getLogger("tilebox.server")
+
+CODEC_HEADER = "tilebox-arrow-codec"
+_CODECS = ("zstd", "lz4")
+
+
+class DatapointService:
+    """Answers the ordinary calls of the service."""
+
+    descriptor = wire.DESCRIPTOR.services_by_name["DatapointService"]
+    permissions = {"Count": Permission.READ}  # noqa: RUF012
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    async def count(self, caller: Caller, request: wire.CountRequest) -> wire.CountResponse:
+        """Count what a query finds."""
+        dataset, query = await self._queries.resolve(caller.team, parse.selection(request.query))
+        return wire.CountResponse(count=await self._queries.count(dataset, query))
+
+
+class QueryArrow:
+    """An ASGI application that answers a query with an Arrow IPC stream.
+
+    The stream ends with an empty batch, which says how many rows went before it, or what went wrong under
+    way. Without it the answer was cut off. A client that goes away stops the scan.
+
+    Args:
+        queries: The verbs that read datapoints.
+        gatekeeper: Who finds out on whose behalf a request speaks.
+        max_body_bytes: Largest request.
+    """
+
+    path = "/tilebox.ext.v1.DatapointService/QueryArrow"
+
+    def __init__(self, queries: Queries, gatekeeper: Gatekeeper, *, max_body_bytes: int) -> None:
+        self._queries = queries
+        self._gatekeeper = gatekeeper
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = False
+
+        async def note_start(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+            caller = await self._gatekeeper.admit(headers.get("authorization"), Permission.READ)
+            request = await self._read(receive, headers)
+            dataset, query = await self._resolve(caller, request)
+            await self._answer(dataset, query, _codec(headers), receive, note_start)
+        except Exception as error:
+            if started:
+                raise
+            failure = to_connect_error(error)
+            await answer_error(scope, send, failure.code.value, failure.message)
+
+    async def _read(self, receive: Receive, headers: Mapping[str, str]) -> wire.QueryArrowRequest:
+        if headers.get("content-type") != "application/proto":
+            raise InvalidArgumentError("content-type must be application/proto")
+        body = await _body(receive, self._max_body_bytes)
+        if headers.get("content-encoding", "identity") == "gzip":
+            body = _unpack(body, self._max_body_bytes)
+        try:
+            return wire.QueryArrowRequest.FromString(body)
+        except DecodeError:
+            raise InvalidArgumentError("the request is no tilebox.ext.v1.QueryArrowRequest") from None
+
+    async def _resolve(self, caller: Caller, request: wire.QueryArrowRequest) -> tuple[Dataset, PointQuery]:
+        dataset, query = await self._queries.resolve(caller.team, parse.selection(request.query))
+        query = replace(
+            query,
+            descending=request.order == SORT_DIRECTION_DESCENDING,
+            limit=_limit(request),
+            snapshot=request.snapshot if request.HasField("snapshot") else None,
+        )
+        if request.HasField("starting_after"):
+            query = replace(query, after=parse.id_bytes(request.starting_after, "starting_after"))
+        if request.query.skip_data:
+            return dataset, replace(query, fields=())
+        return dataset, with_fields(dataset, query, request.fields) if request.fields else query
+
+    async def _answer(
+        self, dataset: Dataset, query: PointQuery, codec: str | None, receive: Receive, send: Send
+    ) -> None:
+        async with self._queries.stream(dataset, query) as stream, anyio.create_task_group() as beside:
+            beside.start_soon(_cancel_when_gone, receive, beside.cancel_scope)
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [(b"content-type", MEDIA_TYPE.encode())],
+                }
+            )
+            await _send_batches(stream, codec, send)
+            beside.cancel_scope.cancel()
+
+
+class _Writer:
+    """Turns batches into pieces of an Arrow IPC stream."""
+
+    def __init__(self, stream: PointStream, codec: str | None) -> None:
+        self._schema = stream.schema.with_metadata({SNAPSHOT_KEY: str(stream.snapshot).encode()})
+        self._sink = io.BytesIO()
+        options = pa.ipc.IpcWriteOptions(compression=codec)
+        self._writer = pa.ipc.new_stream(self._sink, self._schema, options=options)
+
+    def encode(self, batch: pa.RecordBatch) -> bytes:
+        self._writer.write_batch(batch)
+        return self._take()
+
+    def close(self, metadata: dict[bytes, bytes]) -> bytes:
+        """Return the closing batch and the end of the stream."""
+        empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in self._schema], schema=self._schema)
+        self._writer.write_batch(empty, custom_metadata=metadata)
+        self._writer.close()
+        return self._take()
+
+    def _take(self) -> bytes:
+        piece = self._sink.getvalue()
+        self._sink.seek(0)
+        self._sink.truncate()
+        return piece
+
+
+async def _send_batches(stream: PointStream, codec: str | None, send: Send) -> None:
+    writer = _Writer(stream, codec)
+    rows = 0
+    closing: dict[bytes, bytes]
+    try:
+        async for batch in stream:
+            piece = await anyio.to_thread.run_sync(writer.encode, batch)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            rows += batch.num_rows
+        closing = {ROWS_KEY: str(rows).encode()}
+    except Exception as error:  # noqa: BLE001 - the status is sent already, so the stream itself must say it
+        failure = to_connect_error(error)
+        closing = {ERROR_KEY: json.dumps({"code": failure.code.value, "message": failure.message}).encode()}
+    await send({"type": "http.response.body", "body": writer.close(closing), "more_body": False})
+
+
+async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def _body(receive: Receive, max_bytes: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise InvalidArgumentError("the request ended before its body")
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > max_bytes:
+            raise RateLimitedError(f"the request is larger than {max_bytes} bytes; send less at once")
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+def _unpack(body: bytes, max_bytes: int) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
+            unpacked = packed.read(max_bytes + 1)
+    except (OSError, EOFError, zlib.error):
+        raise InvalidArgumentError("the request's body is no gzip") from None
+    if len(unpacked) > max_bytes:
+        raise RateLimitedError(f"the request unpacks to more than {max_bytes} bytes; send less at once")
+    return unpacked
+
+
+def _limit(request: wire.QueryArrowRequest) -> int | None:
+    if not request.HasField("limit"):
+        return None
+    if request.limit < 1:
+        raise InvalidArgumentError("limit must be at least 1")
+    return request.limit
+
+
+def _codec(headers: Mapping[str, str]) -> str | None:
+    asked = headers.get(CODEC_HEADER)
+    if asked is not None and asked not in _CODECS:
+        raise InvalidArgumentError(f"header {CODEC_HEADER} must be one of {', '.join(_CODECS)}, not {asked[:20]!r}")
+    return asked

@@ -1,0 +1,202 @@
+"""Values of requests: ids, intervals, areas, filters and page limits, each checked by the wire's rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import shapely
+
+from tilebox._core import filters, geometry
+from tilebox._core.protocol.datasets.v1 import data_access_pb2 as access
+from tilebox.errors import InvalidArgumentError
+from tilebox.server.points.interface import Area, AreaMode
+from tilebox.server.services.queries import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from tilebox._core.filters import Expression
+    from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
+    from tilebox._core.protocol.tilebox.v1.query_pb2 import IDInterval, Pagination, TimeInterval
+
+_MILLISECOND = 1_000_000
+_MICROSECOND = 1_000
+# Timestamps of protobuf reach from year 1 to year 9999.
+_MIN_SECONDS, _MAX_SECONDS = -62_135_596_800, 253_402_300_799
+# The part of a datapoint id behind its milliseconds.
+_TAIL_BITS = 80
+_MAX_ID_NUMBER = 2 ** (47 + _TAIL_BITS) - 1
+
+_AREA_MODES = {
+    access.SPATIAL_FILTER_MODE_UNSPECIFIED: AreaMode.INTERSECTS,
+    access.SPATIAL_FILTER_MODE_INTERSECTS: AreaMode.INTERSECTS,
+    access.SPATIAL_FILTER_MODE_FILTER_CONTAINS_GEOMETRY: AreaMode.AREA_CONTAINS_FOOTPRINT,
+    access.SPATIAL_FILTER_MODE_GEOMETRY_CONTAINS_FILTER: AreaMode.FOOTPRINT_CONTAINS_AREA,
+}
+_SPHERICAL = {
+    access.SPATIAL_COORDINATE_SYSTEM_UNSPECIFIED: False,
+    access.SPATIAL_COORDINATE_SYSTEM_CARTESIAN: False,
+    access.SPATIAL_COORDINATE_SYSTEM_SPHERICAL: True,
+}
+
+
+def id_bytes(message: ID, name: str) -> bytes:
+    """Read an id as its 16 bytes.
+
+    Raises:
+        InvalidArgumentError: It does not have 16 bytes, or all are zero.
+    """
+    if len(message.uuid) != 16:
+        raise InvalidArgumentError(f"{name} must be a UUID of 16 bytes, not {len(message.uuid)} bytes")
+    if not any(message.uuid):
+        raise InvalidArgumentError(f"{name} must not be the nil UUID")
+    return message.uuid
+
+
+def required_id(message: ID, name: str, *, given: bool) -> UUID:
+    """Read an id that a request must carry.
+
+    Raises:
+        InvalidArgumentError: It is missing or malformed.
+    """
+    if not given:
+        raise InvalidArgumentError(f"{name} is required")
+    return UUID(bytes=id_bytes(message, name))
+
+
+def optional_id(message: ID, name: str, *, given: bool) -> UUID | None:
+    """Read an id that a request may carry.
+
+    Raises:
+        InvalidArgumentError: It is malformed.
+    """
+    return UUID(bytes=id_bytes(message, name)) if given else None
+
+
+def ids(messages: Iterable[ID], name: str) -> list[UUID]:
+    """Read a list of ids.
+
+    Raises:
+        InvalidArgumentError: One of them is malformed.
+    """
+    return [UUID(bytes=id_bytes(message, f"{name}[{position}]")) for position, message in enumerate(messages)]
+
+
+def selection(query: access.QueryRequest) -> Selection:
+    """Read which datapoints a request asks for.
+
+    Raises:
+        InvalidArgumentError: A part of it is missing, malformed or against a rule.
+    """
+    given = query.filters
+    has_times, has_ids = given.HasField("time_interval"), given.HasField("datapoint_interval")
+    if has_times == has_ids:
+        raise InvalidArgumentError("filters must have exactly one of time_interval and datapoint_interval")
+    start_ms, end_ms = milliseconds(given.time_interval) if has_times else (None, None)
+    first_id, last_id = id_range(given.datapoint_interval) if has_ids else (None, None)
+    return Selection(
+        dataset=optional_id(query.dataset_id, "dataset_id", given=query.HasField("dataset_id")),
+        collections=ids(query.collection_ids, "collection_ids"),
+        start_ms=start_ms,
+        end_ms=end_ms,
+        first_id=first_id,
+        last_id=last_id,
+        area=area(given.spatial_extent) if given.HasField("spatial_extent") else None,
+        where=_where(given.expressions),
+    )
+
+
+def milliseconds(interval: TimeInterval) -> tuple[int, int]:
+    """Turn an interval into the half-open range of milliseconds whose datapoints lie in it.
+
+    Datapoints carry whole milliseconds. An interval of one instant means the millisecond that the instant
+    lies in, so that a time of more precision still finds the datapoint that was stored under it.
+
+    Raises:
+        InvalidArgumentError: An end is missing or out of range, or it ends before it starts.
+    """
+    if not interval.HasField("start_time") or not interval.HasField("end_time"):
+        raise InvalidArgumentError("time_interval must have start_time and end_time")
+    start, end = _nanoseconds(interval.start_time, "start_time"), _nanoseconds(interval.end_time, "end_time")
+    if end < start:
+        raise InvalidArgumentError("time_interval ends before it starts")
+    if not interval.start_exclusive and end - start == (0 if interval.end_inclusive else _MICROSECOND):
+        return start // _MILLISECOND, start // _MILLISECOND + 1
+    first = start // _MILLISECOND + 1 if interval.start_exclusive else -(-start // _MILLISECOND)
+    behind = end // _MILLISECOND + 1 if interval.end_inclusive else -(-end // _MILLISECOND)
+    return first, behind
+
+
+def id_range(interval: IDInterval) -> tuple[bytes, bytes]:
+    """Turn an interval of ids into the smallest and the largest id in it.
+
+    Raises:
+        InvalidArgumentError: An end is missing or malformed, or it ends before it starts.
+    """
+    if not interval.HasField("start_id") or not interval.HasField("end_id"):
+        raise InvalidArgumentError("datapoint_interval must have start_id and end_id")
+    start = _id_number(id_bytes(interval.start_id, "datapoint_interval.start_id"))
+    end = _id_number(id_bytes(interval.end_id, "datapoint_interval.end_id"))
+    if end < start:
+        raise InvalidArgumentError("datapoint_interval ends before it starts; ids are ordered by time")
+    first = start + 1 if interval.start_exclusive else start
+    last = end if interval.end_inclusive else end - 1
+    return _id_of(first), _id_of(last)
+
+
+def area(message: access.SpatialFilter) -> Area:
+    """Read a spatial filter.
+
+    Raises:
+        InvalidArgumentError: It has no usable geometry, or a mode that is not defined.
+    """
+    if not message.geometry.wkb:
+        raise InvalidArgumentError("spatial_extent.geometry is required")
+    if message.mode not in _AREA_MODES or message.coordinate_system not in _SPHERICAL:
+        raise InvalidArgumentError("spatial_extent has a mode or coordinate_system that is not defined")
+    try:
+        shape = shapely.from_wkb(message.geometry.wkb)
+        geometry.check_area(shape)
+    except (ValueError, shapely.errors.ShapelyError) as error:
+        raise InvalidArgumentError(f"spatial_extent.geometry: {error}") from None
+    return Area(shape, _AREA_MODES[message.mode], _SPHERICAL[message.coordinate_system])
+
+
+def page_limit(page: Pagination, *, default: int, maximum: int) -> int:
+    """Read how many datapoints a page may have; a limit above the maximum means the maximum.
+
+    Raises:
+        InvalidArgumentError: The limit is below 1.
+    """
+    if not page.HasField("limit"):
+        return min(default, maximum)
+    if page.limit < 1:
+        raise InvalidArgumentError(f"page.limit must be at least 1, not {page.limit}")
+    return min(page.limit, maximum)
+
+
+def _where(expressions: Iterable[access.FilterExpression]) -> Expression | None:
+    try:
+        return filters.from_wire(expressions)
+    except ValueError as error:
+        raise InvalidArgumentError(f"filters.expressions: {error}") from None
+
+
+def _nanoseconds(time: Timestamp, name: str) -> int:
+    if not (_MIN_SECONDS <= time.seconds <= _MAX_SECONDS and 0 <= time.nanos < 1_000_000_000):
+        raise InvalidArgumentError(f"time_interval.{name} is no time between the years 1 and 9999")
+    return time.seconds * 1_000_000_000 + time.nanos
+
+
+def _id_number(identity: bytes) -> int:
+    """Return an id as a number whose order is that of (time, bytes)."""
+    return (int.from_bytes(identity[:6], "big", signed=True) << _TAIL_BITS) | int.from_bytes(identity[6:], "big")
+
+
+def _id_of(number: int) -> bytes:
+    number = max(-_MAX_ID_NUMBER - 1, min(number, _MAX_ID_NUMBER))
+    tail = number & ((1 << _TAIL_BITS) - 1)
+    return (number >> _TAIL_BITS).to_bytes(6, "big", signed=True) + tail.to_bytes(10, "big")

@@ -1,0 +1,61 @@
+"""Records of the server as messages of the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tilebox._core.protocol.datasets.v1 import core_pb2
+from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
+from tilebox.server.keys import Permission
+
+if TYPE_CHECKING:
+    from tilebox.server.auth import Caller
+    from tilebox.server.points.interface import Summary
+    from tilebox.server.store.interface import Collection, Dataset, Group
+
+
+def dataset(record: Dataset, caller: Caller) -> core_pb2.Dataset:
+    """Return a dataset as the wire has it, with what its reader may do to it."""
+    permissions = [core_pb2.DATASET_PERMISSION_ACCESS_DATA]
+    if caller.may(Permission.WRITE):
+        permissions.append(core_pb2.DATASET_PERMISSION_WRITE_DATA)
+    if caller.may(Permission.MANAGE):
+        permissions.append(core_pb2.DATASET_PERMISSION_EDIT)
+    return core_pb2.Dataset(
+        id=ID(uuid=record.id.bytes),
+        group_id=ID(uuid=record.group.bytes),
+        type=record.schema.to_annotated_type(),
+        code_name=record.code_name,
+        name=record.name,
+        summary=record.summary,
+        icon=record.icon,
+        description=record.description,
+        permissions=permissions,
+        visibility=core_pb2.VISIBILITY_PRIVATE,
+        slug=record.slug,
+        type_editable=caller.may(Permission.MANAGE),
+    )
+
+
+def group(record: Group) -> core_pb2.DatasetGroup:
+    """Return a group of datasets."""
+    parent = ID(uuid=record.parent.bytes) if record.parent else None
+    return core_pb2.DatasetGroup(
+        id=ID(uuid=record.id.bytes), parent_id=parent, code_name=record.code_name, name=record.name
+    )
+
+
+def collection(
+    record: Collection, summary: Summary | None = None, *, with_availability: bool = False, with_count: bool = False
+) -> core_pb2.CollectionInfo:
+    """Return a collection; one without datapoints has no availability."""
+    info = core_pb2.CollectionInfo(
+        collection=core_pb2.Collection(name=record.name, id=ID(uuid=record.id.bytes)),
+    )
+    if with_count:
+        info.count = summary.count if summary else 0
+    if with_availability and summary:
+        info.availability.start_time.FromMilliseconds(summary.first_ms)
+        info.availability.end_time.FromMilliseconds(summary.last_ms)
+        info.availability.end_inclusive = True
+    return info

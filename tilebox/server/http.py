@@ -1,0 +1,158 @@
+"""What holds for every request, whatever it calls: a request id, an access log, a bounded body, an answer.
+
+A plain ASGI layer around the routes. It knows no service; what it answers by itself it says in the form
+that the caller's protocol has for errors.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import anyio
+
+from tilebox._core.arrow import EXTENSION
+from tilebox._core.status import EXTENSIONS_HEADER, REQUEST_ID_HEADER, error_body, http_status
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+access_log = logging.getLogger("tilebox.server.access")
+logger = logging.getLogger("tilebox.server")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+"""Name of the request at hand, in the log and in the response header `x-request-id`."""
+
+# How long the rest of a body that is too large is read and thrown away, so that its sender gets to read the answer.
+_DRAIN_SECONDS = 30
+
+_GRPC_CODES = {
+    "invalid_argument": 3,
+    "not_found": 5,
+    "permission_denied": 7,
+    "resource_exhausted": 8,
+    "unimplemented": 12,
+    "internal": 13,
+    "unavailable": 14,
+    "unauthenticated": 16,
+}
+
+
+class Envelope:
+    """The outermost layer of the server.
+
+    Args:
+        app: The routes.
+        max_body_bytes: Largest body of a request as it is sent.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry out one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        name = secrets.token_hex(8)
+        request_id.set(name)
+        answer = _Answer(send, name)
+        started = time.perf_counter()
+        try:
+            await self._carry_out(scope, receive, answer)
+        except Exception:
+            logger.exception("request %s %s failed unexpectedly", name, scope["path"])
+            if not answer.status:
+                await answer_error(
+                    scope, answer, "internal", f"the server failed; its log says why under request id {name}"
+                )
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1000
+            access_log.info(
+                "%s %s %s %s %.1f ms", name, scope["method"], scope["path"], answer.status or "gone", milliseconds
+            )
+
+    async def _carry_out(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _announced_bytes(scope) > self._max_body_bytes:
+            await answer_error(
+                scope,
+                send,
+                "resource_exhausted",
+                f"the request is larger than {self._max_body_bytes} bytes; send less at once",
+                status=413,
+            )
+            await _drain(receive)
+            return
+        await self._app(scope, receive, send)
+
+
+async def answer_error(scope: Scope, send: Send, code: str, message: str, *, status: int | None = None) -> None:
+    """Answer a request with an error, as gRPC or as Connect has it.
+
+    Args:
+        scope: The request.
+        send: Where the answer goes.
+        code: A Connect code.
+        message: What went wrong, and what to do.
+        status: The HTTP status, where it is not the code's usual one.
+    """
+    headers: list[tuple[bytes, bytes]]
+    content_type = _header(scope, b"content-type")
+    if content_type.startswith(b"application/grpc"):
+        grpc_status, body = str(_GRPC_CODES[code]).encode(), b""
+        headers = [
+            (b"content-type", content_type),
+            (b"grpc-status", grpc_status),
+            (b"grpc-message", quote(message, safe=" ,;:()'`").encode()),
+        ]
+        status = 200
+    else:
+        body = error_body(code, message)
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        status = status or http_status(code)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class _Answer:
+    """The way to the client: adds the headers that every answer has, and keeps its status for the log."""
+
+    def __init__(self, send: Send, name: str) -> None:
+        self._send = send
+        self._headers = [
+            (REQUEST_ID_HEADER.encode(), name.encode()),
+            (EXTENSIONS_HEADER.encode(), EXTENSION.encode()),
+        ]
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self._headers]
+        await self._send(message)
+
+
+def _announced_bytes(scope: Scope) -> int:
+    text = _header(scope, b"content-length")
+    return int(text) if text.isdigit() else 0
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
+
+
+async def _drain(receive: Receive) -> None:
+    """Read on until the body ends: a connection closed on a sender loses the answer on its way to it."""
+    with anyio.move_on_after(_DRAIN_SECONDS):
+        while True:
+            message = await receive()
+            if message["type"] != "http.request" or not message.get("more_body"):
+                return

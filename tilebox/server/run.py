@@ -1,0 +1,239 @@
+"""A server process from start to stop: its directory, its store, its socket, its signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import anyio
+import uvicorn
+
+from tilebox.errors import ConflictError, TileboxError
+from tilebox.server.app import build_app
+from tilebox.server.keys import make_key
+from tilebox.server.loops.upkeep import Upkeep
+from tilebox.server.points import open_points
+from tilebox.server.services.catalogue import now_us
+from tilebox.server.store import open_store
+from tilebox.server.store.interface import Team
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
+    from tilebox.server.settings import Settings
+    from tilebox.server.store.interface import Store
+
+logger = logging.getLogger("tilebox.server")
+
+TEAM_SLUG = "local"
+KEY_FILE = "api-key"
+LOCK_FILE = "lock"
+
+
+class StartError(TileboxError):
+    """The server cannot start as it was told to; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers.
+
+    Args:
+        url: Where it answers.
+        first_key: The API key that was made because there was none yet, or None.
+        stop: Tells it to finish requests under way and stop; may be called from any thread.
+    """
+
+    url: str
+    first_key: str | None
+    stop: Callable[[], None]
+
+
+async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
+    """Run a server until it is told to stop.
+
+    Args:
+        settings: What it was told.
+        started: Called once, as soon as requests are answered.
+
+    Raises:
+        StartError: The data directory or the port is taken, or the store cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.database is None or settings.storage is None:
+            stack.enter_context(claim(settings.data_dir))
+        listener = stack.enter_context(_listen(settings.host, settings.port))
+        store = _open(lambda: open_store(settings.database_url), "database")
+        stack.push_async_callback(store.close)
+        await store.migrate()
+        points = _open(lambda: open_points(settings.storage_url, writer_lock=store.writer_lock), "storage")
+        stack.push_async_callback(points.close)
+        first_key = await first_start(store, settings.data_dir)
+        app = build_app(store, points, settings)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(Upkeep(store, points, pause_seconds=settings.upkeep_seconds).run)
+            await _Server(app, settings, listener, first_key, started).serve([listener])
+            beside.cancel_scope.cancel()
+
+
+async def first_start(store: Store, data_dir: Path) -> str | None:
+    """Create the team and an API key of role admin if there is no team yet, and return the key's text.
+
+    The key is kept beside the data, in a file that only its owner can read.
+    """
+    if await store.teams():
+        return None
+    team = Team(id=uuid4(), slug=TEAM_SLUG, name="Local", created_us=now_us())
+    try:
+        await store.add_team(team)
+    except ConflictError:
+        return None  # another process of the same database was faster, and has the key
+    text, key = make_key(team.id, name="first key", role="admin", now_us=now_us())
+    await store.add_key(key)
+    if data_dir.is_dir():  # noqa: ASYNC240 - once, before anything is served
+        _write_private(data_dir / KEY_FILE, text + "\n")
+    return text
+
+
+@contextmanager
+def claim(data_dir: Path) -> Iterator[None]:
+    """Create a data directory if need be, and keep every other server off it meanwhile.
+
+    Raises:
+        StartError: It cannot be created, or another server has it.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = (data_dir / LOCK_FILE).open("a+")
+    except OSError as error:
+        raise StartError(f"cannot use data directory {data_dir}: {error.strerror or error}") from None
+    with file:
+        try:
+            _lock(file.fileno())
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip()
+            raise StartError(
+                f"another server{f' (process {holder})' if holder else ''} uses data directory {data_dir.resolve()}; "
+                "stop it, or choose another directory with --data-dir"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which tells when it has started, and takes SIGTERM as a wish rather than as a failure."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        listener: socket.socket,
+        first_key: str | None,
+        started: Callable[[Running], None],
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            http="zttp",
+            http2=True,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=settings.grace_seconds,
+        )
+        super().__init__(config)
+        self._running = Running(_url(settings.host, listener), first_key, self._stop)
+        self._tell_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell_started(self._running)
+
+    @contextmanager
+    def capture_signals(self) -> Any:
+        """Stop on SIGTERM and SIGINT. Uvicorn would raise them again once stopped, which reads as a crash."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+@contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}: {error.strerror or error}; choose another --host") from None
+    with listener:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            # Now, so that a taken port is found before anything else is started.
+            listener.listen(2048)
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on {host} port {port}: {error.strerror or error}; choose another --port, "
+                "or stop what uses it"
+            ) from None
+        yield listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{reachable}:{port}"
+
+
+def _open(opening: Callable[[], Any], what: str) -> Any:
+    try:
+        return opening()
+    except (ValueError, OSError) as error:
+        raise StartError(f"cannot open the {what}: {error}") from None
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, also where one with wider rights lay before."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
