@@ -1,0 +1,233 @@
+"""The answer to a query: one version of a table, a range of keys, and conditions.
+
+Indexes prune in Lance, geometry is then tested exactly here. A long answer is read in slices of its
+order, each scanned and sorted on its own, so that memory does not grow with the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from tilebox._core.arrow import arrow_schema
+from tilebox._core.fields import GEOMETRY
+from tilebox._core.geometry import matches
+from tilebox.errors import InvalidArgumentError
+from tilebox.server.points import keys, sql
+from tilebox.server.points.columns import filled, footprints
+from tilebox.server.points.interface import MAX_BATCH_ROWS, PointQuery
+from tilebox.server.points.keys import FIRST_KEY, LAST_KEY, Key, KeyRange
+from tilebox.server.points.plans import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import lance
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tilebox._core.fields import Schema
+    from tilebox.server.points.table import Table, Version
+
+SLICE_BYTES = 48 << 20
+"""Bytes of one slice of a stream at most, unless a single datapoint is larger."""
+
+_SCANNED_ROWS = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query finds in a version of a table.
+
+    Args:
+        table: The table, for the plans that it keeps.
+        version: The version that is read.
+        query: The query; its snapshot and `after` are resolved.
+        wanted: Columns of the answer.
+        keys: The range of keys that is left to read.
+        conditions: Conditions in SQL apart from keys and collections.
+    """
+
+    table: Table
+    version: Version
+    query: PointQuery
+    wanted: pa.Schema
+    keys: KeyRange
+    conditions: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: Table, query: PointQuery) -> Answer:
+        """Prepare to answer a query.
+
+        Raises:
+            InvalidArgumentError: The snapshot is gone, `after` is no datapoint of the query, or a condition
+                does not fit the schema.
+        """
+        version, schema = table.at(query.snapshot), table.latest().schema
+        names = schema.select(query.fields) if query.fields is not None else schema
+        whole = _asked(query)
+        answer = cls(table, version, query, arrow_schema(names), whole, _conditions(query, schema, version))
+        return answer if query.after is None else answer._behind(query.after)
+
+    def count(self) -> int:
+        """Return how many datapoints there are."""
+        if self.query.area is None and not self.keys.cuts_ids:
+            scanner = self._scanner(self.keys, [])
+            return int(scanner.count_rows()) if scanner else 0
+        columns = ["id"] if self.keys.cuts_ids else []
+        return sum(part.num_rows for part in self._read(self.keys, columns))
+
+    def slices(self, rows: int, max_bytes: int = SLICE_BYTES) -> Iterator[pa.Table]:
+        """Read the answer in order, in tables of about so many rows and bytes at most; none is empty."""
+        left, descending = self.keys, self.query.descending
+        plan: Plan | None = None
+        if not self._has_at_most(rows):
+            plan = self.plan()
+        while left:
+            part = left if plan is None else self._next_slice(plan, left, rows)
+            if part is None:
+                return
+            found = self.fetch(part, max_bytes if rows > 1 else None)
+            if found is None:
+                rows, plan = max(1, rows // 4), self.plan()
+                continue
+            if found.num_rows:
+                yield found
+            left = KeyRange(left.low, part.low) if descending else KeyRange(part.high, left.high)
+
+    def fetch(self, part: KeyRange, max_bytes: int | None = None) -> pa.Table | None:
+        """Read a part of the answer in order, or None if it has more bytes than allowed."""
+        tables, size = [], 0
+        for table in self._read(part, self.wanted.names):
+            size += table.nbytes
+            if max_bytes is not None and size > max_bytes:
+                return None
+            tables.append(table)
+        found = pa.concat_tables(tables) if tables else self.wanted.empty_table()
+        return filled(keys.in_order(found, descending=self.query.descending), self.wanted)
+
+    def plan(self) -> Plan:
+        """Return where in time the answer lies; one plan serves all pages of a query."""
+        asked = replace(self.query, after=None, fields=None, limit=None, descending=False, snapshot=self.version.number)
+        plan: Plan = self.table.plan(asked, lambda: Plan.of(self, self._held(_asked(asked))))
+        return plan
+
+    def times(self, part: KeyRange) -> Iterator[NDArray[np.int64]]:
+        """Yield the times of the datapoints in a range, in any order."""
+        scanner = self._scanner(part, ["time"])
+        for batch in scanner.to_batches() if scanner else ():
+            yield keys.times_of(pa.Table.from_batches([batch]))
+
+    def ids(self, part: KeyRange) -> list[bytes]:
+        """Return the ids of the datapoints in a range of one millisecond, in order."""
+        scanner = self._scanner(part, ["id"])
+        return sorted(scanner.to_table()["id"].to_pylist()) if scanner else []
+
+    def _next_slice(self, plan: Plan, left: KeyRange, rows: int) -> KeyRange | None:
+        descending = self.query.descending
+        part = plan.slice_from(left.high if descending else left.low, rows, descending=descending)
+        return None if part is None else part & left
+
+    def _has_at_most(self, rows: int) -> bool:
+        if sum(one.count for number, one in self.version.summary.items() if number in self.query.collections) <= rows:
+            return True
+        scanner = self._scanner(self.keys, ["time"], limit=rows + 1)
+        return scanner is None or sum(batch.num_rows for batch in scanner.to_batches()) <= rows
+
+    def _held(self, part: KeyRange) -> KeyRange:
+        """Narrow a range down to the times that the table holds, and widen it to whole milliseconds."""
+        mine = [one for number, one in self.version.summary.items() if number in self.query.collections]
+        if not mine:
+            return KeyRange((0, b""), (0, b""))
+        first, last = min(one.first_ms for one in mine), max(one.last_ms for one in mine)
+        start, end = max(part.start_ms, first), min(part.end_ms, last + 1)
+        return KeyRange((start, b""), (max(start, end), b""))
+
+    def _behind(self, after: bytes) -> Answer:
+        part = KeyRange(keys.key_of(after), keys.behind(after))
+        if not (part & self.keys) or not self._exists(after):
+            raise InvalidArgumentError(
+                "the page cursor belongs to another query or its datapoint was deleted; start the query again"
+            )
+        left = KeyRange(self.keys.low, part.low) if self.query.descending else KeyRange(part.high, self.keys.high)
+        return replace(self, keys=left)
+
+    def _exists(self, datapoint: bytes) -> bool:
+        return find(self.version, self.query.collections, datapoint, ["id"]) is not None
+
+    def _read(self, part: KeyRange, columns: list[str]) -> Iterator[pa.Table]:
+        """Yield the datapoints of a range in any order, tested exactly."""
+        needed = [*columns, *(("time", "id") if part.cuts_ids else ())]
+        if self.query.area is not None:
+            needed.append(GEOMETRY.name)
+        scanner = self._scanner(part, [name for name in dict.fromkeys(needed) if name in self._columns])
+        for batch in scanner.to_batches() if scanner else ():
+            yield self._refined(keys.within(pa.Table.from_batches([batch]), part))
+
+    def _refined(self, rows: pa.Table) -> pa.Table:
+        area = self.query.area
+        if area is None or not rows.num_rows:
+            return rows
+        found = matches(footprints(rows[GEOMETRY.name]), area.geometry, area.mode.value, area.spherical)
+        return rows.filter(pa.array(found))
+
+    def _scanner(self, part: KeyRange, columns: list[str], limit: int | None = None) -> lance.LanceScanner | None:
+        if not part:
+            return None
+        fragments = self.version.fragments(self.query.collections, part.start_ms, part.end_ms)
+        if not fragments:
+            return None
+        return self.version.dataset.scanner(
+            columns=columns,
+            filter=sql.all_of((sql.in_key_range(part), sql.in_collections(self.query.collections), *self.conditions)),
+            fragments=None if len(fragments) == len(self.version.contents) else fragments,
+            limit=limit,
+            batch_size=_SCANNED_ROWS,
+        )
+
+    @property
+    def _columns(self) -> frozenset[str]:
+        return frozenset(self.version.dataset.schema.names)
+
+
+def find(version: Version, collections: tuple[int, ...], datapoint: bytes, columns: list[str]) -> pa.Table | None:
+    """Return one datapoint by id as a table of one row, or None."""
+    time_ms = keys.milliseconds_of(datapoint)
+    fragments = version.fragments(collections, time_ms, time_ms + 1)
+    if not fragments:
+        return None
+    rows = version.dataset.scanner(
+        columns=columns,
+        filter=sql.all_of((sql.has_id([datapoint]), sql.in_collections(collections))),
+        fragments=None if len(fragments) == len(version.contents) else fragments,
+    ).to_table()
+    return rows if rows.num_rows else None
+
+
+def batches_of(rows: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Cut a table into batches of the size that streams promise."""
+    yield from rows.combine_chunks().to_batches(max_chunksize=MAX_BATCH_ROWS)
+
+
+def _asked(query: PointQuery) -> KeyRange:
+    low: Key = FIRST_KEY if query.start_ms is None else (query.start_ms, b"")
+    high: Key = LAST_KEY if query.end_ms is None else (query.end_ms, b"")
+    if query.first_id is not None:
+        low = max(low, keys.key_of(query.first_id))
+    if query.last_id is not None:
+        high = min(high, keys.behind(query.last_id))
+    return KeyRange(max(low, FIRST_KEY), min(high, LAST_KEY))
+
+
+def _conditions(query: PointQuery, schema: Schema, version: Version) -> tuple[str, ...]:
+    conditions = []
+    columns = frozenset(version.dataset.schema.names)
+    if query.where is not None:
+        conditions.append(sql.condition(query.where, schema, columns))
+    if query.area is not None:
+        if GEOMETRY.name not in columns:
+            raise InvalidArgumentError("the dataset has no geometry, so it cannot be queried by area")
+        conditions.append(sql.may_touch(query.area))
+    return tuple(conditions)

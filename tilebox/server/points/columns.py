@@ -1,0 +1,119 @@
+"""What a table stores: the Arrow form of the dataset's schema, and columns of the store's own beside it.
+
+`_collection` is the number of the collection. `_box` bounds the footprint in degrees, east unwrapped
+beyond 180 where it crosses the antimeridian, so that a planar R-tree can hold it; it is null where there
+is no footprint. A struct of four doubles marked `geoarrow.box` takes 32 bytes, a third of the same
+box as well-known binary, and Lance indexes both equally fast.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from tilebox._core.arrow import arrow_schema
+from tilebox._core.fields import GEOMETRY, Schema
+from tilebox._core.geometry import footprint_bounds
+from tilebox._core.protocol.datasets.v1 import dataset_type_pb2
+from tilebox.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COLLECTION = "_collection"
+BOX = "_box"
+_SCHEMA_KEY = b"tilebox.schema"
+
+_BOX_TYPE = pa.struct([pa.field(name, pa.float64(), nullable=False) for name in ("xmin", "ymin", "xmax", "ymax")])
+_BOX_FIELD = pa.field(BOX, _BOX_TYPE, metadata={b"ARROW:extension:name": b"geoarrow.box"})
+
+# Grown on all sides, in degrees (0.1 mm), so that rounding never loses a footprint that just touches an
+# area, and so that a point has an area, which the index asks for.
+BOX_MARGIN = 1e-9
+
+
+def stored_schema(schema: Schema) -> pa.Schema:
+    """Return the columns of a table, with the dataset's schema in the metadata."""
+    columns = [*arrow_schema(schema), pa.field(COLLECTION, pa.int32())]
+    if schema.get(GEOMETRY.name) is not None:
+        columns.append(_BOX_FIELD)
+    return pa.schema(columns, metadata=schema_metadata(schema))
+
+
+def schema_metadata(schema: Schema) -> dict[bytes, bytes]:
+    """Return the metadata by which a table remembers the schema of its dataset."""
+    return {_SCHEMA_KEY: base64.b64encode(schema.to_annotated_type().SerializeToString())}
+
+
+def remembered_schema(stored: pa.Schema) -> Schema:
+    """Return the schema of the dataset that a table was created for, or last evolved to."""
+    message = dataset_type_pb2.AnnotatedType()
+    message.ParseFromString(base64.b64decode(stored.metadata[_SCHEMA_KEY]))
+    return Schema.from_annotated_type(message)
+
+
+def stored_rows(rows: pa.Table, collection: int, stored: pa.Schema) -> pa.Table:
+    """Bring a batch into the form of its table; columns that it lacks are missing values.
+
+    Raises:
+        InvalidArgumentError: A column is of another type than the table's, or the table has no such column.
+    """
+    unknown = [name for name in rows.column_names if name not in stored.names or name.startswith("_")]
+    if unknown:
+        raise InvalidArgumentError(f"the dataset has no field {unknown[0]!r}; ask for its schema again and retry")
+    columns = []
+    for field in stored:
+        if field.name == COLLECTION:
+            columns.append(pa.chunked_array([pa.repeat(pa.scalar(collection, pa.int32()), rows.num_rows)]))
+        elif field.name == BOX:
+            columns.append(pa.chunked_array([_boxes(rows)]))
+        else:
+            columns.append(_column(rows, field))
+    return pa.Table.from_arrays(columns, schema=stored)
+
+
+def filled(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return rows under a schema: columns that their snapshot lacks are missing values, lists of such rows empty."""
+    columns = [_column(rows, field) for field in wanted]
+    return pa.Table.from_arrays(columns, schema=wanted)
+
+
+def _column(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
+    if field.name not in rows.column_names:
+        column = pa.chunked_array([pa.nulls(rows.num_rows, field.type)])
+    else:
+        column = rows[field.name]
+    if not column.type.equals(field.type):
+        raise InvalidArgumentError(f"field {field.name!r} holds {field.type}, not {column.type}")
+    return _without_null_lists(column) if pa.types.is_list(field.type) and column.null_count else column
+
+
+def _without_null_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    # A column that was added later is null in older rows, but a missing list is an empty list.
+    def emptied(chunk: pa.ListArray) -> pa.ListArray:
+        lengths = np.asarray(chunk.value_lengths().fill_null(0))
+        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), chunk.flatten(), type=chunk.type)
+
+    return pa.chunked_array([emptied(chunk) for chunk in column.chunks], type=column.type)
+
+
+def _boxes(rows: pa.Table) -> pa.Array:
+    if GEOMETRY.name not in rows.column_names:
+        return pa.nulls(rows.num_rows, _BOX_TYPE)
+    bounds = footprint_bounds(footprints(rows[GEOMETRY.name]))
+    west, south, east, north = bounds.T
+    east = np.where(west > east, east + 360.0, east)
+    missing = np.isnan(bounds).any(axis=1)
+    grown = [west - BOX_MARGIN, south - BOX_MARGIN, east + BOX_MARGIN, north + BOX_MARGIN]
+    values = [pa.array(np.where(missing, 0.0, side)) for side in grown]
+    return pa.StructArray.from_arrays(values, fields=list(_BOX_TYPE), mask=pa.array(missing))
+
+
+def footprints(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """Return the geometries of a column of well-known binary, None where missing."""
+    return np.asarray(shapely.from_wkb(column.to_numpy(zero_copy_only=False)), dtype=object)

@@ -1,0 +1,125 @@
+"""What makes an acknowledged commit survive power loss on a local disk, where Lance itself syncs nothing.
+
+Files are synced in the order in which they refer to each other: data and deletion files with their
+directories before the commit, the manifest after it; only then is the write acknowledged. A manifest
+that was cut off by a power loss belongs to a commit nobody was told of, so opening sets it aside.
+An object store acknowledges only what is durable, so there it is all nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lance.fragment import FragmentMetadata
+
+_LAST_VERSION = 2**64 - 1
+
+
+class LocalDisk:
+    """Syncs the files of one table in a local folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def sync_created(self) -> None:
+        """Sync everything of a table that was just created, and its place in the parent folder."""
+        self._sync_tree(self._folder)
+        _sync([self._folder.parent])
+
+    def sync_fragments(self, fragments: Iterable[FragmentMetadata]) -> None:
+        """Sync the data files of fragments that are about to be committed."""
+        files = [self._folder / "data" / file.path for fragment in fragments for file in fragment.files]
+        _sync([*files, self._folder / "data"] if files else [])
+
+    def sync_deletions(self, fragments: Iterable[FragmentMetadata]) -> None:
+        """Sync the deletion files of fragments that are about to be committed."""
+        deletions = [(one.id, one.deletion_file) for one in fragments if one.deletion_file is not None]
+        files = [self._folder / file.path(number) for number, file in deletions]
+        _sync([*files, self._folder / "_deletions", self._folder] if files else [])
+
+    def sync_version(self, version: int) -> None:
+        """Sync the manifest of a version, and the record of its transaction."""
+        records = self._folder / "_transactions"
+        prefix = f"{version - 1}-"
+        own = [Path(entry.path) for entry in os.scandir(records) if entry.name.startswith(prefix)]
+        manifest = self._manifest(version)
+        _sync([*own, records, manifest, manifest.parent])
+
+    def sync_all(self) -> None:
+        """Sync everything of the table: for rare changes that Lance writes and commits in one go."""
+        self._sync_tree(self._folder)
+
+    def recover(self) -> None:
+        """Set aside manifests that a power loss cut off, if an older one can be read.
+
+        Raises:
+            OSError: None can be read; nothing was changed.
+        """
+        torn: list[Path] = []
+        manifests = sorted((self._folder / "_versions").glob("*.manifest"))  # the newest first: names count down
+        for manifest in manifests:
+            version = _LAST_VERSION - int(manifest.stem)
+            try:
+                lance.dataset(str(self._folder), version=version).count_rows()
+            except (OSError, ValueError):
+                torn.append(manifest)
+                continue
+            break
+        if len(torn) == len(manifests):
+            raise OSError(f"no version of the datapoint table {self._folder} can be read")
+        for manifest in torn:
+            manifest.rename(manifest.with_suffix(".torn"))
+        _sync([self._folder / "_versions"])
+
+    def _manifest(self, version: int) -> Path:
+        return self._folder / "_versions" / f"{_LAST_VERSION - version}.manifest"
+
+    def _sync_tree(self, top: Path) -> None:
+        for folder, _, names in os.walk(top):
+            _sync([*(Path(folder) / name for name in names), Path(folder)])
+
+
+class ObjectStore(LocalDisk):
+    """An object store, where there is nothing to sync."""
+
+    def __init__(self) -> None:
+        pass
+
+    def sync_created(self) -> None:
+        """Do nothing: what is stored is durable."""
+
+    def sync_fragments(self, fragments: Iterable[FragmentMetadata]) -> None:
+        """Do nothing: what is stored is durable."""
+
+    def sync_deletions(self, fragments: Iterable[FragmentMetadata]) -> None:
+        """Do nothing: what is stored is durable."""
+
+    def sync_version(self, version: int) -> None:
+        """Do nothing: what is stored is durable."""
+
+    def sync_all(self) -> None:
+        """Do nothing: what is stored is durable."""
+
+    def recover(self) -> None:
+        """Do nothing: an object is stored whole or not at all."""
+
+
+def durability_of(uri: str) -> LocalDisk:
+    """Return what syncs a table at a place."""
+    return ObjectStore() if "://" in uri else LocalDisk(Path(uri))
+
+
+def _sync(paths: Iterable[Path]) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,133 @@
+"""What each fragment of a table holds: how many datapoints of which collection, and from when to when.
+
+Kept in memory by fragment and deletion file, neither of which ever changes, so the figures heal
+themselves: whatever another process committed is a fragment that is not known yet, and is read once.
+They answer `summary`, and tell a query which fragments cannot matter, whether indexed or not.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from tilebox.server.points.columns import COLLECTION
+from tilebox.server.points.interface import Summary
+from tilebox.server.points.keys import times_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import lance
+    from numpy.typing import NDArray
+
+FragmentKey = tuple[int, str]
+_KEPT_VERSIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentContents:
+    """A fragment and what it holds, by collection."""
+
+    fragment: lance.LanceFragment
+    collections: Mapping[int, Summary]
+
+    def matches(self, collections: Iterable[int] | None, start_ms: int, end_ms: int) -> bool:
+        """Tell whether datapoints of these collections (None: of any) and times may be in it."""
+        numbers = self.collections if collections is None else collections
+        held = (self.collections.get(number) for number in numbers)
+        return any(one is not None and one.first_ms < end_ms and one.last_ms >= start_ms for one in held)
+
+
+class Contents:
+    """The contents of all fragments of a table, for any version of it. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[FragmentKey, Mapping[int, Summary]] = {}
+        self._versions: dict[int, tuple[FragmentContents, ...]] = {}
+
+    def of(self, dataset: lance.LanceDataset) -> tuple[FragmentContents, ...]:
+        """Return the contents of a version's fragments, reading those that are new."""
+        with self._lock:
+            contents = self._versions.get(dataset.version)
+        if contents is None:
+            fragments = {_key(fragment): fragment for fragment in dataset.get_fragments()}
+            with self._lock:
+                unknown = [fragment for key, fragment in fragments.items() if key not in self._known]
+            found = _read(dataset, unknown) if unknown else {}
+            contents = self._remember(dataset.version, fragments, found)
+        return contents
+
+    def _remember(
+        self,
+        version: int,
+        fragments: Mapping[FragmentKey, lance.LanceFragment],
+        found: Mapping[FragmentKey, Mapping[int, Summary]],
+    ) -> tuple[FragmentContents, ...]:
+        with self._lock:
+            known = {**self._known, **found}
+            contents = tuple(FragmentContents(fragment, known[key]) for key, fragment in fragments.items())
+            self._known = known
+            self._versions[version] = contents
+            if len(self._versions) > _KEPT_VERSIONS:
+                self._forget()
+            return contents
+
+    def _forget(self) -> None:
+        """Keep the newest versions and what they refer to."""
+        newest = sorted(self._versions)[-_KEPT_VERSIONS // 2 :]
+        self._versions = {version: self._versions[version] for version in newest}
+        used = {_key(one.fragment) for contents in self._versions.values() for one in contents}
+        self._known = {key: value for key, value in self._known.items() if key in used}
+
+
+def joined(parts: Iterable[Mapping[int, Summary]]) -> dict[int, Summary]:
+    """Add up what several fragments hold of each collection."""
+    total: dict[int, Summary] = {}
+    for part in parts:
+        for number, held in part.items():
+            other = total.get(number)
+            if other is None:
+                total[number] = held
+            else:
+                first_ms, last_ms = min(held.first_ms, other.first_ms), max(held.last_ms, other.last_ms)
+                total[number] = Summary(held.count + other.count, first_ms, last_ms)
+    return total
+
+
+def summarised(collections: NDArray[np.int32], times: NDArray[np.int64]) -> dict[int, Summary]:
+    """Return what rows hold of each collection.
+
+    Args:
+        collections: Numbers, shape (n,).
+        times: Milliseconds since 1970, shape (n,).
+    """
+    found = {}
+    for number in np.unique(collections):
+        own = times[collections == number]
+        found[int(number)] = Summary(len(own), int(own.min()), int(own.max()))
+    return found
+
+
+def _key(fragment: lance.LanceFragment) -> FragmentKey:
+    deletions = fragment.metadata.deletion_file
+    return fragment.fragment_id, "" if deletions is None else f"{deletions.read_version}-{deletions.id}"
+
+
+def _read(
+    dataset: lance.LanceDataset, fragments: list[lance.LanceFragment]
+) -> dict[FragmentKey, Mapping[int, Summary]]:
+    parts: dict[int, list[Mapping[int, Summary]]] = {fragment.fragment_id: [] for fragment in fragments}
+    scanner = dataset.scanner(columns=[COLLECTION, "time"], fragments=fragments, with_row_address=True)
+    for batch in scanner.to_batches():
+        rows = pa.Table.from_batches([batch])
+        numbers, times = np.asarray(rows[COLLECTION]), times_of(rows)
+        owners = np.asarray(rows["_rowaddr"]) >> 32
+        for owner in np.unique(owners):
+            own = owners == owner
+            parts[int(owner)].append(summarised(numbers[own], times[own]))
+    return {_key(fragment): joined(parts[fragment.fragment_id]) for fragment in fragments}

@@ -1,0 +1,202 @@
+"""One Lance table: its versions, what its fragments hold, and how a change is committed to it.
+
+Everything here blocks; `lance.py` calls it in worker threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import lance
+from lance.fragment import write_fragments
+
+from tilebox.errors import InvalidArgumentError, NotFoundError
+from tilebox.server.points.columns import remembered_schema, stored_schema
+from tilebox.server.points.durability import durability_of
+from tilebox.server.points.fragments import Contents, FragmentContents, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+    from lance.fragment import FragmentMetadata
+
+    from tilebox._core.fields import Schema
+    from tilebox.server.points.interface import Summary
+
+_KEPT_PLANS = 32
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a table, which never changes."""
+
+    dataset: lance.LanceDataset
+    schema: Schema
+    contents: tuple[FragmentContents, ...]
+
+    @cached_property
+    def summary(self) -> dict[int, Summary]:
+        """What the version holds of each collection."""
+        return joined(one.collections for one in self.contents)
+
+    @property
+    def number(self) -> int:
+        """The number of the version, by which later queries name it as their snapshot."""
+        return int(self.dataset.version)
+
+    def fragments(self, collections: tuple[int, ...] | None, start_ms: int, end_ms: int) -> list[lance.LanceFragment]:
+        """Return the fragments in which datapoints of these collections and times may be."""
+        return [one.fragment for one in self.contents if one.matches(collections, start_ms, end_ms)]
+
+
+class Table:
+    """A table that exists.
+
+    Args:
+        uri: A folder on disk or a URL of an object store.
+        storage_options: Options of the object store.
+        session: The caches that all tables share.
+
+    Raises:
+        NotFoundError: There is no such table.
+    """
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str], session: Any) -> None:
+        self.uri = uri
+        self.durability = durability_of(uri)
+        self.contents = Contents()
+        self.plans: OrderedDict[object, Any] = OrderedDict()
+        self._storage_options = dict(storage_options)
+        self._session = session
+        self._lock = threading.Lock()
+        self._pins: Counter[int] = Counter()
+        self._current = self._open()
+        self._newest: Version | None = None
+
+    @classmethod
+    def create(cls, uri: str, schema: Schema, storage_options: Mapping[str, str]) -> None:
+        """Create a table without rows. One that exists is left as it is."""
+        empty = stored_schema(schema).empty_table()
+        try:
+            lance.write_dataset(
+                empty, uri, mode="create", storage_options=dict(storage_options), enable_stable_row_ids=True
+            )
+        except OSError as error:
+            if "already exists" not in str(error):
+                raise
+        durability_of(uri).sync_created()
+
+    def latest(self) -> Version:
+        """Return the newest version, whichever process committed it."""
+        with self._lock:
+            newest = self._current.latest_version
+            if newest != self._current.version:
+                self._current = self._current.checkout_version(newest)
+            dataset = self._current
+            version = self._newest
+        if version is None or version.dataset is not dataset:
+            version = self._version(dataset)
+            with self._lock:
+                self._newest = version
+        return version
+
+    def at(self, number: int | None) -> Version:
+        """Return a version by number, or the newest.
+
+        Raises:
+            InvalidArgumentError: There is no such version, or no longer.
+        """
+        latest = self.latest()
+        if number is None or number == latest.number:
+            return latest
+        try:
+            return self._version(self._current.checkout_version(number))
+        except (OSError, ValueError) as error:
+            raise InvalidArgumentError(
+                f"snapshot {number} of the dataset is gone or never was; start the query again"
+            ) from error
+
+    def append(self, version: Version, rows: pa.Table) -> Version:
+        """Commit rows as new fragments, durably."""
+        fragments = write_fragments(
+            rows, version.dataset, schema=version.dataset.schema, mode="append", enable_stable_row_ids=True
+        )
+        self.durability.sync_fragments(fragments)
+        return self.commit(version, lance.LanceOperation.Append(fragments))
+
+    def remove(self, version: Version, changed: list[FragmentMetadata], gone: list[int]) -> Version:
+        """Commit fragments with deletion files, and fragments that are deleted whole, durably."""
+        self.durability.sync_deletions(changed)
+        return self.commit(version, lance.LanceOperation.Delete(changed, gone, "rows by address"))
+
+    def commit(self, version: Version, operation: Any) -> Version:
+        """Commit an operation whose files are durable already."""
+        dataset = lance.LanceDataset.commit(
+            version.dataset, operation, read_version=version.number, enable_stable_row_ids=True
+        )
+        self.durability.sync_version(dataset.version)
+        return self.adopt(dataset)
+
+    def adopt(self, dataset: lance.LanceDataset) -> Version:
+        """Take a dataset that a commit returned for the newest version."""
+        with self._lock:
+            if dataset.version > self._current.version:
+                self._current = dataset
+        return self._version(dataset)
+
+    @contextmanager
+    def pinned(self, version: Version) -> Iterator[None]:
+        """Keep upkeep of this process from removing a version meanwhile."""
+        with self._lock:
+            self._pins[version.number] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pins[version.number] -= 1
+                self._pins += Counter()
+
+    @property
+    def oldest_pin(self) -> int | None:
+        """The oldest version that a reader of this process reads."""
+        with self._lock:
+            return min(self._pins, default=None)
+
+    def plan(self, key: object, make: Any) -> Any:
+        """Return a plan from the few that are kept, or make it."""
+        with self._lock:
+            plan = self.plans.get(key)
+        if plan is None:
+            plan = make()
+        with self._lock:
+            self.plans[key] = plan
+            self.plans.move_to_end(key)
+            while len(self.plans) > _KEPT_PLANS:
+                self.plans.popitem(last=False)
+        return plan
+
+    def _version(self, dataset: lance.LanceDataset) -> Version:
+        schema = _remembered(tuple((dataset.schema.metadata or {}).items()), dataset.schema)
+        return Version(dataset, schema, self.contents.of(dataset))
+
+    def _open(self) -> lance.LanceDataset:
+        options = {"storage_options": self._storage_options, "session": self._session}
+        try:
+            return lance.dataset(self.uri, **options)
+        except (OSError, ValueError) as error:
+            if "not found" in str(error).lower():
+                raise NotFoundError(f"there is no datapoint table {self.uri}") from error
+            self.durability.recover()
+            return lance.dataset(self.uri, **options)
+
+
+@lru_cache(maxsize=256)
+def _remembered(metadata: tuple[tuple[bytes, bytes], ...], stored: pa.Schema) -> Schema:
+    del metadata
+    return remembered_schema(stored)
