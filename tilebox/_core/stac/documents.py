@@ -1,0 +1,112 @@
+"""The items in a STAC document, and where its next page is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+Item = dict[str, Any]
+
+# What a GeoParquet row has beside its properties.
+_TOP_LEVEL = ("type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where the next items are.
+
+    Args:
+        url: The address to ask.
+        method: `GET` or `POST`.
+        body: What to post.
+        headers: What else the link asks to send.
+    """
+
+    url: str
+    method: str = "GET"
+    body: dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for equal requests, to notice a page that leads to itself."""
+        return json.dumps([self.method, self.url, self.body], sort_keys=True)
+
+
+def items_of(document: Any) -> list[Item]:
+    """Return the items of a document: an item, an item collection, or a list of either.
+
+    Raises:
+        ValueError: It is something else; the message says what.
+    """
+    if isinstance(document, list):
+        return [item for part in document for item in items_of(part)]
+    kind = document.get("type") if isinstance(document, dict) else None
+    if kind == "FeatureCollection" and isinstance(document.get("features"), list):
+        return list(document["features"])
+    if kind == "Feature":
+        return [document]
+    if kind in ("Collection", "Catalog"):
+        raise ValueError(f"this is a STAC {kind}, which has no items of its own; give its search or its items instead")
+    found = f"an object of type {kind!r}" if isinstance(document, dict) else f"a {type(document).__name__}"
+    raise ValueError(f"not STAC: expected an item, an item collection or a list of items, found {found}")
+
+
+def next_page(document: Any, asked: Page) -> Page | None:
+    """Return the page after a document, or None after the last.
+
+    Args:
+        document: The answer.
+        asked: The request that it answers; relative links start there, and merged bodies from its body.
+    """
+    links = document.get("links") if isinstance(document, dict) else None
+    for link in links or ():
+        if link.get("rel") == "next" and link.get("href"):
+            body = link.get("body")
+            if link.get("merge"):
+                body = {**(asked.body or {}), **(body or {})}
+            method = str(link.get("method") or "GET").upper()
+            return Page(urljoin(asked.url, link["href"]), method, body, dict(link.get("headers") or {}))
+    return None
+
+
+def item_of_row(row: Mapping[str, Any]) -> Item:
+    """Return the item of a row of STAC GeoParquet, in which properties are columns of their own.
+
+    Args:
+        row: Values by column, the geometry as well-known binary.
+    """
+    item: Item = {name: row[name] for name in _TOP_LEVEL if row.get(name) is not None}
+    item.setdefault("type", "Feature")
+    item["properties"] = {name: value for name, value in row.items() if name not in _TOP_LEVEL and value is not None}
+    # A table has every asset's column in every row; those without values are not the item's.
+    assets = item.get("assets") or {}
+    item["assets"] = {key: _present(asset) for key, asset in assets.items() if asset is not None}
+    return item
+
+
+def decode_lines(lines: Iterable[str]) -> Iterator[Any]:
+    """Decode newline-delimited JSON; empty lines are skipped.
+
+    Raises:
+        ValueError: A line is no JSON; the message has its number.
+    """
+    for number, line in enumerate(lines, start=1):
+        if line.strip(" \t\r\n\x1e"):
+            try:
+                yield json.loads(line.strip(" \t\r\n\x1e"))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number} is not JSON: {error}") from error
+
+
+def _present(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _present(part) for key, part in value.items() if part is not None}
+    if isinstance(value, list):
+        return [_present(part) for part in value]
+    return value

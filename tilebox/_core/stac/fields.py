@@ -1,0 +1,212 @@
+"""The fields that a dataset needs for items, and which property each is read from."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tilebox._core.fields import QUERYABLE_KINDS, DatasetKind, Field, FieldKind, Schema
+from tilebox._core.stac.assets import ASSETS_TYPE
+from tilebox._core.stac.values import ENUMERATIONS, fits_enumeration, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tilebox._core.stac.documents import Item
+
+GRANULE_NAME = Field(
+    name="granule_name",
+    kind=FieldKind.STRING,
+    description="Name of the product: the id of its STAC item",
+    source_json_pointer="/id",
+)
+LOCATION = Field(
+    name="location", kind=FieldKind.STRING, description="Where the product is kept", source_json_pointer="/assets"
+)
+THUMBNAIL = Field(
+    name="thumbnail",
+    kind=FieldKind.STRING,
+    description="Address of a small picture",
+    source_json_pointer="/assets",
+)
+ASSETS = Field(
+    name="assets",
+    kind=FieldKind.MESSAGE,
+    type_name=ASSETS_TYPE,
+    description="All files of the product",
+    source_json_pointer="/assets",
+)
+ALWAYS = (GRANULE_NAME, LOCATION, THUMBNAIL, ASSETS)
+
+# Already the datapoint's time.
+_TAKEN_PROPERTIES = frozenset({"datetime"})
+_RESERVED = frozenset({"time", "id", "ingestion_time", "geometry", *(field.name for field in ALWAYS)})
+# The public service lets filters name two string fields of a dataset; these are asked for most, in this order.
+_MAX_QUERYABLE_STRINGS = 2
+_FILTERED_STRINGS = (
+    "platform",
+    "product:type",
+    "s2:mgrs_tile",
+    "grid:code",
+    "s2:product_type",
+    "sar:product_type",
+    "landsat:correction",
+    "constellation",
+)
+_MAX_QUERYABLE_LENGTH = 1024
+# Measured quantities, which happen to be whole in some items: 0 degrees off nadir, 10 m, 100 percent.
+_MEASURED = re.compile(
+    r"gsd|(eo|view):.*|sar:(center_frequency|resolution_.*|pixel_spacing_.*|looks_equivalent_number)"
+    r"|proj:(bbox|transform|centroid)|.*(percentage|cloud_cover|snow_cover|elevation|azimuth|zenith)(_.*)?"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How items become datapoints.
+
+    Args:
+        schema: The dataset's type, with the fields that it had before and those that it needs.
+        sources: The property that each field is read from, by field name.
+        added: The fields that the dataset lacks as yet.
+    """
+
+    schema: Schema
+    sources: Mapping[str, str]
+    added: tuple[Field, ...]
+
+
+def derive(items: Iterable[Item]) -> Schema:
+    """Return the type of a dataset for some items; equal items give equal types.
+
+    Args:
+        items: STAC items; what is malformed in them is passed over.
+    """
+    return plan(items).schema
+
+
+def plan(items: Iterable[Item], known: Schema | None = None) -> Plan:
+    """Work out the fields for some items.
+
+    A field of the dataset is used again where it was made from the same property, or has the name that the property
+    would get; what it cannot hold shows when items are read. All others are added, and never queryable if the
+    dataset exists, because what is stored already was not indexed for them.
+
+    Args:
+        items: STAC items; what is malformed in them is passed over.
+        known: The type of the dataset, if it exists.
+    """
+    values = _values_by_property(items)
+    present = {field.name: field for field in known} if known else {}
+    names = _names(values, present)
+    sources, added = {}, [field for field in ALWAYS if field.name not in present]
+    strings = _queryable_strings(values)
+    for key in sorted(names):
+        field = present.get(names[key])
+        if field is None:
+            field = _field(key, names[key], values[key])
+            queryable = known is None and _is_queryable(field, key, values[key], strings)
+            added.append(replace(field, queryable=queryable))
+        sources[names[key]] = key
+    fields = [*(known.fields if known else ()), *added]
+    return Plan(Schema.of(known.kind if known else DatasetKind.SPATIOTEMPORAL, fields), sources, tuple(added))
+
+
+def pointer(key: str) -> str:
+    """Return the JSON pointer of a property."""
+    return f"/properties/{key.replace('~', '~0').replace('/', '~1')}"
+
+
+def _values_by_property(items: Iterable[Item]) -> dict[str, list[Any]]:
+    values: dict[str, list[Any]] = defaultdict(list)
+    for item in items:
+        properties = item.get("properties") if isinstance(item, dict) else None
+        if isinstance(properties, dict):
+            for key, value in properties.items():
+                if value is not None and key not in _TAKEN_PROPERTIES:
+                    values[key].append(value)
+    return {key: seen for key, seen in values.items() if kind_of(seen) is not None}
+
+
+def _names(values: Mapping[str, list[Any]], present: Mapping[str, Field]) -> dict[str, str]:
+    """Name each property's field: without its prefix where that is unique, else with it."""
+    by_pointer = {field.source_json_pointer: field.name for field in present.values()}
+    names = {key: by_pointer[pointer(key)] for key in values if pointer(key) in by_pointer}
+    taken = set(names.values()) | _RESERVED
+    new = sorted(values.keys() - names.keys())
+    short = {key: _short_name(key, values[key]) for key in new}
+    wanted = Counter(short.values())
+    # Properties without a prefix come first: they have no other name to go by.
+    for key in sorted(new, key=lambda key: (":" in key, key)):
+        name = short[key]
+        clashes = name in taken or (wanted[name] > 1 and ":" in key)
+        if clashes or not _could_use(present.get(name), key, values[key]):
+            name = _free_name(_full_name(key), taken | present.keys())
+        names[key] = name
+        taken.add(name)
+    return names
+
+
+def _short_name(key: str, values: list[Any]) -> str:
+    enumeration = ENUMERATIONS.get(key)
+    if enumeration and fits_enumeration(enumeration, values):
+        return enumeration.name
+    return _sanitised(key.rpartition(":")[2])
+
+
+def _full_name(key: str) -> str:
+    return _sanitised(key) if ":" in key else f"item_{_sanitised(key)}"
+
+
+def _sanitised(text: str) -> str:
+    name = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_")[:80]
+    return name if name[:1].isalpha() else f"field_{name}".rstrip("_")
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free
+
+
+def _could_use(field: Field | None, key: str, values: list[Any]) -> bool:
+    """Tell whether a property may go to a field that some other source made, or to none yet."""
+    if field is None:
+        return True
+    if field.source_json_pointer is not None:
+        return False
+    derived = _field(key, field.name, values)
+    both_numbers = {field.kind, derived.kind} == {FieldKind.DOUBLE, FieldKind.INT64} and field.kind is FieldKind.DOUBLE
+    return field.same_type(derived) or (both_numbers and field.repeated == derived.repeated)
+
+
+def _field(key: str, name: str, values: list[Any]) -> Field:
+    described = {"description": f"STAC property {key}", "source_json_pointer": pointer(key)}
+    enumeration = ENUMERATIONS.get(key)
+    if enumeration and fits_enumeration(enumeration, values):
+        return replace(enumeration.field, name=name, example_value=enumeration.label(values[0]), **described)  # type: ignore[arg-type]
+    kind, repeated = kind_of(values) or (FieldKind.STRING, False)
+    if kind is FieldKind.INT64 and _MEASURED.fullmatch(key):
+        kind = FieldKind.DOUBLE
+    type_name = kind.value if "." in kind.value else None
+    example = str(values[0])[:100]
+    return Field(name=name, kind=kind, repeated=repeated, type_name=type_name, example_value=example, **described)  # type: ignore[arg-type]
+
+
+def _queryable_strings(values: Mapping[str, list[Any]]) -> set[str]:
+    strings = [key for key in _FILTERED_STRINGS if key in values and kind_of(values[key]) == (FieldKind.STRING, False)]
+    # One platform and one product type are no filter while other properties differ.
+    varied = [key for key in strings if len({str(value) for value in values[key]}) > 1]
+    chosen = [*varied, *(key for key in strings if key not in varied)]
+    return set(chosen[:_MAX_QUERYABLE_STRINGS])
+
+
+def _is_queryable(field: Field, key: str, values: list[Any], strings: set[str]) -> bool:
+    if field.repeated or field.kind not in QUERYABLE_KINDS:
+        return False
+    if field.kind is not FieldKind.STRING:
+        return True
+    return key in strings and all(len(str(value)) <= _MAX_QUERYABLE_LENGTH for value in values)
