@@ -50,8 +50,10 @@ class _Write(Generic[T]):
         try:
             self.result = self.function(connection)
         except BaseException:
-            connection.execute("ROLLBACK TO write")
-            connection.execute("RELEASE write")
+            # A full disk, say, makes SQLite undo the whole transaction by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK TO write")
+                connection.execute("RELEASE write")
             raise
         connection.execute("RELEASE write")
 
@@ -146,7 +148,9 @@ class SqliteEngine:
                 connection = connection or self._connect()
                 self._commit_together(connection, writes)
             except BaseException as error:  # noqa: BLE001 - every write of the group must be answered
-                _fail(writes, self._explain(error))
+                for write in writes:
+                    if not write.answer.done():
+                        write.answer.set_exception(self._explain(error))
                 # The state of the connection is unknown; closing it undoes what was not committed.
                 if connection is not None:
                     connection.close()
@@ -177,7 +181,7 @@ class SqliteEngine:
                 write.run(connection)
             except BaseException as error:
                 if not connection.in_transaction:
-                    # A full disk, say, makes SQLite undo the whole transaction: nobody's write survived.
+                    # The transaction is gone, and with it what the group's other writes did.
                     raise
                 write.answer.set_exception(self._explain(error))
             else:
@@ -226,12 +230,6 @@ class SqliteEngine:
         self._readers.shutdown(wait=True)
         while self._opened:
             self._opened.pop().close()
-
-
-def _fail(writes: list[_Write[Any]], error: BaseException) -> None:
-    for write in writes:
-        if not write.answer.done():
-            write.answer.set_exception(error)
 
 
 def _told(path: Path, error: sqlite3.Error) -> TileboxError:
