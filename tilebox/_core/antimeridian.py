@@ -9,6 +9,8 @@ side is inside. They are read by these rules, which `docs/guide/geometries.md` r
   its long edges take the short way as well. A box 360 degrees wide goes all round in either order.
 - A ring that was cut at the antimeridian before, so that it has an edge along it, is taken as written there.
 - A ring that goes once round the globe encloses the pole on its smaller side.
+- A ring that crosses itself on the map has great circles for edges if it then no longer does: a coarse
+  outline that passes close by a pole.
 - A ring that encloses more than half of the globe means its outside instead, if it runs clockwise or
   crosses the antimeridian: the strip of an orbit encloses both poles and is written that way.
 
@@ -37,7 +39,7 @@ _DECIMALS = 12
 # Adding and subtracting 360 costs the last bits; rounding to a tenth of a micrometre brings back what was written.
 
 _TOLERANCE = 1e-9
-# Overlaps below this share of an area are rounding.
+# What a hole reaches beyond its polygon below this share of it is rounding.
 
 
 def wide(bounds: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -62,10 +64,18 @@ class Ring:
     @classmethod
     def of(cls, coordinates: npt.NDArray[np.float64]) -> Ring:
         """Read the ring of those vertices (n, 2), the first repeated as the last."""
-        longitude = coordinates[:, 0]
-        written = np.diff(longitude)
         if _is_literal_box(coordinates):
             return cls(coordinates, is_literal=True)
+        ring = cls._unrolled(coordinates)
+        if ring.is_simple:
+            return ring
+        curved = cls._unrolled(_along_great_circles(coordinates))
+        return curved if curved.is_simple else ring
+
+    @classmethod
+    def _unrolled(cls, coordinates: npt.NDArray[np.float64]) -> Ring:
+        longitude = coordinates[:, 0]
+        written = np.diff(longitude)
         jumps = np.abs(written) > 180
         if _was_cut(longitude):
             jumps &= np.abs(written) != 360
@@ -77,6 +87,11 @@ class Ring:
         # Sums drift; every vertex is where it was, whole turns apart.
         unrolled[:, 0] = longitude + 360 * np.round((unrolled[:, 0] - longitude) / 360)
         return cls(unrolled, is_literal=False)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether it neither crosses nor touches itself."""
+        return bool(shapely.is_simple(shapely.LineString(self.coordinates)))
 
     @property
     def turns(self) -> int:
@@ -158,14 +173,10 @@ def problem(geometry: shapely.Geometry) -> str | None:
         reason = _ring_problem(ring)
         if reason:
             return reason
-    parts = shapely.get_parts(geometry)
-    if any(_has_stray_hole(part) for part in parts):
+    # Whether polygons overlap is not asked: the map stretches outlines by a pole until they do.
+    if any(_has_stray_hole(part) for part in shapely.get_parts(geometry)):
         return "a hole reaches beyond its polygon"
-    regions = [_cut_polygon(part) for part in parts]
-    joint = shapely.area(shapely.unary_union(regions))
-    if joint == 0:
-        return "it has no area"
-    return "its polygons overlap" if shapely.area(regions).sum() > joint * (1 + _TOLERANCE) else None
+    return None if shapely.area(cut(geometry)) > 0 else "it has no area"
 
 
 def arc(intervals: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -193,7 +204,7 @@ def _ring_problem(ring: Ring) -> str | None:
     if abs(ring.turns) > 1:
         return "a ring goes round the globe more than once"
     if ring.turns:
-        return None if shapely.LineString(ring.coordinates).is_simple else "a ring crosses itself"
+        return None if ring.is_simple else "a ring crosses itself"
     reason = shapely.is_valid_reason(shapely.Polygon(ring.coordinates))
     return None if reason == "Valid Geometry" else str(reason)
 
@@ -213,6 +224,25 @@ def _is_literal_box(coordinates: npt.NDArray[np.float64]) -> bool:
         return False
     counter_clockwise = np.sum(across * (latitude[1:] + latitude[:-1])) < 0
     return bool(counter_clockwise or np.ptp(longitude) == 360)
+
+
+def _along_great_circles(coordinates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return a ring with vertices added, at most a degree apart, where great circles lead from one to the next."""
+    longitude, latitude = np.radians(coordinates).T
+    units = np.column_stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
+    )
+    apart = np.arccos(np.clip(np.sum(units[1:] * units[:-1], axis=1), -1, 1))
+    counts = np.maximum(np.ceil(np.degrees(apart)), 1).astype(int)
+    edge = np.repeat(np.arange(len(counts)), counts)
+    share = (np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)) / counts[edge]
+    given = share == 0
+    angle = np.where(given, 1, apart[edge])  # Divided by its sine, which is 0 where two vertices are one.
+    start, end = np.sin((1 - share) * angle) / np.sin(angle), np.sin(share * angle) / np.sin(angle)
+    x, y, z = (start[:, None] * units[edge] + end[:, None] * units[edge + 1]).T
+    dense = np.degrees(np.column_stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))]))
+    dense[given] = coordinates[:-1]
+    return np.vstack([dense, coordinates[-1:]])
 
 
 def _was_cut(longitude: npt.NDArray[np.float64]) -> bool:

@@ -26,7 +26,7 @@ MAP_STEP_DEGREES = 1.0
 """Edges that follow the map get a vertex at least this often."""
 
 _COLUMN_DEGREES = 90
-_CHUNK_ROWS = 4096
+_CHUNK_ROWS = 256
 
 
 def intersects(footprints: npt.NDArray[np.object_], area: shapely.Geometry) -> npt.NDArray[np.bool_]:
@@ -72,19 +72,21 @@ def _from_plain(geometries: npt.NDArray[np.object_]) -> Any:
 def _from_special(geometry: shapely.Geometry) -> Any:
     if any(ring.is_large for ring in antimeridian.rings(geometry)):
         return _from_map(antimeridian.cut(geometry))
-    return _from_one(shapely.remove_repeated_points(geometry))
+    return _from_one(geometry)
 
 
 def _from_one(geometry: shapely.Geometry) -> Any:
-    parts = shapely.get_parts(geometry)
-    return _union([_from_part(part) for part in parts])
+    return _union([_from_part(part) for part in shapely.get_parts(geometry)])
 
 
 def _from_part(part: shapely.Geometry) -> Any:
-    try:
-        return _s2().from_wkb(shapely.to_wkb(_joined(part), output_dimension=2))
-    except RuntimeError:
-        return _from_map(antimeridian.cut(part))
+    # What is too small for S2 to tell all its vertices apart is left as a line or a point.
+    return (
+        _built(part)
+        or _from_map(antimeridian.cut(part))
+        or _built(shapely.LineString(shapely.get_coordinates(part)))
+        or _built(shapely.Point(shapely.get_coordinates(part)[0]))
+    )
 
 
 def _from_map(region: shapely.Geometry) -> Any:
@@ -92,15 +94,21 @@ def _from_map(region: shapely.Geometry) -> Any:
     dense = shapely.segmentize(region, MAP_STEP_DEGREES)
     columns = [shapely.box(west, -90, west + _COLUMN_DEGREES, 90) for west in range(-180, 180, _COLUMN_DEGREES)]
     pieces = shapely.get_parts(shapely.intersection(dense, columns))
-    polygons = [piece for piece in pieces if isinstance(piece, shapely.Polygon) and not piece.is_empty]
-    cleaned = [
-        shapely.remove_repeated_points(_joined(shapely.segmentize(piece, MAP_STEP_DEGREES))) for piece in polygons
-    ]
-    return _union(list(_s2().from_wkb(_wkb(np.array(cleaned, dtype=object)))))
+    polygons = [piece for piece in pieces if isinstance(piece, shapely.Polygon) and not shapely.is_empty(piece)]
+    built = [_built(shapely.segmentize(polygon, MAP_STEP_DEGREES)) for polygon in polygons]
+    return _union([geography for geography in built if geography])
 
 
-def _union(parts: list[Any]) -> Any:
-    return reduce(_s2().union, parts)
+def _built(geometry: shapely.Geometry) -> Any:
+    """Return the geography of a geometry, or None where S2 finds it invalid."""
+    try:
+        return _s2().from_wkb(shapely.to_wkb(_joined(geometry), output_dimension=2))
+    except RuntimeError:
+        return None
+
+
+def _union(geographies: list[Any]) -> Any:
+    return reduce(_s2().union, geographies) if geographies else None
 
 
 def _joined(geometry: shapely.Geometry) -> shapely.Geometry:
