@@ -213,6 +213,18 @@ async def test_another_process_that_holds_the_file_is_waited_for_and_then_told(t
     await engine.close()
 
 
+async def test_engines_that_open_a_new_file_at_once_never_meet_a_lock(tmp_path):
+    create = "CREATE TABLE IF NOT EXISTS numbers (n INTEGER PRIMARY KEY)"
+    for round_number in range(10):
+        engines = [SqliteEngine(tmp_path / f"{round_number}.sqlite") for _ in range(6)]
+        async with anyio.create_task_group() as group:
+            for engine in engines:
+                group.start_soon(engine.read, lambda connection: connection.execute("SELECT 1").fetchall())
+                group.start_soon(engine.write, lambda connection: connection.execute(create).fetchall())
+        for engine in engines:
+            await engine.close()
+
+
 async def test_a_place_that_cannot_be_opened_is_named(tmp_path):
     engine = SqliteEngine(tmp_path / "missing" / "test.sqlite")
     for attempt in (engine.read(numbers), engine.write(insert(1))):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -198,7 +199,7 @@ class SqliteEngine:
         )
         try:
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
@@ -230,6 +231,23 @@ class SqliteEngine:
         self._readers.shutdown(wait=True)
         while self._opened:
             self._opened.pop().close()
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch a new database to a write-ahead log, which lets reads go on beside the writer.
+
+    SQLite does not wait for another process that switches at the same moment, so this does.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _told(path: Path, error: sqlite3.Error) -> TileboxError:
