@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tilebox._core import arrow_columns, message_columns, messages
-from tilebox._core.columns import Column
+from tilebox._core.columns import Column, collection_paused
 from tilebox._core.fields import (
     ID,
     INGESTION_TIME,
@@ -133,9 +133,10 @@ class MessageDecoder:
             return 0
         if self._over_arrow is not None:
             return self._over_arrow.add(messages.decode(self.schema, values))
-        datapoints = message_columns.parse(self.schema, values)
-        for field in self._fields:
-            self._columns[field.name].append(message_columns.chunk_of(self.schema, field, datapoints))
+        with collection_paused():
+            datapoints = message_columns.parse(self.schema, values)
+            for field in self._fields:
+                self._columns[field.name].append(message_columns.chunk_of(self.schema, field, datapoints))
         self._rows += len(values)
         return len(values)
 

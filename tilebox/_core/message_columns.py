@@ -12,12 +12,15 @@ from google.protobuf.message import DecodeError, Message
 from tilebox._core import columns
 from tilebox._core.columns import Chunk
 from tilebox._core.fields import VECTOR_COMPONENTS, Field, FieldKind, Schema
-from tilebox._core.instants import ItemError, find_row, nanoseconds_of_durations, nanoseconds_of_timestamps
+from tilebox._core.instants import ItemError, find_row, nanoseconds_of_durations, nanoseconds_of_timestamps, raise_first
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     Array = np.ndarray[Any, Any]
+
+# Kinds whose conversion gives the missing value where the field is absent.
+_BLANK_ALREADY = frozenset({FieldKind.UUID, FieldKind.GEOMETRY, FieldKind.ENUM})
 
 
 def parse(schema: Schema, values: Sequence[bytes]) -> list[Message]:
@@ -42,64 +45,82 @@ def chunk_of(schema: Schema, field: Field, datapoints: Sequence[Message]) -> Chu
     Raises:
         ValueError: A value cannot be shown; the message says which row and field.
     """
-    get = attrgetter(field.name)
-    if field.repeated:
-        lists = list(map(get, datapoints))
-        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-        items: list[Any] = list(chain.from_iterable(lists))
-        present = None
-    else:
-        lengths = None
-        items = list(map(get, datapoints))
-        has_field = map(methodcaller("HasField", field.name), datapoints)
-        present = np.fromiter(has_field, np.bool_, len(items))
+    if not field.repeated:
+        return Chunk(_named(field, None, lambda: _singular(schema, field, datapoints)))
+    lists = list(map(attrgetter(field.name), datapoints))
+    lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+    items = list(chain.from_iterable(lists))
+    return Chunk(_named(field, lengths, lambda: _convert(schema, field, items)), lengths)
+
+
+def _named(field: Field, lengths: Array | None, convert: Callable[[], Array]) -> Array:
+    """Say which row and field an error is about."""
     try:
-        return Chunk(_items(schema, field, items, present), lengths)
+        return convert()
     except ItemError as error:
         offsets = None if lengths is None else np.concatenate([[0], lengths.cumsum()])
         raise ValueError(f"row {find_row(offsets, error.item)}: field {field.name!r}: {error}") from error
 
 
-def _items(schema: Schema, field: Field, items: list[Any], present: Array | None) -> Array:
+def _singular(schema: Schema, field: Field, datapoints: Sequence[Message]) -> Array:
+    values = _convert(schema, field, list(map(attrgetter(field.name), datapoints)), required=False)
+    return _blank_absent(field, values, datapoints)
+
+
+def _convert(schema: Schema, field: Field, items: list[Any], *, required: bool = True) -> Array:
     if field.kind in (FieldKind.TIMESTAMP, FieldKind.DURATION):
-        return _times(field, items, present)
+        return _times(field, items)
     if field.kind is FieldKind.UUID:
-        return _uuids(items, required=field.repeated)
+        return _uuids(items, required=required)
     if field.kind is FieldKind.GEOMETRY:
         wkb = columns.object_array((item.wkb or None for item in items), len(items))
         return columns.geometries(field, wkb)
     if field.kind is FieldKind.ENUM:
         return columns.enum_labels(field, np.fromiter(items, np.int64, len(items)))
     if field.kind in VECTOR_COMPONENTS:
-        components = [np.fromiter(map(attrgetter(name), items), np.float64) for name in VECTOR_COMPONENTS[field.kind]]
-        return _blank(field, np.column_stack(components), present)
+        components = VECTOR_COMPONENTS[field.kind]
+        return np.column_stack([_attribute(items, name, np.float64) for name in components])
     if field.kind is FieldKind.MESSAGE:
         # Copies: a message inside another keeps all of that one in memory.
         serialised = [item.SerializeToString(deterministic=True) for item in items]
-        return _blank(field, columns.messages(schema, field, serialised), present)
-    return _blank(field, np.fromiter(items, columns.dtype_of(field), len(items)), present)
+        return columns.messages(schema, field, serialised)
+    return np.fromiter(items, columns.dtype_of(field), len(items))
 
 
-def _blank(field: Field, values: Array, present: Array | None) -> Array:
-    """Put the missing value where a field is not present."""
-    if present is not None and not present.all():
-        values[~present] = columns.missing_value(field)
+def _attribute(items: list[Any], name: str, dtype: type[np.generic]) -> Array:
+    return np.fromiter(map(attrgetter(name), items), dtype, len(items))
+
+
+def _blank_absent(field: Field, values: Array, datapoints: Sequence[Message]) -> Array:
+    """Put the missing value where a field is not present; only a value that is the default can be absent."""
+    if field.kind in _BLANK_ALREADY:
+        return values
+    suspects = range(len(values)) if field.kind is FieldKind.MESSAGE else _default_rows(field, values)
+    has_field = methodcaller("HasField", field.name)
+    absent = [row for row in suspects if not has_field(datapoints[row])]
+    values[absent] = columns.missing_value(field)
     return values
 
 
-def _times(field: Field, items: list[Any], present: Array | None) -> Array:
-    seconds = np.fromiter(map(attrgetter("seconds"), items), np.int64, len(items))
-    nanos = np.fromiter(map(attrgetter("nanos"), items), np.int64, len(items))
+def _default_rows(field: Field, values: Array) -> list[int]:
+    """Return the rows that have what protobuf gives for an absent field, as this module converts it."""
+    text = {FieldKind.STRING: "", FieldKind.BYTES: b""}
+    default = values == text.get(field.kind, np.zeros((), values.dtype))
+    rows: list[int] = np.flatnonzero(default if values.ndim == 1 else default.all(axis=1)).tolist()
+    return rows
+
+
+def _times(field: Field, items: list[Any]) -> Array:
+    seconds = _attribute(items, "seconds", np.int64)
+    nanos = _attribute(items, "nanos", np.int64)
     convert = nanoseconds_of_timestamps if field.kind is FieldKind.TIMESTAMP else nanoseconds_of_durations
-    return _blank(field, convert(seconds, nanos).view(columns.dtype_of(field)), present)
+    return convert(seconds, nanos).view(columns.dtype_of(field))
 
 
 def _uuids(items: list[Any], *, required: bool) -> Array:
     raw = list(map(attrgetter("uuid"), items))
     lengths = np.fromiter(map(len, raw), np.int64, len(raw))
     missing = np.zeros(len(raw), np.bool_) if required else lengths == 0
-    wrong = (lengths != 16) & ~missing
-    if wrong.any():
-        raise ItemError(int(wrong.argmax()), "a UUID must have 16 bytes")
+    raise_first((lengths != 16) & ~missing, "a UUID must have 16 bytes")
     joined = b"".join(value or bytes(16) for value in raw)
     return columns.uuid_strings(np.frombuffer(joined, np.uint8).reshape(-1, 16), missing)
