@@ -7,8 +7,22 @@ May import: what `tilebox._core` may.
 """
 
 from tilebox._core.stac.collections import collection_of
-from tilebox._core.stac.documents import Item, items_of, next_page
+from tilebox._core.stac.documents import Item, Page, decode_lines, item_of_row, items_of, next_page
 from tilebox._core.stac.fields import Plan, derive, plan
 from tilebox._core.stac.rows import Batch, Rejection, read
 
-__all__ = ["Batch", "Item", "Plan", "Rejection", "collection_of", "derive", "items_of", "next_page", "plan", "read"]
+__all__ = [
+    "Batch",
+    "Item",
+    "Page",
+    "Plan",
+    "Rejection",
+    "collection_of",
+    "decode_lines",
+    "derive",
+    "item_of_row",
+    "items_of",
+    "next_page",
+    "plan",
+    "read",
+]

@@ -58,7 +58,9 @@ def _of_name(name: str) -> str | None:
 
 
 def _of_properties(item: Item) -> str | None:
-    properties = item.get("properties") or {}
+    properties = item.get("properties")
+    if not isinstance(properties, dict):
+        return None
     platform = _name(properties.get("platform"))
     product = next((_name(properties[key]) for key in _PRODUCT_KEYS if properties.get(key)), "")
     if platform.startswith("LANDSAT") and product:

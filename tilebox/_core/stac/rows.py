@@ -31,11 +31,13 @@ class Rejection:
     Args:
         position: Which item of the batch, from 0.
         name: Its id, if it has one.
+        collection: Where it would have gone, as far as that can be told.
         reason: Why.
     """
 
     position: int
     name: str
+    collection: str
     reason: str
 
 
@@ -67,15 +69,16 @@ def read(items: Iterable[Item], plan: Plan, *, collection: str | None = None) ->
     batch = Batch()
     rows: list[tuple[int, str, Row]] = []
     for position, item in enumerate(items):
+        target = collection or (collection_of(item) if isinstance(item, dict) else "items")
         try:
-            rows.append((position, collection or collection_of(_checked(item)), _row(_checked(item), plan)))
+            rows.append((position, target, _row(_checked(item), plan)))
         except ValueError as error:
             name = item.get("id") if isinstance(item, dict) else None
-            batch.rejected.append(Rejection(position, str(name or "(no id)"), str(error)))
+            batch.rejected.append(Rejection(position, str(name or "(no id)"), target, str(error)))
     by_collection: dict[str, list[Row]] = {}
     for (position, name, row), reason in zip(rows, _footprint_problems(rows), strict=True):
         if reason:
-            batch.rejected.append(Rejection(position, row[GRANULE_NAME.name], reason))
+            batch.rejected.append(Rejection(position, row[GRANULE_NAME.name], name, reason))
         else:
             by_collection.setdefault(name, []).append(row)
     batch.rejected.sort(key=lambda rejection: rejection.position)

@@ -1,0 +1,124 @@
+"""Where `tilebox import stac` reads items from: files of several forms, and addresses page by page."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tilebox._core import stac
+from tilebox._core.backoff import Backoff, RetryPolicy
+from tilebox.errors import MissingExtraError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from tilebox._core.stac import Item, Page
+
+_ROWS_PER_BATCH = 500
+_TIMEOUT_SECONDS = 60.0
+_PATIENCE = RetryPolicy(attempts=5, first_seconds=0.5, deadline_seconds=60.0)
+_PARQUET_MAGIC, _GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
+
+
+def read_items(source: str, *, body: dict[str, Any] | None = None) -> Iterator[Item]:
+    """Yield the items of a source.
+
+    Args:
+        source: A path, `-` for the standard input, or an address. What it holds may be an item, an item collection, a
+            list of items, newline-delimited JSON (each perhaps with gzip), or STAC GeoParquet.
+        body: What to post to the address, as a STAC search takes it; without, the address is fetched.
+
+    Raises:
+        ValueError: It is nothing of the sort, or a page leads back to one that was read.
+        OSError: The file cannot be read.
+        TransportError: The address does not answer, also after retries.
+        MissingExtraError: pyarrow is needed and not installed.
+    """
+    if source.startswith(("http://", "https://")):
+        yield from _read_pages(stac.Page(source, "POST" if body is not None else "GET", body))
+    else:
+        yield from _decode(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
+
+
+def _decode(content: bytes) -> Iterator[Item]:
+    if content.startswith(_GZIP_MAGIC):
+        content = gzip.decompress(content)
+    if content.startswith(_PARQUET_MAGIC):
+        yield from _read_table(content)
+        return
+    text = content.decode("utf-8-sig")
+    # Only newline-delimited JSON goes on after its first value.
+    with suppress(json.JSONDecodeError):
+        yield from stac.items_of(json.loads(text))
+        return
+    for document in stac.decode_lines(text.splitlines()):
+        yield from stac.items_of(document)
+
+
+def _read_table(content: bytes) -> Iterator[Item]:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtraError("reading GeoParquet", "arrow") from error
+
+    table = parquet.ParquetFile(io.BytesIO(content))
+    missing = [name for name in ("id", "geometry") if name not in table.schema_arrow.names]
+    if missing:
+        raise ValueError(f"not STAC GeoParquet: the table has no column {missing[0]!r}")
+    for batch in table.iter_batches(batch_size=_ROWS_PER_BATCH):
+        for row in batch.to_pylist():
+            yield stac.item_of_row(row)
+
+
+def _read_pages(page: Page) -> Iterator[Item]:
+    import httpx
+
+    seen: set[str] = set()
+    following: Page | None = page
+    with httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=True) as client:
+        while following is not None:
+            if following.key in seen:
+                raise ValueError(
+                    f"the page after {following.url} is one that was read before; stopped so as not to loop"
+                )
+            seen.add(following.key)
+            content = _fetch(client, following)
+            try:
+                document = json.loads(content)
+            except ValueError:
+                # A file of another form at an address: it is one page.
+                yield from _decode(content)
+                return
+            yield from stac.items_of(document)
+            following = stac.next_page(document, following)
+
+
+def _fetch(client: httpx.Client, page: Page) -> bytes:
+    """Fetch a page; failures that may pass are tried again."""
+    import httpx
+
+    backoff = Backoff(_PATIENCE, random.Random(), time.monotonic())  # noqa: S311 - spreads requests, guards nothing
+    while True:
+        try:
+            response = client.request(page.method, page.url, json=page.body, headers=page.headers)
+        except httpx.TransportError as error:
+            problem, delay = f"{error or type(error).__name__}", backoff.delay(time.monotonic())
+        else:
+            if response.is_success:
+                return response.content
+            problem = f"it answered {response.status_code} {response.reason_phrase}"
+            may_pass = response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error
+            delay = backoff.delay(time.monotonic()) if may_pass else None
+        if delay is None:
+            tries = f" ({backoff.failed} tries)" if backoff.failed > 1 else ""
+            raise TransportError(f"could not read {page.url}: {problem}{tries}")
+        time.sleep(delay)
