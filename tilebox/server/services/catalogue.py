@@ -316,7 +316,10 @@ def now_us() -> int:
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return a sentence that names the known names close to a wrong one, or nothing."""
-    near = get_close_matches(name, list(names), n=3, cutoff=0.6)
+    known = list(names)
+    last = name.rpartition(".")[2]
+    near = [other for other in known if other.rpartition(".")[2] == last] or known
+    near = get_close_matches(name, near, n=3, cutoff=0.6 if near is known else 0)
     return f". Did you mean {' or '.join(near)}?" if near else ""
 
 

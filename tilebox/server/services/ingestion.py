@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tilebox._core import geometry, messages
 from tilebox._core.fields import GEOMETRY, FieldKind
@@ -18,8 +20,6 @@ from tilebox.server.services.catalogue import now_us
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
-
-    import pyarrow as pa
 
     from tilebox._core.fields import Schema
     from tilebox.server.points.interface import Ingested, Points
@@ -125,7 +125,8 @@ def _prepare(schema: Schema, collection: Collection, values: Sequence[bytes]) ->
     problems = [*_time_problems(rows), *_string_problems(schema, rows), *_geometry_problems(schema, rows)]
     if problems:
         raise _rejection(len(values), problems)
-    return with_identity(schema, collection.id, rows, now_us())
+    table = with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us())
+    return table, table["id"].to_pylist()
 
 
 def _undecodable(schema: Schema, values: Sequence[bytes]) -> list[tuple[int, str]]:
@@ -161,8 +162,6 @@ def _time_problems(rows: pa.RecordBatch) -> list[tuple[int, str]]:
 
 
 def _string_problems(schema: Schema, rows: pa.RecordBatch) -> list[tuple[int, str]]:
-    import pyarrow.compute as pc
-
     problems = []
     for field in schema:
         if field.queryable and field.kind is FieldKind.STRING and not field.repeated:

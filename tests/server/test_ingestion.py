@@ -1,0 +1,181 @@
+"""Writing and deleting datapoints, over the wire."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+import shapely
+from wire import CallError, Wire, datapoint, message_class, query, wire_id
+
+from tilebox._core.fields import DatasetKind, Field, FieldKind
+from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2
+
+
+def test_what_was_stored_comes_back_with_its_ids_in_the_order_of_the_request(wire):
+    dataset = wire.create_dataset()
+    collection = wire.create_collection(dataset)
+    scene = uuid4().bytes
+    values = [datapoint(dataset, time, name=f"at {time}", direction=1, scene=scene) for time in (3000, 1000, 2000)]
+    answer = wire.ingest(collection, values)
+    assert (answer.num_created, answer.num_existing) == (3, 0)
+    assert [int.from_bytes(identity.uuid[:6], "big") for identity in answer.datapoint_ids] == [3000, 1000, 2000]
+    (page,) = wire.query(query(dataset))
+    rows = [message_class(dataset).FromString(value) for value in page]
+    assert [row.name for row in rows] == ["at 1000", "at 2000", "at 3000"]
+    assert {row.id.uuid for row in rows} == {identity.uuid for identity in answer.datapoint_ids}
+    assert all(row.direction == 1 and row.scene.uuid == scene and row.ingestion_time.seconds > 0 for row in rows)
+    assert shapely.from_wkb(rows[0].geometry.wkb) == shapely.Point(11, 48)
+
+
+def test_the_same_batch_twice_is_no_change_or_a_clear_error(proto, dataset, collection):
+    values = [datapoint(dataset, time) for time in (1000, 2000, 1000)]
+    first = proto.ingest(collection, values)
+    again = proto.ingest(collection, values)
+    assert (first.num_created, first.num_existing) == (2, 1)
+    assert (again.num_created, again.num_existing) == (0, 3)
+    assert first.datapoint_ids == again.datapoint_ids
+    with pytest.raises(CallError, match=r"already_exists: collection S2A: .*nothing of this batch was stored"):
+        proto.ingest(collection, [*values, datapoint(dataset, 9000)], allow_existing=False)
+    assert count(proto, dataset) == 2
+
+
+def test_id_and_ingestion_time_of_a_request_are_ignored(proto, dataset, collection):
+    message = message_class(dataset).FromString(datapoint(dataset, 1000))
+    plain = proto.ingest(collection, [message.SerializeToString()])
+    message.id.uuid = uuid4().bytes
+    message.ingestion_time.FromMilliseconds(5)
+    again = proto.ingest(collection, [message.SerializeToString()])
+    assert again.num_existing == 1
+    assert again.datapoint_ids == plain.datapoint_ids
+
+
+def test_one_bad_datapoint_refuses_the_batch_and_all_bad_ones_are_named(proto, dataset, collection):
+    values = [datapoint(dataset, time) for time in range(1000, 1200)]
+    no_time = message_class(dataset).FromString(values[7])
+    no_time.ClearField("time")
+    values[7] = no_time.SerializeToString()
+    values[9] = datapoint(dataset, 5, geometry=shapely.Point(11, 95))
+    values[150] = datapoint(dataset, 5, name="x" * 1025)
+    with pytest.raises(CallError) as error:
+        proto.ingest(collection, values)
+    assert error.value.code == "invalid_argument"
+    assert error.value.message.startswith("3 of 200 datapoints rejected, nothing of this batch was stored: ")
+    for part in (
+        "datapoint 7: time is missing",
+        "datapoint 9: field 'geometry': latitude 95",
+        "datapoint 150: field 'name'",
+    ):
+        assert part in error.value.message
+    assert count(proto, dataset) == 0
+
+
+def test_datapoints_that_cannot_be_read_are_all_named(proto, dataset, collection):
+    values = [datapoint(dataset, time) for time in range(1000, 1200)]
+    values[3] = b"\xff\xff\xff"
+    values[70] = datapoint(dataset, 5, direction=99)
+    values[199] = datapoint(dataset, 5, scene=b"short")
+    with pytest.raises(CallError) as error:
+        proto.ingest(collection, values)
+    message = error.value.message
+    assert message.startswith("3 of 200 datapoints rejected")
+    assert "datapoint 3: " in message
+    assert "datapoint 70: field 'direction': 99" in message
+    assert "datapoint 199: field 'scene': a UUID must have 16 bytes" in message
+    assert count(proto, dataset) == 0
+
+
+def test_the_list_of_rejected_datapoints_is_bounded(proto, dataset, collection):
+    values = [datapoint(dataset, time, name="x" * 2000) for time in range(500)]
+    with pytest.raises(CallError, match=r"500 of 500 datapoints rejected.*; and 480 more problems") as error:
+        proto.ingest(collection, values)
+    assert len(error.value.message) < 5000
+
+
+@pytest.mark.parametrize(
+    ("geometry", "reason"),
+    [
+        (shapely.LineString([(0, 0), (1, 1)]), "LineString"),
+        (shapely.Polygon(), "empty"),
+        (shapely.Point(500, 0), "longitude"),
+        (shapely.Point(float("inf"), 0), "not finite"),
+    ],
+)
+def test_footprints_are_checked(proto, dataset, collection, geometry, reason):
+    with pytest.raises(CallError, match=f"datapoint 0: field 'geometry': .*{reason}"):
+        proto.ingest(collection, [datapoint(dataset, 1000, geometry=geometry)])
+
+
+def test_a_spatio_temporal_datapoint_needs_a_footprint(proto, dataset, collection):
+    message = message_class(dataset).FromString(datapoint(dataset, 1000))
+    message.ClearField("geometry")
+    with pytest.raises(CallError, match="datapoint 0: field 'geometry' is missing"):
+        proto.ingest(collection, [message.SerializeToString()])
+
+
+def test_other_geometry_fields_may_hold_lines(proto):
+    track = Field(name="track", kind=FieldKind.GEOMETRY, type_name="datasets.v1.Geometry")
+    dataset = proto.create_dataset([track], kind=DatasetKind.TEMPORAL)
+    message = message_class(dataset)()
+    message.time.FromMilliseconds(1000)
+    message.track.wkb = shapely.to_wkb(shapely.LineString([(0, 0), (1, 1)]))
+    assert proto.ingest(proto.create_collection(dataset), [message.SerializeToString()]).num_created == 1
+
+
+def test_an_empty_batch_is_nothing_and_one_too_large_is_refused(proto, dataset, collection):
+    assert proto.ingest(collection, []).num_created == 0
+    with pytest.raises(CallError, match="at most 8192 datapoints in a request, not 8193"):
+        proto.ingest(collection, [datapoint(dataset, 1000)] * 8193)
+    with pytest.raises(CallError, match="datapoint 1: it is empty"):
+        proto.ingest(collection, [datapoint(dataset, 1000), b""])
+    assert count(proto, dataset) == 0
+
+
+def test_the_largest_batch_fits(proto, dataset, collection):
+    answer = proto.ingest(collection, [datapoint(dataset, time) for time in range(8192)])
+    assert answer.num_created == len(answer.datapoint_ids) == 8192
+
+
+def test_a_collection_that_is_not_there(proto, dataset):
+    request = data_ingestion_pb2.IngestRequest(collection_id=wire_id(uuid4()), values=[datapoint(dataset, 1)])
+    with pytest.raises(CallError, match="not_found: No such collection"):
+        proto.call("DataIngestionService/Ingest", request)
+    with pytest.raises(CallError, match="invalid_argument: collection_id is required"):
+        proto.call("DataIngestionService/Ingest", data_ingestion_pb2.IngestRequest())
+
+
+def test_datapoints_are_deleted_all_or_none(wire):
+    dataset = wire.create_dataset()
+    collection = wire.create_collection(dataset)
+    ids = wire.ingest(collection, [datapoint(dataset, time) for time in range(5)]).datapoint_ids
+    unknown = wire_id(uuid4())
+    with pytest.raises(CallError, match="not_found"):
+        delete(wire, collection, [*ids[:2], unknown])
+    assert count(wire, dataset) == 5
+    assert delete(wire, collection, [*ids[:2], ids[0]]).num_deleted == 2
+    assert count(wire, dataset) == 3
+    assert delete(wire, collection, []).num_deleted == 0
+    with pytest.raises(CallError, match="at most 8192"):
+        delete(wire, collection, [unknown] * 8193)
+
+
+def test_writers_at_once_neither_lose_nor_repeat(server, proto, dataset, collection):
+    batches = [[datapoint(dataset, 100 * writer + row) for row in range(100)] for writer in range(8)]
+
+    def write(batch):
+        with Wire(server.url, server.token) as own:
+            return own.ingest(collection, batch).num_created
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(write, [*batches, *batches])) == 800
+    assert count(proto, dataset) == 800
+
+
+def delete(wire, collection, ids):
+    request = data_ingestion_pb2.DeleteRequest(collection_id=collection.id, datapoint_ids=ids)
+    return wire.call("DataIngestionService/Delete", request)
+
+
+def count(wire, dataset) -> int:
+    return sum(map(len, wire.query(query(dataset))))
