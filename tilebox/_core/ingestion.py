@@ -1,0 +1,43 @@
+"""Batches of datapoints on their way to the server, and what became of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from tilebox._core.requests import MAX_BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2
+
+
+class Ingested(list[UUID]):
+    """The ids of ingested datapoints, in the order of the input.
+
+    Attributes:
+        created: Number of datapoints that were new.
+        existing: Number of those that were there already, repeats inside the input included.
+    """
+
+    def __init__(self, ids: Iterable[UUID] = (), *, created: int = 0, existing: int = 0) -> None:
+        super().__init__(ids)
+        self.created = created
+        self.existing = existing
+
+    @classmethod
+    def from_answers(cls, answers: Iterable[data_ingestion_pb2.IngestResponse]) -> Ingested:
+        """Put the answers of several batches together."""
+        result = cls()
+        for answer in answers:
+            result.extend(UUID(bytes=message.uuid) for message in answer.datapoint_ids)
+            result.created += answer.num_created
+            result.existing += answer.num_existing
+        return result
+
+
+def batches(rows: int) -> Iterator[tuple[int, int]]:
+    """Yield the first row of every batch, and the one behind its last."""
+    for start in range(0, rows, MAX_BATCH):
+        yield start, min(start + MAX_BATCH, rows)

@@ -1,0 +1,1 @@
+"""Waiting, doing several things at once, and handing work to threads."""

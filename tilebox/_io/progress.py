@@ -1,0 +1,101 @@
+"""Progress of long loads and ingests: a bar in a terminal or notebook, or a function of the caller's.
+
+One file for both clients, since all of it happens in the caller's thread. A bar never spoils a load:
+where none can be drawn, there is none.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["Progress"]
+
+# Positions are seconds of time or parts of a batch; the percentage and the datapoints beside it say more.
+_BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
+
+
+class Progress:
+    """How far one load or ingest is.
+
+    A bar appears with the second step only: what comes in one piece needs none.
+
+    Args:
+        show: True for a bar, False for nothing, or a function that is told the finished fraction.
+        title: What the bar says in front.
+        total: What the steps sum up to.
+    """
+
+    def __init__(self, show: bool | Callable[[float], object], *, title: str, total: float) -> None:
+        self._callback = show if callable(show) else None
+        self._wants_bar = show is True
+        self._title = title
+        self._total = total
+        self._steps = 0
+        self._rows = 0
+        self._bar: Any = None
+
+    def reach(self, position: float, rows: int) -> None:
+        """Take note that everything up to a position is done.
+
+        Args:
+            position: Between 0 and the total.
+            rows: Number of datapoints that this step brought.
+        """
+        self._steps += 1
+        self._rows += rows
+        position = min(max(position, 0.0), self._total)
+        if self._callback is not None:
+            self._callback(position / self._total if self._total else 1.0)
+        if self._wants_bar and self._steps > 1:
+            self._draw(position)
+
+    def finish(self) -> None:
+        """Take note that everything is done."""
+        if self._callback is not None:
+            self._callback(1.0)
+        if self._bar is not None:
+            self._draw(self._total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.finish()
+        if self._bar is not None:
+            self._bar.close()
+
+    def _draw(self, position: float) -> None:
+        if self._bar is None:
+            self._bar = _open_bar(desc=self._title, total=self._total, bar_format=_BAR_FORMAT)
+        self._bar.set_postfix_str(f"{self._rows} datapoints", refresh=False)
+        self._bar.update(position - self._bar.n)
+
+
+def _open_bar(**options: Any) -> Any:
+    """Return a bar for where this runs: a widget, else text, else (output to a file) nothing visible."""
+    from tqdm.std import tqdm
+
+    if not _in_notebook():
+        return tqdm(disable=None, **options)
+    try:
+        import ipywidgets  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401 tqdm only warns
+        from tqdm.notebook import tqdm_notebook
+
+        options.pop("bar_format")
+        return tqdm_notebook(**options)
+    except Exception:  # noqa: BLE001 widgets fail in many ways, none of which may spoil a load
+        return tqdm(disable=False, file=sys.stdout, **options)
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    running = None if shell is None else shell.get_ipython()
+    return running is not None and "IPKernelApp" in running.config

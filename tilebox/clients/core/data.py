@@ -1,0 +1,14 @@
+"""Time intervals, by the path that older code imports them from."""
+
+from typing import TYPE_CHECKING
+
+from tilebox._lazy import attach
+
+if TYPE_CHECKING:
+    from tilebox._core.times import TimeInterval, TimeIntervalLike
+
+__all__ = ["TimeInterval", "TimeIntervalLike"]
+
+__getattr__, __dir__ = attach(
+    __name__, {"TimeInterval": "tilebox._core.times", "TimeIntervalLike": "tilebox._core.times"}
+)

@@ -1,0 +1,95 @@
+"""Tilebox datasets: satellite metadata as `xarray.Dataset`.
+
+    from tilebox.datasets import Client
+
+    client = Client()
+    sentinel2 = client.dataset("open_data.copernicus.sentinel2_msi")
+    data = sentinel2.collection("S2A_S2MSI1C").load(("2024-07-12", "2024-07-26"))
+
+`tilebox.datasets.aio` has the same client for `await`.
+"""
+
+from typing import TYPE_CHECKING
+
+from tilebox._lazy import attach
+
+if TYPE_CHECKING:
+    from tilebox._core.catalogue import CollectionInfo
+    from tilebox._core.exports import from_storable, to_arrow, to_geodataframe, to_geoparquet, to_storable
+    from tilebox._core.fields import DatasetKind
+    from tilebox._core.filters import field
+    from tilebox._core.times import TimeInterval
+    from tilebox.errors import (
+        APIError,
+        AuthenticationError,
+        ConflictError,
+        InvalidArgumentError,
+        MissingExtraError,
+        NotFoundError,
+        PageError,
+        PermissionDeniedError,
+        RateLimitedError,
+        ServerError,
+        TileboxError,
+        TransportError,
+    )
+    from tilebox.sync.datasets.client import Client
+    from tilebox.sync.datasets.dataset import TimeseriesDataset
+    from tilebox.sync.datasets.timeseries import TimeseriesCollection
+
+__all__ = [
+    "APIError",
+    "AuthenticationError",
+    "Client",
+    "CollectionInfo",
+    "ConflictError",
+    "DatasetKind",
+    "InvalidArgumentError",
+    "MissingExtraError",
+    "NotFoundError",
+    "PageError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "ServerError",
+    "TileboxError",
+    "TimeInterval",
+    "TimeseriesCollection",
+    "TimeseriesDataset",
+    "TransportError",
+    "field",
+    "from_storable",
+    "to_arrow",
+    "to_geodataframe",
+    "to_geoparquet",
+    "to_storable",
+]
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "APIError": "tilebox.errors",
+        "AuthenticationError": "tilebox.errors",
+        "Client": "tilebox.sync.datasets.client",
+        "CollectionInfo": "tilebox._core.catalogue",
+        "ConflictError": "tilebox.errors",
+        "DatasetKind": "tilebox._core.fields",
+        "InvalidArgumentError": "tilebox.errors",
+        "MissingExtraError": "tilebox.errors",
+        "NotFoundError": "tilebox.errors",
+        "PageError": "tilebox.errors",
+        "PermissionDeniedError": "tilebox.errors",
+        "RateLimitedError": "tilebox.errors",
+        "ServerError": "tilebox.errors",
+        "TileboxError": "tilebox.errors",
+        "TimeInterval": "tilebox._core.times",
+        "TimeseriesCollection": "tilebox.sync.datasets.timeseries",
+        "TimeseriesDataset": "tilebox.sync.datasets.dataset",
+        "TransportError": "tilebox.errors",
+        "field": "tilebox._core.filters",
+        "from_storable": "tilebox._core.exports",
+        "to_arrow": "tilebox._core.exports",
+        "to_geodataframe": "tilebox._core.exports",
+        "to_geoparquet": "tilebox._core.exports",
+        "to_storable": "tilebox._core.exports",
+    },
+)

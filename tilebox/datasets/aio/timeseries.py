@@ -1,0 +1,23 @@
+"""Datasets and collections by the names that the documentation has for them, and newer ones."""
+
+from typing import TYPE_CHECKING
+
+from tilebox._lazy import attach
+
+if TYPE_CHECKING:
+    from tilebox.aio.datasets.dataset import TimeseriesDataset
+    from tilebox.aio.datasets.dataset import TimeseriesDataset as DatasetClient
+    from tilebox.aio.datasets.timeseries import TimeseriesCollection
+    from tilebox.aio.datasets.timeseries import TimeseriesCollection as CollectionClient
+
+__all__ = ["CollectionClient", "DatasetClient", "TimeseriesCollection", "TimeseriesDataset"]
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "CollectionClient": "tilebox.aio.datasets.timeseries:TimeseriesCollection",
+        "DatasetClient": "tilebox.aio.datasets.dataset:TimeseriesDataset",
+        "TimeseriesCollection": "tilebox.aio.datasets.timeseries",
+        "TimeseriesDataset": "tilebox.aio.datasets.dataset",
+    },
+)

@@ -1,0 +1,159 @@
+# Generated from tilebox/aio/datasets/sources.py by scripts/unasync.py; do not edit.
+"""Where the datapoints of a query come from: one Arrow stream, or protobuf pages one after the other.
+
+Both sources yield parts: what a decoder takes, how many datapoints, and the time that they reach.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from tilebox._core import arrow, ids, requests
+from tilebox._core.frames import ArrowDecoder, MessageDecoder
+from tilebox._core.pages import Pages
+from tilebox._core.streams import ArrowAnswer
+from tilebox._io.http.sync import interrupt
+from tilebox.errors import APIError, PageError, RateLimitedError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import httpx
+
+    from tilebox._core.queries import Query
+    from tilebox.sync.transport import Transport
+
+_log = logging.getLogger("tilebox.datasets")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some datapoints.
+
+    Args:
+        values: What the source's decoder takes; can be sliced.
+        rows: How many datapoints.
+        until_ms: Time of the last one, in ms since 1970, if it is known.
+    """
+
+    values: Any
+    rows: int
+    until_ms: int | None
+
+    def rows_between(self, start: int, stop: int) -> Any:
+        """Return the values from one row to another."""
+        if isinstance(self.values, list):
+            return self.values[start:stop]
+        return self.values.slice(start, stop - start)
+
+
+class ArrowSource:
+    """The whole answer as one stream, taken up again where the connection breaks."""
+
+    is_ordered = True
+
+    def __init__(self, transport: Transport, query: Query) -> None:
+        self._transport = transport
+        self._answer = ArrowAnswer(query)
+        self._response: httpx.Response | None = None
+        self._was_interrupted = False
+        self.decoder = partial(ArrowDecoder, query.schema, skip_data=query.skip_data)
+
+    def parts(self) -> Generator[Part, None]:
+        """Yield the answer.
+
+        Raises:
+            PageError: It broke off and could not be taken up, or is not what was asked for.
+            TransportError: The server cannot be reached any more.
+            APIError: The server answered with an error.
+        """
+        backoff = self._transport.backoff()
+        while not self._answer.is_complete:
+            rows_before = self._answer.rows
+            try:
+                with closing(self._parts_of_one_request()) as parts:
+                    for part in parts:
+                        yield part
+            except (TransportError, RateLimitedError) as error:
+                if self._was_interrupted:
+                    return
+                if not self._answer.is_resumable:
+                    raise PageError(f"{error}; there is no snapshot to go on from: load it again") from error
+                if self._answer.rows > rows_before:
+                    backoff = self._transport.backoff()
+                self._transport.pause(backoff, error, requests.QUERY_ARROW)
+            except APIError as error:
+                if rows_before:
+                    raise PageError(f"the answer broke off and cannot be taken up: {error}; load it again") from error
+                raise
+
+    def interrupt(self) -> None:
+        """Make a thread that waits for more give up."""
+        self._was_interrupted = True
+        if self._response is not None:
+            interrupt(self._response)
+
+    def _parts_of_one_request(self) -> Generator[Part, None]:
+        answer = self._answer
+        request = answer.next_request()
+        with self._transport.open(requests.QUERY_ARROW, request, accept=arrow.MEDIA_TYPE) as response:
+            self._response = response
+            for chunk in response.iter_bytes():
+                for batch in answer.feed(chunk):
+                    last = batch.column("id")[batch.num_rows - 1].as_py()
+                    yield Part(batch, batch.num_rows, ids.time_ms(last))
+            self._response = None
+        answer.end()
+
+
+class PageSource:
+    """Pages of protobuf messages, as every server gives them; always from the earliest to the latest."""
+
+    is_ordered = False
+
+    def __init__(self, transport: Transport, query: Query, *, page_size: int | None = None) -> None:
+        self._transport = transport
+        self._query = query
+        self._was_interrupted = False
+        # What comes last is wanted first, so a limit can only cut what is there in full.
+        limit = None if query.is_descending else query.limit
+        self._pages = Pages(limit=limit, page_size=page_size)
+        self.decoder = partial(MessageDecoder, query.schema, skip_data=query.skip_data)
+
+    def parts(self) -> Generator[Part, None]:
+        """Yield the pages.
+
+        Raises:
+            PageError: A page repeats or goes back.
+            TransportError: A page did not come, also after retries.
+            APIError: The server answered with an error.
+        """
+        while (page := self._pages.next_request()) is not None and not self._was_interrupted:
+            answer = self._transport.call(requests.query_page(self._query.page_request(page)))
+            values = list(answer.data.value)
+            wanted = self._pages.feed(len(values), answer.next_page)
+            cursor = answer.next_page.starting_after.uuid
+            yield Part(values[:wanted], wanted, ids.time_ms(cursor) if cursor else None)
+
+    def interrupt(self) -> None:
+        """Ask for no further page."""
+        self._was_interrupted = True
+
+
+Source = ArrowSource | PageSource
+
+
+def open_source(transport: Transport, query: Query, *, page_size: int | None = None) -> Source:
+    """Return the best source that this server and this installation have for a query."""
+    if not transport.offers(arrow.EXTENSION):
+        _log.debug("the server offers no Arrow streams: loading %s as protobuf pages", query.what)
+    elif find_spec("pyarrow") is None:
+        _log.debug('pyarrow is missing (pip install "tilebox[arrow]"): loading %s as protobuf pages', query.what)
+    else:
+        return ArrowSource(transport, query)
+    return PageSource(transport, query, page_size=page_size)

@@ -1,0 +1,77 @@
+# Generated from tilebox/aio/datasets/writing.py by scripts/unasync.py; do not edit.
+"""Datapoints stored and deleted, a batch at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tilebox._core import ids, requests
+from tilebox._core.ingestion import Ingested, batches
+from tilebox._io.concurrency.sync import gather_map, to_thread
+from tilebox._io.progress import Progress
+from tilebox.errors import TileboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from tilebox._core.fields import Schema
+    from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2
+    from tilebox.sync.transport import Transport
+
+# Enough that the server can commit one batch while it reads the next ones.
+_REQUESTS_AT_ONCE = 4
+
+
+def ingest(
+    transport: Transport,
+    *,
+    what: str,
+    collection: UUID,
+    schema: Schema,
+    data: Any,
+    allow_existing: bool,
+    show_progress: bool | Callable[[float], object],
+) -> Ingested:
+    """Store datapoints, several batches under way at once; each batch is stored in full or not at all."""
+    from tilebox._core import rows
+
+    encoded = to_thread(rows.encode, schema, data)
+    done = 0
+    progress = Progress(show_progress, title=f"Ingesting into {what}", total=float(encoded.rows))
+
+    def send(batch: tuple[int, int]) -> data_ingestion_pb2.IngestResponse:
+        values = to_thread(encoded.messages, *batch)
+        return transport.call(requests.ingest_datapoints(collection, values, allow_existing=allow_existing))
+
+    def note(answer: data_ingestion_pb2.IngestResponse) -> None:
+        nonlocal done
+        done += len(answer.datapoint_ids)
+        progress.reach(float(done), len(answer.datapoint_ids))
+
+    with progress:
+        try:
+            answers = gather_map(send, batches(encoded.rows), limit=_REQUESTS_AT_ONCE, each=note)
+        except TileboxError as error:
+            if encoded.rows > requests.MAX_BATCH:
+                error.add_note(
+                    f"at least {done} of {encoded.rows} datapoints of this call are stored, in whole batches of "
+                    f"{requests.MAX_BATCH}; ingesting the same data again with allow_existing=True stores the rest"
+                )
+            raise
+    return to_thread(Ingested.from_answers, answers)
+
+
+def delete(transport: Transport, *, collection: UUID, datapoints: Any) -> int:
+    """Delete datapoints by id, batch after batch, and return how many they were."""
+    identifiers = ids.parse_many(datapoints)
+    deleted = 0
+    for start, stop in batches(len(identifiers)):
+        try:
+            answer = transport.call(requests.delete_datapoints(collection, identifiers[start:stop]))
+        except TileboxError as error:
+            if deleted:
+                error.add_note(f"{deleted} of {len(identifiers)} datapoints were deleted before that")
+            raise
+        deleted += answer.num_deleted
+    return deleted

@@ -1,0 +1,171 @@
+# Generated from tilebox/aio/transport.py by scripts/unasync.py; do not edit.
+"""Calls of the Tilebox API: Connect's unary protocol over HTTP/1.1, and answers that are streams.
+
+Calls are retried while that may help and can do no harm; every error that leaves this file is one of
+`tilebox.errors`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import platform
+from contextlib import contextmanager
+from random import Random
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from tilebox import __version__
+from tilebox._core import status
+from tilebox._core.backoff import Backoff, RetryPolicy
+from tilebox._io.concurrency.sync import sleep
+from tilebox._io.failures import translated, was_sent
+from tilebox._io.http.sync import ClientPool
+from tilebox.errors import AuthenticationError, RateLimitedError, TileboxError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+    from google.protobuf.message import Message
+
+    from tilebox._core.config import Config
+    from tilebox._core.requests import Answer, Call
+
+_log = logging.getLogger("tilebox.transport")
+
+CONNECT_SECONDS = 10.0
+# Of silence, not of the whole answer; a count or a large commit may take the server a while.
+SILENCE_SECONDS = 120.0
+COMPRESS_FROM_BYTES = 16_384
+
+
+class Transport:
+    """The way to one server, with one key.
+
+    May be shared by threads and event loops. Makes no request of its own accord.
+
+    Args:
+        config: Where the server is, and the key.
+        policy: How stubborn to be.
+        options: Further arguments of the HTTP client.
+    """
+
+    def __init__(self, config: Config, *, policy: RetryPolicy | None = None, **options: Any) -> None:
+        self.config = config
+        self._policy = policy or RetryPolicy()
+        self._random = Random()  # noqa: S311 it spreads retries, it hides nothing
+        self._extensions: frozenset[str] = frozenset()
+        self._pool = ClientPool(**{**_http_options(config), **options})
+
+    def offers(self, extension: str) -> bool:
+        """Tell whether the server said, in any answer so far, that it has an extension of the wire."""
+        return extension in self._extensions
+
+    def call(self, call: Call[Answer]) -> Answer:
+        """Make one unary call.
+
+        Raises:
+            TransportError: No complete answer came, also after retries.
+            APIError: The server answered with an error.
+        """
+        body = call.request.SerializeToString(deterministic=True)
+        backoff = self.backoff()
+        while True:
+            try:
+                return self._send(call, body)
+            except (TransportError, RateLimitedError) as error:
+                if not _may_repeat(call, error):
+                    raise
+                self.pause(backoff, error, call.method)
+
+    @contextmanager
+    def open(self, method: str, request: Message, *, accept: str) -> Iterator[httpx.Response]:
+        """Send a request whose answer is read piece by piece, inside the `with`; never retried.
+
+        Raises:
+            TransportError: No complete answer came.
+            APIError: The server answered with an error.
+        """
+        what = self.describe(method)
+        headers = {"content-type": "application/proto", "accept": accept}
+        content = self._content(request.SerializeToString(deterministic=True), headers)
+        client = self._pool.client()
+        with translated(what):
+            with client.stream("POST", self.config.path(method), **content) as response:
+                self._note(response)
+                if response.status_code != 200:
+                    response.read()
+                    raise self._error(response, what)
+                yield response
+
+    def backoff(self) -> Backoff:
+        """Return the retries of one call, which starts now."""
+        return Backoff(self._policy, self._random, monotonic())
+
+    def pause(self, backoff: Backoff, error: TileboxError, method: str) -> None:
+        """Wait before the next attempt, or give up by raising the error that the last one had."""
+        seconds = backoff.delay(monotonic())
+        if seconds is None:
+            if backoff.failed > 1:
+                error.add_note(f"tried {backoff.failed} times")
+            raise error
+        _log.debug("attempt %d of %s failed, next one in %.2f s: %s", backoff.failed, method, seconds, error)
+        sleep(seconds)
+
+    def describe(self, method: str) -> str:
+        """Return how messages name a method, as in `DatasetService/GetDataset at https://...`."""
+        return f"{method.rpartition('.')[2]} at {self.config.url}"
+
+    def _send(self, call: Call[Answer], body: bytes) -> Answer:
+        what = self.describe(call.method)
+        headers = {"content-type": "application/proto", "connect-protocol-version": "1"}
+        client = self._pool.client()
+        with translated(what):
+            response = client.post(self.config.path(call.method), **self._content(body, headers))
+        self._note(response)
+        if response.status_code != 200:
+            raise self._error(response, what)
+        try:
+            return call.answer.FromString(response.content)
+        except DecodeError as error:
+            raise TransportError(f"the answer of {what} is not what the API describes; check the URL") from error
+
+    def _content(self, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+        # Without TLS the server is near, and compressing costs more time than it saves.
+        if self.config.is_encrypted and len(body) >= COMPRESS_FROM_BYTES:
+            body = gzip.compress(body, compresslevel=1)
+            headers = {**headers, "content-encoding": "gzip"}
+        return {"content": body, "headers": headers}
+
+    def _note(self, response: httpx.Response) -> None:
+        extensions = response.headers.get(status.EXTENSIONS_HEADER)
+        if extensions is not None:
+            self._extensions = frozenset(part.strip() for part in extensions.split(","))
+
+    def _error(self, response: httpx.Response, what: str) -> TileboxError:
+        error = status.error_from_response(response.status_code, response.content, response.headers, what=what)
+        if isinstance(error, AuthenticationError) and self.config.token is None:
+            error.add_note("no API key was given: pass token=..., or set TILEBOX_API_KEY")
+        return error
+
+
+def _may_repeat(call: Call[Any], error: TileboxError) -> bool:
+    if call.is_idempotent or isinstance(error, RateLimitedError):
+        return True
+    return isinstance(error, TransportError) and not was_sent(error)
+
+
+def _http_options(config: Config) -> dict[str, Any]:
+    version = f'name="python", version="{__version__}", runtime="python"'
+    return {
+        "headers": {
+            **config.headers,
+            "accept-encoding": "gzip" if config.is_encrypted else "identity",
+            "user-agent": f"tilebox-python/{__version__}",
+            "tilebox-client": f'{version}, runtime-version="{platform.python_version()}"',
+        },
+        "timeout": (CONNECT_SECONDS, SILENCE_SECONDS, SILENCE_SECONDS, None),
+    }
