@@ -15,7 +15,12 @@ LANDSAT, ERS = "open_data.copernicus.landsat8_oli_tirs", "open_data.asf.ers_sar"
 # Frames of ERS-2 orbit 66974, descending from 74 to 68 degrees north; the first is the documentation's.
 ERS_FRAMES = (264, 265, 267, 269, 271, 273, 275, 277, 279, 281, 283, 285, 289)
 FIRST_FRAME = [(-150.753244, 74.250081), (-152.031574, 73.336051), (-149.183655, 73.001748), (-147.769339, 73.899483)]
-ANTIMERIDIAN_FRAME = [(177.993407, 74.983185), (176.605009, 74.074615), (179.563047, 73.727752), (-178.904076, 74.61847)]
+ANTIMERIDIAN_FRAME = [
+    (177.993407, 74.983185),
+    (176.605009, 74.074615),
+    (179.563047, 73.727752),
+    (-178.904076, 74.61847),
+]
 
 PRODUCT_FIELDS = [
     {"name": "granule_name", "type": str, "description": "Name of the product"},

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import pytz
 import xarray as xr
+from e2e import open_data
 from shapely import LineString, MultiPolygon, Point, Polygon, box, to_geojson, to_wkt
 from shapely.ops import unary_union
 
-from e2e import open_data
 from tilebox import errors
 from tilebox.clients.core.data import TimeInterval as OldTimeInterval
 from tilebox.datasets import Client
