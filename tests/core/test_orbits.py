@@ -1,0 +1,236 @@
+"""The reference orbit: its design values come back out of the propagation."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import shapely
+
+pytest.importorskip("sgp4", reason="needs the extra demo")
+
+from tilebox.demo import acquisitions, land, orbits
+from tilebox.demo.clouds import CloudField
+from tilebox.demo.mgrs import tile_names
+from tilebox.demo.orbits import SATELLITES, SWATH_KM, Elements, propagate, to_degrees
+
+DAY = datetime(2025, 7, 14, tzinfo=UTC)
+SENTINEL_2A, SENTINEL_2B, SENTINEL_2C = SATELLITES
+
+
+def track(satellite, days=1.0, step_seconds=10.0):
+    elements = Elements.of_reference_orbit(satellite, DAY)
+    seconds = DAY.timestamp() + np.arange(0, days * 86400, step_seconds)
+    return elements, propagate(elements, seconds)
+
+
+def crossings(ground, *, descending=True):
+    """Times and longitudes at which the equator is crossed."""
+    z = ground.position[:, 2]
+    found = np.flatnonzero((z[:-1] > 0) & (z[1:] <= 0) if descending else (z[:-1] <= 0) & (z[1:] > 0))
+    part = z[found] / (z[found] - z[found + 1])
+    seconds = ground.seconds[found] + part * (ground.seconds[1] - ground.seconds[0])
+    longitude = np.degrees(np.unwrap(np.radians(to_degrees(ground.position)[:, 0])))
+    return seconds, longitude[found] + part * (longitude[found + 1] - longitude[found])
+
+
+def test_a_revolution_takes_100_minutes():
+    seconds, _ = crossings(track(SENTINEL_2B)[1])
+    assert np.diff(seconds) / 60 == pytest.approx(100.7, abs=0.05)
+
+
+def test_the_orbit_is_inclined_as_published():
+    elements, ground = track(SENTINEL_2B)
+    assert np.degrees(elements.inclination) == pytest.approx(98.57, abs=0.02)
+    northernmost = np.degrees(np.arcsin(ground.position[:, 2].max()))
+    assert northernmost == pytest.approx(180 - 98.57, abs=0.05)
+
+
+def test_it_flies_at_786_kilometres():
+    _, ground = track(SENTINEL_2B)
+    assert ground.altitude_km.mean() == pytest.approx(786 + 6378.137 - 6371, abs=12)
+
+
+@pytest.mark.parametrize("satellite", SATELLITES)
+def test_it_descends_at_half_past_ten_all_year(satellite):
+    for days in (0, 90, 180, 270):
+        day = DAY + timedelta(days=days)
+        elements = Elements.of_reference_orbit(satellite, day)
+        ground = propagate(elements, day.timestamp() + np.arange(0, 86400, 10.0))
+        seconds, longitude = crossings(ground)
+        hours = (seconds % 86400 / 3600 + longitude / 15) % 24
+        assert hours == pytest.approx(10.5, abs=0.05)
+
+
+def test_the_track_repeats_after_ten_days():
+    _, first = track(SENTINEL_2B)
+    elements = Elements.of_reference_orbit(SENTINEL_2B, DAY)
+    again = propagate(elements, first.seconds + 10 * 86400)
+    kilometres = orbits.EARTH_RADIUS_KM * np.linalg.norm(first.position - again.position, axis=1)
+    assert kilometres.max() < 25
+
+
+def test_2c_follows_half_a_revolution_behind_2b_and_sees_its_track_five_days_later():
+    _, leader = track(SENTINEL_2B)
+    behind = propagate(Elements.of_reference_orbit(SENTINEL_2C, DAY), leader.seconds)
+    later = propagate(Elements.of_reference_orbit(SENTINEL_2C, DAY), leader.seconds + 5 * 86400)
+    opposite = np.degrees(np.arccos(np.sum(leader.position * behind.position, axis=1)))
+    assert np.median(opposite) == pytest.approx(180, abs=8)
+    assert orbits.EARTH_RADIUS_KM * np.linalg.norm(leader.position - later.position, axis=1).max() < 25
+
+
+def test_2a_is_a_tenth_of_a_revolution_from_2b():
+    times = []
+    for satellite in (SENTINEL_2A, SENTINEL_2B):
+        seconds, _ = crossings(track(satellite)[1])
+        times.append(seconds[3] / (86400 * 10 / 143) % 1)
+    apart = (times[0] - times[1]) % 1
+    assert min(apart, 1 - apart) * 360 == pytest.approx(36, abs=0.5)
+
+
+def test_relative_orbits_lie_where_copernicus_has_them():
+    """Products of relative orbit 141 show Colorado, from where the track descends to 116 degrees west."""
+    assert orbits.descending_node_degrees(141) == pytest.approx(-116.0, abs=0.1)
+    elements, ground = track(SENTINEL_2B, days=10, step_seconds=20)
+    numbers = orbits.relative_orbit_at(elements, ground.seconds)
+    assert set(numbers) == set(range(1, 144))
+    seconds, longitude = crossings(ground)
+    expected = [orbits.descending_node_degrees(n) for n in orbits.relative_orbit_at(elements, seconds)]
+    difference = (longitude - expected + 180) % 360 - 180
+    assert np.abs(difference).max() < 0.2
+
+
+def test_the_swath_is_290_kilometres_wide():
+    _, ground = track(SENTINEL_2B, days=0.1)
+    left, right = ground.across(-SWATH_KM / 2), ground.across(SWATH_KM / 2)
+    width = orbits.EARTH_RADIUS_KM * np.arccos(np.clip(np.sum(left * right, axis=1), -1, 1))
+    assert width == pytest.approx(290, abs=0.1)
+    assert np.abs(np.sum((left - right) * ground.heading, axis=1)).max() < 1e-9
+
+
+def test_right_of_a_satellite_that_flies_south_is_west():
+    _, ground = track(SENTINEL_2B, days=0.1)
+    near_equator = ground.is_descending & (np.abs(ground.position[:, 2]) < 0.1)
+    right = to_degrees(ground.across(100.0))[near_equator, 0]
+    below = to_degrees(ground.position)[near_equator, 0]
+    assert ((right - below + 180) % 360 - 180 < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("when", "latitude"),
+    [(datetime(2025, 6, 21, 2, 42, tzinfo=UTC), 23.44), (datetime(2025, 12, 21, 15, 3, tzinfo=UTC), -23.44)],
+)
+def test_the_sun_stands_over_the_tropics_at_the_solstices(when, latitude):
+    sun = orbits.sun_direction(np.array([when.timestamp()]))
+    assert np.degrees(np.arcsin(sun[0, 2])) == pytest.approx(latitude, abs=0.02)
+
+
+def test_the_sun_stands_over_greenwich_at_noon():
+    noon = np.array([datetime(2025, 4, 15, 12, tzinfo=UTC).timestamp()])  # the equation of time is nil
+    assert np.degrees(np.arctan2(*orbits.sun_direction(noon)[0, 1::-1])) == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("longitude", "latitude", "tile"),
+    [(13.405, 52.52, "33UUU"), (2.35, 48.85, "31UDQ"), (-58.4, -34.6, "21HUB"), (151.2, -33.87, "56HLH")],
+)
+def test_tiles_of_known_cities(longitude, latitude, tile):
+    assert tile_names(np.array([longitude]), np.array([latitude])) == [tile]
+
+
+@pytest.fixture(scope="module")
+def week():
+    return dict(acquisitions.collections())
+
+
+def test_a_week_has_six_collections_of_thousands(week):
+    assert list(week) == [f"S2{s}_S2MSI{level}" for s in "ABC" for level in ("1C", "2A")]
+    assert all(8_000 < len(columns["time"]) < 10_000 for columns in week.values())
+
+
+def test_a_week_is_the_same_every_time(week):
+    again = dict(acquisitions.collections())
+    for name, columns in week.items():
+        for field, values in columns.items():
+            assert np.array_equal(values, again[name][field]), (name, field)
+
+
+def test_a_day_of_the_week_is_that_day_computed_alone(week):
+    third = datetime(2025, 7, 16, tzinfo=UTC)
+    alone = dict(acquisitions.collections(third, 1))["S2B_S2MSI2A"]
+    columns = week["S2B_S2MSI2A"]
+    chosen = columns["time"].astype("datetime64[D]") == np.datetime64("2025-07-16")
+    assert list(np.array(columns["granule_name"])[chosen]) == alone["granule_name"]
+
+
+def test_every_datapoint_says_that_it_is_computed(week):
+    assert all(columns["computed"].all() for columns in week.values())
+    assert "computed" in {field["name"] for field in acquisitions.FIELDS}
+    assert "Computed" in acquisitions.DESCRIPTION
+
+
+def test_columns_are_the_fields(week):
+    names = {"time", "geometry"} | {field["name"] for field in acquisitions.FIELDS}
+    assert all(set(columns) == names for columns in week.values())
+
+
+def test_names_are_unique_and_follow_the_pattern(week):
+    names = [name for columns in week.values() for name in columns["granule_name"]]
+    assert len(set(names)) == len(names)
+    pattern = r"S2[ABC]_MSIL(1C|2A)_\d{8}T\d{6}_N0511_R(0\d\d|1[0-3]\d|14[0-3])_T\d\d[C-X][A-Z]{2}_\d{8}T\d{6}"
+    assert all(re.fullmatch(pattern, name) for name in names)
+
+
+def test_footprints_are_valid_daylit_and_on_land(week):
+    columns = week["S2C_S2MSI1C"]
+    assert shapely.is_valid(columns["geometry"]).all()
+    assert land.touches(columns["geometry"]).all()
+    assert (columns["sun_elevation"] >= 10).all()
+    west, south, east, north = shapely.total_bounds(columns["geometry"])
+    assert (west, east) == (-180, 180)
+    assert south > -57
+    assert north < 85
+
+
+def test_footprints_at_the_antimeridian_are_cut_into_two(week):
+    columns = week["S2A_S2MSI1C"]
+    parts = shapely.get_num_geometries(columns["geometry"])
+    assert set(parts) == {1, 2}
+    for geometry in columns["geometry"][parts == 2]:
+        west, east = sorted(part.bounds[0] for part in geometry.geoms)
+        assert west == -180
+        assert east > 0
+
+
+def test_pieces_of_one_swath_meet_without_gap_or_overlap():
+    elements = Elements.of_reference_orbit(SENTINEL_2B, DAY)
+    equator = elements.epoch.timestamp()
+    pieces = acquisitions._cut(SENTINEL_2B, elements, equator - 1500, equator + 1500)
+    tropics = np.abs(to_degrees(pieces.centre)[:, 1]) < 30
+    boxes = acquisitions.footprints(pieces.corners[tropics])
+    union = shapely.union_all(shapely.buffer(boxes, 1e-7, join_style="mitre"))
+    assert union.geom_type == "Polygon"
+    assert not union.interiors
+    assert union.area == pytest.approx(shapely.area(boxes).sum(), rel=1e-4)
+
+
+def test_clouds_are_smooth_and_between_0_and_100():
+    clouds = CloudField(7)
+    positions = np.random.default_rng(1).normal(size=(500, 3))
+    positions /= np.linalg.norm(positions, axis=1)[:, None]
+    near = positions + 1e-4  # about a kilometre
+    near /= np.linalg.norm(near, axis=1)[:, None]
+    seconds = np.full(500, DAY.timestamp())
+    cover = clouds.cover_percent(positions, seconds)
+    assert cover.min() >= 0
+    assert cover.max() <= 100
+    assert cover.std() > 20
+    assert np.abs(cover - clouds.cover_percent(near, seconds)).max() < 2
+    assert not np.array_equal(cover, CloudField(8).cover_percent(positions, seconds))
+
+
+def test_land_is_three_tenths_of_the_globe():
+    from tilebox.demo.projection import project_all
+
+    area = shapely.area(project_all(land.polygons(), step_degrees=2.0)).sum()
+    assert area / (4 * np.pi) == pytest.approx(0.29, abs=0.01)
