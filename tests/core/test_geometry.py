@@ -262,6 +262,34 @@ def test_180_and_minus_180_are_one_meridian():
     assert matches(places, Point(180, 5), "geometry_contains_filter", False).all()
 
 
+def test_180_and_minus_180_and_poles_are_single_places_on_the_sphere():
+    for one, other in (
+        (Point(180, 5), Point(-180, 5)),
+        (Point(10, 90), Point(-100, 90)),
+        (Point(190, 0), Point(-170, 0)),
+    ):
+        assert matches([one], other, "intersects", True)[0]
+        assert overlap(footprint_bounds([one])[0], area_boxes(other, True))
+    for side in (180, -180):
+        assert matches([Point(side, 5)], box(179, 0, 182, 10), "filter_contains_geometry", True)[0]
+
+
+@pytest.mark.parametrize(
+    "tile", [box(0, 0, 1, 1), box(0, 3, 1, 4), box(4, 0, 6, 1), box(9, 5, 10, 8), box(0, 0, 10, 9)]
+)
+def test_tiles_along_the_edges_of_an_area_lie_in_it_on_the_sphere_too(tile):
+    area = box(0, 0, 10, 10)
+    assert matches([tile], area, "filter_contains_geometry", True)[0]
+    assert matches([area], tile, "geometry_contains_filter", True)[0]
+
+
+@pytest.mark.parametrize("tile", [box(-0.001, 0, 1, 1), box(9, 5, 10.001, 8), box(20, 0, 21, 1), box(0, 9, 1, 10.1)])
+def test_tiles_beyond_the_edges_do_not(tile):
+    area = box(0, 0, 10, 10)
+    assert not matches([tile], area, "filter_contains_geometry", True)[0]
+    assert not matches([area], tile, "geometry_contains_filter", True)[0]
+
+
 ORBITS = [Orbit(0, 1.2), Orbit(100, 1.2), Orbit(-75, 5), Orbit(179, 12), Orbit(20, 12), Orbit(90, 12)]
 
 

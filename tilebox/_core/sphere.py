@@ -18,6 +18,7 @@ from tilebox._core import antimeridian
 from tilebox.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
     import numpy.typing as npt
@@ -27,21 +28,33 @@ MAP_STEP_DEGREES = 1.0
 
 _COLUMN_DEGREES = 90
 _CHUNK_ROWS = 256
+_SHRINKAGE = 1e-9
+# A millimetre for the largest footprints.
 
 
 def intersects(footprints: npt.NDArray[np.object_], area: shapely.Geometry) -> npt.NDArray[np.bool_]:
     """Tell which footprints share a point with the area. Where they only touch, rounding decides."""
-    return _bools(_s2().intersects(to_sphere(footprints), _prepared(area)))
+    return _in_chunks(_s2().intersects, _prepared(area), footprints)
 
 
 def area_covers(footprints: npt.NDArray[np.object_], area: shapely.Geometry) -> npt.NDArray[np.bool_]:
-    """Tell which footprints lie wholly in the area."""
-    return _bools(_s2().covers(_prepared(area), to_sphere(footprints)))
+    """Tell which footprints lie wholly in the area, a millimetre granted."""
+    prepared = _prepared(area)
+    found = _in_chunks(_s2().covers, prepared, footprints)
+    # S2 finds an edge that runs along a part of another on either side of it. The shrunk footprint is clear of it.
+    (doubtful,) = np.nonzero(~found)
+    doubtful = doubtful[_in_chunks(_s2().intersects, prepared, footprints[doubtful])]
+    found[doubtful] = _in_chunks(_s2().covers, prepared, _shrunk(footprints[doubtful]))
+    return found
 
 
 def footprint_covers(footprints: npt.NDArray[np.object_], area: shapely.Geometry) -> npt.NDArray[np.bool_]:
-    """Tell which footprints have the whole area in them."""
-    return _bools(_s2().covers(to_sphere(footprints), _prepared(area)))
+    """Tell which footprints have the whole area in them, a millimetre granted."""
+    found = _in_chunks(_s2().covered_by, _prepared(area), footprints)
+    (doubtful,) = np.nonzero(~found)
+    smaller = _prepared(_shrunk(np.array([area], dtype=object))[0])
+    found[doubtful] = _in_chunks(_s2().covered_by, smaller, footprints[doubtful])
+    return found
 
 
 def to_sphere(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
@@ -51,13 +64,41 @@ def to_sphere(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
         MissingExtraError: S2 is not installed.
     """
     result = np.empty(len(geometries), dtype=object)
-    special = antimeridian.wide(shapely.bounds(geometries).reshape(-1, 4))
+    special = _is_special(geometries)
     result[special] = [_from_special(geometry) for geometry in geometries[special]]
-    (plain,) = np.nonzero(~special)
-    for start in range(0, len(plain), _CHUNK_ROWS):
-        rows = plain[start : start + _CHUNK_ROWS]
-        result[rows] = _from_plain(geometries[rows])
+    if not special.all():
+        result[~special] = _from_plain(geometries[~special])
     return result
+
+
+def _in_chunks(
+    predicate: Callable[[Any, Any], Any], area: Any, footprints: npt.NDArray[np.object_]
+) -> npt.NDArray[np.bool_]:
+    """Ask for a few footprints at a time: geographies are large, and one that S2 refuses makes its chunk slow."""
+    found = np.zeros(len(footprints), dtype=bool)
+    for start in range(0, len(footprints), _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        found[rows] = predicate(area, to_sphere(footprints[rows]))
+    return found
+
+
+def _is_special(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    """Tell which geometries are wide, or touch a place that has more than one longitude."""
+    bounds = shapely.bounds(geometries).reshape(-1, 4)
+    touches: npt.NDArray[np.bool_] = (np.abs(bounds) == [180, 90, 180, 90]).any(axis=1)
+    return antimeridian.wide(bounds) | touches
+
+
+def _shrunk(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """Return geometries slightly smaller about the middle of their bounds; wide ones as they are."""
+    points, owner = shapely.get_coordinates(geometries, return_index=True)
+    bounds = shapely.bounds(geometries).reshape(-1, 4)
+    middle = (bounds[:, :2] + bounds[:, 2:]) / 2
+    shrink = np.where(antimeridian.wide(bounds), 0, _SHRINKAGE)[:, None]
+    smaller: npt.NDArray[np.object_] = shapely.set_coordinates(
+        shapely.force_2d(geometries), points + (middle[owner] - points) * shrink[owner]
+    )
+    return smaller
 
 
 def _from_plain(geometries: npt.NDArray[np.object_]) -> Any:
@@ -130,10 +171,6 @@ def _prepared(area: shapely.Geometry) -> Any:
 
 def _wkb(geometries: npt.NDArray[np.object_]) -> Any:
     return shapely.to_wkb(geometries, output_dimension=2)
-
-
-def _bools(values: Any) -> npt.NDArray[np.bool_]:
-    return np.asarray(values, dtype=bool)
 
 
 def _s2() -> ModuleType:
