@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
-from e2e import open_data
 from nbclient import NotebookClient
 
-from tilebox.datasets import Client
-
 if TYPE_CHECKING:
-    from servers import LiveServer
+    from collections.abc import Callable
+
+    from servers import ServerThread
 
 CELLS = [
     "from tilebox.datasets import Client\n"
@@ -34,10 +33,8 @@ CELLS = [
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the kernel's own client warns of nothing of ours
-def test_cells_run(fresh_server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_data.fill(Client(fresh_server.url, fresh_server.token))
-    monkeypatch.setenv("TILEBOX_API_URL", fresh_server.url)
-    monkeypatch.setenv("TILEBOX_API_KEY", fresh_server.token)
+def test_cells_run(open_data_server: ServerThread, use: Callable[[ServerThread], None]) -> None:
+    use(open_data_server)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     NotebookClient(notebook, timeout=90, kernel_name="python3").execute()
 

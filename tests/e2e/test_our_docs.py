@@ -16,7 +16,9 @@ import shapely
 from tilebox.datasets import Client, DatasetKind
 
 if TYPE_CHECKING:
-    from servers import LiveServer
+    from collections.abc import Callable
+
+    from servers import ServerThread
 
 ROOT = Path(__file__).resolve().parents[2]
 SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -32,8 +34,8 @@ FIELDS = [
 
 
 @pytest.fixture(scope="module")
-def _catalogue(fresh_server: LiveServer) -> LiveServer:
-    client = Client(fresh_server.url, fresh_server.token)
+def catalogue(module_server: ServerThread) -> ServerThread:
+    client = Client(module_server.url, module_server.token)
     dataset = client.create_or_update_dataset(
         DatasetKind.SPATIOTEMPORAL, "open_data.copernicus.sentinel2_msi", FIELDS, name="Sentinel-2 MSI"
     )
@@ -49,13 +51,18 @@ def _catalogue(fresh_server: LiveServer) -> LiveServer:
                 "platform": [name[:3]] * count,
             }
         )
-    return fresh_server
+    return module_server
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_page(page: Path, _catalogue: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TILEBOX_API_URL", _catalogue.url)
-    monkeypatch.setenv("TILEBOX_API_KEY", _catalogue.token)
+def test_page(
+    page: Path,
+    catalogue: ServerThread,
+    use: Callable[[ServerThread], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(catalogue)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__page__"}
     for snippet in SNIPPET.finditer(page.read_text()):
