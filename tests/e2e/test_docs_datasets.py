@@ -235,10 +235,10 @@ def test_antimeridian_page() -> None:
 
     null_meridian = LineString([(0, -90), (0, 90)])
     assert polygon.intersects(null_meridian)  # wrong, as the page says
-    fixed_polygon = antimeridian.fix_polygon(polygon, great_circle=False)  # as it was when the page was written
+    fixed_polygon = antimeridian.fix_polygon(polygon)
     assert not fixed_polygon.intersects(null_meridian)
-    assert list(fixed_polygon.centroid.coords)[0] == pytest.approx((139.8766350146937, 74.3747116658462))
-    assert list(antimeridian.centroid(fixed_polygon).coords)[0] == pytest.approx((178.7782777050171, 74.3747116658462))
+    assert fixed_polygon.centroid.x < 150  # wrong too, as the page says
+    assert antimeridian.centroid(fixed_polygon).x == pytest.approx(178.778, abs=0.1)
 
     lon, lat = polygon.exterior.coords.xy
     spherical_poly = spherical_polygon.SphericalPolygon.from_lonlat(lon, lat)
