@@ -7,6 +7,7 @@ from __future__ import annotations
 import click
 
 from tilebox import __version__
+from tilebox.cli.import_stac import command as import_command
 from tilebox.cli.keys import keys
 from tilebox.cli.serve import serve
 
@@ -34,3 +35,4 @@ def tilebox() -> None:
 
 tilebox.add_command(serve)
 tilebox.add_command(keys)
+tilebox.add_command(import_command)
