@@ -8,7 +8,7 @@ import numpy as np
 
 from tilebox._core import columns
 from tilebox._core.columns import Chunk
-from tilebox._core.fields import VECTOR_COMPONENTS, Field, FieldKind, Schema
+from tilebox._core.fields import VECTOR_COMPONENTS, Field, FieldKind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _OBJECT_KINDS = frozenset({FieldKind.STRING, FieldKind.BYTES})
 
 
-def chunk_of(schema: Schema, field: Field, column: pa.Array) -> Chunk:
+def chunk_of(field: Field, column: pa.Array) -> Chunk:
     """Convert one column of a record batch.
 
     Raises:
@@ -26,12 +26,12 @@ def chunk_of(schema: Schema, field: Field, column: pa.Array) -> Chunk:
             geometry that cannot be read. The message names the field.
     """
     if not field.repeated:
-        return Chunk(_items(schema, field, column))
+        return Chunk(_items(field, column))
     lengths = column.value_lengths().fill_null(0).to_numpy()
-    return Chunk(_items(schema, field, column.flatten()), lengths)
+    return Chunk(_items(field, column.flatten()), lengths)
 
 
-def _items(schema: Schema, field: Field, items: pa.Array) -> Array:
+def _items(field: Field, items: pa.Array) -> Array:
     if field.kind in _OBJECT_KINDS:
         return items.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
     if field.kind in (FieldKind.TIMESTAMP, FieldKind.DURATION):
@@ -45,7 +45,7 @@ def _items(schema: Schema, field: Field, items: pa.Array) -> Array:
     if field.kind in VECTOR_COMPONENTS:
         return np.column_stack([_numbers(component, np.nan) for component in items.flatten()])
     if field.kind is FieldKind.MESSAGE:
-        return columns.messages(schema, field, items.to_pylist())
+        return columns.messages(field, items.to_pylist())
     return _numbers(items, columns.missing_value(field))
 
 

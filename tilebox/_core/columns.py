@@ -27,7 +27,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from google.protobuf import message_factory
+from google.protobuf import descriptor_pool, message_factory
 
 from tilebox._core.fields import VECTOR_COMPONENTS, Field, FieldKind, Schema
 
@@ -199,18 +199,19 @@ def geometries(column: Field, wkb: Array) -> Array:
         return geometries(column, filled)
 
 
-def messages(schema: Schema, column: Field, serialised: Sequence[bytes | None]) -> Array:
+def messages(column: Field, serialised: Sequence[bytes | None]) -> Array:
     """Return the messages of a field of kind MESSAGE, None where missing."""
-    parse = message_class(schema, column.type_name or "").FromString
+    parse = known_message_class(column.type_name or "").FromString
     return object_array((None if raw is None else parse(raw) for raw in serialised), len(serialised))
 
 
 @lru_cache(maxsize=256)
-def message_class(schema: Schema, type_name: str) -> type[Message]:
-    """Return the class of a message, in a pool that is the schema's own; all of one schema share it."""
-    return message_factory.GetMessageClass(_pool(schema).FindMessageTypeByName(type_name))
+def message_class(schema: Schema) -> type[Message]:
+    """Return the class of a schema's datapoints, in a pool of its own: schemas of one name never meet."""
+    return message_factory.GetMessageClass(schema.message_pool().FindMessageTypeByName(schema.type_name))
 
 
 @lru_cache(maxsize=256)
-def _pool(schema: Schema) -> Any:
-    return schema.message_pool()
+def known_message_class(type_name: str) -> type[Message]:
+    """Return the class of a message that a field may have: the one that users import, so that they compare equal."""
+    return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(type_name))

@@ -74,7 +74,7 @@ class ArrowDecoder:
             if field.name in self._arrow:
                 self._arrow[field.name].append(column)
             else:
-                self._columns[field.name].append(arrow_columns.chunk_of(self.schema, field, column))
+                self._columns[field.name].append(arrow_columns.chunk_of(field, column))
         self.rows += batch.num_rows
         return int(batch.num_rows)
 
@@ -92,7 +92,7 @@ class ArrowDecoder:
             return self._columns[field.name].join()
         from tilebox._core.lazy import lazy_column
 
-        return lazy_column(self.schema, field, self._arrow.pop(field.name))
+        return lazy_column(field, self._arrow.pop(field.name))
 
 
 class MessageDecoder:
@@ -136,7 +136,7 @@ class MessageDecoder:
         with collection_paused():
             datapoints = message_columns.parse(self.schema, values)
             for field in self._fields:
-                self._columns[field.name].append(message_columns.chunk_of(self.schema, field, datapoints))
+                self._columns[field.name].append(message_columns.chunk_of(field, datapoints))
         self._rows += len(values)
         return len(values)
 

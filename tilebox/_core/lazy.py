@@ -10,7 +10,7 @@ from xarray.core import indexing
 
 from tilebox._core import arrow_columns
 from tilebox._core.columns import Column, dtype_of, missing_value
-from tilebox._core.fields import VECTOR_COMPONENTS, Field, Schema
+from tilebox._core.fields import VECTOR_COMPONENTS, Field
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
-def lazy_column(schema: Schema, field: Field, chunks: list[pa.Array]) -> Any:
+def lazy_column(field: Field, chunks: list[pa.Array]) -> Any:
     """Return an array for `xarray.Variable` that decodes Arrow chunks when it is accessed."""
-    lazy: Any = indexing.LazilyIndexedArray(ArrowColumn(schema, field, chunks))
+    lazy: Any = indexing.LazilyIndexedArray(ArrowColumn(field, chunks))
     return indexing.CopyOnWriteArray(lazy)
 
 
@@ -30,15 +30,13 @@ class ArrowColumn(BackendArray):
     A few rows are decoded on their own; asking for more decodes the whole column, once, and frees the Arrow form.
 
     Args:
-        schema: Type of the datapoints.
         field: The column's field.
         chunks: Its values, at least one chunk.
     """
 
-    def __init__(self, schema: Schema, field: Field, chunks: list[pa.Array]) -> None:
+    def __init__(self, field: Field, chunks: list[pa.Array]) -> None:
         import pyarrow as pa
 
-        self._schema = schema
         self._field = field
         self._arrow: pa.ChunkedArray | None = pa.chunked_array(chunks)
         self._decoded: Array | None = None
@@ -84,7 +82,7 @@ class ArrowColumn(BackendArray):
             return self._decoded[start:stop]
         column = Column(self._field)
         for chunk in arrow.slice(start, stop - start).chunks:
-            column.append(arrow_columns.chunk_of(self._schema, self._field, chunk))
+            column.append(arrow_columns.chunk_of(self._field, chunk))
         joined = column.join()
         return joined if joined.shape[1:] == self.shape[1:] else self._widen(joined)
 

@@ -29,7 +29,7 @@ def parse(schema: Schema, values: Sequence[bytes]) -> list[Message]:
     Raises:
         ValueError: A value is malformed; the message says which row.
     """
-    read = columns.message_class(schema, schema.type_name).FromString
+    read = columns.message_class(schema).FromString
     datapoints: list[Message] = []
     try:
         datapoints.extend(map(read, values))
@@ -39,18 +39,18 @@ def parse(schema: Schema, values: Sequence[bytes]) -> list[Message]:
     return datapoints
 
 
-def chunk_of(schema: Schema, field: Field, datapoints: Sequence[Message]) -> Chunk:
+def chunk_of(field: Field, datapoints: Sequence[Message]) -> Chunk:
     """Convert one field of parsed datapoints.
 
     Raises:
         ValueError: A value cannot be shown; the message says which row and field.
     """
     if not field.repeated:
-        return Chunk(_named(field, None, lambda: _singular(schema, field, datapoints)))
+        return Chunk(_named(field, None, lambda: _singular(field, datapoints)))
     lists = list(map(attrgetter(field.name), datapoints))
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     items = list(chain.from_iterable(lists))
-    return Chunk(_named(field, lengths, lambda: _convert(schema, field, items)), lengths)
+    return Chunk(_named(field, lengths, lambda: _convert(field, items)), lengths)
 
 
 def _named(field: Field, lengths: Array | None, convert: Callable[[], Array]) -> Array:
@@ -62,12 +62,12 @@ def _named(field: Field, lengths: Array | None, convert: Callable[[], Array]) ->
         raise ValueError(f"row {find_row(offsets, error.item)}: field {field.name!r}: {error}") from error
 
 
-def _singular(schema: Schema, field: Field, datapoints: Sequence[Message]) -> Array:
-    values = _convert(schema, field, list(map(attrgetter(field.name), datapoints)), required=False)
+def _singular(field: Field, datapoints: Sequence[Message]) -> Array:
+    values = _convert(field, list(map(attrgetter(field.name), datapoints)), required=False)
     return _blank_absent(field, values, datapoints)
 
 
-def _convert(schema: Schema, field: Field, items: list[Any], *, required: bool = True) -> Array:
+def _convert(field: Field, items: list[Any], *, required: bool = True) -> Array:
     if field.kind in (FieldKind.TIMESTAMP, FieldKind.DURATION):
         return _times(field, items)
     if field.kind is FieldKind.UUID:
@@ -83,7 +83,7 @@ def _convert(schema: Schema, field: Field, items: list[Any], *, required: bool =
     if field.kind is FieldKind.MESSAGE:
         # Copies: a message inside another keeps all of that one in memory.
         serialised = [item.SerializeToString(deterministic=True) for item in items]
-        return columns.messages(schema, field, serialised)
+        return columns.messages(field, serialised)
     return np.fromiter(items, columns.dtype_of(field), len(items))
 
 

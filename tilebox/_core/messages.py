@@ -22,13 +22,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from google.protobuf import message_factory
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
 from tilebox._core.arrow import arrow_schema, arrow_type
-from tilebox._core.fields import VECTOR_COMPONENTS, DatasetKind, Field, FieldKind, Schema
+from tilebox._core.columns import known_message_class
+from tilebox._core.fields import VECTOR_COMPONENTS, Field, FieldKind, Schema
 from tilebox._core.instants import (
     Array,
     ItemError,
@@ -319,7 +319,7 @@ def _canonical_messages(field: Field, items: pa.Array) -> pa.Array:
     import pyarrow as pa
 
     distinct = items.dictionary_encode()
-    message_class = _message_class(field.type_name or "")
+    message_class = known_message_class(field.type_name or "")
     canonical = []
     for value in distinct.dictionary.to_pylist():
         try:
@@ -328,14 +328,6 @@ def _canonical_messages(field: Field, items: pa.Array) -> pa.Array:
             first = items.to_pylist().index(value)
             raise ItemError(first, f"these bytes are not a message {field.type_name}") from None
     return pa.array(canonical, pa.binary()).take(distinct.indices)
-
-
-@lru_cache(maxsize=256)
-def _message_class(type_name: str) -> Any:
-    """Return the class of a message that fields may have; a schema of one such field knows it."""
-    carrier = Field(name="carried", kind=FieldKind.MESSAGE, type_name=type_name)
-    schema = Schema.of(DatasetKind.TEMPORAL, [carrier], type_name=f"{_PACKAGE}.Carrier")
-    return message_factory.GetMessageClass(schema.message_pool().FindMessageTypeByName(type_name))
 
 
 def _floor_times(field: Field, column: pa.Array) -> pa.Array:

@@ -30,7 +30,7 @@ from google.protobuf.message import Message
 
 from tilebox._core import columns
 from tilebox._core.columns import object_array
-from tilebox._core.fields import VECTOR_COMPONENTS, Field, FieldKind, Schema
+from tilebox._core.fields import VECTOR_COMPONENTS, Field, FieldKind
 from tilebox._core.single_values import ONE, Rejected, one_vector, shown
 from tilebox._core.whole_columns import WHOLE, Values, no_fast_way
 
@@ -64,17 +64,17 @@ class Problems:
         raise ValueError("\n".join([f"cannot ingest {count}, so nothing was ingested:", *lines]))
 
 
-def convert(schema: Schema, field: Field, source: Input, problems: Problems) -> Values:
+def convert(field: Field, source: Input, problems: Problems) -> Values:
     """Convert a column, noting wrong values in `problems`."""
     if not field.repeated:
-        return _convert_items(schema, field, source.values, source.missing, problems.add)
+        return _convert_items(field, source.values, source.missing, problems.add)
     items, lengths = _split_lists(field, source, problems)
     rows = np.repeat(np.arange(len(lengths)), lengths)
 
     def note(item: int, field: Field, reason: str) -> None:
         problems.add(int(rows[item]), field, reason)
 
-    values = _convert_items(schema, field, items, None, note)
+    values = _convert_items(field, items, None, note)
     if values.missing is not None:
         _settle_missing_items(field, values, note)
     return Values(values.items, None, lengths)
@@ -83,7 +83,7 @@ def convert(schema: Schema, field: Field, source: Input, problems: Problems) -> 
 Note = Callable[[int, Field, str], None]
 
 
-def _convert_items(schema: Schema, field: Field, items: Array, missing: Array | None, note: Note) -> Values:
+def _convert_items(field: Field, items: Array, missing: Array | None, note: Note) -> Values:
     if field.kind in VECTOR_COMPONENTS:
         return _vectors(field, items, note)
     if items.ndim != 1:
@@ -94,7 +94,7 @@ def _convert_items(schema: Schema, field: Field, items: Array, missing: Array | 
         missing = _missing(items)
     whole = WHOLE.get(field.kind, no_fast_way)(field, items, missing)
     if whole is None:
-        whole = _one_by_one(schema, field, items, missing, note)
+        whole = _one_by_one(field, items, missing, note)
     return Values(whole.items, whole.missing if whole.missing is not None and whole.missing.any() else None)
 
 
@@ -164,7 +164,7 @@ def _unpadded(field: Field, values: Array) -> Array:
     return lengths
 
 
-def _one_by_one(schema: Schema, field: Field, items: Array, missing: Array, note: Note) -> Values:
+def _one_by_one(field: Field, items: Array, missing: Array, note: Note) -> Values:
     """Convert values of mixed types, or find out which ones are wrong."""
     convert_one = ONE[field.kind]
     missing = missing.copy()
@@ -173,7 +173,7 @@ def _one_by_one(schema: Schema, field: Field, items: Array, missing: Array, note
         result = None
         if not missing[row]:
             try:
-                result = convert_one(schema, field, value)
+                result = convert_one(field, value)
             except Rejected as reason:
                 note(row, field, str(reason))
             missing[row] = result is None

@@ -43,9 +43,7 @@ def encode(schema: Schema, data: Any) -> Encoded:
     inputs = read_input(schema, data)
     rows = len(inputs[TIME.name].values)
     problems = Problems()
-    values = {
-        field.name: convert(schema, field, inputs[field.name], problems) for field in schema if field.name in inputs
-    }
+    values = {field.name: convert(field, inputs[field.name], problems) for field in schema if field.name in inputs}
     if (missing := values[TIME.name].missing) is not None:
         for row in np.flatnonzero(missing).tolist():
             if row not in problems.found:
@@ -139,7 +137,7 @@ def _arrow_items(field: Field, values: Values, target: pa.DataType) -> pa.Array:
 
 
 def _serialise(schema: Schema, values: dict[str, Values], start: int, stop: int) -> list[bytes]:
-    make = columns.message_class(schema, schema.type_name)
+    make = columns.message_class(schema)
     datapoints = [make() for _ in range(start, stop)]
     for field in schema:
         if field.name in values:

@@ -14,7 +14,7 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from tilebox._core import columns
-from tilebox._core.fields import Field, FieldKind, Schema
+from tilebox._core.fields import Field, FieldKind
 
 
 class Rejected(ValueError):  # noqa: N818 - of a value, not an error of the program
@@ -26,7 +26,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _one_text(schema: Schema, field: Field, value: Any) -> str:  # noqa: ARG001
+def _one_text(field: Field, value: Any) -> str:  # noqa: ARG001
     if not isinstance(value, str):
         raise Rejected(f"expected text, got {shown(value)}")
     try:
@@ -36,19 +36,19 @@ def _one_text(schema: Schema, field: Field, value: Any) -> str:  # noqa: ARG001
     return str(value)
 
 
-def _one_bytes(schema: Schema, field: Field, value: Any) -> bytes:  # noqa: ARG001
+def _one_bytes(field: Field, value: Any) -> bytes:  # noqa: ARG001
     if not isinstance(value, bytes | bytearray | memoryview):
         raise Rejected(f"expected bytes, got {shown(value)}")
     return bytes(value)
 
 
-def _one_bool(schema: Schema, field: Field, value: Any) -> bool:  # noqa: ARG001
+def _one_bool(field: Field, value: Any) -> bool:  # noqa: ARG001
     if not isinstance(value, bool | np.bool_):
         raise Rejected(f"expected True or False, got {shown(value)}")
     return bool(value)
 
 
-def _one_integer(schema: Schema, field: Field, value: Any) -> int:  # noqa: ARG001
+def _one_integer(field: Field, value: Any) -> int:
     limits = np.iinfo(columns.dtype_of(field))
     number = _number(value)
     try:
@@ -62,7 +62,7 @@ def _one_integer(schema: Schema, field: Field, value: Any) -> int:  # noqa: ARG0
     return whole
 
 
-def _one_float(schema: Schema, field: Field, value: Any) -> float:  # noqa: ARG001
+def _one_float(field: Field, value: Any) -> float:
     try:
         number = float(_number(value))
     except OverflowError:
@@ -85,7 +85,7 @@ def _number(value: Any) -> Any:
         raise Rejected(f"expected a number, got {shown(value)}") from None
 
 
-def _one_time(schema: Schema, field: Field, value: Any) -> int:  # noqa: ARG001
+def _one_time(field: Field, value: Any) -> int:
     import pandas as pd
 
     timestamp = field.kind is FieldKind.TIMESTAMP
@@ -107,7 +107,7 @@ def _one_time(schema: Schema, field: Field, value: Any) -> int:  # noqa: ARG001
         raise Rejected(f"{shown(value)} is not a {make.__name__.lower()}") from None
 
 
-def _one_uuid(schema: Schema, field: Field, value: Any) -> bytes | None:  # noqa: ARG001
+def _one_uuid(field: Field, value: Any) -> bytes | None:  # noqa: ARG001
     if isinstance(value, uuid.UUID):
         return value.bytes
     if isinstance(value, bytes) and len(value) == 16:
@@ -122,7 +122,7 @@ def _one_uuid(schema: Schema, field: Field, value: Any) -> bytes | None:  # noqa
     raise Rejected(f"{shown(value)} is not a UUID")
 
 
-def _one_geometry(schema: Schema, field: Field, value: Any) -> bytes | None:  # noqa: ARG001
+def _one_geometry(field: Field, value: Any) -> bytes | None:  # noqa: ARG001
     import shapely
 
     try:
@@ -145,7 +145,7 @@ def _from_geojson(value: Any) -> Any:
     return shapely.geometry.shape(mapping)
 
 
-def _one_enum(schema: Schema, field: Field, value: Any) -> int | None:  # noqa: ARG001
+def _one_enum(field: Field, value: Any) -> int | None:
     return enum_number(field, value) or None
 
 
@@ -176,20 +176,20 @@ def enum_prefix(field: Field) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper() + "_"
 
 
-def _one_message(schema: Schema, field: Field, value: Any) -> bytes:
+def _one_message(field: Field, value: Any) -> bytes:
     name = field.type_name or ""
     if isinstance(value, Message) and value.DESCRIPTOR.full_name == name:
         return value.SerializeToString(deterministic=True)
     if isinstance(value, bytes):
         try:
-            parsed = columns.message_class(schema, name).FromString(value)
+            parsed = columns.known_message_class(name).FromString(value)
             return parsed.SerializeToString(deterministic=True)
         except DecodeError:
             raise Rejected(f"these bytes are not a message {name}") from None
     raise Rejected(f"expected a message {name} or its bytes, got {shown(value)}")
 
 
-ONE: dict[FieldKind, Callable[[Schema, Field, Any], Any]] = {
+ONE: dict[FieldKind, Callable[[Field, Any], Any]] = {
     FieldKind.STRING: _one_text,
     FieldKind.BYTES: _one_bytes,
     FieldKind.BOOL: _one_bool,
