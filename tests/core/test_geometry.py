@@ -1,3 +1,5 @@
+import sys
+
 import antimeridian as reference
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from tilebox._core.geometry import (
     normalise,
     problems,
 )
+from tilebox.errors import MissingExtraError
 
 ERS = Polygon([(177.993407, 74.983185), (176.605009, 74.074615), (179.563047, 73.727752), (-178.904076, 74.61847)])
 FIJI = Polygon([(176.8, -19.2), (-178.2, -19.0), (-178.4, -15.7), (177.0, -16.0)])
@@ -170,6 +173,21 @@ def test_what_is_too_small_for_the_sphere_is_a_point_there():
     speck = box(10, 50, 10 + 2e-15, 50 + 2e-14)
     assert problems([speck]) == []
     assert matches([speck], box(9, 49, 11, 51), "filter_contains_geometry", True)[0]
+
+
+def test_spherical_filters_without_their_library_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "spherely", None)
+    with pytest.raises(MissingExtraError, match=r"a spherical filter needs .*tilebox\[server\]"):
+        matches([ERS], ERS, "intersects", True)
+
+
+def test_boxes_of_an_area_are_few():
+    islands = MultiPolygon([box(west, 0, west + 1, 1) for west in range(160, 200, 2)])
+    boxes = area_boxes(islands, False)
+    assert [box[:1] + box[2:3] for box in boxes] == [
+        (-180, pytest.approx(-161)),
+        (pytest.approx(160), 180),
+    ]
 
 
 def test_altitudes_are_passed_over():

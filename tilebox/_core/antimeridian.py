@@ -43,9 +43,10 @@ _TOLERANCE = 1e-9
 
 
 def wide(bounds: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Tell which bounds (n, 4) may belong to a geometry that crosses the antimeridian or encloses a pole."""
+    """Tell which bounds (n, 4; NaN where there is none) may belong to a geometry that crosses the antimeridian or encloses a pole."""
     west, _, east, _ = bounds.T
-    found: npt.NDArray[np.bool_] = (west < -180) | (east > 180) | (east - west >= 180)
+    with np.errstate(invalid="ignore"):
+        found: npt.NDArray[np.bool_] = (west < -180) | (east > 180) | (east - west >= 180)
     return found
 
 
