@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
+from tilebox.server.store import open_store
 from tilebox.server.store.interface import Dataset, Key, Team
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from uuid import UUID
 
     from tilebox.server.store.interface import Store
@@ -64,6 +67,15 @@ def make_dataset(team: UUID, group: UUID, slug: str, **changes: Any) -> Dataset:
         "created_us": NOW_US,
     }
     return Dataset(**{**values, **changes})
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Store]:
+    store = open_store(url)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 async def add_dataset(store: Store, team: UUID, slug: str, **changes: Any) -> Dataset:

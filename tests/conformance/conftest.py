@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from postgres import fresh_database, postgres_server
-from store_records import make_team
-
-from tilebox.server.store import open_store
+from store_records import make_team, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -36,10 +34,9 @@ def database_url(request, tmp_path) -> Iterator[str]:
 @pytest.fixture
 async def store(database_url) -> AsyncIterator[Store]:
     """A store with its tables."""
-    opened = open_store(database_url)
-    await opened.migrate()
-    yield opened
-    await opened.close()
+    async with opened(database_url) as store:
+        await store.migrate()
+        yield store
 
 
 @pytest.fixture

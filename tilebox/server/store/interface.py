@@ -117,7 +117,13 @@ class Store(Protocol):
         """Return all teams, the oldest first."""
 
     async def add_key(self, key: Key) -> None:
-        """Keep a key."""
+        """Keep a key.
+
+        Raises:
+            NotFoundError: There is no such team.
+            ConflictError: Its id or digest is taken.
+            InvalidArgumentError: The role is unknown or the digest has not 32 bytes.
+        """
 
     async def key_by_digest(self, digest: bytes) -> Key | None:
         """Return the key of that hash, revoked and expired ones included, or None."""
@@ -132,13 +138,23 @@ class Store(Protocol):
         """Note that a key was used."""
 
     async def ensure_groups(self, team: UUID, path: list[str]) -> Group:
-        """Return the group of a dotted path, creating what is missing on the way."""
+        """Return the group of a dotted path, creating what is missing on the way.
+
+        Raises:
+            InvalidArgumentError: The path is empty, or a part is empty or holds a dot.
+            NotFoundError: There is no such team.
+        """
 
     async def groups(self, team: UUID) -> list[Group]:
         """Return a team's groups, parents before children."""
 
     async def add_dataset(self, dataset: Dataset) -> None:
-        """Raises ConflictError if the slug is taken."""
+        """Keep a dataset.
+
+        Raises:
+            ConflictError: The slug is taken.
+            NotFoundError: The group is gone, perhaps with its last dataset since it was ensured: ensure it again.
+        """
 
     async def dataset(self, team: UUID, dataset: UUID) -> Dataset | None:
         """Return a dataset by id."""
