@@ -188,7 +188,7 @@ def query_by_place_and_field(server: LocalServer, shown: Shown, transcript: Tran
 def draw(data: xr.Dataset, shown: Shown, output: Path, transcript: Transcript) -> None:
     """Draw the footprints."""
     transcript.step("Draw it")
-    footprints = maps.Footprints.of({name: data[name].to_numpy() for name in data.variables})
+    footprints = maps.Footprints.of({str(name): data[name].to_numpy() for name in data.variables})
     note = f"{len(footprints):,} footprints; {shown.note}"
     for name, write in (("map.png", maps.write_png), ("map.html", maps.write_html)):
         with transcript.timed() as watch:
@@ -207,7 +207,7 @@ def _report_found(data: xr.Dataset, watch: Stopwatch, transcript: Transcript) ->
         transcript.say(f"  and {_rows(data) - 5:,} more")
 
 
-def _place(dataset: Any, shown: Shown) -> tuple[str, tuple[float, ...]]:
+def _place(dataset: Any, shown: Shown) -> tuple[str, tuple[float, float, float, float]]:
     """Choose an area: the Alps, or where the first footprint is if the catalogue does not reach them."""
     alps = shapely.box(*_AROUND_THE_ALPS)
     if dataset.count(collections=list(shown.collections), spatial_extent=alps):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +175,7 @@ def _describe(entry: asset_pb2.Asset, asset: Mapping[str, Any]) -> None:
     if _is_number(asset.get("gsd")):
         entry.gsd = asset["gsd"]
     size = asset.get("file:size")
-    if isinstance(size, int) and size >= 0:
+    if isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**64:
         entry.file.size = size
     checksum = asset.get("file:checksum")
     if isinstance(checksum, str) and re.fullmatch(r"([0-9a-fA-F]{2})+", checksum):
@@ -225,7 +226,8 @@ def _band(source: Mapping[str, Any]) -> asset_pb2.Band:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Tell whether a double can hold a value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _list_of_dicts(value: Any) -> list[dict[str, Any]]:

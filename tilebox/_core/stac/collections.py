@@ -14,6 +14,7 @@ _SENTINEL_2 = re.compile(r"(S2[A-D])_(?:\w+_)?MSI_?(L\d[A-C]|L0_)")
 _SENTINEL_3 = re.compile(r"S3[A-D]_\w{2}_\d_\w{6}(?=_)")
 _SENTINEL_5P = re.compile(r"S5P_\w{4}_(L\w{2}_\w{6})(?=_)")
 _LANDSAT = re.compile(r"L[COTEM]\d{2}_(L\w{3})_\d{6}_")
+_SENTINEL = re.compile(r"^SENTINEL_?(\d[A-D])$")
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 _PRODUCT_KEYS = (
     "product:type",
@@ -61,7 +62,8 @@ def _of_properties(item: Item) -> str | None:
     properties = item.get("properties")
     if not isinstance(properties, dict):
         return None
-    platform = _name(properties.get("platform"))
+    # Catalogues write Sentinel-2A in many ways; its products begin with S2A.
+    platform = _SENTINEL.sub(r"S\1", _name(properties.get("platform")))
     product = next((_name(properties[key]) for key in _PRODUCT_KEYS if properties.get(key)), "")
     if platform.startswith("LANDSAT") and product:
         return product

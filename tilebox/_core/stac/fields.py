@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilebox._core.fields import QUERYABLE_KINDS, DatasetKind, Field, FieldKind, Schema
 from tilebox._core.stac.assets import ASSETS_TYPE
-from tilebox._core.stac.values import ENUMERATIONS, fits_enumeration, kind_of
+from tilebox._core.stac.values import ENUMERATIONS, MAX_QUERYABLE_LENGTH, fits_enumeration, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,7 +55,6 @@ _FILTERED_STRINGS = (
     "landsat:correction",
     "constellation",
 )
-_MAX_QUERYABLE_LENGTH = 1024
 # Measured quantities, which happen to be whole in some items: 0 degrees off nadir, 10 m, 100 percent.
 _MEASURED = re.compile(
     r"gsd|(eo|view):.*|sar:(center_frequency|resolution_.*|pixel_spacing_.*|looks_equivalent_number)"
@@ -209,4 +208,4 @@ def _is_queryable(field: Field, key: str, values: list[Any], strings: set[str]) 
         return False
     if field.kind is not FieldKind.STRING:
         return True
-    return key in strings and all(len(str(value)) <= _MAX_QUERYABLE_LENGTH for value in values)
+    return key in strings and all(len(str(value)) <= MAX_QUERYABLE_LENGTH for value in values)

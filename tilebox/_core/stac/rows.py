@@ -100,7 +100,7 @@ def _row(item: Item, plan: Plan) -> Row:
     properties = item["properties"]
     row: Row = {"time": _time(properties), GEOMETRY.name: _geometry(item.get("geometry"))}
     row |= {
-        GRANULE_NAME.name: item["id"],
+        GRANULE_NAME.name: convert(GRANULE_NAME, None, item["id"]),
         LOCATION.name: location_of(item),
         THUMBNAIL.name: thumbnail_of(item),
         ASSETS.name: message_of(item),

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+MAX_QUERYABLE_LENGTH = 1024
 _NANOSECOND_YEARS = (1678, 2261)
 
 
@@ -147,7 +149,7 @@ def parse_time(value: Any) -> datetime:
 def _kind_of_scalars(values: list[Any]) -> FieldKind:
     if all(isinstance(value, bool) for value in values):
         return FieldKind.BOOL
-    if all(_is_number(value) for value in values):
+    if all(_is_number(value) and not abs(value) > sys.float_info.max for value in values):
         whole = all(isinstance(value, int) and -(2**63) <= value < 2**63 for value in values)
         return FieldKind.INT64 if whole else FieldKind.DOUBLE
     if all(isinstance(value, datetime) or _looks_like_time(value) for value in values):
@@ -182,10 +184,10 @@ def _convert_label(field: Field, key: str | None, value: Any) -> str:
 def _convert_scalar(field: Field, value: Any) -> Any:
     kind = field.kind
     if kind is FieldKind.STRING:
-        return value if isinstance(value, str) else _as_text(value)
+        return _checked_text(field, value if isinstance(value, str) else _as_text(value))
     if kind is FieldKind.BOOL and isinstance(value, bool):
         return value
-    if kind in (FieldKind.DOUBLE, FieldKind.FLOAT) and _is_number(value):
+    if kind in (FieldKind.DOUBLE, FieldKind.FLOAT) and _is_number(value) and not abs(value) > sys.float_info.max:
         return float(value)
     if kind is FieldKind.TIMESTAMP:
         return parse_time(value)
@@ -204,6 +206,17 @@ _INTEGER_RANGES = {
     FieldKind.UINT32: (0, 2**32),
     FieldKind.UINT64: (0, 2**64),
 }
+
+
+def _checked_text(field: Field, text: str) -> str:
+    """Refuse what the server would, which refuses whole batches."""
+    if field.queryable and len(text) > MAX_QUERYABLE_LENGTH:
+        raise ValueError(f"field {field.name!r} is queryable and holds at most {MAX_QUERYABLE_LENGTH} characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _misfit(field, text) from None
+    return text
 
 
 def _as_text(value: Any) -> str:
