@@ -105,7 +105,7 @@ def _checked_url(url: str) -> str:
         raise ValueError(f"the server's URL is malformed ({error}); {advice}") from None
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"the server's URL must not hold a user or password, which would end up in logs; {advice}")
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+    if parts.scheme not in ("http", "https") or not host or parts.netloc.endswith(":") or parts.query or parts.fragment:
         raise ValueError(f"{url!r} is no URL of a server; {advice}")
     return url.rstrip("/")
 

@@ -46,8 +46,8 @@ class ArrowAnswer:
         self._schema: pa.Schema | None = None
         self._schema_message = b""
         self._rows_of_request = 0
+        self._is_closed = False
         self.rows = 0
-        self.is_complete = False
 
     def next_request(self) -> datapoints_pb2.QueryArrowRequest:
         """Return what to send, and get ready for its answer."""
@@ -62,6 +62,11 @@ class ArrowAnswer:
         self._schema = None
         self._rows_of_request = 0
         return request
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all has come: the closing batch, or as many datapoints as were wanted."""
+        return self._is_closed or self.rows == self._query.limit
 
     @property
     def is_resumable(self) -> bool:
@@ -92,7 +97,7 @@ class ArrowAnswer:
     def _read(self, message: memoryview) -> pa.RecordBatch | None:
         import pyarrow as pa
 
-        if self.is_complete:
+        if self._is_closed:
             raise PageError("datapoints arrived after the end of the answer")
         if self._schema is None:
             self._schema_message = bytes(message)
@@ -137,7 +142,7 @@ class ArrowAnswer:
                 raise PageError(
                     f"the answer for {self._query.what} should hold {rows} datapoints, but {self._rows_of_request} came"
                 )
-            self.is_complete = True
+            self._is_closed = True
 
 
 class _Messages:

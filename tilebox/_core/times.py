@@ -287,18 +287,19 @@ def _ends(value: Any) -> tuple[Any, Any]:
         value = value["time"]
         if getattr(value, "ndim", None) == 0:
             return value, value
-    if hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, dict):
-        values = getattr(value, "values", value)
-        values = value if callable(values) else values
-        items: Any = values
+    # pandas' columns count by label; by position they go through `iloc`.
+    items: Any = getattr(value, "iloc", value)
+    if hasattr(items, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, dict):
+        count = len(value)
     elif isinstance(value, Iterable):
         items = list(value)
+        count = len(items)
     else:
         raise TypeError(
             f"a {type(value).__name__} is no time interval; give a TimeInterval, a tuple (start, end), "
             "one time, or an iterable of times"
         )
-    if len(items) == 0:
+    if count == 0:
         raise ValueError("no times to load: the iterable is empty; check its length before")
     return items[0], items[-1]
 

@@ -53,7 +53,7 @@ class Group:
         return list(self._children)
 
     def __repr__(self) -> str:
-        return "\n".join(_lines(self, 0))
+        return "\n".join(_lines(self, 0)) or "<no datasets>"
 
 
 def build(datasets: Mapping[str, Any]) -> Group:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tilebox._core import catalogue, ids, queries, requests
@@ -98,7 +99,8 @@ class TimeseriesDataset:
             ConflictError: There is one of that name already.
         """
         answer = await self._transport.call(requests.create_collection(self.id, name))
-        return TimeseriesCollection(self._home, catalogue.CollectionInfo.from_wire(answer))
+        # The answer leaves out what goes without saying: nothing is in it yet.
+        return TimeseriesCollection(self._home, replace(catalogue.CollectionInfo.from_wire(answer), count=0))
 
     async def get_or_create_collection(self, name: str) -> TimeseriesCollection:
         """Access a collection, which is created if there is none of that name."""

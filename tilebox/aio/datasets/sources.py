@@ -80,7 +80,7 @@ class ArrowSource:
                     async for part in parts:
                         yield part
             except (TransportError, RateLimitedError) as error:
-                if self._was_interrupted:
+                if self._was_interrupted or self._answer.is_complete:
                     return
                 if not self._answer.is_resumable:
                     raise PageError(f"{error}; there is no snapshot to go on from: load it again") from error

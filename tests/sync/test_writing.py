@@ -1,0 +1,133 @@
+# Generated from tests/aio/test_writing.py by scripts/unasync.py; do not edit.
+"""Datapoints stored and deleted."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from scripted import Faults
+from worlds.sync import Wire, open_client
+
+from tilebox.datasets import ConflictError, DatasetKind, NotFoundError, ServerError
+
+FIELDS = [{"name": "number", "type": int}, {"name": "label", "type": str}]
+ROWS = 20_000
+
+
+def frame(count, first=0):
+    numbers = np.arange(first, first + count)
+    times = np.datetime64("2024-01-01", "ms") + numbers * np.timedelta64(1000, "ms")
+    return pd.DataFrame({"time": times, "number": numbers, "label": [f"label {one}" for one in numbers]})
+
+
+def a_collection(client, slug):
+    dataset = client.create_or_update_dataset(DatasetKind.TEMPORAL, slug, FIELDS)
+    return dataset.create_collection("a")
+
+
+def test_many_datapoints_keep_their_order(client, slug):
+    collection = a_collection(client, slug)
+    shuffled = frame(ROWS).sample(frac=1, random_state=3)
+    told = []
+    ids = collection.ingest(shuffled, show_progress=told.append)
+    assert (len(ids), ids.created, ids.existing) == (ROWS, ROWS, 0)
+    assert all(isinstance(one, UUID) for one in ids)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    loaded = collection.load(("2024", "2025"))
+    by_id = dict(zip(loaded.id.to_numpy().tolist(), loaded.number.to_numpy().tolist(), strict=True))
+    assert [by_id[str(one)] for one in ids] == shuffled.number.tolist()
+    assert (collection.info()).count == ROWS
+
+
+def test_the_same_data_again_changes_nothing(client, slug):
+    collection = a_collection(client, slug)
+    first = collection.ingest(frame(10))
+    again = collection.ingest(frame(12))
+    assert again[:10] == first
+    assert (again.created, again.existing) == (2, 10)
+    with pytest.raises(ConflictError):
+        collection.ingest(frame(13), allow_existing=False)
+    assert (collection.info()).count == 12
+
+
+@pytest.mark.parametrize("form", ["frame", "columns", "rows", "dataset"])
+def test_every_form_of_data(client, slug, form):
+    data = frame(5)
+    forms = {
+        "frame": data,
+        "columns": {name: data[name].tolist() for name in data},
+        "rows": data.to_dict("records"),
+        "dataset": data.set_index("time").to_xarray(),
+    }
+    collection = a_collection(client, slug)
+    collection.ingest(forms[form])
+    loaded = collection.load(("2024", "2025"))
+    assert loaded.number.to_numpy().tolist() == list(range(5))
+    # What was loaded can be stored elsewhere.
+    other = (client.dataset(slug)).create_collection("b")
+    assert (other.ingest(loaded)).created == 5
+
+
+def test_nothing_is_stored_if_one_value_does_not_fit(either, slug):
+    collection = a_collection(either, slug)
+    either.wire.methods.clear()
+    with pytest.raises(ValueError, match="number"):
+        collection.ingest([{"time": "2024-01-01", "number": 1}, {"time": "2024-01-01", "number": "many"}])
+    with pytest.raises(ValueError, match="colour"):
+        collection.ingest({"time": ["2024-01-01"], "colour": ["red"]})
+    with pytest.raises(ValueError, match="time"):
+        collection.ingest({"number": [1]})
+    assert either.wire.methods == []
+
+
+def test_no_datapoints_are_no_error(client, slug):
+    collection = a_collection(client, slug)
+    assert collection.ingest(frame(0)) == []
+    assert collection.delete([]) == 0
+
+
+def test_a_failure_between_batches_says_what_is_stored(faults, paged_server, slug):
+    collection = a_collection(faults(), slug)
+    failing = Faults(
+        Wire(),
+        plan={"Ingest": [None, None, httpx.Response(500, content=b'{"code": "internal", "message": "disk full"}')]},
+    )
+    client = open_client(paged_server.url, paged_server.token, wire=failing)
+    collection = (client.dataset(slug)).collection("a")
+    with pytest.raises(ServerError, match="disk full") as caught:
+        collection.ingest(frame(ROWS))
+    assert "ingesting the same data again" in caught.value.__notes__[-1]
+    again = collection.ingest(frame(ROWS))
+    assert again.created + again.existing == ROWS
+    assert (collection.info()).count == ROWS
+
+
+def test_deleting(client, slug):
+    collection = a_collection(client, slug)
+    ids = collection.ingest(frame(10))
+    assert collection.delete(ids[0]) == 1
+    assert collection.delete([str(ids[1]), ids[2]]) == 2
+    assert collection.delete((collection.load(("2024", "2025"))).isel(time=slice(2))) == 2
+    assert collection.delete((collection.load(("2024", "2025"))).isel(time=0)) == 1
+    assert (collection.load(("2024", "2025"))).number.to_numpy().tolist() == [6, 7, 8, 9]
+    with pytest.raises(NotFoundError):
+        collection.delete([ids[9], uuid4()])
+    assert (collection.info()).count == 4
+    for wrong in ("x", ["x"]):
+        with pytest.raises(ValueError, match="no datapoint id"):
+            collection.delete(wrong)
+    with pytest.raises(TypeError):
+        collection.delete(5)
+
+
+def test_many_are_deleted_batch_by_batch(client, slug):
+    collection = a_collection(client, slug)
+    ids = collection.ingest(frame(9_000))
+    assert collection.delete(ids) == 9_000
+    info = collection.info()
+    assert (info.count, info.availability) == (0, None)
