@@ -19,6 +19,7 @@ from globe import (
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from shapely import MultiPolygon, Point, Polygon, box
+from shapely.geometry.polygon import orient
 
 from tilebox._core.geometry import (
     MODES,
@@ -126,7 +127,7 @@ def test_normalised_geometries_stay_on_the_map_and_are_valid(name):
 
 @pytest.mark.parametrize("name", ["ers", "fiji", "chukotka", "north cap", "south cap"])
 def test_cutting_agrees_with_the_antimeridian_package(name):
-    polygon = shapely.orient_polygons(GOLDEN[name][0])
+    polygon = orient(GOLDEN[name][0])
     expected = reference.fix_polygon(polygon, great_circle=False, fix_winding=name != "south cap")
     difference = shapely.symmetric_difference(normalise([polygon])[0], expected)
     assert difference.area < 1e-6  # It rounds where it cuts, to seven decimals.
@@ -268,6 +269,13 @@ def test_boundaries_count_as_inside_on_the_map():
     footprints = [Point(10, 5), box(10, 0, 20, 10), box(0, 0, 5, 5), box(10.1, 0, 20, 10)]
     assert matches(footprints, area, "intersects", False).tolist() == [True, True, True, False]
     assert matches(footprints, area, "filter_contains_geometry", False).tolist() == [True, False, True, False]
+
+
+def test_corners_count_as_inside_on_the_sphere():
+    area, corner = box(0, 0, 10, 10), Point(10, 10)
+    assert matches([corner], area, "intersects", True)[0]
+    assert matches([corner], area, "filter_contains_geometry", True)[0]
+    assert matches([area], corner, "intersects", True)[0]
 
 
 def test_180_and_minus_180_are_one_meridian():

@@ -34,7 +34,13 @@ _SHRINKAGE = 1e-9
 
 def intersects(footprints: npt.NDArray[np.object_], area: shapely.Geometry) -> npt.NDArray[np.bool_]:
     """Tell which footprints share a point with the area. Where they only touch, rounding decides."""
-    return _in_chunks(_s2().intersects, _prepared(area), footprints)
+    prepared = _prepared(area)
+    found = _in_chunks(_s2().intersects, prepared, footprints)
+    # A corner counts to its polygon when S2 covers, not when it intersects; only a point can tell.
+    (points,) = np.nonzero(~found & (_are_points(footprints) | isinstance(area, shapely.Point)))
+    covers = _s2().covered_by if isinstance(area, shapely.Point) else _s2().covers
+    found[points] = _in_chunks(covers, prepared, footprints[points])
+    return found
 
 
 def area_covers(footprints: npt.NDArray[np.object_], area: shapely.Geometry) -> npt.NDArray[np.bool_]:
@@ -87,6 +93,11 @@ def _is_special(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
     bounds = shapely.bounds(geometries).reshape(-1, 4)
     touches: npt.NDArray[np.bool_] = (np.abs(bounds) == [180, 90, 180, 90]).any(axis=1)
     return antimeridian.wide(bounds) | touches
+
+
+def _are_points(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = shapely.get_type_id(geometries) == shapely.GeometryType.POINT
+    return found
 
 
 def _shrunk(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
