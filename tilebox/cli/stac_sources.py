@@ -8,6 +8,7 @@ import json
 import random
 import sys
 import time
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,15 +44,21 @@ def read_items(source: str, *, body: dict[str, Any] | None = None) -> Iterator[I
         TransportError: The address does not answer, also after retries.
         MissingExtraError: pyarrow is needed and not installed.
     """
-    if source.startswith(("http://", "https://")):
-        yield from _read_pages(stac.Page(source, "POST" if body is not None else "GET", body))
-    else:
-        yield from _decode(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
+    try:
+        if source.startswith(("http://", "https://")):
+            yield from _read_pages(stac.Page(source, "POST" if body is not None else "GET", body))
+        else:
+            yield from _decode(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"could not read {source}: {error}") from error
 
 
 def _decode(content: bytes) -> Iterator[Item]:
     if content.startswith(_GZIP_MAGIC):
-        content = gzip.decompress(content)
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, zlib.error, OSError) as error:
+            raise ValueError(f"its gzip compression is broken: {error}") from error
     if content.startswith(_PARQUET_MAGIC):
         yield from _read_table(content)
         return

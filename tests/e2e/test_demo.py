@@ -1,0 +1,60 @@
+"""`python -m tilebox.demo`, as a new user runs it."""
+
+import json
+import subprocess
+import sys
+
+import httpx
+import pytest
+from stac_items import ITEMS
+
+pytest.importorskip("matplotlib", reason="needs the extra demo")
+pytest.importorskip("sgp4", reason="needs the extra demo")
+
+
+def demo(folder, *options, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "tilebox.demo", "--output", "out", *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_tour(tmp_path):
+    output = demo(tmp_path)
+    assert "Stored    52,612 datapoints" in output
+    assert "= 26,306 datapoints" in output
+    assert "No such images exist" in output
+    assert "<xarray.Dataset>" in output
+    assert "tilebox serve --data-dir" in output
+    assert (tmp_path / "out" / "map.png").stat().st_size > 300_000
+    assert (tmp_path / "out" / "map.html").stat().st_size > 500_000
+
+
+def test_items_of_ones_own(tmp_path):
+    (tmp_path / "items.json").write_text(json.dumps(ITEMS))
+    output = demo(tmp_path, "--stac", "items.json")
+    assert "6 STAC items, 10 to 15 July 2025" in (tmp_path / "out" / "map.html").read_text()
+    assert "around 45.5°N 10.5°E" in output or "the Alps" in output
+
+
+def test_what_cannot_be_read_is_one_line(tmp_path):
+    assert "Error: " in demo(tmp_path, "--stac", "none.json", code=1)
+
+
+def test_the_server_is_gone_afterwards(tmp_path):
+    from tilebox.demo import local_server
+    from tilebox.demo.transcript import Transcript
+
+    with (tmp_path / "said").open("w") as out, local_server.running(tmp_path / "data", Transcript(out)) as server:
+        assert httpx.get(f"{server.url}/healthz", trust_env=False).is_success
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.url}/healthz", trust_env=False)
+    assert server.url in (tmp_path / "said").read_text()
