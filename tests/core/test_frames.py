@@ -131,8 +131,10 @@ def _check(each, value, raw):
         assert value == each.enum_labels[raw]
     elif kind is FieldKind.MESSAGE:
         assert serialise(value) == serialise(raw)
+    elif kind in DTYPES:
+        np.testing.assert_array_equal(value, np.array(raw, DTYPES[kind]))
     else:
-        np.testing.assert_array_equal(value, np.array(raw, DTYPES.get(kind, "object")))
+        assert (type(value), value) == (type(raw), raw)
 
 
 def test_coordinates_and_dimensions():
@@ -301,3 +303,12 @@ def test_a_temporal_dataset_without_fields():
     schema = schema_of(kind=DatasetKind.TEMPORAL)
     dataset = decoded([serialise(message_class(schema)(**FIXED_TIMES))], schema=schema)
     assert set(dataset.variables) == set(METADATA_NAMES)
+
+
+def test_results_can_be_written_to():
+    for pages in (1, 2):
+        values = [serialise(message_class(EVERY_KIND)(**FIXED_TIMES, a_double=row, a_bool=True)) for row in range(4)]
+        dataset = over_arrow(values, pages=pages)
+        dataset.a_double[0] = 9
+        dataset.a_bool[0] = False
+        assert dataset.a_double.values.tolist() == [9, 1, 2, 3]

@@ -19,7 +19,6 @@ Everything here works on whole columns; loops over rows remain only where each r
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,30 +85,69 @@ class Chunk:
     lengths: Array | None = None
 
 
-@dataclass(slots=True)
 class Column:
-    """A column in the making: chunks are appended, then joined, which frees them."""
+    """A column in the making, to which chunks are appended.
 
-    field: Field
-    chunks: list[Chunk] = dataclasses.field(default_factory=list)
+    Args:
+        field: The column's field.
+    """
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        self._items = _GrowingArray()
+        self._lengths = _GrowingArray()
 
     def append(self, chunk: Chunk) -> None:
         """Add the next rows."""
-        self.chunks.append(chunk)
+        self._items.append(chunk.items)
+        if chunk.lengths is not None:
+            self._lengths.append(chunk.lengths)
 
     def join(self) -> Array:
         """Return all rows as one array, repeated fields padded to the longest with the missing value."""
-        chunks, self.chunks = self.chunks, []
-        items = _concatenate([chunk.items for chunk in chunks])
-        if not self.field.repeated:
-            return items
-        lengths = _concatenate([chunk.lengths for chunk in chunks if chunk.lengths is not None])
-        chunks.clear()
-        return pad(self.field, items, lengths)
+        items = self._items.finish()
+        return pad(self._field, items, self._lengths.finish()) if self._field.repeated else items
 
 
-def _concatenate(arrays: list[Array]) -> Array:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+class _GrowingArray:
+    """Arrays put one behind the other as they come.
+
+    Joining them at the end instead would cost a second of waiting for every gigabyte, and that memory twice.
+    """
+
+    _GROWTH = 1.25
+
+    def __init__(self) -> None:
+        self._array: Array = np.empty(0)
+        self._length = 0
+        self._is_ours = False
+
+    def append(self, array: Array) -> None:
+        if self._length == 0:
+            self._array, self._length = array, len(array)
+            return
+        needed = self._length + len(array)
+        if not self._is_ours or needed > len(self._array):
+            self._reserve(max(needed, int(len(self._array) * self._GROWTH)))
+        self._array[self._length : needed] = array
+        self._length = needed
+
+    def finish(self) -> Array:
+        if self._is_ours:
+            # No one else has seen the array, so that numpy need not look for references to it.
+            self._array.resize((self._length, *self._array.shape[1:]), refcheck=False)
+        elif not self._array.flags.writeable:
+            self._array = self._array.copy()  # it shares the memory of an Arrow buffer
+        return self._array
+
+    def _reserve(self, capacity: int) -> None:
+        shape = (capacity, *self._array.shape[1:])
+        if self._is_ours:
+            self._array.resize(shape, refcheck=False)  # the operating system moves pages in place of copying bytes
+            return
+        grown = np.empty(shape, self._array.dtype)
+        grown[: self._length] = self._array
+        self._array, self._is_ours = grown, True
 
 
 def pad(column: Field, items: Array, lengths: Array) -> Array:

@@ -11,8 +11,8 @@ What a dataset looks like, whichever decoder made it:
 - A dimension that would have the name of a field gets `_dim` behind it.
 - No datapoints at all: `xarray.Dataset()`. With `skip_data`: the coordinates only.
 
-Batches are converted when they are added, so that this runs beside the download of the next ones; at the end the
-columns are joined one after the other, each freeing its parts, so that no more than one column exists twice.
+Batches are converted when they are added, straight into columns that grow, so that this runs beside the download of
+the next ones, and nothing is left to do or to copy at the end.
 """
 
 from __future__ import annotations
