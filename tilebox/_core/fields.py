@@ -172,7 +172,8 @@ class Field:
 
 
 TIME = Field(name="time", kind=FieldKind.TIMESTAMP, number=1, type_name="google.protobuf.Timestamp")
-ID = Field(name="id", kind=FieldKind.UUID, number=2, type_name="tilebox.v1.ID")
+# The official client reads ids of this message only; `tilebox.v1.ID` has the same bytes.
+ID = Field(name="id", kind=FieldKind.UUID, number=2, type_name="datasets.v1.UUID")
 INGESTION_TIME = Field(name="ingestion_time", kind=FieldKind.TIMESTAMP, number=3, type_name="google.protobuf.Timestamp")
 GEOMETRY = Field(name="geometry", kind=FieldKind.GEOMETRY, number=4, type_name="datasets.v1.Geometry")
 METADATA_NAMES = (TIME.name, ID.name, INGESTION_TIME.name)
