@@ -9,6 +9,7 @@ from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox.server.keys import Permission
 
 if TYPE_CHECKING:
+    from tilebox._core.protocol.datasets.v1 import dataset_type_pb2
     from tilebox.server.auth import Caller
     from tilebox.server.points.interface import Summary
     from tilebox.server.store.interface import Collection, Dataset, Group
@@ -24,7 +25,7 @@ def dataset(record: Dataset, caller: Caller) -> core_pb2.Dataset:
     return core_pb2.Dataset(
         id=ID(uuid=record.id.bytes),
         group_id=ID(uuid=record.group.bytes),
-        type=record.schema.to_annotated_type(),
+        type=_type(record),
         code_name=record.code_name,
         name=record.name,
         summary=record.summary,
@@ -59,3 +60,14 @@ def collection(
         info.availability.end_time.FromMilliseconds(summary.last_ms)
         info.availability.end_inclusive = True
     return info
+
+
+def _type(record: Dataset) -> dataset_type_pb2.AnnotatedType:
+    """Return a dataset's type with its own file alone.
+
+    Every client has the files that it imports, and clients that add files to a pool of the whole process
+    (the official Python client does) must not meet another edition of one they have.
+    """
+    annotated = record.schema.to_annotated_type()
+    del annotated.descriptor_set.file[:-1]
+    return annotated

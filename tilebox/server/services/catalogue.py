@@ -124,12 +124,12 @@ class Catalogue:
         return found
 
     async def get_by_slug(self, team: Team, slug: str) -> Dataset:
-        """Return a dataset by its dotted slug.
+        """Return a dataset by its dotted slug; a name without dots lies in the team's own group.
 
         Raises:
             NotFoundError: The team has none of that slug; close ones are named.
         """
-        found = await self._store.dataset_by_slug(team.id, slug)
+        found = await self._store.dataset_by_slug(team.id, slug if "." in slug else f"{team.slug}.{slug}")
         if found is None:
             slugs = [dataset.slug for dataset in await self._store.datasets(team.id)]
             raise NotFoundError(f"No such dataset {slug}{did_you_mean(slug, slugs)}")

@@ -1,0 +1,42 @@
+"""The official SDK, unmodified, against our server, over both of its transports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+PACKAGES = ("tilebox-datasets==0.66.0", "protobuf-py==0.6.0")
+SCRIPT = Path(__file__).with_name("official_client.py")
+
+
+@pytest.fixture(scope="session")
+def official_python(tmp_path_factory) -> Path:
+    """The interpreter of an environment with the official SDK: the one that is named, or one built here."""
+    given = os.environ.get("TILEBOX_OFFICIAL_ENV")
+    folder = Path(given) if given else tmp_path_factory.mktemp("official") / "env"
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not given:
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True, timeout=600)
+    return python
+
+
+@pytest.mark.official
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("transport", ["grpc", "http1"])
+def test_the_official_client_works_against_our_server(server, official_python, transport, tmp_path):
+    done = subprocess.run(
+        [official_python, "-W", "ignore", SCRIPT, server.url, server.token, transport],
+        cwd=tmp_path,  # not the project's folder, whose package has the same name
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "passed\n"), done.stderr
