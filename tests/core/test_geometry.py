@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from shapely import MultiPolygon, Point, Polygon, box
 from shapely.geometry.polygon import orient
 
+from tilebox._core import antimeridian
 from tilebox._core.geometry import (
     MODES,
     area_boxes,
@@ -189,6 +190,19 @@ def test_boxes_of_an_area_are_few():
         (-180, pytest.approx(-161)),
         (pytest.approx(160), 180),
     ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.deferred(lambda: anything), min_size=1, max_size=5))
+def test_plain_crossers_read_in_bulk_are_read_as_one_by_one(geometries):
+    values = np.array([*geometries, None], dtype=object)
+    crossing, moved = antimeridian.moved_east(values, shapely.bounds(values))
+    assert not crossing[-1]
+    for geometry, bulk in zip(values[crossing], moved, strict=True):
+        assume(shapely.is_valid(bulk))
+        assert antimeridian.problem(geometry) is None
+        assert shapely.symmetric_difference(antimeridian.cut(geometry), antimeridian.cut(bulk)).area < 1e-6
+        assert all(ring.turns == 0 and not ring.means_outside for ring in antimeridian.rings(geometry))
 
 
 def test_altitudes_are_passed_over():

@@ -27,9 +27,13 @@ _NARROW_DEGREES = 10
 def of_footprints(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
     """Return west, south, east, north (n, 4), west > east where a footprint crosses, NaN where there is none."""
     bounds = shapely.bounds(geometries).reshape(-1, 4)
-    special = antimeridian.wide(bounds)
+    crossing, moved = antimeridian.moved_east(geometries, bounds)
+    plain, special = ~antimeridian.wide(bounds), antimeridian.wide(bounds) & ~crossing
     spans = np.zeros(len(bounds))
-    spans[~special] = _edge_spans(geometries[~special], bounds[~special])
+    spans[plain] = _edge_spans(geometries[plain], bounds[plain])
+    bounds[crossing] = shapely.bounds(moved).reshape(-1, 4)
+    spans[crossing] = _edge_spans(moved, bounds[crossing])
+    bounds[crossing, 2] -= 360
     for row in np.nonzero(special)[0]:
         bounds[row], spans[row] = _special_bounds(geometries[row])
     _bulge(bounds, spans)

@@ -196,7 +196,9 @@ def _check_range(values: npt.NDArray[np.object_], found: dict[int, str]) -> None
 def _check_rings(values: npt.NDArray[np.object_], found: dict[int, str]) -> None:
     usable = _usable(values, found)
     special = usable & antimeridian.wide(shapely.bounds(_only(values, usable)).reshape(-1, 4))
-    plain = usable & ~special
+    crossing, moved = antimeridian.moved_east(values, shapely.bounds(_only(values, special)).reshape(-1, 4))
+    special[crossing] = ~shapely.is_valid(moved)
+    plain = usable & ~special & ~crossing
     for row in _rows(plain & ~shapely.is_valid(_only(values, plain))):
         found[row] = f"the {values[row].geom_type} is not valid: {shapely.is_valid_reason(values[row])}"
     for row in _rows(special):

@@ -92,7 +92,8 @@ def _is_special(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
     """Tell which geometries are wide, or touch a place that has more than one longitude."""
     bounds = shapely.bounds(geometries).reshape(-1, 4)
     touches: npt.NDArray[np.bool_] = (np.abs(bounds) == [180, 90, 180, 90]).any(axis=1)
-    return antimeridian.wide(bounds) | touches
+    crossing, _ = antimeridian.moved_east(geometries, bounds)
+    return touches | (antimeridian.wide(bounds) & ~crossing)
 
 
 def _are_points(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
