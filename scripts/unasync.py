@@ -49,7 +49,7 @@ BUILT_IN = {
     "asynccontextmanager",
 }
 LEFTOVERS = {"Awaitable", "Coroutine", "anyio", "async", "asyncio", "await"}
-LEFTOVER_NAME = re.compile(r"(A?sync)[A-Z]\w*")
+LEFTOVER_NAME = re.compile(r"(As|S)ync[A-Z]\w*")
 
 
 class Refused(Exception):  # noqa: N818 it says what it is

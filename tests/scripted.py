@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import dataclass, field
 
@@ -115,6 +116,36 @@ class Faults(httpx.AsyncBaseTransport, httpx.BaseTransport):
         if isinstance(fault, Cut):
             response.stream = CutStream(response.stream, fault)
         return response
+
+
+@dataclass
+class Rendezvous(httpx.AsyncBaseTransport, httpx.BaseTransport):
+    """Lets requests of one method through only when so many of them are there at the same time."""
+
+    wire: object
+    method: str
+    parties: int
+
+    def __post_init__(self):
+        self._threads = threading.Barrier(self.parties, timeout=30)
+        self._tasks = asyncio.Barrier(self.parties)
+
+    def handle_request(self, request):
+        if request.url.path.endswith(self.method):
+            self._threads.wait()
+        return self.wire.handle_request(request)
+
+    async def handle_async_request(self, request):
+        if request.url.path.endswith(self.method):
+            async with asyncio.timeout(30):
+                await self._tasks.wait()
+        return await self.wire.handle_async_request(request)
+
+    def close(self):
+        self.wire.close()
+
+    async def aclose(self):
+        await self.wire.aclose()
 
 
 class CutStream(httpx.AsyncByteStream, httpx.SyncByteStream):

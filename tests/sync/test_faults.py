@@ -68,9 +68,16 @@ def test_a_stream_that_is_cut_is_taken_up(faults, filled, place, is_reset, desce
     places = {"nothing": 0, "marker": 5, "schema": 300, "within a batch": whole // 2, "behind a batch": whole}
     cut = places.get(place, whole + 100)
     client = faults(QueryArrow=[Cut(cut, is_reset=is_reset), GATEWAY, Cut(70)])
-    data = loaded(client, filled, descending=descending, limit=299)
-    assert numbers(data) == sorted(EVERYTHING, reverse=descending)[:299]
+    data = loaded(client, filled, descending=descending)
+    assert numbers(data) == sorted(EVERYTHING, reverse=descending)
     assert client.wire.methods == ["QueryArrow"] * 4
+
+
+def test_a_stream_that_is_cut_when_all_that_was_wanted_is_there_is_complete(faults, filled):
+    whole = first_batch_bytes(faults, filled)
+    client = faults(QueryArrow=[Cut(whole)])
+    assert numbers(loaded(client, filled, limit=ROWS)) == EVERYTHING
+    assert client.wire.methods == ["QueryArrow"]
 
 
 @pytest.mark.parametrize("hides_extensions", [True, False])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import shapely
 import xarray as xr
-from worlds.sync import together
+from scripted import Rendezvous
+from worlds.sync import Wire, open_client, together
 
 from tilebox.datasets import NotFoundError, TimeInterval, field
 
@@ -245,8 +246,10 @@ def test_the_way_taken_is_told_at_debug_level(faults, filled, caplog):
     assert "no Arrow streams: loading Filled/even as protobuf pages" in caplog.text
 
 
-def test_four_loads_at_once(either, filled):
-    collection = opened(either, filled)
+def test_four_loads_at_once(paged_server, filled):
+    # No load gets an answer before all four have asked.
+    client = open_client(paged_server.url, paged_server.token, wire=Rendezvous(Wire(), "QueryArrow", 4))
+    collection = (client.dataset(filled)).collection("even")
     results = together(*[lambda: collection.load(YEAR)] * 4)
     assert all(result.identical(results[0]) for result in results)
     assert results[0].sizes["time"] == ROWS

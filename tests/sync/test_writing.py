@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from scripted import Faults
+from scripted import Faults, Rendezvous
 from worlds.sync import Wire, open_client
 
 from tilebox.datasets import ConflictError, DatasetKind, NotFoundError, ServerError
@@ -83,6 +83,13 @@ def test_nothing_is_stored_if_one_value_does_not_fit(either, slug):
     with pytest.raises(ValueError, match="time"):
         collection.ingest({"number": [1]})
     assert either.wire.methods == []
+
+
+def test_several_batches_are_under_way_at_once(client, paged_server, slug):
+    a_collection(client, slug)
+    other = open_client(paged_server.url, paged_server.token, wire=Rendezvous(Wire(), "Ingest", 3))
+    ids = ((other.dataset(slug)).collection("a")).ingest(frame(ROWS))
+    assert len(ids) == ROWS
 
 
 def test_no_datapoints_are_no_error(client, slug):
