@@ -16,7 +16,7 @@ from tilebox._core.fields import GEOMETRY
 from tilebox._core.geometry import matches
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.points import keys, sql
-from tilebox.server.points.columns import filled, footprints
+from tilebox.server.points.columns import COLLECTION, filled, footprints
 from tilebox.server.points.interface import MAX_BATCH_ROWS, PointQuery
 from tilebox.server.points.keys import FIRST_KEY, LAST_KEY, Key, KeyRange
 from tilebox.server.points.plans import Plan
@@ -35,6 +35,11 @@ SLICE_BYTES = 48 << 20
 """Bytes of one slice of a stream at most, unless a single datapoint is larger."""
 
 _SCANNED_ROWS = 8_192
+
+# An index lists the rows it finds one by one, 70 ms a million. Beyond these numbers, and this share of the
+# rows that could be scanned instead, it is left aside.
+_LISTED_ROWS = 20_000
+_LISTED_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +136,12 @@ class Answer:
         return None if part is None else part & left
 
     def _has_at_most(self, rows: int) -> bool:
-        if sum(one.count for number, one in self.version.summary.items() if number in self.query.collections) <= rows:
+        selection = self.version.select(self.query.collections, self.keys.start_ms, self.keys.end_ms)
+        if selection.rows <= rows:
             return True
+        if self.query.after is not None or selection.rows_near(self.keys.start_ms, self.keys.end_ms) > 4 * rows:
+            # Further pages find the plan of the first; and what is likely long is better counted whole.
+            return False
         scanner = self._scanner(self.keys, ["time"], limit=rows + 1)
         return scanner is None or sum(batch.num_rows for batch in scanner.to_batches()) <= rows
 
@@ -162,7 +171,8 @@ class Answer:
         needed = [*columns, *(("time", "id") if part.cuts_ids else ())]
         if self.query.area is not None:
             needed.append(GEOMETRY.name)
-        scanner = self._scanner(part, [name for name in dict.fromkeys(needed) if name in self._columns])
+        stored = frozenset(self.version.dataset.schema.names)
+        scanner = self._scanner(part, [name for name in dict.fromkeys(needed) if name in stored])
         for batch in scanner.to_batches() if scanner else ():
             yield self._refined(keys.within(pa.Table.from_batches([batch]), part))
 
@@ -174,36 +184,40 @@ class Answer:
         return rows.filter(pa.array(found))
 
     def _scanner(self, part: KeyRange, columns: list[str], limit: int | None = None) -> lance.LanceScanner | None:
-        if not part:
+        collections, start_ms, end_ms = self.query.collections, part.start_ms, part.end_ms
+        selection = self.version.select(collections, start_ms, end_ms) if part else None
+        if selection is None or not selection.parts:
             return None
-        fragments = self.version.fragments(self.query.collections, part.start_ms, part.end_ms)
-        if not fragments:
-            return None
+        near = selection.rows_near(start_ms, end_ms)
+        is_wide = near > _LISTED_ROWS and near > _LISTED_SHARE * selection.rows
+        conditions = [*self.conditions]
+        if selection.has_other_than(collections):
+            conditions.append(sql.in_collections(collections))
+        if selection.reaches_beyond(start_ms, end_ms) or part.cuts_ids:
+            conditions.append(sql.in_key_range(part, by_index=self.query.area is None or near <= _LISTED_ROWS))
         return self.version.dataset.scanner(
             columns=columns,
-            filter=sql.all_of((sql.in_key_range(part), sql.in_collections(self.query.collections), *self.conditions)),
-            fragments=None if len(fragments) == len(self.version.contents) else fragments,
+            filter=sql.all_of(conditions) or None,
+            fragments=selection.fragments,
             limit=limit,
             batch_size=_SCANNED_ROWS,
+            use_scalar_index=self.query.area is not None or not is_wide,
         )
-
-    @property
-    def _columns(self) -> frozenset[str]:
-        return frozenset(self.version.dataset.schema.names)
 
 
 def find(version: Version, collections: tuple[int, ...], datapoint: bytes, columns: list[str]) -> pa.Table | None:
     """Return one datapoint by id as a table of one row, or None."""
     time_ms = keys.milliseconds_of(datapoint)
-    fragments = version.fragments(collections, time_ms, time_ms + 1)
-    if not fragments:
+    selection = version.select(collections, time_ms, time_ms + 1)
+    if not selection.parts:
         return None
-    rows = version.dataset.scanner(
-        columns=columns,
-        filter=sql.all_of((sql.has_id([datapoint]), sql.in_collections(collections))),
-        fragments=None if len(fragments) == len(version.contents) else fragments,
+    # The collection is tested here: a further condition would make Lance read the columns in two steps.
+    found = version.dataset.scanner(
+        columns=[*columns, COLLECTION], filter=sql.has_id([datapoint]), fragments=selection.fragments
     ).to_table()
-    return rows if rows.num_rows else None
+    if not found.num_rows or found[COLLECTION][0].as_py() not in collections:
+        return None
+    return found.select(columns)
 
 
 def batches_of(rows: pa.Table) -> Iterator[pa.RecordBatch]:

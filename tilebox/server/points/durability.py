@@ -52,9 +52,19 @@ class LocalDisk:
         manifest = self._manifest(version)
         _sync([*own, records, manifest, manifest.parent])
 
-    def sync_all(self) -> None:
-        """Sync everything of the table: for rare changes that Lance writes and commits in one go."""
-        self._sync_tree(self._folder)
+    def sync_data(self) -> None:
+        """Sync the data files of merged fragments, which Lance does not name before they are committed.
+
+        Syncing a file that is on the disk already costs next to nothing.
+        """
+        self._sync_tree(self._folder / "data")
+
+    def sync_indexes(self, segments: Iterable[str]) -> None:
+        """Sync the files of index segments that are about to be committed."""
+        indices = self._folder / "_indices"
+        for segment in segments:
+            self._sync_tree(indices / segment)
+        _sync([indices, self._folder])
 
     def recover(self) -> None:
         """Set aside manifests that a power loss cut off, if an older one can be read.
@@ -104,7 +114,10 @@ class ObjectStore(LocalDisk):
     def sync_version(self, version: int) -> None:
         """Do nothing: what is stored is durable."""
 
-    def sync_all(self) -> None:
+    def sync_data(self) -> None:
+        """Do nothing: what is stored is durable."""
+
+    def sync_indexes(self, segments: Iterable[str]) -> None:
         """Do nothing: what is stored is durable."""
 
     def recover(self) -> None:

@@ -35,11 +35,62 @@ class FragmentContents:
     fragment: lance.LanceFragment
     collections: Mapping[int, Summary]
 
+    @property
+    def rows(self) -> int:
+        """Number of datapoints in it."""
+        return sum(held.count for held in self.collections.values())
+
     def matches(self, collections: Iterable[int] | None, start_ms: int, end_ms: int) -> bool:
         """Tell whether datapoints of these collections (None: of any) and times may be in it."""
         numbers = self.collections if collections is None else collections
         held = (self.collections.get(number) for number in numbers)
         return any(one is not None and one.first_ms < end_ms and one.last_ms >= start_ms for one in held)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The fragments of a version that may hold what a query asks for.
+
+    Args:
+        parts: Those fragments.
+        is_everything: Whether they are all fragments of the version.
+    """
+
+    parts: tuple[FragmentContents, ...]
+    is_everything: bool
+
+    @classmethod
+    def of(
+        cls, contents: tuple[FragmentContents, ...], collections: Iterable[int] | None, start_ms: int, end_ms: int
+    ) -> Selection:
+        """Select by collections (None: any) and time."""
+        parts = tuple(one for one in contents if one.matches(collections, start_ms, end_ms))
+        return cls(parts, len(parts) == len(contents))
+
+    @property
+    def rows(self) -> int:
+        """Number of all datapoints in them, whether asked for or not."""
+        return sum(one.rows for one in self.parts)
+
+    @property
+    def fragments(self) -> list[lance.LanceFragment] | None:
+        """What a scanner takes: the fragments, or None for all."""
+        return None if self.is_everything else [one.fragment for one in self.parts]
+
+    def has_other_than(self, collections: Iterable[int]) -> bool:
+        """Tell whether datapoints of further collections are among them."""
+        asked = frozenset(collections)
+        return any(number not in asked for one in self.parts for number in one.collections)
+
+    def reaches_beyond(self, start_ms: int, end_ms: int) -> bool:
+        """Tell whether datapoints of other times are among them."""
+        held = [summary for one in self.parts for summary in one.collections.values()]
+        return any(one.first_ms < start_ms or one.last_ms >= end_ms for one in held)
+
+    def rows_near(self, start_ms: int, end_ms: int) -> float:
+        """Estimate how many datapoints lie in a time, taking them for evenly spread in each fragment."""
+        held = [summary for one in self.parts for summary in one.collections.values()]
+        return sum(one.count * _overlap(one, start_ms, end_ms) for one in held)
 
 
 class Contents:
@@ -111,6 +162,11 @@ def summarised(collections: NDArray[np.int32], times: NDArray[np.int64]) -> dict
         own = times[collections == number]
         found[int(number)] = Summary(len(own), int(own.min()), int(own.max()))
     return found
+
+
+def _overlap(held: Summary, start_ms: int, end_ms: int) -> float:
+    length_ms = held.last_ms + 1 - held.first_ms
+    return max(0, min(end_ms, held.last_ms + 1) - max(start_ms, held.first_ms)) / length_ms
 
 
 def _key(fragment: lance.LanceFragment) -> FragmentKey:

@@ -75,6 +75,7 @@ class LancePoints(Points):
         self._threads = anyio.CapacityLimiter(_THREADS)
         self._tables: dict[UUID, Table] = {}
         self._turns: defaultdict[UUID, anyio.Lock] = defaultdict(anyio.Lock)
+        self._upkeep: defaultdict[UUID, anyio.Lock] = defaultdict(anyio.Lock)
         self._waiting: defaultdict[UUID, list[writing.Batch]] = defaultdict(list)
 
     async def create(self, table: UUID, schema: Schema) -> None:
@@ -181,9 +182,29 @@ class LancePoints(Points):
         return await self._run(_is_due, await self._table(table))
 
     async def maintain(self, table: UUID) -> Maintained:
-        """Compact small fragments, bring indexes up to date and remove versions nobody reads any more."""
-        async with self._writing(table):
-            return await self._run(upkeep.maintain, await self._table(table), self._retention)
+        """Compact small fragments, bring indexes up to date and remove versions nobody reads any more.
+
+        Readers and writers go on meanwhile; writers wait only while something is published.
+        """
+        opened, actions, indexed = await self._table(table), [], 0
+        async with self._upkeep[table]:
+            before = await self._run(opened.latest)
+            merged = await self._run(upkeep.write_merged, opened, before)
+            if merged:
+                async with self._writing(table):
+                    if await self._run(upkeep.publish_merged, opened, before, merged):
+                        actions.append("compacted")
+            work = await self._run(upkeep.write_indexes, opened, await self._run(opened.latest))
+            if work.written:
+                async with self._writing(table):
+                    if await self._run(upkeep.publish_indexes, opened, work):
+                        actions.append("indexed")
+                        indexed = work.rows
+            after = await self._run(opened.latest)
+            removed = await self._run(upkeep.clean, opened, after, self._retention)
+        if removed:
+            actions.append("cleaned")
+        return Maintained(len(before.contents), len(after.contents), indexed, removed, tuple(actions))
 
     async def close(self) -> None:
         """Let go of all files and threads."""
@@ -262,7 +283,8 @@ def _page(table: Table, query: PointQuery, max_bytes: int) -> tuple[pa.Table, bo
     answer = Answer.of(table, query)
     limit = MAX_BATCH_ROWS if query.limit is None else query.limit
     parts: list[pa.Table] = []
-    for rows in answer.slices(limit + 1):
+    # A few more than asked for: the first slice starts inside a bin of the plan, some of which was read before.
+    for rows in answer.slices(limit + 1 + limit // 8 + 32):
         parts.append(rows)
         if sum(part.num_rows for part in parts) > limit or sum(part.nbytes for part in parts) > max_bytes:
             break
@@ -291,7 +313,7 @@ def _summary(table: Table) -> dict[int, Summary]:
 
 
 def _is_due(table: Table) -> bool:
-    return upkeep.is_due(table.latest())
+    return upkeep.is_due(table, table.latest())
 
 
 def _find(table: Table, collections: tuple[int, ...], datapoint: bytes) -> pa.Table | None:

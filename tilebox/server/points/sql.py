@@ -59,13 +59,22 @@ def in_collections(collections: tuple[int, ...]) -> str:
     return f"{COLLECTION} IN ({', '.join(str(int(number)) for number in sorted(set(collections)))})"
 
 
-def in_key_range(keys: KeyRange) -> str:
+def in_key_range(keys: KeyRange, *, by_index: bool = True) -> str:
     """Select at least the datapoints of a range of keys; those beyond its ends share their milliseconds.
 
     Ids are compared only within one millisecond: a one-sided condition on them would make the
     index list half of the table.
+
+    Args:
+        keys: The range.
+        by_index: Whether the index on time may be used. Where another index finds few rows, listing the many
+            of a long time costs more than testing those few; adding zero keeps the index out of it.
     """
-    condition = f"time >= {_milliseconds(keys.start_ms)} AND time < {_milliseconds(keys.end_ms)}"
+    if by_index:
+        condition = f"time >= {_milliseconds(keys.start_ms)} AND time < {_milliseconds(keys.end_ms)}"
+    else:
+        time = "arrow_cast(time, 'Int64') + 0"
+        condition = f"{time} >= {keys.start_ms} AND {time} < {keys.end_ms}"
     if keys.end_ms == keys.start_ms + 1 and keys.low[1] and keys.high[1]:
         condition += f" AND id >= {_padded_id(keys.low[1])} AND id <= {_padded_id(keys.high[1])}"
     return condition

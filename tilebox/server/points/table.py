@@ -18,7 +18,7 @@ from lance.fragment import write_fragments
 from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.points.columns import remembered_schema, stored_schema
 from tilebox.server.points.durability import durability_of
-from tilebox.server.points.fragments import Contents, FragmentContents, joined
+from tilebox.server.points.fragments import Contents, FragmentContents, Selection, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,9 +50,9 @@ class Version:
         """The number of the version, by which later queries name it as their snapshot."""
         return int(self.dataset.version)
 
-    def fragments(self, collections: tuple[int, ...] | None, start_ms: int, end_ms: int) -> list[lance.LanceFragment]:
-        """Return the fragments in which datapoints of these collections and times may be."""
-        return [one.fragment for one in self.contents if one.matches(collections, start_ms, end_ms)]
+    def select(self, collections: tuple[int, ...] | None, start_ms: int, end_ms: int) -> Selection:
+        """Return the fragments in which datapoints of these collections (None: of any) and times may be."""
+        return Selection.of(self.contents, collections, start_ms, end_ms)
 
 
 class Table:
@@ -71,6 +71,8 @@ class Table:
         self.uri = uri
         self.durability = durability_of(uri)
         self.contents = Contents()
+        self.cleaned = 0
+        """The version up to which old ones were removed."""
         self.plans: OrderedDict[object, Any] = OrderedDict()
         self._storage_options = dict(storage_options)
         self._session = session
@@ -140,11 +142,11 @@ class Table:
         dataset = lance.LanceDataset.commit(
             version.dataset, operation, read_version=version.number, enable_stable_row_ids=True
         )
-        self.durability.sync_version(dataset.version)
-        return self.adopt(dataset)
+        return self.publish(dataset)
 
-    def adopt(self, dataset: lance.LanceDataset) -> Version:
-        """Take a dataset that a commit returned for the newest version."""
+    def publish(self, dataset: lance.LanceDataset) -> Version:
+        """Sync a version that was just committed, and take it for the newest."""
+        self.durability.sync_version(dataset.version)
         with self._lock:
             if dataset.version > self._current.version:
                 self._current = dataset

@@ -1,109 +1,176 @@
-"""Upkeep of a table: fewer, larger fragments, indexes over all rows, and no versions that nobody reads."""
+"""Upkeep of a table: fewer, larger fragments, indexes over all rows, and no versions that nobody reads.
+
+The long part, writing merged fragments and index segments, needs no lock: writers go on meanwhile. Only
+publishing them is a commit, for which the caller excludes other writers. Files are synced in between, so
+no manifest ever refers to an index that a power loss could take.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import lance
+from lance.dataset import Index
 from lance.optimize import Compaction
 
 from tilebox.server.points.columns import BOX
-from tilebox.server.points.interface import Maintained
 
 if TYPE_CHECKING:
-    import lance
-
     from tilebox.server.points.fragments import FragmentContents
     from tilebox.server.points.table import Table, Version
 
 RETENTION = timedelta(minutes=30)
 """How long a version can be read after a newer one replaced it; a page cursor lives at least that long."""
 
-_UNINDEXED_FRAGMENTS = 16
+# A look-up costs about 0.1 ms per fragment without index, so there should never be many.
+_UNINDEXED_FRAGMENTS = 12
 _UNINDEXED_ROWS = 100_000
-_ROWS_PER_FRAGMENT = 1 << 20
+_COMMITS_UNTIL_CLEAN = 1_000
 
 # Fragments below each of these sizes are merged once there are so many of them, as in a log-structured
 # tree: so each row is rewritten a few times only, however small the batches it came in.
-_TIERS = (16_384, 131_072, _ROWS_PER_FRAGMENT)
+_FRAGMENT_ROWS = (16_384, 131_072, 1 << 20)
 _FRAGMENTS_PER_MERGE = 8
 
+# An index has several segments, of which newer ones are built anew as one once they are so many.
+_SEGMENTS_PER_MERGE = 5
 
-def is_due(version: Version) -> bool:
-    """Tell whether a table has enough small or unindexed fragments for a round of upkeep to pay."""
+
+@dataclass(slots=True)
+class IndexWork:
+    """Segments that were written but not published, and those that they replace."""
+
+    rows: int = 0
+    written: list[Any] = field(default_factory=list)
+    replaced: list[Any] = field(default_factory=list)
+
+
+def is_due(table: Table, version: Version) -> bool:
+    """Tell whether a round of upkeep would pay."""
     unindexed = _unindexed(version)
-    rows = sum(held.count for one in unindexed for held in one.collections.values())
-    return len(unindexed) >= _UNINDEXED_FRAGMENTS or rows >= _UNINDEXED_ROWS
+    return (
+        len(unindexed) >= _UNINDEXED_FRAGMENTS
+        or sum(one.rows for one in unindexed) >= _UNINDEXED_ROWS
+        or version.number - table.cleaned >= _COMMITS_UNTIL_CLEAN
+    )
 
 
-def compact(table: Table, version: Version) -> list[Any]:
-    """Write the fragments that a merge leaves, without committing them."""
-    del table
-    sizes = [sum(held.count for held in one.collections.values()) for one in version.contents]
-    for tier in reversed(_TIERS):
-        if sum(1 for size in sizes if size < tier) >= _FRAGMENTS_PER_MERGE:
-            plan = Compaction.plan(version.dataset, {"target_rows_per_fragment": tier})
-            return [task.execute(version.dataset) for task in plan.tasks]
+def write_merged(table: Table, version: Version) -> list[Any]:
+    """Write the fragments that small ones are merged into, and return what `publish_merged` takes."""
+    sizes = [one.rows for one in version.contents]
+    for limit in reversed(_FRAGMENT_ROWS):
+        if sum(1 for size in sizes if size < limit) >= _FRAGMENTS_PER_MERGE:
+            plan = Compaction.plan(version.dataset, {"target_rows_per_fragment": limit})
+            merged = [task.execute(version.dataset) for task in plan.tasks]
+            table.durability.sync_data()
+            return merged
     return []
 
 
-def maintain(table: Table, retention: timedelta = RETENTION) -> Maintained:
-    """Do one round of upkeep. The caller excludes other writers."""
+def publish_merged(table: Table, version: Version, merged: list[Any]) -> bool:
+    """Commit merged fragments, unless what they were merged from changed meanwhile."""
+    dataset = version.dataset.checkout_version(version.number)
+    try:
+        Compaction.commit(dataset, merged)
+    except OSError as error:
+        if "conflict" in str(error).lower():
+            return False
+        raise
+    table.publish(dataset)
+    return True
+
+
+def write_indexes(table: Table, version: Version) -> IndexWork:
+    """Write index segments for fragments that have none, and return what `publish_indexes` takes."""
+    work = IndexWork()
+    unindexed = _unindexed(version)
+    if unindexed:
+        work.rows = sum(one.rows for one in unindexed)
+        segments = _segments(version)
+        for column, kind in _indexes(version).items():
+            _write_index(version, column, kind, segments[column], work)
+        table.durability.sync_indexes(segment.uuid for segment in work.written)
+    return work
+
+
+def publish_indexes(table: Table, work: IndexWork) -> bool:
+    """Commit index segments, unless their fragments were merged meanwhile."""
     version = table.latest()
-    before, actions = len(version.contents), []
-    merged = compact(table, version)
-    if merged:
-        Compaction.commit(version.dataset, merged)
-        table.durability.sync_all()
-        version = table.latest()
-        actions.append("compacted")
-    indexed = _index(table, version)
-    if indexed:
-        actions.append("indexed")
-        version = table.latest()
-    removed = _clean(table, version, retention)
-    if removed:
-        actions.append("cleaned")
-    return Maintained(before, len(version.contents), indexed, removed, tuple(actions))
+    present = {one.fragment.fragment_id for one in version.contents}
+    if any(not present.issuperset(segment.fragment_ids) for segment in work.written):
+        return False
+    table.commit(version, lance.LanceOperation.CreateIndex(work.written, work.replaced))
+    return True
 
 
-def _index(table: Table, version: Version) -> int:
-    """Create missing indexes and add new fragments to the others; return how many rows that concerned."""
-    rows = sum(held.count for one in _unindexed(version) for held in one.collections.values())
-    if not rows:
-        return 0
-    dataset = version.dataset
-    existing = {name for index in dataset.list_indices() for name in index["fields"]}
-    for column, kind in _indexes(dataset):
-        if column not in existing:
-            dataset.create_scalar_index(column, kind)
-    if existing:
-        dataset.optimize.optimize_indices()
-    table.durability.sync_all()
-    table.adopt(dataset)
-    return rows
-
-
-def _indexes(dataset: lance.LanceDataset) -> list[tuple[str, Any]]:
-    wanted: list[tuple[str, Any]] = [("time", "BTREE"), ("id", "BTREE")]
-    return [*wanted, (BOX, "RTREE")] if BOX in dataset.schema.names else wanted
-
-
-def _unindexed(version: Version) -> list[FragmentContents]:
-    covered: set[int] | None = None
-    indices = version.dataset.list_indices()
-    for column, _ in _indexes(version.dataset):
-        own = {number for index in indices if index["fields"] == [column] for number in index["fragment_ids"]}
-        covered = own if covered is None else covered & own
-    return [one for one in version.contents if one.fragment.fragment_id not in (covered or set())]
-
-
-def _clean(table: Table, version: Version, retention: timedelta) -> int:
-    """Remove versions older than the retention that no reader of this process reads."""
+def clean(table: Table, version: Version, retention: timedelta) -> int:
+    """Remove versions older than the retention that no reader of this process reads; return the bytes freed."""
     pinned = table.oldest_pin
     if pinned is not None:
         versions: list[Any] = version.dataset.versions()
         created = next((one["timestamp"] for one in versions if one["version"] == pinned), None)
         if created is not None:
             retention = max(retention, datetime.now(UTC) - created.astimezone(UTC) + timedelta(seconds=1))
+    table.cleaned = version.number
     return int(version.dataset.cleanup_old_versions(older_than=retention).bytes_removed)
+
+
+def _indexes(version: Version) -> dict[str, str]:
+    wanted = {"time": "BTREE", "id": "BTREE"}
+    return {**wanted, BOX: "RTREE"} if BOX in version.dataset.schema.names else wanted
+
+
+def _segments(version: Version) -> defaultdict[str, list[dict[str, Any]]]:
+    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for segment in version.dataset.list_indices():
+        found[segment["fields"][0]].append(dict(segment))
+    return found
+
+
+def _unindexed(version: Version) -> list[FragmentContents]:
+    segments = _segments(version)
+    covered = [
+        {number for segment in segments[column] for number in segment["fragment_ids"]} for column in _indexes(version)
+    ]
+    indexed = set.intersection(*covered)
+    return [one for one in version.contents if one.fragment.fragment_id not in indexed]
+
+
+def _write_index(version: Version, column: str, kind: str, segments: list[dict[str, Any]], work: IndexWork) -> None:
+    rows = {one.fragment.fragment_id: one.rows for one in version.contents}
+
+    def size(segment: dict[str, Any]) -> int:
+        return sum(rows.get(number, 0) for number in segment["fragment_ids"])
+
+    ordered = sorted(segments, key=size)
+    covered = {number for segment in ordered for number in segment["fragment_ids"]}
+    fragments = set(rows) - covered
+    if not fragments:
+        return
+    replaced = []
+    if len(ordered) >= _SEGMENTS_PER_MERGE:
+        # All but the largest become one; the largest too once it is no longer much larger.
+        replaced = ordered[:-1] if size(ordered[-1]) > 2 * sum(map(size, ordered[:-1])) else ordered
+    for segment in replaced:
+        fragments |= set(segment["fragment_ids"]) & set(rows)
+    name = f"{column}_idx"
+    written = version.dataset.create_index_uncommitted(
+        column, kind, name=name, fragment_ids=sorted(fragments), replace=True
+    )
+    work.written.append(written)
+    work.replaced += [_described(segment, written) for segment in replaced]
+
+
+def _described(segment: dict[str, Any], like: Any) -> Any:
+    """Describe a published segment the way a commit names what it removes."""
+    return Index(
+        uuid=segment["uuid"],
+        name=segment["name"],
+        fields=like.fields,
+        dataset_version=segment["version"],
+        fragment_ids=segment["fragment_ids"],
+        index_version=like.index_version,
+    )

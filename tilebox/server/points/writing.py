@@ -158,15 +158,15 @@ def _stored_ids(version: Version, ids: pa.Array) -> pa.Array:
         return nothing
     times = keys.id_words(ids)[:, 0].astype(np.int64) >> 16
     start_ms, end_ms = int(times.min()), int(times.max()) + 1
-    fragments = version.fragments(None, start_ms, end_ms)
-    if not fragments:
+    selection = version.select(None, start_ms, end_ms)
+    if not selection.parts:
         return nothing
     span = keys.KeyRange((start_ms, b""), (end_ms, b""))
     by_id = len(ids) <= _LOOKED_UP_IDS
     scanner = version.dataset.scanner(
         columns=["id"],
         filter=sql.has_id(ids.to_pylist()) if by_id else sql.in_key_range(span),
-        fragments=None if len(fragments) == len(version.contents) else fragments,
+        fragments=selection.fragments,
     )
     return pa.concat_arrays([nothing, *(batch["id"] for batch in scanner.to_batches())])
 

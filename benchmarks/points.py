@@ -1,0 +1,240 @@
+"""Time the store of datapoints by itself, without network or client: loads, queries, ingests, upkeep.
+
+Run `python -m benchmarks.points [--rows 1100000] [--folder FOLDER]`. The datapoints have 25 fields of their
+own, times spread evenly over ten years, footprints of about one degree all over the globe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import anyio
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from tilebox._core.arrow import arrow_schema
+from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
+from tilebox.server.points import open_points
+from tilebox.server.points.identity import with_identity
+from tilebox.server.points.interface import Area, PointQuery
+from tilebox.server.points.lance import LancePoints
+
+DAY_MS = 86_400_000
+YEARS = 10
+BATCH_ROWS = 100_000
+COLLECTIONS = (1, 2, 3)
+
+SCHEMA = Schema.of(
+    DatasetKind.SPATIOTEMPORAL,
+    [
+        *(Field(name=f"number_{i}", kind=FieldKind.DOUBLE, queryable=True) for i in range(8)),
+        *(Field(name=f"count_{i}", kind=FieldKind.INT64, queryable=True) for i in range(6)),
+        *(Field(name=f"name_{i}", kind=FieldKind.STRING, queryable=True) for i in range(5)),
+        *(Field(name=f"flag_{i}", kind=FieldKind.BOOL) for i in range(2)),
+        Field(name="product", kind=FieldKind.UUID, type_name="datasets.v1.UUID"),
+        Field(name="acquired", kind=FieldKind.TIMESTAMP, type_name="google.protobuf.Timestamp"),
+        Field(name="position", kind=FieldKind.VEC3, type_name="datasets.v1.Vec3"),
+        Field(name="bands", kind=FieldKind.STRING, repeated=True),
+    ],
+    type_name="benchmark.Scene",
+)
+
+
+@dataclass
+class Row:
+    """One line of the printed table."""
+
+    name: str
+    target: str
+    measured: str
+
+
+def scenes(count: int, seed: int, start_ms: int = 0, span_ms: int = YEARS * 365 * DAY_MS) -> pa.Table:
+    """Return datapoints in order of time."""
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.integers(start_ms, start_ms + span_ms, count))
+    west, south = rng.uniform(-180, 179, count), rng.uniform(-85, 84, count)
+    columns: dict[str, pa.Array] = {
+        "time": pa.array(times, pa.timestamp("ms")),
+        "geometry": pa.array(shapely.to_wkb(shapely.box(west, south, west + 1, south + 1)), pa.binary()),
+        "product": pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), count, [None, pa.py_buffer(rng.bytes(16 * count))]),
+        "acquired": pa.array(times * 1_000_000, pa.timestamp("ns")),
+        "position": pa.StructArray.from_arrays(
+            [pa.array(rng.normal(size=count)) for _ in "xyz"], fields=list(arrow_schema(SCHEMA).field("position").type)
+        ),
+    }
+    bands = np.arange(0, 3 * count + 1, 3, dtype=np.int32)
+    names = pa.array(["B02", "B03", "B04"]).take(pa.array(np.arange(3 * count) % 3))
+    columns["bands"] = pa.ListArray.from_arrays(pa.array(bands), names, type=arrow_schema(SCHEMA).field("bands").type)
+    for field in SCHEMA:
+        if field.name.startswith("number"):
+            columns[field.name] = pa.array(rng.uniform(0, 100, count))
+        elif field.name.startswith("count"):
+            columns[field.name] = pa.array(rng.integers(0, 10_000, count))
+        elif field.name.startswith("name"):
+            columns[field.name] = pa.array([f"granule_{i % 1000:04d}" for i in range(count)])
+        elif field.name.startswith("flag"):
+            columns[field.name] = pa.array(rng.integers(0, 2, count).astype(bool))
+    return with_identity(SCHEMA, UUID(int=1), pa.table(columns), now_us=0)
+
+
+@asynccontextmanager
+async def no_lock(table: UUID):
+    """Lock nothing: the benchmark is one process."""
+    del table
+    yield
+
+
+async def median_ms(call: Callable[[int], Awaitable[object]], repeats: int = 31) -> float:
+    """Return the median time of a call in milliseconds, after two that warm it up."""
+    times = []
+    for i in range(repeats + 2):
+        start = time.perf_counter()
+        await call(i)
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times[2:])
+
+
+async def run(rows: int, folder: str) -> list[Row]:
+    points = open_points(folder, writer_lock=no_lock)
+    table = uuid4()
+    await points.create(table, SCHEMA)
+    lines = [await ingest_all(points, table, rows)]
+    start = time.perf_counter()
+    done = await points.maintain(table)
+    lines.append(Row("upkeep after it: compact, index", "", f"{time.perf_counter() - start:.2f} s {done.actions}"))
+    lines += await queries(points, table)
+    lines += await small_ingests(points, table, rows)
+    start = time.perf_counter()
+    done = await points.maintain(table)
+    lines.append(Row("upkeep after these", "", f"{time.perf_counter() - start:.2f} s {done.actions}"))
+    lines += await queries(points, table)
+    await points.close()
+    return lines
+
+
+async def ingest_all(points: LancePoints, table: UUID, rows: int) -> Row:
+    """Load everything in batches, each durable before the next."""
+    seconds, per_batch = 0.0, YEARS * 365 * DAY_MS * BATCH_ROWS // rows
+    for number, start in enumerate(range(0, rows, BATCH_ROWS)):
+        batch = scenes(min(BATCH_ROWS, rows - start), seed=number, start_ms=number * per_batch, span_ms=per_batch)
+        begun = time.perf_counter()
+        await points.ingest(table, number % 3 + 1, batch, allow_existing=False)
+        seconds += time.perf_counter() - begun
+    return Row(f"D6 ingest {rows:,} rows, fsynced, deduplicated", ">= 300,000/s", f"{rows / seconds:,.0f} rows/s")
+
+
+async def queries(points: LancePoints, table: UUID) -> list[Row]:
+    """Measure what a server asks for."""
+    rng = np.random.default_rng(9)
+
+    def day(i: int) -> PointQuery:
+        start = int(rng.integers(0, YEARS * 365)) * DAY_MS
+        return PointQuery(COLLECTIONS, start_ms=start, end_ms=start + DAY_MS)
+
+    def corner() -> Area:
+        west, south = rng.uniform(-170, 169), rng.uniform(-60, 59)
+        return Area(shapely.box(west, south, west + 1, south + 1))
+
+    def year(i: int) -> PointQuery:
+        start = int(rng.integers(0, YEARS)) * 365 * DAY_MS
+        return PointQuery(COLLECTIONS, start_ms=start, end_ms=start + 365 * DAY_MS, area=corner())
+
+    known, _ = await points.page(table, PointQuery(COLLECTIONS, limit=1_000), max_bytes=1 << 30)
+    ids = known["id"].to_pylist()
+
+    async def read(query: PointQuery) -> int:
+        async with points.stream(table, query) as batches:
+            return sum([batch.num_rows async for batch in batches])
+
+    async def pages(query: PointQuery) -> int:
+        found, more = 0, True
+        for _ in range(20):
+            page, more = await points.page(table, query, max_bytes=16 << 20)
+            found += page.num_rows
+            if not more:
+                break
+            query = PointQuery(query.collections, limit=query.limit, after=page["id"][-1].as_py())
+        return found
+
+    lines = [
+        Row("D4 a day", "<= 5 ms", f"{await median_ms(lambda i: read(day(i))):.2f} ms"),
+        Row("D5 find", "<= 2 ms", f"{await median_ms(lambda i: points.find(table, COLLECTIONS, ids[i])):.2f} ms"),
+        Row("D5 info", "<= 2 ms", f"{await median_ms(lambda _: points.summary(table)):.2f} ms"),
+        Row("D5b area in a year", "<= 50 ms", f"{await median_ms(lambda i: read(year(i))):.2f} ms"),
+        Row(
+            "D5b area, all time",
+            "<= 100 ms",
+            f"{await median_ms(lambda _: read(PointQuery(COLLECTIONS, area=corner()))):.2f} ms",
+        ),
+    ]
+    start = time.perf_counter()
+    found = await read(PointQuery(COLLECTIONS))
+    seconds = time.perf_counter() - start
+    lines.append(Row("D1 stream everything", ">= 500,000/s", f"{found / seconds:,.0f} rows/s"))
+    start = time.perf_counter()
+    found = await pages(PointQuery(COLLECTIONS, limit=1_000))
+    lines.append(Row("pages of 1,000", "", f"{found / (time.perf_counter() - start):,.0f} rows/s"))
+    return lines
+
+
+async def small_ingests(points: LancePoints, table: UUID, rows: int) -> list[Row]:
+    """Measure single small batches, and many writers at once."""
+    fresh = scenes(20_000, seed=rows, start_ms=YEARS * 365 * DAY_MS, span_ms=DAY_MS)
+    offset = 0
+
+    def take(count: int) -> pa.Table:
+        nonlocal offset
+        offset += count
+        return fresh.slice(offset - count, count)
+
+    one = await median_ms(lambda _: points.ingest(table, 1, take(1), allow_existing=False))
+    hundred = await median_ms(lambda _: points.ingest(table, 1, take(100), allow_existing=False))
+    lines = [Row("D7 one row", "<= 10 ms", f"{one:.2f} ms"), Row("D7 100 rows", "<= 10 ms", f"{hundred:.2f} ms")]
+    for writers in (1, 4, 16):
+        times: list[float] = []
+
+        async def write(batches: list[pa.Table], times: list[float] = times) -> None:
+            for batch in batches:
+                start = time.perf_counter()
+                await points.ingest(table, 2, batch, allow_existing=False)
+                times.append((time.perf_counter() - start) * 1e3)
+
+        start = time.perf_counter()
+        async with anyio.create_task_group() as group:
+            for _ in range(writers):
+                group.start_soon(write, [take(10) for _ in range(20)])
+        seconds = time.perf_counter() - start
+        shown = f"{len(times) / seconds:,.0f}/s, p50 {statistics.median(times):.1f} ms, worst {max(times):.0f} ms"
+        lines.append(Row(f"D7 {writers} writers, 10 rows each", "worst <= 100 ms", shown))
+    return lines
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_100_000)
+    parser.add_argument("--folder", default=None)
+    given = parser.parse_args()
+    folder = tempfile.mkdtemp(prefix="points-", dir=given.folder)
+    try:
+        lines = anyio.run(run, given.rows, folder)
+    finally:
+        shutil.rmtree(folder)
+    print(f"{given.rows:,} rows, {os.cpu_count()} cores")
+    for line in lines:
+        print(f"{line.name:45} {line.target:16} {line.measured}")
+
+
+if __name__ == "__main__":
+    main()
