@@ -344,7 +344,7 @@ def test_xarray_lists_lose_the_padding_at_their_end_only(way):
             "tags": (("time", "n_tags"), np.array([["a", None, None], ["b", "c", "d"]], object)),
             "position": (("time", "latlon"), [[np.nan, np.nan], [1.0, np.nan]]),
         },
-        coords={"time": np.array(["2024-01-01", "2024-01-02"], "M8[us]"), "latlon": ["latitude", "longitude"]},
+        coords={"time": np.array(["2024-01-01", "2024-01-02"], "M8[ns]"), "latlon": ["latitude", "longitude"]},
     )
     first, second = map(message_class(SMALL).FromString, encode(SMALL, dataset).messages())
     assert (list(first.tags), list(second.tags)) == (["a"], ["b", "c", "d"])
