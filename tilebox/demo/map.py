@@ -35,7 +35,10 @@ _OTHER_DAYS = "#4d7392"
 
 # The page's coordinates are whole numbers on a grid this fine, about 1 km.
 _GRID_STEPS = 40_000
-_SMALLEST_VIEW_WIDTH = 0.9
+_SMALLEST_VIEW_WIDTH = 0.4
+# The picture is 16 by 9, and this part of it the map: left, bottom, width, height.
+_MAP_AREA = (0.01, 0.02, 0.98, 0.86)
+_MAP_RATIO = _MAP_AREA[2] * 16 / (_MAP_AREA[3] * 9)
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,12 @@ def write_png(footprints: Footprints, path: Path, *, title: str, note: str = "",
     shapes = projection.project_all(footprints.geometry)
     figure = Figure(figsize=(16, 9), dpi=150, facecolor=_OCEAN)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.01, 0.02, 0.98, 0.86))
-    _draw_world(axes)
+    axes = figure.add_axes(_MAP_AREA)
+    width = _frame(axes, shapes)
+    _draw_world(axes, graticule_degrees=30.0 if width is None else 5.0)
     _draw_footprints(axes, footprints, shapes, chosen)
-    _frame(axes, shapes)
+    if width is None:
+        axes.autoscale_view()
     figure.text(0.03, 0.94, title, color=_TEXT, fontsize=23, fontweight="bold", va="center")
     figure.text(0.03, 0.902, note, color=_QUIET, fontsize=12, va="center")
     _draw_legend(figure, chosen)
@@ -141,12 +146,12 @@ def _busiest_day(footprints: Footprints) -> np.datetime64:
     return np.datetime64(days[np.argmax(counts)])
 
 
-def _draw_world(axes: Axes) -> None:
+def _draw_world(axes: Axes, *, graticule_degrees: float) -> None:
     from matplotlib.collections import LineCollection, PolyCollection
 
     globe = np.asarray(projection.outline().exterior.coords)
     axes.add_collection(PolyCollection([globe], facecolors="#0e2034", edgecolors="none", zorder=0))
-    lines = [np.asarray(line.coords) for line in projection.graticule()]
+    lines = [np.asarray(line.coords) for line in projection.graticule(graticule_degrees)]
     axes.add_collection(LineCollection(lines, colors=_GRID, linewidths=0.6, zorder=1))
     continents = projection.project_all(land.polygons(), step_degrees=2.0)
     _fill(axes, continents, _LAND, edge="none", width=0.0, zorder=2)
@@ -184,19 +189,19 @@ def _fill(
     axes.add_collection(collection)
 
 
-def _frame(axes: Axes, shapes: Objects) -> None:
-    """Show the whole world, or the part of it where the footprints are if they are all in one region."""
-    west, south, east, north = shapely.total_bounds(shapes)
-    width = max(1.3 * (east - west), 1.3 * (north - south) * 16 / 9, _SMALLEST_VIEW_WIDTH)
-    if width < 0.5 * projection.WIDTH:
-        x, y = (west + east) / 2, (south + north) / 2
-        axes.set_xlim(x - width / 2, x + width / 2)
-        axes.set_ylim(y - width * 9 / 32, y + width * 9 / 32)
-    else:
-        axes.margins(0.0)
-        axes.autoscale_view()
-    axes.set_aspect("equal")
+def _frame(axes: Axes, shapes: Objects) -> float | None:
+    """Show the part of the world where the footprints are, and return its width; None and all if they are all over."""
     axes.set_axis_off()
+    axes.set_aspect("equal")
+    axes.margins(0.0)
+    west, south, east, north = shapely.total_bounds(shapes)
+    width = max(1.3 * (east - west), 1.3 * (north - south) * _MAP_RATIO, _SMALLEST_VIEW_WIDTH)
+    if width > 0.5 * projection.WIDTH:
+        return None
+    x, y = (west + east) / 2, (south + north) / 2
+    axes.set_xlim(x - width / 2, x + width / 2)
+    axes.set_ylim(y - width / _MAP_RATIO / 2, y + width / _MAP_RATIO / 2)
+    return float(width)
 
 
 def _draw_legend(figure: Any, day: np.datetime64) -> None:

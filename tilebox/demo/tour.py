@@ -118,7 +118,9 @@ def fill_from_stac(server: LocalServer, source: str, transcript: Transcript) -> 
         np.datetime64(time.replace(tzinfo=None), "D")
         for time in (min(edge.start for edge in edges), max(edge.end for edge in edges))
     )
-    return Shown(IMPORTED, tuple(filled), first, last, f"{count:,} STAC items, {_span(first, last)}", str(source))
+    return Shown(
+        IMPORTED, tuple(filled), first, last, f"{count:,} STAC items, {_span(first, last)}", source.rpartition("/")[2]
+    )
 
 
 def query(server: LocalServer, shown: Shown, transcript: Transcript) -> xr.Dataset:
