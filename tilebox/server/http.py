@@ -27,8 +27,11 @@ logger = logging.getLogger("tilebox.server")
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """Name of the request at hand, in the log and in the response header `x-request-id`."""
 
-# How long the rest of a body that is too large is read and thrown away, so that its sender gets to read the answer.
+# How long the rest of a body that nobody wants is read and thrown away.
 _DRAIN_SECONDS = 30
+
+# Probes come every few seconds and would hide everything else.
+_PROBES = frozenset({"/healthz", "/readyz"})
 
 _GRPC_CODES = {
     "invalid_argument": 3,
@@ -61,10 +64,11 @@ class Envelope:
             return
         name = secrets.token_hex(8)
         request_id.set(name)
-        answer = _Answer(send, name)
+        body = _Body(receive)
+        answer = _Answer(send, name, body)
         started = time.perf_counter()
         try:
-            await self._carry_out(scope, receive, answer)
+            await self._carry_out(scope, body, answer)
         except Exception:
             logger.exception("request %s %s failed unexpectedly", name, scope["path"])
             if not answer.status:
@@ -73,8 +77,14 @@ class Envelope:
                 )
         finally:
             milliseconds = (time.perf_counter() - started) * 1000
-            access_log.info(
-                "%s %s %s %s %.1f ms", name, scope["method"], scope["path"], answer.status or "gone", milliseconds
+            access_log.log(
+                logging.DEBUG if scope["path"] in _PROBES else logging.INFO,
+                "%s %s %s %s %.1f ms",
+                name,
+                scope["method"],
+                scope["path"],
+                answer.status or "gone",
+                milliseconds,
             )
 
     async def _carry_out(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,7 +96,9 @@ class Envelope:
                 f"the request is larger than {self._max_body_bytes} bytes; send less at once",
                 status=413,
             )
-            await _drain(receive)
+            return
+        if _is_grpc(scope) and "http.response.trailers" not in scope.get("extensions", {}):
+            await answer_error(scope, send, "unimplemented", "gRPC needs HTTP/2; over HTTP/1.1, speak Connect")
             return
         await self._app(scope, receive, send)
 
@@ -102,11 +114,10 @@ async def answer_error(scope: Scope, send: Send, code: str, message: str, *, sta
         status: The HTTP status, where it is not the code's usual one.
     """
     headers: list[tuple[bytes, bytes]]
-    content_type = _header(scope, b"content-type")
-    if content_type.startswith(b"application/grpc"):
+    if _is_grpc(scope):
         grpc_status, body = str(_GRPC_CODES[code]).encode(), b""
         headers = [
-            (b"content-type", content_type),
+            (b"content-type", _header(scope, b"content-type")),
             (b"grpc-status", grpc_status),
             (b"grpc-message", quote(message, safe=" ,;:()'`").encode()),
         ]
@@ -119,11 +130,36 @@ async def answer_error(scope: Scope, send: Send, code: str, message: str, *, sta
     await send({"type": "http.response.body", "body": body})
 
 
-class _Answer:
-    """The way to the client: adds the headers that every answer has, and keeps its status for the log."""
+class _Body:
+    """The way from the client; knows whether the body has been read to its end."""
 
-    def __init__(self, send: Send, name: str) -> None:
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.is_read = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            self.is_read = True
+        return message
+
+    async def drain(self) -> None:
+        """Read what is left of the body."""
+        with anyio.move_on_after(_DRAIN_SECONDS):
+            while not self.is_read:
+                await self()
+
+
+class _Answer:
+    """The way to the client: adds the headers that every answer has, and keeps its status for the log.
+
+    An answer is not ended before the body of its request is read: many clients send all of it before they
+    look for the answer, and a connection that is closed on them loses it.
+    """
+
+    def __init__(self, send: Send, name: str, body: _Body) -> None:
         self._send = send
+        self._body = body
         self._headers = [
             (REQUEST_ID_HEADER.encode(), name.encode()),
             (EXTENSIONS_HEADER.encode(), EXTENSION.encode()),
@@ -134,7 +170,15 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self._headers]
+        if message["type"] == "http.response.body" and not message.get("more_body") and not self._body.is_read:
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            message = {"type": "http.response.body", "body": b""}
         await self._send(message)
+
+
+def _is_grpc(scope: Scope) -> bool:
+    return _header(scope, b"content-type").startswith(b"application/grpc")
 
 
 def _announced_bytes(scope: Scope) -> int:
@@ -147,12 +191,3 @@ def _header(scope: Scope, name: bytes) -> bytes:
         if key == name:
             return bytes(value)
     return b""
-
-
-async def _drain(receive: Receive) -> None:
-    """Read on until the body ends: a connection closed on a sender loses the answer on its way to it."""
-    with anyio.move_on_after(_DRAIN_SECONDS):
-        while True:
-            message = await receive()
-            if message["type"] != "http.request" or not message.get("more_body"):
-                return

@@ -158,6 +158,8 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=settings.grace_seconds,
         )
         super().__init__(config)
+        # Its own access log holds query strings, in which people put keys; ours does not.
+        logging.getLogger("uvicorn.access").disabled = True
         self._running = Running(_url(settings.host, listener), first_key, self._stop)
         self._tell_started = started
 
