@@ -3,6 +3,7 @@
 `python -m tilebox.demo` runs it. Everything it shows is computed from the mission's published orbit; no
 datapoint of it describes an image that exists.
 
-May import: the sync and the async client, the command line's import, numpy, shapely; sgp4 and matplotlib, which the extra `demo` brings.
+May import: the sync and the async client, the command line's import, numpy, shapely; sgp4 and matplotlib,
+which the extra `demo` brings.
 Never: the server, which it starts as a user would, as a process of its own.
 """

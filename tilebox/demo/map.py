@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Clear ground is vivid, clouds are white.
 CLOUD_RAMP = ("#0a7fb8", "#12b3a6", "#7ed6a5", "#dcefe2", "#ffffff")
-_OCEAN, _LAND, _COAST, _GRID, _TEXT, _QUIET = "#0a1828", "#1c3147", "#5f819f", "#1d3450", "#e8eff6", "#8ea5bb"
+_OCEAN, _LAND, _COAST, _GRID, _TEXT, _QUIET = "#0a1828", "#1c3147", "#5f819f", "#27415c", "#e8eff6", "#8ea5bb"
 _OTHER_DAYS = "#4d7392"
 
 # The page's coordinates are whole numbers on a grid this fine, about 1 km.
@@ -152,7 +152,7 @@ def _draw_world(axes: Axes, *, graticule_degrees: float) -> None:
     globe = np.asarray(projection.outline().exterior.coords)
     axes.add_collection(PolyCollection([globe], facecolors="#0e2034", edgecolors="none", zorder=0))
     lines = [np.asarray(line.coords) for line in projection.graticule(graticule_degrees)]
-    axes.add_collection(LineCollection(lines, colors=_GRID, linewidths=0.6, zorder=1))
+    axes.add_collection(LineCollection(lines, colors=_GRID, linewidths=0.6, zorder=2.5))
     continents = projection.project_all(land.polygons(), step_degrees=2.0)
     _fill(axes, continents, _LAND, edge="none", width=0.0, zorder=2)
     coasts = [np.asarray(part.exterior.coords) for part in continents]
