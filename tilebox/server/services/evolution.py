@@ -68,7 +68,7 @@ def evolved(old: Schema, new: Schema, *, has_data: bool) -> Schema:
     kept = [
         replace(_of(new, field.name), number=field.number) for field in old.fields if field.name not in _standard(old)
     ]
-    added = [field for field in new.fields if old.get(field.name) is None]
+    added = [replace(field, number=0) for field in new.fields if old.get(field.name) is None]
     return Schema.of(old.kind, [*kept, *added])
 
 
