@@ -1,10 +1,11 @@
-"""Both back ends of the control data, each fresh for every test."""
+"""Both back ends of the control data, each fresh for every test, and both places of datapoints."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from point_tables import bucket, place, points, table
 from postgres import fresh_database, postgres_server
 from store_records import make_team, opened
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from tilebox.server.store.interface import Store, Team
 
-__all__ = ["postgres_server"]
+__all__ = ["bucket", "place", "points", "postgres_server", "table"]
 
 
 @pytest.fixture

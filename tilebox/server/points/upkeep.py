@@ -123,30 +123,31 @@ def _indexes(version: Version) -> dict[str, str]:
     return {**wanted, BOX: "RTREE"} if BOX in version.dataset.schema.names else wanted
 
 
-def _segments(version: Version) -> defaultdict[str, list[dict[str, Any]]]:
-    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for segment in version.dataset.list_indices():
-        found[segment["fields"][0]].append(dict(segment))
+def _segments(version: Version) -> defaultdict[str, list[Any]]:
+    """Return the segments of the index on each column; all have `uuid` and `fragment_ids`."""
+    found: defaultdict[str, list[Any]] = defaultdict(list)
+    for index in version.dataset.describe_indices():
+        found[index.field_names[0]] += index.segments
     return found
 
 
 def _unindexed(version: Version) -> list[FragmentContents]:
     segments = _segments(version)
     covered = [
-        {number for segment in segments[column] for number in segment["fragment_ids"]} for column in _indexes(version)
+        {number for segment in segments[column] for number in segment.fragment_ids} for column in _indexes(version)
     ]
     indexed = set.intersection(*covered)
     return [one for one in version.contents if one.fragment.fragment_id not in indexed]
 
 
-def _write_index(version: Version, column: str, kind: str, segments: list[dict[str, Any]], work: IndexWork) -> None:
+def _write_index(version: Version, column: str, kind: str, segments: list[Any], work: IndexWork) -> None:
     rows = {one.fragment.fragment_id: one.rows for one in version.contents}
 
-    def size(segment: dict[str, Any]) -> int:
-        return sum(rows.get(number, 0) for number in segment["fragment_ids"])
+    def size(segment: Any) -> int:
+        return sum(rows.get(number, 0) for number in segment.fragment_ids)
 
     ordered = sorted(segments, key=size)
-    covered = {number for segment in ordered for number in segment["fragment_ids"]}
+    covered = {number for segment in ordered for number in segment.fragment_ids}
     fragments = set(rows) - covered
     if not fragments:
         return
@@ -155,7 +156,7 @@ def _write_index(version: Version, column: str, kind: str, segments: list[dict[s
         # All but the largest become one; the largest too once it is no longer much larger.
         replaced = ordered[:-1] if size(ordered[-1]) > 2 * sum(map(size, ordered[:-1])) else ordered
     for segment in replaced:
-        fragments |= set(segment["fragment_ids"]) & set(rows)
+        fragments |= set(segment.fragment_ids) & set(rows)
     name = f"{column}_idx"
     written = version.dataset.create_index_uncommitted(
         column, kind, name=name, fragment_ids=sorted(fragments), replace=True
@@ -164,13 +165,13 @@ def _write_index(version: Version, column: str, kind: str, segments: list[dict[s
     work.replaced += [_described(segment, written) for segment in replaced]
 
 
-def _described(segment: dict[str, Any], like: Any) -> Any:
+def _described(segment: Any, like: Any) -> Any:
     """Describe a published segment the way a commit names what it removes."""
     return Index(
-        uuid=segment["uuid"],
-        name=segment["name"],
+        uuid=segment.uuid,
+        name=like.name,
         fields=like.fields,
-        dataset_version=segment["version"],
-        fragment_ids=segment["fragment_ids"],
-        index_version=like.index_version,
+        dataset_version=segment.dataset_version_at_last_update,
+        fragment_ids=segment.fragment_ids,
+        index_version=segment.index_version,
     )
