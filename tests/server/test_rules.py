@@ -151,6 +151,8 @@ def test_a_change_of_shape_waits_for_writers_and_keeps_new_ones_out():
             await anyio.wait_all_tasks_blocked()
             tasks.start_soon(change)
             await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(write, "late", finish)
+            await anyio.wait_all_tasks_blocked()
             async with gates.alone(uuid4()):
                 seen.append("another dataset")
             finish.set()
@@ -159,7 +161,7 @@ def test_a_change_of_shape_waits_for_writers_and_keeps_new_ones_out():
     seen = anyio.run(main)
     assert seen[:3] == ["a begins", "b begins", "another dataset"]
     assert sorted(seen[3:5]) == ["a ends", "b ends"]
-    assert seen[5:] == ["change"]
+    assert seen[5:] == ["change", "late begins", "late ends"]
 
 
 class Unlucky:

@@ -64,6 +64,6 @@ def _announce(running: Running, settings: Settings) -> None:
 
 
 def _set_up_logging(level: str) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=level.upper())
-    # Uvicorn repeats at `info` what is announced and logged already.
-    logging.getLogger("uvicorn.error").setLevel("DEBUG" if level == "debug" else "WARNING")
+    # Only our own loggers follow the setting: what libraries log at `debug` may hold what ours never do.
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="WARNING")
+    logging.getLogger("tilebox").setLevel(level.upper())

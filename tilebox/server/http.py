@@ -33,6 +33,9 @@ _DRAIN_SECONDS = 30
 # Probes come every few seconds and would hide everything else.
 _PROBES = frozenset({"/healthz", "/readyz"})
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
+_PACKING_HEADERS = frozenset({b"accept-encoding", b"grpc-accept-encoding"})
+
 _GRPC_CODES = {
     "invalid_argument": 3,
     "not_found": 5,
@@ -62,6 +65,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _without_needless_packing(scope)
         name = secrets.token_hex(8)
         request_id.set(name)
         body = _Body(receive)
@@ -175,6 +179,14 @@ class _Answer:
             await self._body.drain()
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
+
+
+def _without_needless_packing(scope: Scope) -> Scope:
+    """Do not pack answers that stay on this machine: it takes longer than sending them."""
+    host = (scope.get("client") or ("",))[0]
+    if host not in _LOOPBACK or _header(scope, b"x-forwarded-for") or _header(scope, b"forwarded"):
+        return scope
+    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _PACKING_HEADERS]}
 
 
 def _is_grpc(scope: Scope) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.datasets.v1 import core_pb2
@@ -9,6 +10,7 @@ from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox.server.keys import Permission
 
 if TYPE_CHECKING:
+    from tilebox._core.fields import Schema
     from tilebox._core.protocol.datasets.v1 import dataset_type_pb2
     from tilebox.server.auth import Caller
     from tilebox.server.points.interface import Summary
@@ -25,7 +27,7 @@ def dataset(record: Dataset, caller: Caller) -> core_pb2.Dataset:
     return core_pb2.Dataset(
         id=ID(uuid=record.id.bytes),
         group_id=ID(uuid=record.group.bytes),
-        type=_type(record),
+        type=_type(record.schema),
         code_name=record.code_name,
         name=record.name,
         summary=record.summary,
@@ -62,12 +64,13 @@ def collection(
     return info
 
 
-def _type(record: Dataset) -> dataset_type_pb2.AnnotatedType:
+@lru_cache(maxsize=1024)
+def _type(schema: Schema) -> dataset_type_pb2.AnnotatedType:
     """Return a dataset's type with its own file alone.
 
     Every client has the files that it imports, and clients that add files to a pool of the whole process
     (the official Python client does) must not meet another edition of one they have.
     """
-    annotated = record.schema.to_annotated_type()
+    annotated = schema.to_annotated_type()
     del annotated.descriptor_set.file[:-1]
     return annotated

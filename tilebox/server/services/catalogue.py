@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import defaultdict
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -266,47 +266,47 @@ class Gates:
     """
 
     def __init__(self) -> None:
-        self._writers: defaultdict[UUID, int] = defaultdict(int)
+        self._writers: Counter[UUID] = Counter()
+        self._changes: Counter[UUID] = Counter()
         self._changing: set[UUID] = set()
-        self._condition: anyio.Condition | None = None
+        self._moved = anyio.Condition()
 
     @asynccontextmanager
     async def shared(self, dataset: UUID) -> AsyncIterator[None]:
         """Write datapoints of a dataset, beside others who do."""
-        async with self._lock:
-            while dataset in self._changing:
-                await self._lock.wait()
+        async with self._moved:
+            # Changes that wait go first, or writers who follow each other closely would keep them out for ever.
+            while self._changes[dataset]:
+                await self._moved.wait()
             self._writers[dataset] += 1
         try:
             yield
         finally:
-            with anyio.CancelScope(shield=True):
-                async with self._lock:
-                    self._writers[dataset] -= 1
-                    if not self._writers[dataset]:
-                        del self._writers[dataset]
-                    self._lock.notify_all()
+            await self._leave(self._writers, dataset)
 
     @asynccontextmanager
     async def alone(self, dataset: UUID) -> AsyncIterator[None]:
         """Change a dataset's shape while nobody writes to it."""
-        async with self._lock:
-            while dataset in self._changing or dataset in self._writers:
-                await self._lock.wait()
-            self._changing.add(dataset)
+        self._changes[dataset] += 1
         try:
-            yield
+            async with self._moved:
+                while self._writers[dataset] or dataset in self._changing:
+                    await self._moved.wait()
+                self._changing.add(dataset)
+            try:
+                yield
+            finally:
+                self._changing.discard(dataset)
         finally:
-            with anyio.CancelScope(shield=True):
-                async with self._lock:
-                    self._changing.discard(dataset)
-                    self._lock.notify_all()
+            await self._leave(self._changes, dataset)
 
-    @property
-    def _lock(self) -> anyio.Condition:
-        if self._condition is None:
-            self._condition = anyio.Condition()
-        return self._condition
+    async def _leave(self, counter: Counter[UUID], dataset: UUID) -> None:
+        counter[dataset] -= 1
+        if not counter[dataset]:
+            del counter[dataset]
+        with anyio.CancelScope(shield=True):
+            async with self._moved:
+                self._moved.notify_all()
 
 
 def now_us() -> int:
