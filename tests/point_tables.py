@@ -109,7 +109,7 @@ async def new_table(points: LancePoints, schema: Schema = SCENES) -> UUID:
 
 def scenes(times: Any, *, first: int = 0, **columns: Any) -> pa.Table:
     """Return scenes at times in milliseconds, numbered from `first` by their orbit so that all ids differ."""
-    times = list(times)
+    times = list(map(int, times))
     orbits = range(first, first + len(times))
     given = {"orbit": list(orbits), "platform": [f"sat-{orbit % 3}" for orbit in orbits], **columns}
     return rows_of(SCENES, {"time": times, **given})

@@ -19,7 +19,7 @@ from tilebox.server.points import keys, sql
 from tilebox.server.points.columns import COLLECTION, filled, footprints
 from tilebox.server.points.interface import MAX_BATCH_ROWS, PointQuery
 from tilebox.server.points.keys import FIRST_KEY, LAST_KEY, Key, KeyRange
-from tilebox.server.points.plans import Plan
+from tilebox.server.points.plans import SMALL_BIN_ROWS, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,15 +88,17 @@ class Answer:
         """Read the answer in order, in tables of about so many rows and bytes at most; none is empty."""
         left, descending = self.keys, self.query.descending
         plan: Plan | None = None
+        least = SMALL_BIN_ROWS
         if not self._has_at_most(rows):
             plan = self.plan()
         while left:
-            part = left if plan is None else self._next_slice(plan, left, rows)
+            part = left if plan is None else self._next_slice(plan, left, rows, least)
             if part is None:
                 return
             found = self.fetch(part, max_bytes if rows > 1 else None)
             if found is None:
                 rows, plan = max(1, rows // 4), self.plan()
+                least = min(least, rows)
                 continue
             if found.num_rows:
                 yield found
@@ -130,9 +132,9 @@ class Answer:
         scanner = self._scanner(part, ["id"])
         return sorted(scanner.to_table()["id"].to_pylist()) if scanner else []
 
-    def _next_slice(self, plan: Plan, left: KeyRange, rows: int) -> KeyRange | None:
+    def _next_slice(self, plan: Plan, left: KeyRange, rows: int, least: int) -> KeyRange | None:
         descending = self.query.descending
-        part = plan.slice_from(left.high if descending else left.low, rows, descending=descending)
+        part = plan.slice_from(left.high if descending else left.low, rows, least=least, descending=descending)
         return None if part is None else part & left
 
     def _has_at_most(self, rows: int) -> bool:

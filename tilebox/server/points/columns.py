@@ -50,7 +50,13 @@ def schema_metadata(schema: Schema) -> dict[bytes, bytes]:
 
 
 def remembered_schema(stored: pa.Schema) -> Schema:
-    """Return the schema of the dataset that a table was created for, or last evolved to."""
+    """Return the schema of the dataset that a table was created for, or last evolved to.
+
+    Raises:
+        ValueError: It is no table of datapoints, or its manifest is damaged.
+    """
+    if _SCHEMA_KEY not in (stored.metadata or {}):
+        raise ValueError("the table does not say which dataset's datapoints it holds")
     message = dataset_type_pb2.AnnotatedType()
     message.ParseFromString(base64.b64decode(stored.metadata[_SCHEMA_KEY]))
     return Schema.from_annotated_type(message)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import lance
 
+from tilebox.server.points.columns import remembered_schema
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -44,13 +46,17 @@ class LocalDisk:
         files = [self._folder / file.path(number) for number, file in deletions]
         _sync([*files, self._folder / "_deletions", self._folder] if files else [])
 
-    def sync_version(self, version: int) -> None:
-        """Sync the manifest of a version, and the record of its transaction."""
+    def sync_versions(self, after: int, last: int) -> None:
+        """Sync the manifests of versions, and the records of their transactions.
+
+        Args:
+            after: The version that they were committed upon.
+            last: The newest of them.
+        """
         records = self._folder / "_transactions"
-        prefix = f"{version - 1}-"
-        own = [Path(entry.path) for entry in os.scandir(records) if entry.name.startswith(prefix)]
-        manifest = self._manifest(version)
-        _sync([*own, records, manifest, manifest.parent])
+        own = [Path(entry.path) for entry in os.scandir(records) if after <= _read_version(entry.name) <= last]
+        manifests = [self._manifest(version) for version in range(after + 1, last + 1)]
+        _sync([*own, records, *manifests, self._folder / "_versions"])
 
     def sync_data(self) -> None:
         """Sync the data files of merged fragments, which Lance does not name before they are committed.
@@ -77,7 +83,7 @@ class LocalDisk:
         for manifest in manifests:
             version = _LAST_VERSION - int(manifest.stem)
             try:
-                lance.dataset(str(self._folder), version=version).count_rows()
+                remembered_schema(lance.dataset(str(self._folder), version=version).schema)
             except (OSError, ValueError):
                 torn.append(manifest)
                 continue
@@ -111,7 +117,7 @@ class ObjectStore(LocalDisk):
     def sync_deletions(self, fragments: Iterable[FragmentMetadata]) -> None:
         """Do nothing: what is stored is durable."""
 
-    def sync_version(self, version: int) -> None:
+    def sync_versions(self, after: int, last: int) -> None:
         """Do nothing: what is stored is durable."""
 
     def sync_data(self) -> None:
@@ -122,6 +128,12 @@ class ObjectStore(LocalDisk):
 
     def recover(self) -> None:
         """Do nothing: an object is stored whole or not at all."""
+
+
+def _read_version(record: str) -> int:
+    """Return the version that a transaction was prepared on: its file is called `<version>-<uuid>.txn`."""
+    number = record.partition("-")[0]
+    return int(number) if number.isdecimal() else -1
 
 
 def durability_of(uri: str) -> LocalDisk:

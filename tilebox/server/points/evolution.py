@@ -20,16 +20,16 @@ def evolve(table: Table, schema: Schema) -> None:
     Raises:
         InvalidArgumentError: A column would change its type.
     """
-    latest, wanted = table.latest().dataset, stored_schema(schema)
-    # A handle of our own: these calls move it to the version they commit.
-    dataset = latest.checkout_version(latest.version)
+    version, wanted = table.latest(), stored_schema(schema)
+    dataset = version.handle()
     for field in wanted:
         if field.name in dataset.schema.names and not dataset.schema.field(field.name).type.equals(field.type):
             raise InvalidArgumentError(f"field {field.name!r} cannot change its type once datapoints are stored")
     added = [field for field in wanted if field.name not in dataset.schema.names]
     if added:
         dataset.add_columns(added)
-        table.publish(dataset)
+        version = table.publish(version, dataset)
+        dataset = version.handle()
     notes: dict[str, str | None] = {key.decode(): value.decode() for key, value in schema_metadata(schema).items()}
     dataset.update_schema_metadata(notes)
-    table.publish(dataset)
+    table.publish(version, dataset)

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from tilebox._core.arrow import arrow_schema
 from tilebox.server.points import upkeep, writing
-from tilebox.server.points.answers import Answer, batches_of, find
+from tilebox.server.points.answers import SLICE_BYTES, Answer, batches_of, find
 from tilebox.server.points.columns import filled
 from tilebox.server.points.evolution import evolve
 from tilebox.server.points.interface import MAX_BATCH_ROWS, Ingested, Maintained, PointQuery, Points, Summary
@@ -270,7 +270,7 @@ class LanceStream:
 
 def _batches(answer: Answer) -> Iterator[list[pa.RecordBatch]]:
     left = answer.query.limit
-    for rows in answer.slices(MAX_BATCH_ROWS):
+    for rows in answer.slices(MAX_BATCH_ROWS, SLICE_BYTES):
         kept = rows if left is None else rows.slice(0, left)
         yield list(batches_of(kept))
         if left is not None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 MAX_BINS = 65_536
 
-# A bin of fewer rows is read whole even if a smaller slice was asked for: counting again costs more.
-_SMALL_BIN_ROWS = 4_096
+SMALL_BIN_ROWS = 4_096
+"""A bin of fewer rows is better read whole, even if a smaller slice was asked for, than counted again."""
 
 
 class Counted(Protocol):
@@ -57,20 +57,21 @@ class Plan:
             counts += np.bincount((times - keys.start_ms) // width_ms, minlength=bins)
         return cls(answer, keys, width_ms, np.concatenate(([0], np.cumsum(counts))))
 
-    def slice_from(self, position: Key, rows: int, *, descending: bool = False) -> KeyRange | None:
+    def slice_from(self, position: Key, rows: int, *, least: int, descending: bool = False) -> KeyRange | None:
         """Return the next part of the answer to read.
 
         Args:
             position: Up to where it has been read: the lowest key left, or the end of what is left if descending.
             rows: How many rows it should have at most.
+            least: Up to how many rows a bin is not worth dividing.
             descending: From the latest to the earliest.
 
         Returns:
             A range that starts (ends) at the position or behind it, or None at the end of the answer.
         """
-        return self._before(position, rows) if descending else self._from(position, rows)
+        return self._before(position, rows, least) if descending else self._from(position, rows, least)
 
-    def _from(self, position: Key, rows: int) -> KeyRange | None:
+    def _from(self, position: Key, rows: int, least: int) -> KeyRange | None:
         position = max(position, self.keys.low)
         while position < self.keys.high:
             # The first bin from here on that holds anything.
@@ -80,15 +81,15 @@ class Plan:
                 return None
             position = max(position, (self._start(first), b""))
             last = int(np.searchsorted(self.before, self.before[first] + rows, side="right")) - 1
-            if last > first or self._is_small(first):
+            if last > first or self._rows_in(first) <= least:
                 return KeyRange(position, (self._start(max(last, first + 1)), b""))
-            part = self._finer(first).slice_from(position, rows)
+            part = self._finer(first).slice_from(position, rows, least=least)
             if part is not None:
                 return part
             position = (self._start(first + 1), b"")
         return None
 
-    def _before(self, position: Key, rows: int) -> KeyRange | None:
+    def _before(self, position: Key, rows: int, least: int) -> KeyRange | None:
         position = min(position, self.keys.high)
         while position > self.keys.low:
             behind = -(-(KeyRange(self.keys.low, position).end_ms - self.keys.start_ms) // self.width_ms)
@@ -98,9 +99,9 @@ class Plan:
                 return None
             position = min(position, (self._start(last + 1), b""))
             first = int(np.searchsorted(self.before, self.before[last + 1] - rows, side="left"))
-            if first <= last or self._is_small(last):
+            if first <= last or self._rows_in(last) <= least:
                 return KeyRange((self._start(min(first, last)), b""), position)
-            part = self._finer(last).slice_from(position, rows, descending=True)
+            part = self._finer(last).slice_from(position, rows, least=least, descending=True)
             if part is not None:
                 return part
             position = (self._start(last), b"")
@@ -109,8 +110,8 @@ class Plan:
     def _start(self, index: int) -> int:
         return min(self.keys.start_ms + index * self.width_ms, self.keys.end_ms)
 
-    def _is_small(self, index: int) -> bool:
-        return bool(self.before[index + 1] - self.before[index] <= _SMALL_BIN_ROWS)
+    def _rows_in(self, index: int) -> int:
+        return int(self.before[index + 1] - self.before[index])
 
     def _finer(self, index: int) -> Plan | Millisecond:
         if index not in self.finer:
@@ -129,8 +130,9 @@ class Millisecond:
     keys: KeyRange
     ids: list[bytes]
 
-    def slice_from(self, position: Key, rows: int, *, descending: bool = False) -> KeyRange | None:
+    def slice_from(self, position: Key, rows: int, *, least: int, descending: bool = False) -> KeyRange | None:
         """Return the next part to read, as `Plan.slice_from` does."""
+        del least
         time_ms = self.keys.start_ms
         if descending:
             stop = len(self.ids) if position >= self.keys.high else bisect_left(self.ids, position[1])

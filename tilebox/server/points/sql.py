@@ -111,7 +111,8 @@ def condition(expression: Expression, schema: Schema, columns: Collection[str]) 
         case Not(operand):
             return f"NOT ({condition(operand, schema, columns)})"
         case IsNull(name):
-            return f"{_name(_field(name, schema))} IS NULL" if name in columns else "true"
+            field = _field(name, schema)
+            return f"{_name(field)} IS NULL" if name in columns else "true"
         case Comparison(name, comparator, value):
             field = _field(name, schema)
             return _comparison(field, comparator, value) if name in columns else "CAST(NULL AS BOOLEAN)"

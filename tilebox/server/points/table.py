@@ -34,9 +34,17 @@ _KEPT_PLANS = 32
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a table, which never changes."""
+    """A version of a table, which never changes.
+
+    Args:
+        dataset: To read it from.
+        number: By which later queries name it as their snapshot.
+        schema: The schema of the dataset as of this version.
+        contents: What its fragments hold.
+    """
 
     dataset: lance.LanceDataset
+    number: int
     schema: Schema
     contents: tuple[FragmentContents, ...]
 
@@ -45,10 +53,9 @@ class Version:
         """What the version holds of each collection."""
         return joined(one.collections for one in self.contents)
 
-    @property
-    def number(self) -> int:
-        """The number of the version, by which later queries name it as their snapshot."""
-        return int(self.dataset.version)
+    def handle(self) -> lance.LanceDataset:
+        """Return a handle of the caller's own, for calls that move their handle or lock it against readers."""
+        return self.dataset.checkout_version(self.number)
 
     def select(self, collections: tuple[int, ...] | None, start_ms: int, end_ms: int) -> Selection:
         """Return the fragments in which datapoints of these collections (None: of any) and times may be."""
@@ -142,11 +149,11 @@ class Table:
         dataset = lance.LanceDataset.commit(
             version.dataset, operation, read_version=version.number, enable_stable_row_ids=True
         )
-        return self.publish(dataset)
+        return self.publish(version, dataset)
 
-    def publish(self, dataset: lance.LanceDataset) -> Version:
-        """Sync a version that was just committed, and take it for the newest."""
-        self.durability.sync_version(dataset.version)
+    def publish(self, version: Version, dataset: lance.LanceDataset) -> Version:
+        """Sync what was just committed upon a version, and take it for the newest."""
+        self.durability.sync_versions(version.number, dataset.version)
         with self._lock:
             if dataset.version > self._current.version:
                 self._current = dataset
@@ -185,17 +192,19 @@ class Table:
 
     def _version(self, dataset: lance.LanceDataset) -> Version:
         schema = _remembered(tuple((dataset.schema.metadata or {}).items()), dataset.schema)
-        return Version(dataset, schema, self.contents.of(dataset))
+        return Version(dataset, int(dataset.version), schema, self.contents.of(dataset))
 
     def _open(self) -> lance.LanceDataset:
         options = {"storage_options": self._storage_options, "session": self._session}
         try:
-            return lance.dataset(self.uri, **options)
+            dataset = lance.dataset(self.uri, **options)
+            remembered_schema(dataset.schema)
         except (OSError, ValueError) as error:
             if "not found" in str(error).lower():
                 raise NotFoundError(f"there is no datapoint table {self.uri}") from error
             self.durability.recover()
             return lance.dataset(self.uri, **options)
+        return dataset
 
 
 @lru_cache(maxsize=256)

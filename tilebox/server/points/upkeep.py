@@ -63,8 +63,9 @@ def write_merged(table: Table, version: Version) -> list[Any]:
     sizes = [one.rows for one in version.contents]
     for limit in reversed(_FRAGMENT_ROWS):
         if sum(1 for size in sizes if size < limit) >= _FRAGMENTS_PER_MERGE:
-            plan = Compaction.plan(version.dataset, {"target_rows_per_fragment": limit})
-            merged = [task.execute(version.dataset) for task in plan.tasks]
+            dataset = version.handle()
+            plan = Compaction.plan(dataset, {"target_rows_per_fragment": limit})
+            merged = [task.execute(dataset) for task in plan.tasks]
             table.durability.sync_data()
             return merged
     return []
@@ -72,14 +73,14 @@ def write_merged(table: Table, version: Version) -> list[Any]:
 
 def publish_merged(table: Table, version: Version, merged: list[Any]) -> bool:
     """Commit merged fragments, unless what they were merged from changed meanwhile."""
-    dataset = version.dataset.checkout_version(version.number)
+    dataset = version.handle()
     try:
         Compaction.commit(dataset, merged)
     except OSError as error:
         if "conflict" in str(error).lower():
             return False
         raise
-    table.publish(dataset)
+    table.publish(version, dataset)
     return True
 
 
@@ -109,13 +110,14 @@ def publish_indexes(table: Table, work: IndexWork) -> bool:
 def clean(table: Table, version: Version, retention: timedelta) -> int:
     """Remove versions older than the retention that no reader of this process reads; return the bytes freed."""
     pinned = table.oldest_pin
+    dataset = version.handle()
     if pinned is not None:
-        versions: list[Any] = version.dataset.versions()
+        versions: list[Any] = dataset.versions()
         created = next((one["timestamp"] for one in versions if one["version"] == pinned), None)
         if created is not None:
             retention = max(retention, datetime.now(UTC) - created.astimezone(UTC) + timedelta(seconds=1))
     table.cleaned = version.number
-    return int(version.dataset.cleanup_old_versions(older_than=retention).bytes_removed)
+    return int(dataset.cleanup_old_versions(older_than=retention).bytes_removed)
 
 
 def _indexes(version: Version) -> dict[str, str]:
@@ -158,7 +160,7 @@ def _write_index(version: Version, column: str, kind: str, segments: list[Any], 
     for segment in replaced:
         fragments |= set(segment.fragment_ids) & set(rows)
     name = f"{column}_idx"
-    written = version.dataset.create_index_uncommitted(
+    written = version.handle().create_index_uncommitted(
         column, kind, name=name, fragment_ids=sorted(fragments), replace=True
     )
     work.written.append(written)
