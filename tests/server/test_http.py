@@ -5,14 +5,21 @@ from __future__ import annotations
 import gzip
 import logging
 import shutil
+import time
 from itertools import repeat
 
+import anyio
 import httpx
 import pytest
+from blockbuster import BlockBuster, BlockingError
 from google.protobuf.json_format import MessageToDict
 from wire import METHODS, CallError, Wire, datapoint, query
 
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2
+from tilebox._core.protocol.datasets.v1.collections_pb2 import ListCollectionsRequest
+from tilebox._core.protocol.datasets.v1.data_access_pb2 import QueryByIDRequest
+from tilebox._core.protocol.datasets.v1.datasets_pb2 import DeleteDatasetRequest
+from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 
 MEBIBYTE = 1024 * 1024
 LIST = "/datasets.v1.DatasetService/ListDatasets"
@@ -154,3 +161,30 @@ def test_an_ingest_as_json_takes_base64(proto, dataset, collection):
     request = data_ingestion_pb2.IngestRequest(collection_id=collection.id, values=[datapoint(dataset, 1000)])
     answer = proto.http.post(INGEST, json=MessageToDict(request), headers=JSON)
     assert answer.json()["numCreated"] == "1"
+
+
+def test_no_request_blocks_the_loop(server, proto):
+    """Every method runs while calls that would block an event loop, in whichever thread, raise."""
+    request = datapoints_pb2.QueryArrowRequest()
+    watch = BlockBuster()
+    watch.activate()
+    try:
+        with pytest.raises(BlockingError):
+            anyio.run(block)
+        dataset = proto.create_dataset()
+        collection = proto.create_collection(dataset)
+        (identity,) = proto.ingest(collection, [datapoint(dataset, 1000)]).datapoint_ids
+        assert len(proto.query(query(dataset))[0]) == 1
+        request.query.CopyFrom(query(dataset))
+        proto.post("/tilebox.ext.v1.DatapointService/QueryArrow", request)
+        proto.call("DataAccessService/QueryByID", QueryByIDRequest(dataset_id=dataset.id, id=identity))
+        proto.call("DatapointService/Count", datapoints_pb2.CountRequest(query=query(dataset)))
+        proto.call("CollectionService/ListCollections", ListCollectionsRequest(dataset_id=dataset.id, with_count=True))
+        proto.call("DatasetService/DeleteDataset", DeleteDatasetRequest(id=dataset.id))
+        proto.call("DatasetService/ListDatasets")
+    finally:
+        watch.deactivate()
+
+
+async def block():
+    time.sleep(0.001)  # noqa: ASYNC251 - which is the point
