@@ -25,6 +25,7 @@ class ServerThread:
 
     Args:
         data_dir: Where it keeps everything; a directory that had a server before is taken up again.
+        token: An API key it knows, where it does not make one because others of its database did.
         settings: What to set besides.
 
     Attributes:
@@ -35,7 +36,8 @@ class ServerThread:
     url: str
     token: str
 
-    def __init__(self, data_dir: Path, **settings: object) -> None:
+    def __init__(self, data_dir: Path, *, token: str | None = None, **settings: object) -> None:
+        self._given_token = token
         self.data_dir = Path(data_dir)
         self._settings = Settings.read({}, data_dir=self.data_dir, port=0, **settings)
         self._is_started = threading.Event()
@@ -50,7 +52,7 @@ class ServerThread:
         if self._running is None:
             raise RuntimeError("the server did not start") from self._error
         self.url = self._running.url
-        self.token = (self.data_dir / "api-key").read_text().strip()
+        self.token = self._given_token or self._running.first_key or self._kept_key()
         return self
 
     def stop(self) -> None:
@@ -67,6 +69,9 @@ class ServerThread:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _kept_key(self) -> str:
+        return (self.data_dir / "api-key").read_text().strip()
 
     def _run(self) -> None:
         try:
