@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from tilebox._io.http import aio
 from tilebox.datasets import Client, DatasetKind
 from tilebox.datasets.aio import Client as AsyncClient
 
@@ -74,11 +75,25 @@ def test_clients_that_nobody_closes_warn_of_nothing(server, dataset):
     assert [str(one.message) for one in caught] == []
 
 
+def test_a_client_that_dies_with_its_loop_closes_all_its_connections(server, dataset):
+    async def main():
+        client = AsyncClient(server.url, server.token)
+        await asyncio.gather(*[client.datasets() for _ in range(4)])
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asyncio.run(main())
+        gc.collect()
+    assert [str(one.message) for one in caught] == []
+
+
 def test_an_async_client_dropped_inside_its_loop_is_closed(server, dataset):
     async def main():
         assert await load_async(AsyncClient(server.url, server.token)) == ROWS
         gc.collect()
-        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        while any(one.loop is loop for one in aio._open):  # noqa: ASYNC110 the test waits for just this
+            await asyncio.sleep(0)
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

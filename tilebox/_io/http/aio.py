@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -16,11 +17,9 @@ __all__ = ["ClientPool", "interrupt"]
 
 
 class ClientPool:
-    """The HTTP clients of one Tilebox client.
+    """The HTTP clients of one Tilebox client, which nobody closes.
 
-    Sockets belong to the loop in which they were opened, so each loop gets a client of its own. Nobody
-    closes a Tilebox client; so an async generator holds each of these, and the loop itself closes it
-    with all its generators when it shuts down, as `asyncio.run` makes it do.
+    Sockets belong to the loop in which they were opened, so each loop gets a client of its own.
 
     Args:
         options: Arguments of every `httpx.AsyncClient`.
@@ -29,7 +28,8 @@ class ClientPool:
     def __init__(self, **options: Any) -> None:
         self._options = options
         self._lock = threading.Lock()
-        self._held: WeakKeyDictionary[asyncio.AbstractEventLoop, _Held] = WeakKeyDictionary()
+        self._held: dict[asyncio.AbstractEventLoop, _Held] = {}
+        weakref.finalize(self, _abandon, self._held).atexit = False
 
     async def client(self) -> httpx.AsyncClient:
         """Return the client of the running loop."""
@@ -39,10 +39,12 @@ class ClientPool:
         if held is None or held.client.is_closed:
             import httpx
 
-            held = _Held(httpx.AsyncClient(**self._options))
+            held = _Held(loop, httpx.AsyncClient(**self._options))
             # Runs to its yield without waiting, so that no other task can come between.
             await anext(held.holder)
             with self._lock:
+                for closed in [other for other in self._held if other.is_closed()]:
+                    del self._held[closed]
                 self._held[loop] = held
         return held.client
 
@@ -52,13 +54,43 @@ def interrupt(response: httpx.Response) -> None:
 
 
 class _Held:
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    """A client that its loop closes when it shuts down, or earlier if the Tilebox client is collected.
+
+    When it shuts down, a loop closes all async generators, as `asyncio.run` makes it do. So one holds
+    the client. It must outlive the Tilebox client, which often dies with the main coroutine: too late
+    for a task that would close the sockets.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
+        self.loop = loop
         self.client = client
-        self.holder = _hold(client)
+        self.holder = self._hold()
+        self._closing: asyncio.Task[None] | None = None
+        for other in [other for other in _open if other.loop.is_closed()]:
+            _open.discard(other)
+        _open.add(self)
+
+    def close_soon(self) -> None:
+        """Start to close the client, in its loop."""
+        self._closing = self.loop.create_task(self._close())
+
+    async def _hold(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        await self.client.aclose()
+        _open.discard(self)
 
 
-async def _hold(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        await client.aclose()
+_open: set[_Held] = set()
+
+
+def _abandon(held: dict[asyncio.AbstractEventLoop, _Held]) -> None:
+    for loop, one in list(held.items()):
+        # A loop of another thread may close at this very moment, and has then closed the client itself.
+        with suppress(RuntimeError):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(one.close_soon)
