@@ -27,13 +27,19 @@ class Ingested(list[UUID]):
         self.existing = existing
 
     @classmethod
-    def from_answers(cls, answers: Iterable[data_ingestion_pb2.IngestResponse]) -> Ingested:
-        """Put the answers of several batches together."""
+    def from_wire(cls, answer: data_ingestion_pb2.IngestResponse) -> Ingested:
+        """Read the answer for one batch."""
+        ids = (UUID(bytes=message.uuid) for message in answer.datapoint_ids)
+        return cls(ids, created=answer.num_created, existing=answer.num_existing)
+
+    @classmethod
+    def joined(cls, parts: Iterable[Ingested]) -> Ingested:
+        """Put several batches together."""
         result = cls()
-        for answer in answers:
-            result.extend(UUID(bytes=message.uuid) for message in answer.datapoint_ids)
-            result.created += answer.num_created
-            result.existing += answer.num_existing
+        for part in parts:
+            result.extend(part)
+            result.created += part.created
+            result.existing += part.existing
         return result
 
 
