@@ -18,6 +18,7 @@ RUNS = 7
 def main(table: Table) -> None:
     """Measure both in one process, warm."""
     import geopandas
+
     from tilebox.datasets import Client, to_geodataframe, to_geoparquet
 
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "data") as server:
