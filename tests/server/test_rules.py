@@ -88,6 +88,21 @@ def test_fields_keep_their_numbers_whatever_order_they_are_asked_for_in():
     assert [(field.name, field.number) for field in new.custom] == [("a", 4), ("b", 5), ("c", 6)]
 
 
+def test_a_number_is_never_given_to_another_field():
+    old = Schema.of(
+        DatasetKind.TEMPORAL, [Field(name="a", kind=FieldKind.INT64), Field(name="b", kind=FieldKind.INT64)]
+    )
+    asked = [
+        Field(name="b", kind=FieldKind.INT64),
+        Field(name="a", kind=FieldKind.STRING),
+        Field(name="c", kind=FieldKind.BOOL),
+    ]
+    new = evolved(old, Schema.of(DatasetKind.SPATIOTEMPORAL, asked), has_data=False)
+    assert [(field.name, field.number) for field in new.fields[4:]] == [("b", 5), ("a", 6), ("c", 7)]
+    moved = evolved(old, Schema.of(DatasetKind.SPATIOTEMPORAL, [Field(name="a", kind=FieldKind.INT64)]), has_data=False)
+    assert [(field.name, field.number) for field in moved.fields[3:]] == [("geometry", 4), ("a", 6)]
+
+
 def test_what_is_said_about_a_field_may_change():
     old = Schema.of(DatasetKind.TEMPORAL, [Field(name="a", kind=FieldKind.INT64)])
     said = Field(name="a", kind=FieldKind.INT64, description="now told", queryable=True)

@@ -88,21 +88,24 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
 
 
 async def first_start(store: Store, data_dir: Path) -> str | None:
-    """Create the team and an API key of role admin if there is no team yet, and return the key's text.
+    """Create the team and an API key of role admin if there are none yet, and return the key's text.
 
     The key is kept beside the data, in a file that only its owner can read.
     """
-    if await store.teams():
+    team = next(iter(await store.teams()), None)
+    if team is None:
+        team = Team(id=uuid4(), slug=TEAM_SLUG, name="Local", created_us=now_us())
+        try:
+            await store.add_team(team)
+        except ConflictError:
+            return None  # another process of the same database was faster, and has the key
+    elif await store.keys(team.id):
         return None
-    team = Team(id=uuid4(), slug=TEAM_SLUG, name="Local", created_us=now_us())
-    try:
-        await store.add_team(team)
-    except ConflictError:
-        return None  # another process of the same database was faster, and has the key
     text, key = make_key(team.id, name="first key", role="admin", now_us=now_us())
-    await store.add_key(key)
     if data_dir.is_dir():  # noqa: ASYNC240 - once, before anything is served
         _write_private(data_dir / KEY_FILE, text + "\n")
+    # Last: a start that breaks off before this is simply a first start again the next time.
+    await store.add_key(key)
     return text
 
 
@@ -156,6 +159,8 @@ class _Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=settings.grace_seconds,
+            # Longer than clients keep idle connections, so that theirs is the side that closes.
+            timeout_keep_alive=75,
         )
         super().__init__(config)
         # Its own access log holds query strings, in which people put keys; ours does not.

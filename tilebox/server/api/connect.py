@@ -20,7 +20,7 @@ from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 from connectrpc.server import ConnectASGIApplication, Endpoint
 from google.protobuf.message_factory import GetMessageClass
 
-from tilebox.errors import APIError, TileboxError
+from tilebox.errors import APIError, MissingExtraError, TileboxError
 from tilebox.server.auth import current_caller
 from tilebox.server.http import request_id
 from tilebox.server.keys import Permission
@@ -100,6 +100,8 @@ def to_connect_error(error: Exception) -> ConnectError:
         return error
     if isinstance(error, APIError):
         return ConnectError(Code(error.code), error.message)
+    if isinstance(error, MissingExtraError):
+        return ConnectError(Code.UNIMPLEMENTED, f"on the server: {error}")
     if isinstance(error, TileboxError):
         logger.error("request failed", exc_info=error)
         return ConnectError(Code.UNAVAILABLE, "a part of the server cannot be reached; try again")

@@ -8,9 +8,10 @@ reinterpret stored values is refused. A dataset without datapoints may become an
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
-from tilebox._core.fields import METADATA_NAMES, QUERYABLE_KINDS, DatasetKind, Field, FieldKind, Schema
+from tilebox._core.fields import QUERYABLE_KINDS, DatasetKind, Field, FieldKind, Schema
 from tilebox.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -56,25 +57,34 @@ def named(schema: Schema, dataset: UUID, revision: int, code_name: str) -> Schem
 def evolved(old: Schema, new: Schema, *, has_data: bool) -> Schema:
     """Return the schema that takes the place of `old` when `new` is asked for.
 
-    Fields keep their number and place by name; new ones get the numbers that follow.
+    A field of the same name and type keeps its number. No other field gets a number that is taken, so that
+    what a client with the old type still sends cannot be read as something else. Where there are
+    datapoints, old fields keep their place too, and new ones follow.
 
     Raises:
         InvalidArgumentError: The dataset has datapoints and the change would lose some of them.
     """
     if has_data:
         _refuse_loss(old, new)
-    elif not _grows(old, new):
-        return new
-    kept = [
-        replace(_of(new, field.name), number=field.number) for field in old.fields if field.name not in _standard(old)
-    ]
-    added = [replace(field, number=0) for field in new.fields if old.get(field.name) is None]
-    return Schema.of(old.kind, [*kept, *added])
+    standard = {field.name: field.number for field in Schema.of(new.kind)}
+    order = [field.name for field in (*old.fields, *new.fields)] if _grows(old, new) else [field.name for field in new]
+    custom = [_of(new, name) for name in dict.fromkeys(order) if name not in standard]
+    following = count(max(field.number for field in (*old.fields, *Schema.of(new.kind))) + 1)
+    kept = {field.name: field.number for field in old if field.number not in standard.values()}
+    numbers = {
+        field.name: kept[field.name] if field.name in kept and _same_type(old, field) else next(following)
+        for field in custom
+    }
+    return Schema.of(new.kind, [replace(field, number=numbers[field.name]) for field in custom])
 
 
 def needs_new_table(old: Schema, new: Schema) -> bool:
     """Tell whether stored columns would have to change rather than be joined by others."""
     return not _grows(old, new)
+
+
+def _same_type(old: Schema, field: Field) -> bool:
+    return _of(old, field.name).same_type(field)
 
 
 def _grows(old: Schema, new: Schema) -> bool:
@@ -125,11 +135,6 @@ def _of(schema: Schema, name: str) -> Field:
     field = schema.get(name)
     assert field is not None  # noqa: S101 - callers have looked
     return field
-
-
-def _standard(schema: Schema) -> tuple[str, ...]:
-    spatial = schema.kind is DatasetKind.SPATIOTEMPORAL
-    return (*METADATA_NAMES, "geometry") if spatial else METADATA_NAMES
 
 
 def _kind(kind: DatasetKind) -> str:
