@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import numpy as np
+
 from tilebox._core.protocol.tilebox.v1 import id_pb2
 
 if TYPE_CHECKING:
@@ -79,9 +81,9 @@ def parse_many(value: Any) -> list[UUID]:
 
 
 def _items(value: Any) -> Iterable[Any]:
-    values: Any = getattr(value, "values", None)
-    if values is not None and hasattr(values, "reshape"):
-        flat: Iterable[Any] = values.reshape(-1)
+    if hasattr(value, "ndim"):
+        # As objects, whatever string type numpy, pandas or Arrow behind pandas made of them.
+        flat: Iterable[Any] = np.asarray(value, dtype=object).reshape(-1)
         return flat
     try:
         items: Iterable[Any] = iter(value)

@@ -8,9 +8,12 @@ from uuid import UUID
 from tilebox._core.requests import MAX_BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2
+
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+"""Datapoints in one request, about, in bytes: well below what servers and the proxies before them take."""
 
 
 class Ingested(list[UUID]):
@@ -47,3 +50,15 @@ def batches(rows: int) -> Iterator[tuple[int, int]]:
     """Yield the first row of every batch, and the one behind its last."""
     for start in range(0, rows, MAX_BATCH):
         yield start, min(start + MAX_BATCH, rows)
+
+
+def requests_of(values: Sequence[bytes], max_bytes: int = MAX_REQUEST_BYTES) -> Iterator[Sequence[bytes]]:
+    """Yield the serialised datapoints of a batch in as few requests as their size allows, usually one."""
+    start = size = 0
+    for position, value in enumerate(values):
+        if position > start and size + len(value) > max_bytes:
+            yield values[start:position]
+            start, size = position, 0
+        size += len(value)
+    if start < len(values):
+        yield values[start:]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tilebox._core import ids, requests
-from tilebox._core.ingestion import Ingested, batches
+from tilebox._core.ingestion import Ingested, batches, requests_of
 from tilebox._io.concurrency.aio import gather_map, to_thread
 from tilebox._io.progress import Progress
 from tilebox.errors import TileboxError
@@ -41,9 +41,12 @@ async def ingest(
 
     async def send(batch: tuple[int, int]) -> Ingested:
         values = await to_thread(encoded.messages, *batch)
-        answer = await transport.call(requests.ingest_datapoints(collection, values, allow_existing=allow_existing))
-        # Here, beside the waiting for other batches: a million ids take three seconds to read.
-        return await to_thread(Ingested.from_wire, answer)
+        parts = []
+        for part in requests_of(values):
+            answer = await transport.call(requests.ingest_datapoints(collection, part, allow_existing=allow_existing))
+            # Here, beside the waiting for other batches: a million ids take three seconds to read.
+            parts.append(await to_thread(Ingested.from_wire, answer))
+        return Ingested.joined(parts)
 
     def note(part: Ingested) -> None:
         nonlocal done
@@ -56,8 +59,8 @@ async def ingest(
         except TileboxError as error:
             if encoded.rows > requests.MAX_BATCH:
                 error.add_note(
-                    f"at least {done} of {encoded.rows} datapoints of this call are stored, in whole batches of "
-                    f"{requests.MAX_BATCH}; ingesting the same data again with allow_existing=True stores the rest"
+                    f"at least {done} of {encoded.rows} datapoints of this call are stored, in whole batches; "
+                    f"ingesting the same data again with allow_existing=True stores the rest"
                 )
             raise
     return Ingested.joined(parts)

@@ -1,0 +1,82 @@
+"""Progress: drawn where it can be seen, silent where it would spoil a log, and never in the way."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from tilebox._io import progress
+from tilebox._io.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def run(show, steps=3, error=None):
+    with Progress(show, title="Fetching x", total=10.0) as bar:
+        for step in range(1, steps + 1):
+            bar.reach(step * 10 / steps, rows=100)
+        if error is not None:
+            raise error
+
+
+def test_a_terminal_shows_a_bar_from_the_second_step_on(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    run(show=True, steps=1)
+    assert sys.stderr.getvalue() == ""
+    run(show=True)
+    assert "Fetching x: 100%" in sys.stderr.getvalue()
+    assert "300 datapoints" in sys.stderr.getvalue()
+
+
+def test_two_bars_at_once(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Progress(True, title="one", total=1.0) as one, Progress(True, title="two", total=1.0) as two:
+        for step in (0.3, 0.6):
+            one.reach(step, 1)
+            two.reach(step, 1)
+    assert "one: 100%" in sys.stderr.getvalue()
+    assert "two: 100%" in sys.stderr.getvalue()
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_a_file_gets_nothing(show, capsys):
+    run(show)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_notebook_without_widgets_gets_text(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_in_notebook", lambda: True)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    run(show=True)
+    output = capsys.readouterr()
+    assert "Fetching x: 100%" in output.out
+    assert output.err == ""
+
+
+def test_a_function_is_told_fractions_and_the_end():
+    told = []
+    run(told.append, steps=4)
+    assert told == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_an_error_passes_and_is_not_the_end():
+    told = []
+    with pytest.raises(RuntimeError, match="stop"):
+        run(told.append, steps=4, error=RuntimeError("stop"))
+    assert told == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_positions_outside_are_drawn_at_the_ends():
+    told = []
+    with Progress(told.append, title="x", total=10.0) as bar:
+        bar.reach(-5, 1)
+        bar.reach(99, 1)
+    assert told == [0.0, 1.0, 1.0]
+    with Progress(told.append, title="x", total=0.0) as bar:
+        bar.reach(0, 1)
+    assert told[3:] == [1.0, 1.0]
