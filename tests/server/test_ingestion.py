@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 import shapely
-from wire import CallError, Wire, datapoint, message_class, query, wire_id
+from wire import FIELDS, CallError, Wire, datapoint, message_class, query, wire_id
 
 from tilebox._core.fields import DatasetKind, Field, FieldKind
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2
@@ -84,6 +84,19 @@ def test_datapoints_that_cannot_be_read_are_all_named(proto, dataset, collection
     assert "datapoint 70: field 'direction': 99" in message
     assert "datapoint 199: field 'scene': a UUID must have 16 bytes" in message
     assert count(proto, dataset) == 0
+
+
+def test_values_of_fields_that_the_dataset_lacks_are_not_dropped_in_silence(proto, dataset, collection):
+    wider = proto.create_dataset([*FIELDS, Field(name="orbit", kind=FieldKind.INT64)])
+    values = [datapoint(dataset, 1000), datapoint(wider, 2000, orbit=7)]
+    with pytest.raises(CallError, match=r"datapoint 1: it has fields that the dataset lacks, of number 9"):
+        proto.ingest(collection, values)
+
+
+def test_text_that_is_no_unicode_is_refused(proto, dataset, collection):
+    broken = datapoint(dataset, 1000, name="abc").replace(b"abc", b"a\xff\xfe")
+    with pytest.raises(CallError, match=r"1 of 2 datapoints rejected.*datapoint 1: "):
+        proto.ingest(collection, [datapoint(dataset, 1000), broken])
 
 
 def test_the_list_of_rejected_datapoints_is_bounded(proto, dataset, collection):

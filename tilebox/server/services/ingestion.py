@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import anyio
@@ -10,6 +11,9 @@ import anyio.to_thread
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tilebox._core import geometry, messages
 from tilebox._core.fields import GEOMETRY, FieldKind
@@ -20,6 +24,8 @@ from tilebox.server.services.catalogue import now_us
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
+
+    from google.protobuf.message import Message
 
     from tilebox._core.fields import Schema
     from tilebox.server.points.interface import Ingested, Points
@@ -122,7 +128,12 @@ def _prepare(schema: Schema, collection: Collection, values: Sequence[bytes]) ->
         rows = messages.to_arrow(schema, values)
     except ValueError:
         raise _rejection(len(values), _undecodable(schema, values)) from None
-    problems = [*_time_problems(rows), *_string_problems(schema, rows), *_geometry_problems(schema, rows)]
+    problems = [
+        *_unknown_field_problems(schema, values),
+        *_time_problems(rows),
+        *_string_problems(schema, rows),
+        *_geometry_problems(schema, rows),
+    ]
     if problems:
         raise _rejection(len(values), problems)
     table = with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us())
@@ -148,6 +159,32 @@ def _decoding_problem(schema: Schema, values: Sequence[bytes]) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def _unknown_field_problems(schema: Schema, values: Sequence[bytes]) -> list[tuple[int, str]]:
+    """Find values of fields that the dataset lacks, which would be lost without a word."""
+    message_class = _message_class(schema)
+    problems = []
+    for row, value in enumerate(values):
+        try:
+            unknown = UnknownFieldSet(message_class.FromString(value))
+        except DecodeError as error:
+            problems.append((row, f"it is not a datapoint of this dataset: {error}"))
+            continue
+        if len(unknown):
+            numbers = sorted({field.field_number for field in unknown})  # type: ignore[attr-defined]
+            problems.append(
+                (
+                    row,
+                    f"it has fields that the dataset lacks, of number {', '.join(map(str, numbers))}; was the type changed?",
+                )
+            )
+    return problems
+
+
+@lru_cache(maxsize=256)
+def _message_class(schema: Schema) -> type[Message]:
+    return GetMessageClass(schema.message_pool().FindMessageTypeByName(schema.type_name))
 
 
 def _time_problems(rows: pa.RecordBatch) -> list[tuple[int, str]]:
