@@ -67,7 +67,9 @@ def scenes(count: int, seed: int, start_ms: int = 0, span_ms: int = YEARS * 365 
     columns: dict[str, pa.Array] = {
         "time": pa.array(times, pa.timestamp("ms")),
         "geometry": pa.array(shapely.to_wkb(shapely.box(west, south, west + 1, south + 1)), pa.binary()),
-        "product": pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), count, [None, pa.py_buffer(rng.bytes(16 * count))]),
+        "product": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(16), count, [None, pa.py_buffer(rng.bytes(16 * count))]
+        ),
         "acquired": pa.array(times * 1_000_000, pa.timestamp("ns")),
         "position": pa.StructArray.from_arrays(
             [pa.array(rng.normal(size=count)) for _ in "xyz"], fields=list(arrow_schema(SCHEMA).field("position").type)

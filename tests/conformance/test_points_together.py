@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from point_tables import ids_of, in_order, new_table, opened, read, scenes
 
-from tilebox.errors import ConflictError
+from tilebox.errors import ConflictError, InvalidArgumentError
 from tilebox.server.points.interface import PointQuery
 
 pytestmark = pytest.mark.anyio
@@ -177,6 +177,33 @@ async def test_a_manifest_cut_off_by_a_power_loss_is_set_aside(tmp_path):
             assert await points.count(table, ALL) == 6
             await points.delete(table, 1, ids_of(scenes([9], first=9)))
         newest = min((folder / f"{table.hex}.lance" / "_versions").glob("*.manifest"))
+
+
+async def test_old_versions_go_and_those_that_a_client_was_told_of_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("tilebox.server.points.snapshots.GRACE_SECONDS", -1.0)
+    async with (
+        opened(str(tmp_path / "points"), tmp_path) as points,
+        opened(str(tmp_path / "points"), tmp_path) as other,
+    ):
+        table = await new_table(points)
+        versions = []
+        for number in range(6):
+            await points.ingest(table, 1, scenes([number], first=number), allow_existing=False)
+            limit = 1 if number == 3 else None
+            _, more = await other.page(table, PointQuery((1,), limit=limit), max_bytes=1 << 20)
+            assert more == (number == 3)
+            async with points.stream(table, ALL) as stream:
+                versions.append(stream.snapshot)
+        async with points.stream(table, PointQuery((1,), snapshot=versions[1])) as pinned:
+            done = await points.maintain(table)
+            assert "cleaned" in done.actions
+            assert done.removed_bytes > 0
+            assert [batch.num_rows async for batch in pinned] == [2]
+        assert await points.count(table, ALL) == 6
+        assert await other.count(table, PointQuery((1,), snapshot=versions[3])) == 4
+        for gone in (versions[0], versions[2], versions[4]):
+            with pytest.raises(InvalidArgumentError, match=f"snapshot {gone} of the dataset is gone"):
+                await other.count(table, PointQuery((1,), snapshot=gone))
 
 
 async def test_a_table_without_any_readable_version_says_so(tmp_path):

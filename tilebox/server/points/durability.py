@@ -9,6 +9,7 @@ An object store acknowledges only what is durable, so there it is all nothing to
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from lance.fragment import FragmentMetadata
 
-_LAST_VERSION = 2**64 - 1
+LAST_VERSION = 2**64 - 1
+"""Manifests are named by the distance of their version from this one."""
 
 
 class LocalDisk:
@@ -46,6 +48,12 @@ class LocalDisk:
         files = [self._folder / file.path(number) for number, file in deletions]
         _sync([*files, self._folder / "_deletions", self._folder] if files else [])
 
+    def sync_commit(self, transaction: str, read: int, committed: int) -> None:
+        """Sync the manifest of a version, and the record of the transaction of that name, prepared on another."""
+        record = self._folder / "_transactions" / f"{read}-{transaction}.txn"
+        manifest = self._manifest(committed)
+        _sync([record, record.parent, manifest, manifest.parent])
+
     def sync_versions(self, after: int, last: int) -> None:
         """Sync the manifests of versions, and the records of their transactions.
 
@@ -55,7 +63,7 @@ class LocalDisk:
         """
         records = self._folder / "_transactions"
         own = [Path(entry.path) for entry in os.scandir(records) if after <= _read_version(entry.name) <= last]
-        manifests = [self._manifest(version) for version in range(after + 1, last + 1)]
+        manifests = [path for path in map(self._manifest, range(after + 1, last + 1)) if path.exists()]
         _sync([*own, records, *manifests, self._folder / "_versions"])
 
     def sync_data(self) -> None:
@@ -81,7 +89,7 @@ class LocalDisk:
         torn: list[Path] = []
         manifests = sorted((self._folder / "_versions").glob("*.manifest"))  # the newest first: names count down
         for manifest in manifests:
-            version = _LAST_VERSION - int(manifest.stem)
+            version = LAST_VERSION - int(manifest.stem)
             try:
                 remembered_schema(lance.dataset(str(self._folder), version=version).schema)
             except (OSError, ValueError):
@@ -95,11 +103,16 @@ class LocalDisk:
         _sync([self._folder / "_versions"])
 
     def _manifest(self, version: int) -> Path:
-        return self._folder / "_versions" / f"{_LAST_VERSION - version}.manifest"
+        return self._folder / "_versions" / f"{LAST_VERSION - version}.manifest"
 
     def _sync_tree(self, top: Path) -> None:
         for folder, _, names in os.walk(top):
-            _sync([*(Path(folder) / name for name in names), Path(folder)])
+            # Writers beside us sync their own files; theirs under way have hidden names and come and go.
+            for name in names:
+                if not name.startswith("."):
+                    with suppress(FileNotFoundError):
+                        _sync([Path(folder) / name])
+            _sync([Path(folder)])
 
 
 class ObjectStore(LocalDisk):
@@ -115,6 +128,9 @@ class ObjectStore(LocalDisk):
         """Do nothing: what is stored is durable."""
 
     def sync_deletions(self, fragments: Iterable[FragmentMetadata]) -> None:
+        """Do nothing: what is stored is durable."""
+
+    def sync_commit(self, transaction: str, read: int, committed: int) -> None:
         """Do nothing: what is stored is durable."""
 
     def sync_versions(self, after: int, last: int) -> None:

@@ -222,10 +222,15 @@ class LancePoints(Points):
             await self._run(writing.store, await self._table(table), batches)
 
     async def _read_ahead(self, answer: Answer, send: MemoryObjectSendStream[list[pa.RecordBatch]]) -> None:
-        parts = _batches(answer)
+        parts, is_first = _batches(answer), True
         with send:
             while (batches := await self._run(next, parts, None)) is not None:
                 await send.send(batches)
+                if is_first:
+                    # An answer of one slice is over before anything is removed; a longer one may be resumed.
+                    is_first = False
+                    if sum(batch.num_rows for batch in batches) >= MAX_BATCH_ROWS // 2:
+                        await self._run(answer.table.snapshots.mark, answer.version.number)
 
     @asynccontextmanager
     async def _writing(self, table: UUID) -> AsyncIterator[None]:
@@ -290,7 +295,10 @@ def _page(table: Table, query: PointQuery, max_bytes: int) -> tuple[pa.Table, bo
             break
     found = pa.concat_tables(parts) if parts else answer.wanted.empty_table()
     page = _fitting(found.slice(0, limit), max_bytes)
-    return page, found.num_rows > page.num_rows
+    more = found.num_rows > page.num_rows
+    if more:
+        table.snapshots.mark(answer.version.number)
+    return page, more
 
 
 def _fitting(rows: pa.Table, max_bytes: int) -> pa.Table:

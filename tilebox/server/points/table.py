@@ -19,6 +19,7 @@ from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.points.columns import remembered_schema, stored_schema
 from tilebox.server.points.durability import durability_of
 from tilebox.server.points.fragments import Contents, FragmentContents, Selection, joined
+from tilebox.server.points.snapshots import snapshots_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,6 +78,7 @@ class Table:
     def __init__(self, uri: str, storage_options: Mapping[str, str], session: Any) -> None:
         self.uri = uri
         self.durability = durability_of(uri)
+        self.snapshots = snapshots_of(uri)
         self.contents = Contents()
         self.cleaned = 0
         """The version up to which old ones were removed."""
@@ -146,14 +148,17 @@ class Table:
 
     def commit(self, version: Version, operation: Any) -> Version:
         """Commit an operation whose files are durable already."""
-        dataset = lance.LanceDataset.commit(
-            version.dataset, operation, read_version=version.number, enable_stable_row_ids=True
-        )
-        return self.publish(version, dataset)
+        transaction = lance.Transaction(version.number, operation)
+        dataset = lance.LanceDataset.commit(version.dataset, transaction, enable_stable_row_ids=True)
+        self.durability.sync_commit(transaction.uuid, version.number, dataset.version)
+        return self._adopt(dataset)
 
     def publish(self, version: Version, dataset: lance.LanceDataset) -> Version:
-        """Sync what was just committed upon a version, and take it for the newest."""
+        """Sync what Lance committed by itself upon a version, in a commit or two, and take it for the newest."""
         self.durability.sync_versions(version.number, dataset.version)
+        return self._adopt(dataset)
+
+    def _adopt(self, dataset: lance.LanceDataset) -> Version:
         with self._lock:
             if dataset.version > self._current.version:
                 self._current = dataset
@@ -172,10 +177,10 @@ class Table:
                 self._pins += Counter()
 
     @property
-    def oldest_pin(self) -> int | None:
-        """The oldest version that a reader of this process reads."""
+    def pins(self) -> set[int]:
+        """The versions that readers of this process read."""
         with self._lock:
-            return min(self._pins, default=None)
+            return set(self._pins)
 
     def plan(self, key: object, make: Any) -> Any:
         """Return a plan from the few that are kept, or make it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import lance
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from tilebox.server.points.table import Table, Version
 
 RETENTION = timedelta(minutes=30)
-"""How long a version can be read after a newer one replaced it; a page cursor lives at least that long."""
+"""How long a version can be read after a client was told of it: so long may a page cursor wait."""
 
 # A look-up costs about 0.1 ms per fragment without index, so there should never be many.
 _UNINDEXED_FRAGMENTS = 12
 _UNINDEXED_ROWS = 100_000
-_COMMITS_UNTIL_CLEAN = 1_000
+_COMMITS_UNTIL_CLEAN = 500
 
 # Fragments below each of these sizes are merged once there are so many of them, as in a log-structured
 # tree: so each row is rewritten a few times only, however small the batches it came in.
@@ -108,16 +108,9 @@ def publish_indexes(table: Table, work: IndexWork) -> bool:
 
 
 def clean(table: Table, version: Version, retention: timedelta) -> int:
-    """Remove versions older than the retention that no reader of this process reads; return the bytes freed."""
-    pinned = table.oldest_pin
-    dataset = version.handle()
-    if pinned is not None:
-        versions: list[Any] = dataset.versions()
-        created = next((one["timestamp"] for one in versions if one["version"] == pinned), None)
-        if created is not None:
-            retention = max(retention, datetime.now(UTC) - created.astimezone(UTC) + timedelta(seconds=1))
+    """Remove versions that nobody reads any more, and return the bytes freed."""
     table.cleaned = version.number
-    return int(dataset.cleanup_old_versions(older_than=retention).bytes_removed)
+    return table.snapshots.remove_old(version.handle(), retention, table.pins)
 
 
 def _indexes(version: Version) -> dict[str, str]:
