@@ -29,8 +29,8 @@ def demo(folder, *options, code=0):
 @pytest.mark.slow
 def test_the_tour(tmp_path):
     output = demo(tmp_path)
-    assert "Stored    52,612 datapoints" in output
-    assert "= 26,306 datapoints" in output
+    assert "Stored    49,608 datapoints" in output
+    assert "= 24,804 datapoints" in output
     assert "No such images exist" in output
     assert "<xarray.Dataset>" in output
     assert "tilebox serve --data-dir" in output

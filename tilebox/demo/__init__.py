@@ -1,7 +1,7 @@
 """A demonstration: a week of Sentinel-2 acquisitions, computed; a catalogue of them; a map of the catalogue.
 
-`python -m tilebox.demo` runs it. Everything it shows is computed from the mission's published orbit; no
-datapoint of it describes an image that exists.
+`python -m tilebox.demo` runs it. The satellites fly as their published elements say, propagated with SGP4;
+what they see is computed by rule, the clouds are random, and no datapoint describes an image that exists.
 
 May import: the sync and the async client, the command line's import, numpy, shapely; sgp4 and matplotlib,
 which the extra `demo` brings.

@@ -20,11 +20,9 @@ from tilebox.demo import land
 from tilebox.demo.clouds import CloudField
 from tilebox.demo.mgrs import tile_names
 from tilebox.demo.orbits import (
-    CYCLE_DAYS,
-    REVOLUTIONS_PER_CYCLE,
+    REVOLUTION_SECONDS,
     SATELLITES,
     SWATH_KM,
-    Elements,
     GroundTrack,
     Satellite,
     propagate,
@@ -41,18 +39,19 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Columns = dict[str, Any]
 
-FIRST_DAY = datetime(2025, 7, 14, tzinfo=UTC)
+FIRST_DAY = datetime(2026, 3, 16, tzinfo=UTC)
 DAYS = 7
 LEVELS = ("L1C", "L2A")
 DESCRIPTION = (
-    "A demonstration. Computed from the published reference orbit of Sentinel-2; the clouds are random. "
+    "A demonstration. The orbits are propagated with SGP4 from elements published for Sentinel-2A, 2B and 2C in "
+    "March 2026. All else is computed: footprints and acquisitions by rule, cloud cover from a random field. "
     "No datapoint describes an image that exists."
 )
 
 SLICES_PER_REVOLUTION = 276  # of 145 km each
 SOUTHERNMOST_DEGREES, NORTHERNMOST_DEGREES = -56.0, 84.0
 LOWEST_SUN_DEGREES = 10.0
-_SLICE_SECONDS = CYCLE_DAYS * 86400.0 / REVOLUTIONS_PER_CYCLE / SLICES_PER_REVOLUTION
+_SLICE_SECONDS = REVOLUTION_SECONDS / SLICES_PER_REVOLUTION
 
 FIELDS: tuple[dict[str, Any], ...] = (
     {"name": "granule_name", "type": str, "description": "Product name in Sentinel-2's pattern"},
@@ -131,8 +130,7 @@ def acquire(satellite: Satellite, first_day: datetime, days: int) -> Pieces:
         first_day: Midnight UTC of the first day.
         days: How many days.
     """
-    elements = Elements.of_reference_orbit(satellite, first_day)
-    pieces = _cut(satellite, elements, first_day.timestamp(), (first_day + timedelta(days=days)).timestamp())
+    pieces = _cut(satellite, first_day.timestamp(), (first_day + timedelta(days=days)).timestamp())
     latitude = to_degrees(pieces.centre)[:, 1]
     seen = (latitude >= SOUTHERNMOST_DEGREES) & (latitude <= NORTHERNMOST_DEGREES)
     seen &= sun_elevation_degrees(pieces.centre, pieces.seconds) >= LOWEST_SUN_DEGREES
@@ -180,18 +178,17 @@ def product_names(pieces: Pieces, level: str, tiles: list[str]) -> list[str]:
     ]
 
 
-def _cut(satellite: Satellite, elements: Elements, start: float, stop: float) -> Pieces:
+def _cut(satellite: Satellite, start: float, stop: float) -> Pieces:
     """Cut the whole descending swath between two times into pieces, land or not."""
-    # Counted from the epoch, so that a slice is the same whichever week it is computed with.
-    epoch = elements.epoch.timestamp()
-    first, last = (math.ceil((edge - epoch) / _SLICE_SECONDS) for edge in (start, stop))
-    middle = epoch + np.arange(first, last, dtype=np.float64) * _SLICE_SECONDS
-    track = propagate(elements, middle)
-    descending = track.is_descending
-    middle = middle[descending]
-    centre = propagate(elements, middle)
-    begin, end = (propagate(elements, middle + half * _SLICE_SECONDS) for half in (-0.5, 0.5))
-    orbit = relative_orbit_at(elements, middle)
+    # Counted from one descent, so that a slice is the same whichever week it is computed with.
+    origin = satellite.first_descent.seconds
+    first, last = (math.ceil((edge - origin) / _SLICE_SECONDS) for edge in (start, stop))
+    middle = origin + np.arange(first, last, dtype=np.float64) * _SLICE_SECONDS
+    track = propagate(satellite, middle)
+    middle = middle[track.is_descending]
+    centre = propagate(satellite, middle)
+    begin, end = (propagate(satellite, middle + half * _SLICE_SECONDS) for half in (-0.5, 0.5))
+    orbit = relative_orbit_at(satellite, middle)
     sides = [
         Pieces(
             satellite,

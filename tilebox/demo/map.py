@@ -214,6 +214,9 @@ def _draw_legend(figure: Any, day: np.datetime64) -> None:
     scale.outline.set_visible(False)
     scale.set_ticks([0, 25, 50, 75, 100], labels=["0 %", "25", "50", "75", "100 %"])
     bar.tick_params(colors=_QUIET, labelsize=10, length=0, pad=4)
+    first, *_, last = bar.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
     bar.set_title(f"cloud cover on {day}; other days in grey", color=_TEXT, fontsize=11, loc="left", pad=6)
 
 

@@ -1,21 +1,16 @@
-"""The Sentinel-2 reference orbit, propagated with SGP4, and what is seen from it.
+"""The orbits of Sentinel-2, propagated with SGP4 from published elements, and what is seen from them.
 
-The mission publishes its orbit as a design, and keeps to it within a few kilometres: sun-synchronous, descending
-through the equator at 10:30 local mean solar time, 143 revolutions in 10 days, after which the ground track
-repeats. The mean elements here are *derived from that design*, not measured: the mean motion and the inclination
-are solved for so that SGP4's own secular rates repeat and follow the sun exactly. No element set of a tracking
-service is used, so the swaths lie where the real ones do, within some kilometres, but a place is passed up to some
-minutes earlier or later than in truth.
+The two-line elements are genuine: tracking gave them out for the three satellites in March 2026, and their catalogue
+numbers, epochs and checksums are in them. SGP4 carries them over some weeks before and after with errors of a few
+kilometres. What is seen is computed: the ground track, a swath of constant width, the sun's height.
 
-The three satellites fly in one orbit. 2B and 2C are half a revolution apart, which makes each see the track of the
-other five days later. 2A, in its extended mission, flies 36 degrees from 2B; that it is three days behind (rather
-than ahead) in the track's cycle is an assumption.
+The orbit is sun-synchronous, descends through the equator at 10:30 local mean solar time, and repeats its ground track
+after 143 revolutions, which take 10 days. 2B and 2C fly half a revolution apart; 2A follows 2B by a tenth of one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -31,24 +26,18 @@ if TYPE_CHECKING:
 
 REVOLUTIONS_PER_CYCLE = 143
 CYCLE_DAYS = 10
-DESCENDING_NODE_HOURS = 10.5
-ECCENTRICITY = 0.0001
+REVOLUTION_SECONDS = CYCLE_DAYS * 86400.0 / REVOLUTIONS_PER_CYCLE
 SWATH_KM = 290.0
 EARTH_RADIUS_KM = 6371.0
-TROPICAL_YEAR_DAYS = 365.24219
 
 # Longitude of the descending node of relative orbit 1, fitted to footprints that Copernicus published for relative
 # orbits 41, 55, 84, 98 and 141.
 FIRST_DESCENDING_NODE_DEGREES = 168.44
 NODE_SPACING_DEGREES = 360.0 * CYCLE_DAYS / REVOLUTIONS_PER_CYCLE
 
-# A day on which Sentinel-2B flew relative orbit 141; every tenth day after it does so too.
-_ANCHOR_DAY = datetime(2024, 8, 28, tzinfo=UTC)
-_ANCHOR_RELATIVE_ORBIT = 141
-
-# SGP4 counts days from here.
-_SGP4_EPOCH = datetime(1949, 12, 31, tzinfo=UTC)
+_JULIAN_DAY_OF_1970 = 2440587.5
 _WGS84_FLATTENING = 1 / 298.257223563
+_NODE_STEP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -58,59 +47,83 @@ class Satellite:
     Args:
         name: Its name, as in the field `platform`.
         code: The three characters that its products begin with.
-        days_behind: Days by which it follows Sentinel-2B over the same ground track.
+        two_line_elements: Its published mean elements.
     """
 
     name: str
     code: str
-    days_behind: int
+    two_line_elements: tuple[str, str]
+
+    @cached_property
+    def record(self) -> Satrec:
+        """The elements as SGP4 wants them.
+
+        Raises:
+            MissingExtraError: sgp4 is not installed.
+        """
+        try:
+            from sgp4.api import Satrec
+        except ImportError as error:
+            raise MissingExtraError("propagating orbits", "demo") from error
+
+        return Satrec.twoline2rv(*self.two_line_elements)
+
+    @property
+    def epoch_seconds(self) -> float:
+        """The time at which the elements hold, in seconds since 1970."""
+        return _unix_seconds(self.record.jdsatepoch, self.record.jdsatepochF)
+
+    @cached_property
+    def first_descent(self) -> Descent:
+        """The first descent through the equator after the epoch."""
+        track = propagate(self, self.epoch_seconds + np.arange(0.0, 1.1 * REVOLUTION_SECONDS, _NODE_STEP_SECONDS))
+        height = track.position[:, 2]
+        before = int(np.flatnonzero((height[:-1] > 0) & (height[1:] <= 0))[0])
+        part = height[before] / (height[before] - height[before + 1])
+        seconds = float(track.seconds[before] + part * _NODE_STEP_SECONDS)
+        longitude = to_degrees(propagate(self, np.array([seconds])).position)[0, 0]
+        return Descent(seconds, nearest_relative_orbit(float(longitude)))
 
 
 SATELLITES = (
-    Satellite("SENTINEL-2A", "S2A", 3),
-    Satellite("SENTINEL-2B", "S2B", 0),
-    Satellite("SENTINEL-2C", "S2C", 5),
+    Satellite(
+        "SENTINEL-2A",
+        "S2A",
+        (
+            "1 40697U 15028A   26079.19377485 -.00000072  00000+0 -11026-4 0  9994",
+            "2 40697  98.5642 155.3327 0001269  98.1407 261.9920 14.30816376561005",
+        ),
+    ),
+    Satellite(
+        "SENTINEL-2B",
+        "S2B",
+        (
+            "1 42063U 17013A   26079.18648189  .00000015  00000+0  22231-4 0  9995",
+            "2 42063  98.5694 155.2271 0001161  93.5553 266.5763 14.30810963471912",
+        ),
+    ),
+    Satellite(
+        "SENTINEL-2C",
+        "S2C",
+        (
+            "1 60989U 24157A   26075.16558042  .00000129  00000-0  65710-4 0  9997",
+            "2 60989  98.5677 151.2852 0000884 109.8893 250.2385 14.30816791 79683",
+        ),
+    ),
 )
 
 
 @dataclass(frozen=True)
-class Elements:
-    """Mean elements at an epoch, in SGP4's terms.
+class Descent:
+    """A passage through the equator from north to south.
 
     Args:
-        epoch: The time at which they hold: a descent through the equator.
-        mean_motion: Kozai mean motion in radians per minute.
-        inclination: In radians.
-        node: Right ascension of the ascending node, in radians.
+        seconds: When, in seconds since 1970.
+        relative_orbit: On which of the 143 ground tracks.
     """
 
-    epoch: datetime
-    mean_motion: float
-    inclination: float
-    node: float
-
-    @classmethod
-    def of_reference_orbit(cls, satellite: Satellite, day: datetime) -> Elements:
-        """Derive the elements of a satellite at its first daylit equator crossing of relative orbit 141 before a day.
-
-        Args:
-            satellite: Which satellite.
-            day: The epoch lies within the ten days before it.
-        """
-        offset = timedelta(days=satellite.days_behind)
-        cycles = (day - offset - _ANCHOR_DAY) // timedelta(days=CYCLE_DAYS)
-        longitude = descending_node_degrees(_ANCHOR_RELATIVE_ORBIT)
-        # The node crosses each longitude at one local time, which is what sun-synchronous means.
-        universal_hours = (DESCENDING_NODE_HOURS - longitude / 15.0) % 24
-        epoch = _ANCHOR_DAY + cycles * timedelta(days=CYCLE_DAYS) + offset + timedelta(hours=universal_hours)
-        mean_motion, inclination = _repeating_orbit()
-        right_ascension = np.radians(sidereal_degrees(_julian_days(np.array([epoch.timestamp()])))[0] + longitude)
-        return cls(epoch, mean_motion, inclination, float((right_ascension + np.pi) % (2 * np.pi)))
-
-    @cached_property
-    def record(self) -> Satrec:
-        """The elements as SGP4 wants them."""
-        return _record(self.mean_motion, self.inclination, self.node, self.epoch)
+    seconds: float
+    relative_orbit: int
 
 
 @dataclass(frozen=True)
@@ -148,19 +161,20 @@ class GroundTrack:
         return np.asarray(self.heading[:, 2] < 0)
 
 
-def propagate(elements: Elements, seconds: Floats) -> GroundTrack:
+def propagate(satellite: Satellite, seconds: Floats) -> GroundTrack:
     """Compute the ground track of a satellite.
 
     Args:
-        elements: Its mean elements.
+        satellite: Which satellite.
         seconds: Seconds since 1970, shape (times,).
 
     Raises:
         ArithmeticError: SGP4 cannot carry the elements that far.
+        MissingExtraError: sgp4 is not installed.
     """
     days = _julian_days(seconds)
     whole = np.floor(days)
-    errors, position, velocity = elements.record.sgp4_array(whole, days - whole)
+    errors, position, velocity = satellite.record.sgp4_array(whole, days - whole)
     if errors.any():
         raise ArithmeticError(f"SGP4 gave up with error {errors[errors != 0][0]}; the elements' epoch is too far away")
     turn = np.radians(sidereal_degrees(days))
@@ -220,14 +234,26 @@ def descending_node_degrees(relative_orbit: int) -> float:
     return (longitude + 180.0) % 360.0 - 180.0
 
 
-def relative_orbit_at(elements: Elements, seconds: Floats) -> npt.NDArray[np.int64]:
+def nearest_relative_orbit(longitude: float) -> int:
+    """Return the relative orbit, 1 to 143, that descends through the equator nearest to a longitude in degrees."""
+    tracks_west = round((FIRST_DESCENDING_NODE_DEGREES - longitude) / (360.0 / REVOLUTIONS_PER_CYCLE))
+    # Each revolution descends ten tracks west of the one before.
+    revolutions = tracks_west * pow(CYCLE_DAYS, -1, REVOLUTIONS_PER_CYCLE)
+    return revolutions % REVOLUTIONS_PER_CYCLE + 1
+
+
+def relative_orbit_at(satellite: Satellite, seconds: Floats) -> npt.NDArray[np.int64]:
     """Return the relative orbit, 1 to 143, that a satellite flies at some times.
 
-    An orbit is counted from the ascending node, a quarter of a revolution before its northernmost point.
+    An orbit is counted from the ascending node, half a revolution before its descent.
+
+    Args:
+        satellite: Which satellite.
+        seconds: Seconds since 1970, within some months of the elements' epoch, shape (times,).
     """
-    period = CYCLE_DAYS * 86400.0 / REVOLUTIONS_PER_CYCLE
-    revolutions = np.floor((seconds - elements.epoch.timestamp()) / period + 0.5).astype(np.int64)
-    return np.asarray((_ANCHOR_RELATIVE_ORBIT - 1 + revolutions) % REVOLUTIONS_PER_CYCLE + 1)
+    known = satellite.first_descent
+    revolutions = np.floor((seconds - known.seconds) / REVOLUTION_SECONDS + 0.5).astype(np.int64)
+    return np.asarray((known.relative_orbit - 1 + revolutions) % REVOLUTIONS_PER_CYCLE + 1)
 
 
 def sidereal_degrees(julian_days: Floats) -> Floats:
@@ -237,7 +263,11 @@ def sidereal_degrees(julian_days: Floats) -> Floats:
 
 
 def _julian_days(seconds: Floats) -> Floats:
-    return np.asarray(seconds / 86400.0 + 2440587.5)
+    return np.asarray(seconds / 86400.0 + _JULIAN_DAY_OF_1970)
+
+
+def _unix_seconds(whole_days: float, part: float) -> float:
+    return (whole_days - _JULIAN_DAY_OF_1970 + part) * 86400.0
 
 
 def _rotate(vectors: Floats, angles: Floats) -> Floats:
@@ -245,42 +275,3 @@ def _rotate(vectors: Floats, angles: Floats) -> Floats:
     cos, sin = np.cos(angles), np.sin(angles)
     x, y, z = vectors[:, 0], vectors[:, 1], vectors[:, 2]
     return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)
-
-
-def _repeating_orbit() -> tuple[float, float]:
-    """Solve for the mean motion (radians per minute) and inclination (radians) that repeat and follow the sun."""
-    # With the node turning as the sun does, one day is one turn of the Earth under the orbital plane.
-    revolution_rate = 2 * np.pi * REVOLUTIONS_PER_CYCLE / (CYCLE_DAYS * 1440.0)
-    node_rate = 2 * np.pi / (TROPICAL_YEAR_DAYS * 1440.0)
-    mean_motion, inclination = revolution_rate, np.radians(98.6)
-    for _ in range(20):
-        record = _record(mean_motion, inclination, 0.0, _ANCHOR_DAY)
-        mean_motion += revolution_rate - (record.mdot + record.argpdot)
-        # The node's rate goes with the cosine of the inclination.
-        inclination = np.arccos(np.cos(inclination) * node_rate / record.nodedot)
-    return float(mean_motion), float(inclination)
-
-
-def _record(mean_motion: float, inclination: float, node: float, epoch: datetime) -> Satrec:
-    try:
-        from sgp4.api import WGS72, Satrec
-    except ImportError as error:
-        raise MissingExtraError("propagating orbits", "demo") from error
-
-    record = Satrec()
-    record.sgp4init(
-        WGS72,
-        "i",
-        0,
-        (epoch - _SGP4_EPOCH) / timedelta(days=1),
-        0.0,  # drag: the real satellites are kept in their orbit by manoeuvres
-        0.0,
-        0.0,
-        ECCENTRICITY,
-        np.pi / 2,
-        inclination,
-        np.pi / 2,  # mean anomaly: a quarter turn after the perigee, which is northernmost, comes the descent
-        mean_motion,
-        node,
-    )
-    return record

@@ -66,8 +66,9 @@ def fill(server: LocalServer, transcript: Transcript) -> Shown:
         dataset.get_or_create_collection("S2A_S2MSI1C").ingest(columns)
         """
     )
-    transcript.say("Orbits from the mission's published reference orbit, propagated with SGP4; clouds from a random")
-    transcript.say("field. Every datapoint says so: its field `computed` is true. No such images exist.")
+    transcript.say("Orbits from the satellites' published elements of that week, propagated with SGP4. Footprints and")
+    transcript.say("what is acquired follow a rule, clouds a random field. No such images exist, and every datapoint")
+    transcript.say("says so: its field `computed` is true.")
     with transcript.timed() as computing:
         computed = dict(acquisitions.collections())
     count = sum(len(columns["time"]) for columns in computed.values())
@@ -96,7 +97,7 @@ def fill(server: LocalServer, transcript: Transcript) -> Shown:
         np.datetime64(days),
         last,
         f"A week of Sentinel-2, {_span(np.datetime64(days), last)}",
-        "2A, 2B and 2C, computed from the mission's reference orbit; the clouds are random",
+        "orbits of 2A, 2B and 2C from published elements, footprints computed, clouds random",
     )
 
 
