@@ -140,7 +140,7 @@ async def queries(points: LancePoints, table: UUID) -> list[Row]:
     """Measure what a server asks for."""
     rng = np.random.default_rng(9)
 
-    def day(i: int) -> PointQuery:
+    def day() -> PointQuery:
         start = int(rng.integers(0, YEARS * 365)) * DAY_MS
         return PointQuery(COLLECTIONS, start_ms=start, end_ms=start + DAY_MS)
 
@@ -148,7 +148,7 @@ async def queries(points: LancePoints, table: UUID) -> list[Row]:
         west, south = rng.uniform(-170, 169), rng.uniform(-60, 59)
         return Area(shapely.box(west, south, west + 1, south + 1))
 
-    def year(i: int) -> PointQuery:
+    def year() -> PointQuery:
         start = int(rng.integers(0, YEARS)) * 365 * DAY_MS
         return PointQuery(COLLECTIONS, start_ms=start, end_ms=start + 365 * DAY_MS, area=corner())
 
@@ -170,10 +170,10 @@ async def queries(points: LancePoints, table: UUID) -> list[Row]:
         return found
 
     lines = [
-        Row("D4 a day", "<= 5 ms", f"{await median_ms(lambda i: read(day(i))):.2f} ms"),
+        Row("D4 a day", "<= 5 ms", f"{await median_ms(lambda _: read(day())):.2f} ms"),
         Row("D5 find", "<= 2 ms", f"{await median_ms(lambda i: points.find(table, COLLECTIONS, ids[i])):.2f} ms"),
         Row("D5 info", "<= 2 ms", f"{await median_ms(lambda _: points.summary(table)):.2f} ms"),
-        Row("D5b area in a year", "<= 50 ms", f"{await median_ms(lambda i: read(year(i))):.2f} ms"),
+        Row("D5b area in a year", "<= 50 ms", f"{await median_ms(lambda _: read(year())):.2f} ms"),
         Row(
             "D5b area, all time",
             "<= 100 ms",

@@ -70,10 +70,11 @@ class Answer:
             InvalidArgumentError: The snapshot is gone, `after` is no datapoint of the query, or a condition
                 does not fit the schema.
         """
-        version, schema = table.at(query.snapshot), table.latest().schema
-        names = schema.select(query.fields) if query.fields is not None else schema
+        version, latest = table.at(query.snapshot), table.latest()
+        schema = latest.schema
+        wanted = latest.columns if query.fields is None else arrow_schema(schema.select(query.fields))
         whole = _asked(query)
-        answer = cls(table, version, query, arrow_schema(names), whole, _conditions(query, schema, version))
+        answer = cls(table, version, query, wanted, whole, _conditions(query, schema, version))
         return answer if query.after is None else answer._behind(query.after)
 
     def count(self) -> int:

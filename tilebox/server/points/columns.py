@@ -62,19 +62,32 @@ def remembered_schema(stored: pa.Schema) -> Schema:
     return Schema.from_annotated_type(message)
 
 
-def stored_rows(rows: pa.Table, collection: int, stored: pa.Schema) -> pa.Table:
-    """Bring a batch into the form of its table; columns that it lacks are missing values.
+def check_form(given: pa.Schema, stored: pa.Schema) -> None:
+    """Refuse rows that a table cannot hold.
 
     Raises:
         InvalidArgumentError: A column is of another type than the table's, or the table has no such column.
     """
-    unknown = [name for name in rows.column_names if name not in stored.names or name.startswith("_")]
-    if unknown:
-        raise InvalidArgumentError(f"the dataset has no field {unknown[0]!r}; ask for its schema again and retry")
+    for field in given:
+        if field.name not in stored.names or field.name.startswith("_"):
+            raise InvalidArgumentError(f"the dataset has no field {field.name!r}; ask for its schema again and retry")
+        wanted = stored.field(field.name).type
+        if not field.type.equals(wanted):
+            raise InvalidArgumentError(f"field {field.name!r} holds {wanted}, not {field.type}")
+
+
+def stored_rows(rows: pa.Table, collections: pa.Array, stored: pa.Schema) -> pa.Table:
+    """Bring rows whose form was checked into the form of their table; columns that they lack are missing values.
+
+    Args:
+        rows: Datapoints.
+        collections: The number of the collection of each.
+        stored: The table's columns.
+    """
     columns = []
     for field in stored:
         if field.name == COLLECTION:
-            columns.append(pa.chunked_array([pa.repeat(pa.scalar(collection, pa.int32()), rows.num_rows)]))
+            columns.append(pa.chunked_array([collections]))
         elif field.name == BOX:
             columns.append(pa.chunked_array([_boxes(rows)]))
         else:
@@ -84,8 +97,14 @@ def stored_rows(rows: pa.Table, collection: int, stored: pa.Schema) -> pa.Table:
 
 def filled(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
     """Return rows under a schema: columns that their snapshot lacks are missing values, lists of such rows empty."""
+    if rows.schema.equals(wanted) and not any(rows[name].null_count for name in _list_names(wanted)):
+        return rows
     columns = [_column(rows, field) for field in wanted]
     return pa.Table.from_arrays(columns, schema=wanted)
+
+
+def _list_names(wanted: pa.Schema) -> list[str]:
+    return [field.name for field in wanted if pa.types.is_list(field.type)]
 
 
 def _column(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
@@ -93,8 +112,6 @@ def _column(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
         column = pa.chunked_array([pa.nulls(rows.num_rows, field.type)])
     else:
         column = rows[field.name]
-    if not column.type.equals(field.type):
-        raise InvalidArgumentError(f"field {field.name!r} holds {field.type}, not {column.type}")
     return _without_null_lists(column) if pa.types.is_list(field.type) and column.null_count else column
 
 
@@ -121,5 +138,12 @@ def _boxes(rows: pa.Table) -> pa.Array:
 
 
 def footprints(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """Return the geometries of a column of well-known binary, None where missing."""
-    return np.asarray(shapely.from_wkb(column.to_numpy(zero_copy_only=False)), dtype=object)
+    """Return the geometries of a column of well-known binary, None where missing.
+
+    Raises:
+        InvalidArgumentError: A value is no geometry.
+    """
+    try:
+        return np.asarray(shapely.from_wkb(column.to_numpy(zero_copy_only=False)), dtype=object)
+    except shapely.errors.GEOSException as error:
+        raise InvalidArgumentError(f"a geometry is not well-known binary: {error}") from error

@@ -16,7 +16,6 @@ import anyio.to_thread
 import lance as lance_sdk
 import pyarrow as pa
 
-from tilebox._core.arrow import arrow_schema
 from tilebox.server.points import upkeep, writing
 from tilebox.server.points.answers import SLICE_BYTES, Answer, batches_of, find
 from tilebox.server.points.columns import filled
@@ -326,6 +325,5 @@ def _is_due(table: Table) -> bool:
 
 def _find(table: Table, collections: tuple[int, ...], datapoint: bytes) -> pa.Table | None:
     version = table.latest()
-    wanted = arrow_schema(version.schema)
-    rows = find(version, collections, datapoint, wanted.names)
-    return None if rows is None else filled(rows, wanted)
+    rows = find(version, collections, datapoint, version.columns.names)
+    return None if rows is None else filled(rows, version.columns)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import lance
 from lance.fragment import write_fragments
 
+from tilebox._core.arrow import arrow_schema
 from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.points.columns import remembered_schema, stored_schema
 from tilebox.server.points.durability import durability_of
@@ -48,6 +49,11 @@ class Version:
     number: int
     schema: Schema
     contents: tuple[FragmentContents, ...]
+
+    @cached_property
+    def columns(self) -> pa.Schema:
+        """The columns of a datapoint, without those of the store."""
+        return arrow_schema(self.schema)
 
     @cached_property
     def summary(self) -> dict[int, Summary]:
