@@ -113,6 +113,15 @@ class Contents:
             contents = self._remember(dataset.version, fragments, found)
         return contents
 
+    def learn(self, dataset: lance.LanceDataset, before: tuple[FragmentContents, ...], rows: pa.Table) -> None:
+        """Take over what rows that were just appended as one fragment hold, so that it need not be read."""
+        old = {one.fragment.fragment_id for one in before}
+        new = [fragment for fragment in dataset.get_fragments() if fragment.fragment_id not in old]
+        if len(new) == 1 and new[0].physical_rows == rows.num_rows:
+            numbers = np.asarray(rows[COLLECTION].combine_chunks())
+            with self._lock:
+                self._known = {**self._known, _key(new[0]): summarised(numbers, times_of(rows))}
+
     def _remember(
         self,
         version: int,

@@ -145,18 +145,20 @@ class Table:
             rows, version.dataset, schema=version.dataset.schema, mode="append", enable_stable_row_ids=True
         )
         self.durability.sync_fragments(fragments)
-        return self.commit(version, lance.LanceOperation.Append(fragments))
+        return self.commit(version, lance.LanceOperation.Append(fragments), appended=rows)
 
     def remove(self, version: Version, changed: list[FragmentMetadata], gone: list[int]) -> Version:
         """Commit fragments with deletion files, and fragments that are deleted whole, durably."""
         self.durability.sync_deletions(changed)
         return self.commit(version, lance.LanceOperation.Delete(changed, gone, "rows by address"))
 
-    def commit(self, version: Version, operation: Any) -> Version:
+    def commit(self, version: Version, operation: Any, *, appended: pa.Table | None = None) -> Version:
         """Commit an operation whose files are durable already."""
         transaction = lance.Transaction(version.number, operation)
         dataset = lance.LanceDataset.commit(version.dataset, transaction, enable_stable_row_ids=True)
         self.durability.sync_commit(transaction.uuid, version.number, dataset.version)
+        if appended is not None:
+            self.contents.learn(dataset, version.contents, appended)
         return self._adopt(dataset)
 
     def publish(self, version: Version, dataset: lance.LanceDataset) -> Version:
