@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 EXTENSION = "arrow/1"
-"""Name of the wire extension in the response header `tilebox-extensions`."""
+"""Name of the wire extension for queries in the response header `tilebox-extensions`."""
+
+INGEST_EXTENSION = "arrow-ingest/1"
+"""Name of the wire extension for ingestion."""
+
+MAX_INGESTED_ROWS = 65_536
+"""Datapoints in one request of that extension."""
 
 # Keys of the stream's schema metadata and of the metadata that its closing, empty batch carries.
 SNAPSHOT_KEY = b"tilebox.snapshot"
@@ -68,3 +74,30 @@ def arrow_schema(schema: Schema) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema([pa.field(field.name, arrow_type(field)) for field in schema])
+
+
+def to_stream(table: pa.Table) -> bytes:
+    """Return a table as one Arrow IPC stream."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def from_stream(stream: bytes) -> pa.Table:
+    """Read an Arrow IPC stream whole.
+
+    Raises:
+        ValueError: It is none, or its columns are damaged.
+    """
+    import pyarrow as pa
+
+    try:
+        table = pa.ipc.open_stream(stream).read_all()
+        # The stream may come from anybody: offsets and text are checked before anything follows them.
+        table.validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise ValueError(f"this is no sound Arrow stream: {error}") from error
+    return table

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _SECOND = 10**9
+# What numpy calls NaT; Arrow has nulls for that.
+_NO_TIME = -(2**63)
 _PACKAGE = "tilebox.wire"
 _INSTANT = "Instant"
 _WRAPPER = "Wrapper"
@@ -93,6 +95,37 @@ def decode(schema: Schema, values: Sequence[bytes]) -> pa.RecordBatch:
     wire = _read(schema, values)
     columns = {field.name: _unwrap_column(field, wire.column(field.name)) for field in schema}
     return pa.RecordBatch.from_pydict(columns)
+
+
+def canonical(field: Field, column: pa.Array) -> pa.Array:
+    """Bring a column that is in Arrow form already into the very form that `to_arrow` gives.
+
+    Args:
+        field: The field; if repeated, no list is missing and no item of one.
+        column: Its values, of the type that `arrow.py` says.
+
+    Raises:
+        ItemError: A value is none of the field's; the message says why.
+    """
+    import pyarrow as pa
+
+    items = column.flatten() if field.repeated else column
+    if field.kind in _TIME_KINDS:
+        ticks = items.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        raise_first(ticks == _NO_TIME, "this is not a time")
+    elif field.kind is FieldKind.GEOMETRY:
+        items = items if field.repeated else _empty_to_null(items)
+    elif field.kind in VECTOR_COMPONENTS:
+        items = _unwrap_vectors(field, items)
+    elif field.kind is FieldKind.ENUM:
+        items = _check_enum(field, items)
+    elif field.kind is FieldKind.MESSAGE:
+        items = _canonical_messages(field, items)
+    if not field.repeated:
+        return items
+    first = column.offsets[0].as_py() if len(column) else 0
+    offsets = pa.array(column.offsets.to_numpy() - first)
+    return pa.ListArray.from_arrays(offsets, items, type=arrow_type(field))
 
 
 def from_arrow(schema: Schema, batch: pa.RecordBatch) -> list[bytes]:

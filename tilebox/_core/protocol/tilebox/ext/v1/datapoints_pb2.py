@@ -27,7 +27,7 @@ from tilebox._core.protocol.tilebox.v1 import id_pb2 as tilebox_dot_v1_dot_id__p
 from tilebox._core.protocol.tilebox.v1 import query_pb2 as tilebox_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftilebox/ext/v1/datapoints.proto\x12\x0etilebox.ext.v1\x1a\x1d\x64\x61tasets/v1/data_access.proto\x1a\x13tilebox/v1/id.proto\x1a\x16tilebox/v1/query.proto\"\xce\x01\n\x11QueryArrowRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.datasets.v1.QueryRequest\x12(\n\x05order\x18\x02 \x01(\x0e\x32\x19.tilebox.v1.SortDirection\x12\x14\n\x05limit\x18\x03 \x01(\x04\x42\x05\xaa\x01\x02\x08\x01\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\x12\x17\n\x08snapshot\x18\x05 \x01(\x04\x42\x05\xaa\x01\x02\x08\x01\x12&\n\x0estarting_after\x18\x06 \x01(\x0b\x32\x0e.tilebox.v1.ID\"8\n\x0c\x43ountRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.datasets.v1.QueryRequest\"\x1e\n\rCountResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x32X\n\x10\x44\x61tapointService\x12\x44\n\x05\x43ount\x12\x1c.tilebox.ext.v1.CountRequest\x1a\x1d.tilebox.ext.v1.CountResponseB\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe8\x07')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftilebox/ext/v1/datapoints.proto\x12\x0etilebox.ext.v1\x1a\x1d\x64\x61tasets/v1/data_access.proto\x1a\x13tilebox/v1/id.proto\x1a\x16tilebox/v1/query.proto\"\xce\x01\n\x11QueryArrowRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.datasets.v1.QueryRequest\x12(\n\x05order\x18\x02 \x01(\x0e\x32\x19.tilebox.v1.SortDirection\x12\x14\n\x05limit\x18\x03 \x01(\x04\x42\x05\xaa\x01\x02\x08\x01\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\x12\x17\n\x08snapshot\x18\x05 \x01(\x04\x42\x05\xaa\x01\x02\x08\x01\x12&\n\x0estarting_after\x18\x06 \x01(\x0b\x32\x0e.tilebox.v1.ID\"8\n\x0c\x43ountRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.datasets.v1.QueryRequest\"\x1e\n\rCountResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\"b\n\rIngestRequest\x12%\n\rcollection_id\x18\x01 \x01(\x0b\x32\x0e.tilebox.v1.ID\x12\x16\n\x0e\x61llow_existing\x18\x02 \x01(\x08\x12\x12\n\ndatapoints\x18\x03 \x01(\x0c\"R\n\x0eIngestResponse\x12\x13\n\x0bnum_created\x18\x01 \x01(\x03\x12\x14\n\x0cnum_existing\x18\x02 \x01(\x03\x12\x15\n\rdatapoint_ids\x18\x03 \x01(\x0c\x32\xa1\x01\n\x10\x44\x61tapointService\x12\x44\n\x05\x43ount\x12\x1c.tilebox.ext.v1.CountRequest\x1a\x1d.tilebox.ext.v1.CountResponse\x12G\n\x06Ingest\x12\x1d.tilebox.ext.v1.IngestRequest\x1a\x1e.tilebox.ext.v1.IngestResponseB\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe8\x07')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUNTREQUEST']._serialized_end=392
   _globals['_COUNTRESPONSE']._serialized_start=394
   _globals['_COUNTRESPONSE']._serialized_end=424
-  _globals['_DATAPOINTSERVICE']._serialized_start=426
-  _globals['_DATAPOINTSERVICE']._serialized_end=514
+  _globals['_INGESTREQUEST']._serialized_start=426
+  _globals['_INGESTREQUEST']._serialized_end=524
+  _globals['_INGESTRESPONSE']._serialized_start=526
+  _globals['_INGESTRESPONSE']._serialized_end=608
+  _globals['_DATAPOINTSERVICE']._serialized_start=611
+  _globals['_DATAPOINTSERVICE']._serialized_end=772
 # @@protoc_insertion_point(module_scope)

@@ -36,3 +36,23 @@ class CountResponse(_message.Message):
     COUNT_FIELD_NUMBER: _ClassVar[int]
     count: int
     def __init__(self, count: _Optional[int] = ...) -> None: ...
+
+class IngestRequest(_message.Message):
+    __slots__ = ("collection_id", "allow_existing", "datapoints")
+    COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_EXISTING_FIELD_NUMBER: _ClassVar[int]
+    DATAPOINTS_FIELD_NUMBER: _ClassVar[int]
+    collection_id: _id_pb2.ID
+    allow_existing: bool
+    datapoints: bytes
+    def __init__(self, collection_id: _Optional[_Union[_id_pb2.ID, _Mapping]] = ..., allow_existing: bool = ..., datapoints: _Optional[bytes] = ...) -> None: ...
+
+class IngestResponse(_message.Message):
+    __slots__ = ("num_created", "num_existing", "datapoint_ids")
+    NUM_CREATED_FIELD_NUMBER: _ClassVar[int]
+    NUM_EXISTING_FIELD_NUMBER: _ClassVar[int]
+    DATAPOINT_IDS_FIELD_NUMBER: _ClassVar[int]
+    num_created: int
+    num_existing: int
+    datapoint_ids: bytes
+    def __init__(self, num_created: _Optional[int] = ..., num_existing: _Optional[int] = ..., datapoint_ids: _Optional[bytes] = ...) -> None: ...
