@@ -448,6 +448,20 @@ class TestDocuments:
         assert next_page({"links": [{**link, "merge": True}]}, asked).body == {"limit": 5, "token": 2}
         assert next_page({"links": [link]}, asked).key != asked.key
 
+    def test_nulls_within_items_of_a_document_are_left_out_as_in_a_table(self):
+        software, link = {"alpha": "1", "beta": None}, {"rel": "self", "title": None}
+        assets = {"B02": {"href": "s3://b/2", "title": None, "bands": [{"name": None}]}, "B03": None}
+        [found] = items_of(
+            item(assets=assets, p=None, software=software, none={"a": None}, list=[1, None]) | {"links": [link]}
+        )
+        assert found["properties"] == {
+            "datetime": "2025-07-14T10:30:00Z",
+            "software": {"alpha": "1"},
+            "list": [1, None],
+        }
+        assert found["assets"] == {"B02": {"href": "s3://b/2", "bands": [{}]}}
+        assert found["links"] == [link]
+
     def test_rows_of_a_table_are_items_without_what_others_have(self):
         row = {
             "id": "a",

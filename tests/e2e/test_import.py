@@ -130,6 +130,37 @@ def test_geoparquet(run, tmp_path, client, slug):
     assert data.time.to_numpy()[3] == np.datetime64("2025-07-13T10:00:00.003")
 
 
+def test_an_item_is_the_same_datapoint_from_a_table_and_from_a_document(run, source, tmp_path, client, slug):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    items = [
+        item(1, **{"processing:software": {"alpha": "1.0", "more": {"beta": "2"}}, "eo:snow_cover": 2.5}),
+        item(2, **{"processing:software": {"gamma": "3.0"}}),
+    ]
+    items[0]["assets"]["B02"]["bands"] = [{"name": "blue", "eo:common_name": "blue"}]
+    items[1]["assets"]["B02"]["bands"] = [{"name": "B2", "common_name": "blue"}]
+    del items[1]["assets"]["thumbnail"]
+    rows = [
+        {
+            **{name: each[name] for name in ("type", "id", "assets")},
+            "geometry": shapely.to_wkb(shapely.geometry.shape(each["geometry"])),
+            **each["properties"],
+        }
+        for each in items
+    ]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "items.parquet")
+    run(tmp_path / "items.parquet")
+    assert "S2A_S2MSI2A        0         2         0" in run(source(items))
+    software = client.dataset(slug).query().software.to_numpy().tolist()
+    assert software == ['{"alpha": "1.0", "more": {"beta": "2"}}', '{"gamma": "3.0"}']
+
+
+def test_a_dry_run_counts_what_is_stored_already_as_to_create_and_says_so(run, source):
+    run(source(ITEMS))
+    output = run(source(ITEMS), "--dry-run")
+    assert "S2A_S2MSI2A          6         0         0" in output
+    assert "Items that are stored already count as to create" in output
+
+
 def test_a_dry_run_changes_nothing(run, source, client, slug):
     output = run(source(ITEMS), "--dry-run")
     assert "would be created" in output
@@ -143,7 +174,7 @@ def test_a_dry_run_changes_nothing(run, source, client, slug):
 def test_later_items_bring_new_fields(run, source, client, slug):
     run(source(ITEMS[:3]))
     output = run(source([item(7, **{"eo:snow_cover": 5})]))
-    assert "1 fields added" in output
+    assert "1 field added" in output
     assert "snow_cover (double)" in output
     data = client.dataset(slug).query()
     assert np.isnan(data.snow_cover.to_numpy()[:3]).all()
@@ -204,6 +235,8 @@ def test_the_next_step_that_is_printed_runs(run, source, server, slug, tmp_path)
         ("not json", "line 1 is not JSON"),
         ('{"type": "Collection"}', "a STAC Collection, which has no items of its own"),
         ("[]", "there are no items"),
+        ('{"type": "Feature", "properties": {"a": ' + "[" * 100_000, "nested too deeply"),
+        ('{"type": "Feature", "properties": {"a": ' + '{"a":' * 900 + "1" + "}" * 902, "nested too deeply"),
         (b"PAR1 nothing more", "Parquet"),
         (b"\x1f\x8b broken", "gzip"),
         (b"\xff\xfe\x00", "utf-8"),

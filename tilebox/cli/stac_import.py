@@ -135,7 +135,8 @@ class _Import:
         state = f"{would}created" if self.is_new else "existing"
         click.echo(f"Dataset {self.options.slug} ({state}), {self.items:,} items read")
         if self.added:
-            click.echo(f"  {len(self.added)} fields {would}{'made' if self.is_new else 'added'}:")
+            fields = "1 field" if len(self.added) == 1 else f"{len(self.added)} fields"
+            click.echo(f"  {fields} {would}{'made' if self.is_new else 'added'}:")
             click.echo(_paragraph(self.added))
         _print_table(self.tallies, dry_run=self.options.dry_run)
         self._print_rejections()
@@ -199,7 +200,10 @@ class _Import:
 
     def _print_next_step(self) -> None:
         if self.options.dry_run:
-            click.echo("\nNothing was changed. Run it again without --dry-run to import.")
+            click.echo(
+                "\nNothing was changed. Items that are stored already count as to create here; importing them again"
+                "\nchanges nothing. Run it without --dry-run to import."
+            )
             return
         name, tally = max(self.tallies.items(), key=lambda entry: entry[1].created + entry[1].existing)
         first, last = tally.texts("D")

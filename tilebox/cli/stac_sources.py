@@ -51,6 +51,8 @@ def read_items(source: str, *, body: dict[str, Any] | None = None) -> Iterator[I
             yield from _decode(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
     except ValueError as error:
         raise ValueError(f"could not read {source}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"could not read {source}: its values are nested too deeply") from error
 
 
 def _decode(content: bytes) -> Iterator[Item]:

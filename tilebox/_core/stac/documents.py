@@ -41,6 +41,8 @@ class Page:
 def items_of(document: Any) -> list[Item]:
     """Return the items of a document: an item, an item collection, or a list of either.
 
+    Nulls within them are left out, as for rows of a table: null says the same as nothing.
+
     Raises:
         ValueError: It is something else; the message says what.
     """
@@ -48,9 +50,10 @@ def items_of(document: Any) -> list[Item]:
         return [item for part in document for item in items_of(part)]
     kind = document.get("type") if isinstance(document, dict) else None
     if kind == "FeatureCollection" and isinstance(document.get("features"), list):
-        return list(document["features"])
+        # What is no object is rejected later, with its reason.
+        return [_without_nulls(part) if isinstance(part, dict) else part for part in document["features"]]
     if kind == "Feature":
-        return [document]
+        return [_without_nulls(document)]
     if kind in ("Collection", "Catalog"):
         raise ValueError(f"this is a STAC {kind}, which has no items of its own; give its search or its items instead")
     found = f"an object of type {kind!r}" if isinstance(document, dict) else f"a {type(document).__name__}"
@@ -83,11 +86,8 @@ def item_of_row(row: Mapping[str, Any]) -> Item:
     """
     item: Item = {name: row[name] for name in _TOP_LEVEL if row.get(name) is not None}
     item.setdefault("type", "Feature")
-    item["properties"] = {name: value for name, value in row.items() if name not in _TOP_LEVEL and value is not None}
-    # A table has every asset's column in every row; those without values are not the item's.
-    assets = item.get("assets") or {}
-    item["assets"] = {key: _present(asset) for key, asset in assets.items() if asset is not None}
-    return item
+    item["properties"] = {name: value for name, value in row.items() if name not in _TOP_LEVEL}
+    return _without_nulls(item)
 
 
 def decode_lines(lines: Iterable[str]) -> Iterator[Any]:
@@ -104,9 +104,25 @@ def decode_lines(lines: Iterable[str]) -> Iterator[Any]:
                 raise ValueError(f"line {number} is not JSON: {error}") from error
 
 
+def _without_nulls(item: Item) -> Item:
+    """Leave out what is null in properties and assets, at any depth.
+
+    A table has every key in every row and a document only those with values; the same item must be the same datapoint
+    whichever it was read from.
+    """
+    return item | {name: _present(item[name]) for name in ("properties", "assets") if isinstance(item.get(name), dict)}
+
+
 def _present(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _present(part) for key, part in value.items() if part is not None}
+        return {key: _present(part) for key, part in value.items() if not _is_null(part)}
     if isinstance(value, list):
         return [_present(part) for part in value]
     return value
+
+
+def _is_null(value: Any) -> bool:
+    """Tell whether a value is null, or an object of nothing else, as some writers of tables have it."""
+    if isinstance(value, dict):
+        return bool(value) and all(_is_null(part) for part in value.values())
+    return value is None
