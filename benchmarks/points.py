@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import anyio
+import lance
 import numpy as np
 import pyarrow as pa
 import shapely
@@ -115,12 +116,12 @@ async def run(rows: int, folder: str) -> list[Row]:
     start = time.perf_counter()
     done = await points.maintain(table)
     lines.append(Row("upkeep after it: compact, index", "", f"{time.perf_counter() - start:.2f} s {done.actions}"))
-    lines += await queries(points, table)
+    lines += await queries(points, table, folder)
     lines += await small_ingests(points, table, rows)
     start = time.perf_counter()
     done = await points.maintain(table)
     lines.append(Row("upkeep after these", "", f"{time.perf_counter() - start:.2f} s {done.actions}"))
-    lines += await queries(points, table)
+    lines += await queries(points, table, folder)
     await points.close()
     return lines
 
@@ -136,7 +137,7 @@ async def ingest_all(points: LancePoints, table: UUID, rows: int) -> Row:
     return Row(f"D6 ingest {rows:,} rows, fsynced, deduplicated", ">= 300,000/s", f"{rows / seconds:,.0f} rows/s")
 
 
-async def queries(points: LancePoints, table: UUID) -> list[Row]:
+async def queries(points: LancePoints, table: UUID, folder: str) -> list[Row]:
     """Measure what a server asks for."""
     rng = np.random.default_rng(9)
 
@@ -180,6 +181,7 @@ async def queries(points: LancePoints, table: UUID) -> list[Row]:
             f"{await median_ms(lambda _: read(PointQuery(COLLECTIONS, area=corner()))):.2f} ms",
         ),
     ]
+    lines += await bare_lance(f"{folder}/{table.hex}.lance", [day() for _ in range(33)], ids)
     start = time.perf_counter()
     found = await read(PointQuery(COLLECTIONS))
     seconds = time.perf_counter() - start
@@ -188,6 +190,27 @@ async def queries(points: LancePoints, table: UUID) -> list[Row]:
     found = await pages(PointQuery(COLLECTIONS, limit=1_000))
     lines.append(Row("pages of 1,000", "", f"{found / (time.perf_counter() - start):,.0f} rows/s"))
     return lines
+
+
+async def bare_lance(uri: str, days: list[PointQuery], ids: list[bytes]) -> list[Row]:
+    """Measure what Lance takes for the same by itself, as the peer of one run."""
+    dataset, columns = lance.dataset(uri), SCHEMA.select(field.name for field in SCHEMA)
+    names = [field.name for field in columns]
+
+    async def scan(condition: str) -> int:
+        return int(dataset.scanner(columns=names, filter=condition).to_table().num_rows)
+
+    async def day(i: int) -> int:
+        start, end = (f"arrow_cast({at}, 'Timestamp(Millisecond, None)')" for at in (days[i].start_ms, days[i].end_ms))
+        return await scan(f"time >= {start} AND time < {end}")
+
+    async def find(i: int) -> int:
+        return await scan(f"id = X'{ids[i].hex()}'")
+
+    return [
+        Row("   bare Lance: a day, unordered", "", f"{await median_ms(day):.2f} ms"),
+        Row("   bare Lance: find", "", f"{await median_ms(find):.2f} ms"),
+    ]
 
 
 async def small_ingests(points: LancePoints, table: UUID, rows: int) -> list[Row]:

@@ -139,10 +139,15 @@ class Answer:
         return None if part is None else part & left
 
     def _has_at_most(self, rows: int) -> bool:
+        """Tell whether the answer is so short, or likely to be, that it needs no plan."""
         selection = self.version.select(self.query.collections, self.keys.start_ms, self.keys.end_ms)
         if selection.rows <= rows:
             return True
-        if self.query.after is not None or selection.rows_near(self.keys.start_ms, self.keys.end_ms) > 4 * rows:
+        near = selection.rows_near(self.keys.start_ms, self.keys.end_ms)
+        if near <= rows / 4:
+            # Likely few, so not counted first: should there be many after all, the bound on bytes stops the read.
+            return True
+        if self.query.after is not None or near > 4 * rows:
             # Further pages find the plan of the first; and what is likely long is better counted whole.
             return False
         scanner = self._scanner(self.keys, ["time"], limit=rows + 1)
