@@ -29,8 +29,8 @@ async def a_collection(client, slug):
     return await dataset.create_collection("a")
 
 
-async def test_many_datapoints_keep_their_order(client, slug):
-    collection = await a_collection(client, slug)
+async def test_many_datapoints_keep_their_order(either, slug):
+    collection = await a_collection(either, slug)
     shuffled = frame(ROWS).sample(frac=1, random_state=3)
     told = []
     ids = await collection.ingest(shuffled, show_progress=told.append)
@@ -56,7 +56,7 @@ async def test_the_same_data_again_changes_nothing(client, slug):
 
 
 @pytest.mark.parametrize("form", ["frame", "columns", "rows", "dataset"])
-async def test_every_form_of_data(client, slug, form):
+async def test_every_form_of_data(either, slug, form):
     data = frame(5)
     forms = {
         "frame": data,
@@ -64,12 +64,12 @@ async def test_every_form_of_data(client, slug, form):
         "rows": data.to_dict("records"),
         "dataset": data.set_index("time").to_xarray(),
     }
-    collection = await a_collection(client, slug)
+    collection = await a_collection(either, slug)
     await collection.ingest(forms[form])
     loaded = await collection.load(("2024", "2025"))
     assert loaded.number.to_numpy().tolist() == list(range(5))
     # What was loaded can be stored elsewhere.
-    other = await (await client.dataset(slug)).create_collection("b")
+    other = await (await either.dataset(slug)).create_collection("b")
     assert (await other.ingest(loaded)).created == 5
 
 
@@ -85,7 +85,8 @@ async def test_nothing_is_stored_if_one_value_does_not_fit(either, slug):
     assert either.wire.methods == []
 
 
-async def test_several_batches_are_under_way_at_once(client, paged_server, slug):
+async def test_several_batches_are_under_way_at_once(client, paged_server, slug, monkeypatch):
+    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", 8_192)
     await a_collection(client, slug)
     other = open_client(paged_server.url, paged_server.token, wire=Rendezvous(Wire(), "Ingest", 3))
     ids = await (await (await other.dataset(slug)).collection("a")).ingest(frame(ROWS))
@@ -98,7 +99,8 @@ async def test_no_datapoints_are_no_error(client, slug):
     assert await collection.delete([]) == 0
 
 
-async def test_a_failure_between_batches_says_what_is_stored(faults, paged_server, slug):
+async def test_a_failure_between_batches_says_what_is_stored(faults, paged_server, slug, monkeypatch):
+    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", 8_192)
     collection = await a_collection(faults(), slug)
     failing = Faults(
         Wire(),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from uuid import uuid4
 
 import anyio
+import pyarrow as pa
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 from wire import METHODS, SERVICES, CallError, Wire, datapoint, query, unique
 
+from tilebox._core.arrow import to_stream
 from tilebox._core.protocol.datasets.v1 import collections_pb2, data_access_pb2, data_ingestion_pb2, datasets_pb2
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 from tilebox.server import keys
@@ -34,6 +36,7 @@ WRITING = {
     "datasets.v1.CollectionService/DeleteCollection",
     "datasets.v1.DataIngestionService/Ingest",
     "datasets.v1.DataIngestionService/Delete",
+    "tilebox.ext.v1.DatapointService/Ingest",
 }
 MANAGING = {
     "datasets.v1.DatasetService/CreateDataset",
@@ -112,6 +115,9 @@ def foreign(server):
             data_ingestion_pb2.DeleteRequest(collection_id=collection.id, datapoint_ids=[identity])
         ],
         "tilebox.ext.v1.DatapointService/Count": [datapoints_pb2.CountRequest(query=query(dataset))],
+        "tilebox.ext.v1.DatapointService/Ingest": [
+            datapoints_pb2.IngestRequest(collection_id=collection.id, datapoints=to_stream(pa.table({})))
+        ],
         ARROW: [datapoints_pb2.QueryArrowRequest(query=query(dataset))],
     }
     with Wire(server.url, new_key(server, team=unique("team"))) as other:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
 import shapely
 from wire import FIELDS, CallError, Wire, datapoint, message_class, query, wire_id
 
-from tilebox._core.fields import DatasetKind, Field, FieldKind
+from tilebox._core.arrow import arrow_schema, to_stream
+from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2
+from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 
 
 def test_what_was_stored_comes_back_with_its_ids_in_the_order_of_the_request(wire):
@@ -192,3 +195,57 @@ def delete(wire, collection, ids):
 
 def count(wire, dataset) -> int:
     return sum(map(len, wire.query(query(dataset))))
+
+
+def columns(dataset, times, **values):
+    """Return datapoints as an Arrow stream."""
+    wanted = arrow_schema(Schema.from_annotated_type(dataset.type))
+    given = {"time": times, "geometry": [shapely.to_wkb(shapely.Point(11, 48))] * len(times), **values}
+    return to_stream(pa.table({name: pa.array(column, wanted.field(name).type) for name, column in given.items()}))
+
+
+def ingest_columns(wire, collection, stream, *, allow_existing=True):
+    request = datapoints_pb2.IngestRequest(
+        collection_id=collection.id, datapoints=stream, allow_existing=allow_existing
+    )
+    return wire.call("DatapointService/Ingest", request)
+
+
+def test_columns_and_messages_are_the_same_datapoints(proto, dataset, collection):
+    times = [3000, 1000, 2000]
+    as_messages = [datapoint(dataset, time, name=f"at {time}", direction=1) for time in times]
+    first = proto.ingest(collection, as_messages)
+    stream = columns(dataset, times, name=[f"at {time}" for time in times], direction=[1, 1, 1])
+    again = ingest_columns(proto, collection, stream)
+
+    assert (again.num_created, again.num_existing) == (0, 3)
+    ids = [again.datapoint_ids[at : at + 16] for at in range(0, 48, 16)]
+    assert ids == [identity.uuid for identity in first.datapoint_ids]
+    with pytest.raises(CallError, match=r"already_exists: .*nothing of this batch was stored"):
+        ingest_columns(proto, collection, stream, allow_existing=False)
+
+
+def test_bad_rows_of_columns_are_all_named(proto, dataset, collection):
+    times = [*range(1000, 1100), None]
+    direction = [99 if row in (3, 70) else 1 for row in range(101)]
+    with pytest.raises(CallError) as error:
+        ingest_columns(proto, collection, columns(dataset, times, direction=direction))
+    assert error.value.message.startswith("3 of 101 datapoints rejected, nothing of this batch was stored: ")
+    for part in ("datapoint 3: field 'direction': 99", "datapoint 70: field 'direction'", "datapoint 100: time is"):
+        assert part in error.value.message
+    assert count(proto, dataset) == 0
+
+
+@pytest.mark.parametrize(
+    ("stream", "reason"),
+    [
+        (b"", "no sound Arrow stream"),
+        (to_stream(pa.table({"clouds": [1.0]})), "'clouds' is no field of this dataset"),
+        (to_stream(pa.table({"time": ["now"]})), "'time' must be timestamp"),
+        (to_stream(pa.table({"time": pa.array([0] * 65_537, pa.timestamp("ms"))})), "at most 65536 datapoints"),
+    ],
+)
+def test_columns_that_make_no_sense_are_refused(proto, dataset, collection, stream, reason):
+    with pytest.raises(CallError, match=f"invalid_argument: .*{reason}"):
+        ingest_columns(proto, collection, stream)
+    assert count(proto, dataset) == 0

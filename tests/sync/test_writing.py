@@ -29,8 +29,8 @@ def a_collection(client, slug):
     return dataset.create_collection("a")
 
 
-def test_many_datapoints_keep_their_order(client, slug):
-    collection = a_collection(client, slug)
+def test_many_datapoints_keep_their_order(either, slug):
+    collection = a_collection(either, slug)
     shuffled = frame(ROWS).sample(frac=1, random_state=3)
     told = []
     ids = collection.ingest(shuffled, show_progress=told.append)
@@ -56,7 +56,7 @@ def test_the_same_data_again_changes_nothing(client, slug):
 
 
 @pytest.mark.parametrize("form", ["frame", "columns", "rows", "dataset"])
-def test_every_form_of_data(client, slug, form):
+def test_every_form_of_data(either, slug, form):
     data = frame(5)
     forms = {
         "frame": data,
@@ -64,12 +64,12 @@ def test_every_form_of_data(client, slug, form):
         "rows": data.to_dict("records"),
         "dataset": data.set_index("time").to_xarray(),
     }
-    collection = a_collection(client, slug)
+    collection = a_collection(either, slug)
     collection.ingest(forms[form])
     loaded = collection.load(("2024", "2025"))
     assert loaded.number.to_numpy().tolist() == list(range(5))
     # What was loaded can be stored elsewhere.
-    other = (client.dataset(slug)).create_collection("b")
+    other = (either.dataset(slug)).create_collection("b")
     assert (other.ingest(loaded)).created == 5
 
 
@@ -85,7 +85,8 @@ def test_nothing_is_stored_if_one_value_does_not_fit(either, slug):
     assert either.wire.methods == []
 
 
-def test_several_batches_are_under_way_at_once(client, paged_server, slug):
+def test_several_batches_are_under_way_at_once(client, paged_server, slug, monkeypatch):
+    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", 8_192)
     a_collection(client, slug)
     other = open_client(paged_server.url, paged_server.token, wire=Rendezvous(Wire(), "Ingest", 3))
     ids = ((other.dataset(slug)).collection("a")).ingest(frame(ROWS))
@@ -98,7 +99,8 @@ def test_no_datapoints_are_no_error(client, slug):
     assert collection.delete([]) == 0
 
 
-def test_a_failure_between_batches_says_what_is_stored(faults, paged_server, slug):
+def test_a_failure_between_batches_says_what_is_stored(faults, paged_server, slug, monkeypatch):
+    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", 8_192)
     collection = a_collection(faults(), slug)
     failing = Faults(
         Wire(),

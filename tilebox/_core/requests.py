@@ -179,6 +179,19 @@ def ingest_datapoints(
     )
 
 
+def ingest_columns(collection: UUID, stream: bytes, *, allow_existing: bool) -> Call[datapoints_pb2.IngestResponse]:
+    """Store a batch of datapoints that is an Arrow stream, by the extension of our server."""
+    request = datapoints_pb2.IngestRequest(
+        collection_id=ids.to_wire(collection), datapoints=stream, allow_existing=allow_existing
+    )
+    return Call(
+        "tilebox.ext.v1.DatapointService/Ingest",
+        request,
+        datapoints_pb2.IngestResponse,
+        is_idempotent=allow_existing,
+    )
+
+
 def delete_datapoints(collection: UUID, datapoints: Sequence[UUID]) -> Call[data_ingestion_pb2.DeleteResponse]:
     """Delete a batch of datapoints, all or none."""
     request = data_ingestion_pb2.DeleteRequest(

@@ -42,12 +42,13 @@ def build_app(store: Store, points: Points, settings: Settings) -> ASGIApp:
     gatekeeper = Gatekeeper(store)
     catalogue = Catalogue(store, points)
     queries = Queries(catalogue, points)
+    ingestion = Ingestion(catalogue, points)
     implementations = (
         DatasetService(catalogue),
         CollectionService(catalogue),
         DataAccessService(queries, settings),
-        DataIngestionService(Ingestion(catalogue, points)),
-        DatapointService(queries),
+        DataIngestionService(ingestion),
+        DatapointService(queries, ingestion),
     )
     health = _Health(store, points)
     routes = [Route("/healthz", health.alive, methods=["GET"]), Route("/readyz", health.ready, methods=["GET"])]

@@ -32,7 +32,7 @@ class DataIngestionService:
         return wire.IngestResponse(
             num_created=stored.created,
             num_existing=stored.existing,
-            datapoint_ids=[ID(uuid=identity) for identity in stored.ids],
+            datapoint_ids=[ID(uuid=stored.ids[at : at + 16]) for at in range(0, len(stored.ids), 16)],
         )
 
     async def delete(self, caller: Caller, request: wire.DeleteRequest) -> wire.DeleteResponse:

@@ -1,4 +1,4 @@
-"""`tilebox.ext.v1.DatapointService`: an answer as one Arrow stream, and counts."""
+"""`tilebox.ext.v1.DatapointService`: an answer as one Arrow stream, counts, and batches that come as columns."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from tilebox.server.auth import Caller, Gatekeeper
     from tilebox.server.points.interface import PointQuery, PointStream
+    from tilebox.server.services.ingestion import Ingestion
     from tilebox.server.services.queries import Queries
     from tilebox.server.store.interface import Dataset
 
@@ -45,15 +46,24 @@ class DatapointService:
     """Answers the ordinary calls of the service."""
 
     descriptor = wire.DESCRIPTOR.services_by_name["DatapointService"]
-    permissions = {"Count": Permission.READ}  # noqa: RUF012
+    permissions = {"Count": Permission.READ, "Ingest": Permission.WRITE}  # noqa: RUF012
 
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, ingestion: Ingestion) -> None:
         self._queries = queries
+        self._ingestion = ingestion
 
     async def count(self, caller: Caller, request: wire.CountRequest) -> wire.CountResponse:
         """Count what a query finds."""
         dataset, query = await self._queries.resolve(caller.team, parse.selection(request.query))
         return wire.CountResponse(count=await self._queries.count(dataset, query))
+
+    async def ingest(self, caller: Caller, request: wire.IngestRequest) -> wire.IngestResponse:
+        """Store a batch of datapoints that comes as columns."""
+        collection = parse.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
+        stored = await self._ingestion.ingest_stream(
+            caller.team, collection, request.datapoints, allow_existing=request.allow_existing
+        )
+        return wire.IngestResponse(num_created=stored.created, num_existing=stored.existing, datapoint_ids=stored.ids)
 
 
 class QueryArrow:

@@ -19,6 +19,7 @@ from tilebox._core.messages import from_arrow
 from tilebox.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from tilebox._core.fields import Schema
@@ -29,7 +30,9 @@ _NANOSECONDS_OF_MS = 1_000_000
 _ENCODED_ROWS = 65_536
 
 
-def with_identity(schema: Schema, collection_id: UUID, rows: pa.Table, now_us: int) -> pa.Table:
+def with_identity(
+    schema: Schema, collection_id: UUID, rows: pa.Table, now_us: int, *, said: Sequence[bytes] | None = None
+) -> pa.Table:
     """Complete datapoints: their times floored to milliseconds, their ids and ingestion time filled in.
 
     Args:
@@ -37,6 +40,7 @@ def with_identity(schema: Schema, collection_id: UUID, rows: pa.Table, now_us: i
         collection_id: The collection they go to.
         rows: Datapoints in Arrow form; columns may be missing, ids and ingestion times given are replaced.
         now_us: The time of ingestion, in microseconds since 1970.
+        said: What `encoded` gives for them, if that is known already.
 
     Returns:
         The datapoints with all columns of the schema, in its order.
@@ -51,7 +55,7 @@ def with_identity(schema: Schema, collection_id: UUID, rows: pa.Table, now_us: i
     given.pop(ID.name, None)
     given[INGESTION_TIME.name] = pa.chunked_array([pa.repeat(pa.scalar(now_us, pa.timestamp("us")), rows.num_rows)])
     columns = {name: _as_field(wanted.field(name), column) for name, column in given.items()}
-    columns[ID.name] = pa.chunked_array([_ids(schema, collection_id, columns, rows.num_rows)])
+    columns[ID.name] = pa.chunked_array([_ids(schema, collection_id, columns, said)])
     for field in wanted:
         if field.name not in columns:
             columns[field.name] = _absent(field, rows.num_rows)
@@ -81,24 +85,27 @@ def _as_field(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise InvalidArgumentError(f"field {field.name!r} holds {field.type}, not {column.type}: {error}") from error
 
 
-def _ids(schema: Schema, collection_id: UUID, columns: dict[str, pa.ChunkedArray], count: int) -> pa.Array:
-    said = pa.table({name: column for name, column in columns.items() if name != INGESTION_TIME.name})
-    ids = np.empty((count, _TIME_BYTES + _DIGEST_BYTES), dtype=np.uint8)
+def encoded(schema: Schema, rows: pa.RecordBatch) -> list[bytes]:
+    """Return what datapoints say: their canonical serialisation without id and ingestion time."""
+    names = [name for name in rows.schema.names if name not in (ID.name, INGESTION_TIME.name)]
+    return from_arrow(schema, rows.select(names))
+
+
+def _ids(
+    schema: Schema, collection_id: UUID, columns: dict[str, pa.ChunkedArray], said: Sequence[bytes] | None
+) -> pa.Array:
+    table = pa.table(columns)
+    if said is None:
+        batches = table.combine_chunks().to_batches(max_chunksize=_ENCODED_ROWS)
+        said = [message for batch in batches for message in encoded(schema, batch)]
+    ids = np.empty((len(said), _TIME_BYTES + _DIGEST_BYTES), dtype=np.uint8)
     times = np.asarray(columns[TIME.name].combine_chunks().cast(pa.int64()))
-    ids[:, :_TIME_BYTES] = times.astype(">i8").view(np.uint8).reshape(count, 8)[:, -_TIME_BYTES:]
-    ids[:, _TIME_BYTES:] = np.frombuffer(_digests(schema, collection_id, said), np.uint8).reshape(count, _DIGEST_BYTES)
-    buffers = [None, pa.py_buffer(ids.tobytes())]
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(_TIME_BYTES + _DIGEST_BYTES), count, buffers)
-
-
-def _digests(schema: Schema, collection_id: UUID, said: pa.Table) -> bytes:
+    ids[:, :_TIME_BYTES] = times.astype(">i8").view(np.uint8).reshape(-1, 8)[:, -_TIME_BYTES:]
     person = collection_id.bytes
-    digests = [
-        blake2b(message, digest_size=_DIGEST_BYTES, person=person).digest()
-        for batch in said.combine_chunks().to_batches(max_chunksize=_ENCODED_ROWS)
-        for message in from_arrow(schema, batch)
-    ]
-    return b"".join(digests)
+    digests = b"".join([blake2b(one, digest_size=_DIGEST_BYTES, person=person).digest() for one in said])
+    ids[:, _TIME_BYTES:] = np.frombuffer(digests, np.uint8).reshape(-1, _DIGEST_BYTES)
+    buffers = [None, pa.py_buffer(ids.tobytes())]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(_TIME_BYTES + _DIGEST_BYTES), len(said), buffers)
 
 
 def _absent(field: pa.Field, count: int) -> pa.ChunkedArray:

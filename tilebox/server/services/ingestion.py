@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
-from google.protobuf.unknown_fields import UnknownFieldSet
 
-from tilebox._core import geometry, messages
-from tilebox._core.fields import GEOMETRY, FieldKind
+from tilebox._core import arrow, arrow_rows, messages
 from tilebox.errors import ConflictError, InvalidArgumentError
-from tilebox.server.points.identity import with_identity
+from tilebox.server.points.identity import encoded, with_identity
 from tilebox.server.services.catalogue import now_us
+from tilebox.server.services.checks import rejection, row_problems, undecodable, unknown_field_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
-
-    from google.protobuf.message import Message
 
     from tilebox._core.fields import Schema
     from tilebox.server.points.interface import Ingested, Points
@@ -33,24 +25,15 @@ if TYPE_CHECKING:
     from tilebox.server.store.interface import Collection, Team
 
 MAX_BATCH_DATAPOINTS = 8192
-MAX_QUERYABLE_STRING_LENGTH = 1024
-MAX_LISTED_PROBLEMS = 20
-
-# Ids carry the time in 48 bits of milliseconds, and results carry it in 64 bits of nanoseconds, which is the tighter.
-_FIRST_TIME_MS, _LAST_TIME_MS = -9_223_372_036_854, 9_223_372_036_854
-_SCAN_ROWS = 64
-
-# Only footprints are looked for by area; other fields may hold whatever geometry there is.
-_ALL_GEOMETRIES = (*geometry.KINDS, "LineString", "LinearRing", "MultiPoint", "MultiLineString", "GeometryCollection")
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch: how many datapoints are new or known, and all ids in the order of the batch."""
+    """What became of a batch: how many datapoints are new or known, and all ids, 16 bytes each, in its order."""
 
     created: int
     existing: int
-    ids: list[bytes]
+    ids: bytes
 
 
 class Ingestion:
@@ -80,14 +63,29 @@ class Ingestion:
             ConflictError: Datapoints exist, and `allow_existing` is false.
         """
         _check_size(values)
+        return await self._ingest(team, collection, values, _prepare_messages, allow_existing=allow_existing)
+
+    async def ingest_stream(self, team: Team, collection: UUID, stream: bytes, *, allow_existing: bool) -> Stored:
+        """Store a batch of datapoints that comes as an Arrow IPC stream, all or none; the rest is as for `ingest`."""
+        return await self._ingest(team, collection, stream, _prepare_stream, allow_existing=allow_existing)
+
+    async def _ingest(
+        self,
+        team: Team,
+        collection: UUID,
+        batch: Any,
+        prepare: Callable[[Schema, Collection, Any], pa.Table],
+        *,
+        allow_existing: bool,
+    ) -> Stored:
         found = await self._catalogue.collection(team, collection)
         async with self._catalogue.gates.shared(found.dataset):
             dataset = await self._catalogue.get(team, found.dataset)
-            if not values:
-                return Stored(0, 0, [])
-            table, ids = await anyio.to_thread.run_sync(_prepare, dataset.schema, found, values)
+            table = await anyio.to_thread.run_sync(prepare, dataset.schema, found, batch)
+            if not table.num_rows:
+                return Stored(0, 0, b"")
             stored = await self._store(found, table, allow_existing=allow_existing)
-        return Stored(stored.created, stored.existing, ids)
+        return Stored(stored.created, stored.existing, _joined_ids(table))
 
     async def delete(self, team: Team, collection: UUID, ids: Sequence[bytes]) -> int:
         """Delete datapoints of a collection by id, all or none, and return how many.
@@ -119,116 +117,43 @@ def _check_size(values: Sequence[bytes]) -> None:
         )
     if not all(values):
         empty = [row for row, value in enumerate(values) if not value]
-        raise _rejection(len(values), [(row, "it is empty") for row in empty])
+        raise rejection(len(values), [(row, "it is empty") for row in empty])
 
 
-def _prepare(schema: Schema, collection: Collection, values: Sequence[bytes]) -> tuple[pa.Table, list[bytes]]:
-    """Decode, check and name a batch. Runs in a thread."""
+def _prepare_messages(schema: Schema, collection: Collection, values: Sequence[bytes]) -> pa.Table:
+    """Decode, check and name a batch of messages. Runs in a thread."""
     try:
         rows = messages.to_arrow(schema, values)
     except ValueError:
-        raise _rejection(len(values), _undecodable(schema, values)) from None
-    problems = [
-        *_unknown_field_problems(schema, values),
-        *_time_problems(rows),
-        *_string_problems(schema, rows),
-        *_geometry_problems(schema, rows),
-    ]
+        raise rejection(len(values), undecodable(schema, values)) from None
+    said = encoded(schema, rows)
+    problems = [*unknown_field_problems(schema, values, said), *row_problems(schema, rows)]
     if problems:
-        raise _rejection(len(values), problems)
-    table = with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us())
-    return table, table["id"].to_pylist()
+        raise rejection(len(values), problems)
+    return with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us(), said=said)
 
 
-def _undecodable(schema: Schema, values: Sequence[bytes]) -> list[tuple[int, str]]:
-    """Find all rows that cannot be decoded; blocks of rows that can are passed at once."""
-    problems = []
-    for start in range(0, len(values), _SCAN_ROWS):
-        block = values[start : start + _SCAN_ROWS]
-        if _decoding_problem(schema, block) is not None:
-            for row, value in enumerate(block, start):
-                problem = _decoding_problem(schema, [value])
-                if problem is not None:
-                    problems.append((row, problem.removeprefix("row 0").removeprefix(":").strip()))
-    return problems
-
-
-def _decoding_problem(schema: Schema, values: Sequence[bytes]) -> str | None:
+def _prepare_stream(schema: Schema, collection: Collection, stream: bytes) -> pa.Table:
+    """Read, check and name a batch of columns. Runs in a thread."""
     try:
-        messages.to_arrow(schema, values)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def _unknown_field_problems(schema: Schema, values: Sequence[bytes]) -> list[tuple[int, str]]:
-    """Find values of fields that the dataset lacks, which would be lost without a word."""
-    message_class = _message_class(schema)
-    problems = []
-    for row, value in enumerate(values):
-        try:
-            unknown = UnknownFieldSet(message_class.FromString(value))
-        except DecodeError as error:
-            problems.append((row, f"it is not a datapoint of this dataset: {error}"))
-            continue
-        if len(unknown):
-            numbers = sorted({field.field_number for field in unknown})  # type: ignore[attr-defined]
-            problems.append(
-                (
-                    row,
-                    f"it has fields that the dataset lacks, of number {', '.join(map(str, numbers))}; was the type changed?",
-                )
+        table = arrow.from_stream(stream)
+        if table.num_rows > arrow.MAX_INGESTED_ROWS:
+            raise InvalidArgumentError(  # noqa: TRY301
+                f"at most {arrow.MAX_INGESTED_ROWS} datapoints in a request, not {table.num_rows}; send several requests"
             )
-    return problems
+        rows, problems = arrow_rows.checked(schema, table)
+    except InvalidArgumentError:
+        raise
+    except ValueError as error:
+        raise InvalidArgumentError(f"{error}; nothing of this batch was stored") from error
+    problems += row_problems(schema, rows)
+    if problems:
+        raise rejection(rows.num_rows, problems)
+    return with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us())
 
 
-@lru_cache(maxsize=256)
-def _message_class(schema: Schema) -> type[Message]:
-    return GetMessageClass(schema.message_pool().FindMessageTypeByName(schema.type_name))
-
-
-def _time_problems(rows: pa.RecordBatch) -> list[tuple[int, str]]:
-    column = rows.column("time")
-    milliseconds = column.cast("int64").to_numpy(zero_copy_only=False)
-    missing = column.is_null().to_numpy(zero_copy_only=False)
-    outside = ~missing & ~((milliseconds >= _FIRST_TIME_MS) & (milliseconds <= _LAST_TIME_MS))
-    return [
-        *((int(row), "time is missing") for row in np.flatnonzero(missing)),
-        *((int(row), "time is out of range (1677-09-22 to 2262-04-11)") for row in np.flatnonzero(outside)),
-    ]
-
-
-def _string_problems(schema: Schema, rows: pa.RecordBatch) -> list[tuple[int, str]]:
-    problems = []
-    for field in schema:
-        if field.queryable and field.kind is FieldKind.STRING and not field.repeated:
-            lengths = pc.utf8_length(rows.column(field.name)).fill_null(0).to_numpy()
-            reason = f"field {field.name!r} is queryable and has more than {MAX_QUERYABLE_STRING_LENGTH} characters"
-            problems += [(int(row), reason) for row in np.flatnonzero(lengths > MAX_QUERYABLE_STRING_LENGTH)]
-    return problems
-
-
-def _geometry_problems(schema: Schema, rows: pa.RecordBatch) -> list[tuple[int, str]]:
-    problems = []
-    for field in schema:
-        if field.kind is FieldKind.GEOMETRY and not field.repeated:
-            required = field.name == GEOMETRY.name
-            kinds = geometry.KINDS if required else _ALL_GEOMETRIES
-            found = geometry.problems(rows.column(field.name).to_numpy(zero_copy_only=False), kinds=kinds)
-            problems += [(row, f"field {field.name!r}: {reason}") for row, reason in found]
-            if required:
-                missing = rows.column(field.name).is_null().to_numpy(zero_copy_only=False)
-                problems += [(int(row), f"field {field.name!r} is missing") for row in np.flatnonzero(missing)]
-    return problems
-
-
-def _rejection(total: int, problems: Iterable[tuple[int, str]]) -> InvalidArgumentError:
-    """Return one error that lists the rejected datapoints by their position in the batch."""
-    problems = sorted(set(problems))
-    rejected = len({row for row, _ in problems})
-    listed = "; ".join(f"datapoint {row}: {reason}" for row, reason in problems[:MAX_LISTED_PROBLEMS])
-    more = len(problems) - MAX_LISTED_PROBLEMS
-    tail = f"; and {more} more problems" if more > 0 else ""
-    return InvalidArgumentError(
-        f"{rejected} of {total} datapoints rejected, nothing of this batch was stored: {listed}{tail}"
-    )
+def _joined_ids(table: pa.Table) -> bytes:
+    """Return the ids of datapoints, 16 bytes each, one behind the other."""
+    ids = table["id"].combine_chunks()
+    data = ids.buffers()[1]
+    return data.slice(ids.offset * 16, len(ids) * 16).to_pybytes()  # type: ignore[no-any-return]

@@ -215,7 +215,7 @@ class TimeseriesCollection:
             show_progress: As in `load`.
 
         Returns:
-            The ids in the order of the data, a list that also has the numbers `created` and `existing`.
+            The ids in the order of the data, a sequence that also has the numbers `created` and `existing`.
 
         Raises:
             ValueError: A value does not fit its field; nothing is stored then.
