@@ -80,8 +80,12 @@ def _same_type(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
-    whole = column.combine_chunks()
-    return whole.chunk(0) if hasattr(whole, "chunk") and whole.num_chunks == 1 else whole
+    if column.num_chunks == 1:
+        # combine_chunks would copy it.
+        return column.chunk(0)
+    import pyarrow as pa
+
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _checked_column(field: Field, column: pa.Array, problems: list[Problem]) -> pa.Array:

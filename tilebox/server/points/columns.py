@@ -69,7 +69,7 @@ def check_form(given: pa.Schema, stored: pa.Schema) -> None:
         InvalidArgumentError: A column is of another type than the table's, or the table has no such column.
     """
     for field in given:
-        if field.name not in stored.names or field.name.startswith("_"):
+        if field.name not in stored.names or field.name == COLLECTION:
             raise InvalidArgumentError(f"the dataset has no field {field.name!r}; ask for its schema again and retry")
         wanted = stored.field(field.name).type
         if not field.type.equals(wanted):
@@ -89,7 +89,7 @@ def stored_rows(rows: pa.Table, collections: pa.Array, stored: pa.Schema) -> pa.
         if field.name == COLLECTION:
             columns.append(pa.chunked_array([collections]))
         elif field.name == BOX:
-            columns.append(pa.chunked_array([_boxes(rows)]))
+            columns.append(rows[BOX] if BOX in rows.column_names else pa.chunked_array([_boxes_of(rows)]))
         else:
             columns.append(_column(rows, field))
     return pa.Table.from_arrays(columns, schema=stored)
@@ -125,10 +125,24 @@ def _without_null_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([emptied(chunk) for chunk in column.chunks], type=column.type)
 
 
-def _boxes(rows: pa.Table) -> pa.Array:
+def with_boxes(rows: pa.Table, geometries: NDArray[np.object_]) -> pa.Table:
+    """Add the bounding boxes of footprints that the caller has decoded anyway, so that it is not done twice.
+
+    Args:
+        rows: Datapoints.
+        geometries: Their footprints, shape (rows,), None where missing.
+    """
+    return rows.append_column(_BOX_FIELD, pa.chunked_array([_boxes(geometries)]))
+
+
+def _boxes_of(rows: pa.Table) -> pa.Array:
     if GEOMETRY.name not in rows.column_names:
         return pa.nulls(rows.num_rows, _BOX_TYPE)
-    bounds = footprint_bounds(footprints(rows[GEOMETRY.name]))
+    return _boxes(footprints(rows[GEOMETRY.name]))
+
+
+def _boxes(geometries: NDArray[np.object_]) -> pa.Array:
+    bounds = footprint_bounds(geometries)
     west, south, east, north = bounds.T
     east = np.where(west > east, east + 360.0, east)
     missing = np.isnan(bounds).any(axis=1)

@@ -142,7 +142,8 @@ class Points(Protocol):
         Args:
             table: The table.
             collection: Number of the collection they belong to.
-            rows: Datapoints in the Arrow form of the table's schema, metadata included.
+            rows: Datapoints in the Arrow form of the table's schema, metadata included; may have the boxes of
+                `columns.with_boxes`.
             allow_existing: Whether ids that exist are passed over; if not, one such id refuses the batch.
 
         Raises:

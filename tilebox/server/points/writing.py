@@ -155,6 +155,8 @@ def _check_values(rows: pa.Table) -> None:
 
 
 def _first_of_each(ids: pa.Array) -> np.ndarray:
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return np.ones(len(ids), dtype=bool)
     words = keys.id_words(ids)
     order = np.lexsort((words[:, 1], words[:, 0]))
     ordered = words[order]

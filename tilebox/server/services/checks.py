@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
+import shapely
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -19,7 +19,9 @@ from tilebox.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import pyarrow as pa
     from google.protobuf.message import Message
+    from numpy.typing import NDArray
 
     from tilebox._core.fields import Schema
 
@@ -62,9 +64,31 @@ def undecodable(schema: Schema, values: Sequence[bytes]) -> list[Problem]:
     return problems
 
 
-def row_problems(schema: Schema, rows: pa.RecordBatch) -> list[Problem]:
-    """Return what is wrong with decoded datapoints."""
-    return [*_time_problems(rows), *_string_problems(schema, rows), *_geometry_problems(schema, rows)]
+def footprints(schema: Schema, rows: pa.RecordBatch) -> NDArray[np.object_] | None:
+    """Decode the footprints of datapoints, once for all that is done with them.
+
+    Returns:
+        Geometries, shape (rows,); None where one is missing, the bytes where they are none. None for a dataset
+        without footprints.
+    """
+    if schema.get(GEOMETRY.name) is None:
+        return None
+    binary = rows.column(GEOMETRY.name).to_numpy(zero_copy_only=False)
+    decoded: NDArray[np.object_] = shapely.from_wkb(binary, on_invalid="ignore")
+    damaged = shapely.is_missing(decoded) & (binary != None)  # noqa: E711 compared element by element
+    decoded[damaged] = binary[damaged]
+    return decoded
+
+
+def row_problems(schema: Schema, rows: pa.RecordBatch, decoded: NDArray[np.object_] | None) -> list[Problem]:
+    """Return what is wrong with decoded datapoints.
+
+    Args:
+        schema: The dataset's schema.
+        rows: All columns of it.
+        decoded: What `footprints` gave for them.
+    """
+    return [*_time_problems(rows), *_string_problems(schema, rows), *_geometry_problems(schema, rows, decoded)]
 
 
 def _decoding_problem(schema: Schema, values: Sequence[bytes]) -> str | None:
@@ -105,7 +129,7 @@ def _message_class(schema: Schema) -> type[Message]:
     return GetMessageClass(schema.message_pool().FindMessageTypeByName(schema.type_name))
 
 
-def _time_problems(rows: pa.RecordBatch) -> list[tuple[int, str]]:
+def _time_problems(rows: pa.RecordBatch) -> list[Problem]:
     column = rows.column("time")
     milliseconds = column.cast("int64").to_numpy(zero_copy_only=False)
     missing = column.is_null().to_numpy(zero_copy_only=False)
@@ -116,7 +140,7 @@ def _time_problems(rows: pa.RecordBatch) -> list[tuple[int, str]]:
     ]
 
 
-def _string_problems(schema: Schema, rows: pa.RecordBatch) -> list[tuple[int, str]]:
+def _string_problems(schema: Schema, rows: pa.RecordBatch) -> list[Problem]:
     problems = []
     for field in schema:
         if field.queryable and field.kind is FieldKind.STRING and not field.repeated:
@@ -126,13 +150,16 @@ def _string_problems(schema: Schema, rows: pa.RecordBatch) -> list[tuple[int, st
     return problems
 
 
-def _geometry_problems(schema: Schema, rows: pa.RecordBatch) -> list[tuple[int, str]]:
+def _geometry_problems(schema: Schema, rows: pa.RecordBatch, decoded: NDArray[np.object_] | None) -> list[Problem]:
     problems = []
     for field in schema:
         if field.kind is FieldKind.GEOMETRY and not field.repeated:
             required = field.name == GEOMETRY.name
             kinds = geometry.KINDS if required else _ALL_GEOMETRIES
-            found = geometry.problems(rows.column(field.name).to_numpy(zero_copy_only=False), kinds=kinds)
+            values = decoded if required else None
+            if values is None:
+                values = rows.column(field.name).to_numpy(zero_copy_only=False)
+            found = geometry.problems(values, kinds=kinds)
             problems += [(row, f"field {field.name!r}: {reason}") for row, reason in found]
             if required:
                 missing = rows.column(field.name).is_null().to_numpy(zero_copy_only=False)

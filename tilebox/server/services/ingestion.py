@@ -11,9 +11,17 @@ import pyarrow as pa
 
 from tilebox._core import arrow, arrow_rows, messages
 from tilebox.errors import ConflictError, InvalidArgumentError
+from tilebox.server.points.columns import with_boxes
 from tilebox.server.points.identity import encoded, with_identity
 from tilebox.server.services.catalogue import now_us
-from tilebox.server.services.checks import rejection, row_problems, undecodable, unknown_field_problems
+from tilebox.server.services.checks import (
+    Problem,
+    footprints,
+    rejection,
+    row_problems,
+    undecodable,
+    unknown_field_problems,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,10 +135,7 @@ def _prepare_messages(schema: Schema, collection: Collection, values: Sequence[b
     except ValueError:
         raise rejection(len(values), undecodable(schema, values)) from None
     said = encoded(schema, rows)
-    problems = [*unknown_field_problems(schema, values, said), *row_problems(schema, rows)]
-    if problems:
-        raise rejection(len(values), problems)
-    return with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us(), said=said)
+    return _named(schema, collection, rows, unknown_field_problems(schema, values, said), said)
 
 
 def _prepare_stream(schema: Schema, collection: Collection, stream: bytes) -> pa.Table:
@@ -146,10 +151,23 @@ def _prepare_stream(schema: Schema, collection: Collection, stream: bytes) -> pa
         raise
     except ValueError as error:
         raise InvalidArgumentError(f"{error}; nothing of this batch was stored") from error
-    problems += row_problems(schema, rows)
+    return _named(schema, collection, rows, problems)
+
+
+def _named(
+    schema: Schema,
+    collection: Collection,
+    rows: pa.RecordBatch,
+    problems: list[Problem],
+    said: Sequence[bytes] | None = None,
+) -> pa.Table:
+    """Finish the checks of a batch, and give its datapoints their ids."""
+    geometries = footprints(schema, rows)
+    problems = [*problems, *row_problems(schema, rows, geometries)]
     if problems:
         raise rejection(rows.num_rows, problems)
-    return with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us())
+    table = with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us(), said=said)
+    return table if geometries is None else with_boxes(table, geometries)
 
 
 def _joined_ids(table: pa.Table) -> bytes:
