@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from typing import assert_type
 from uuid import UUID
@@ -40,7 +40,7 @@ def sync_program(interval: TimeIntervalLike) -> None:
     )
     assert_type(collection.count(), int)
     assert_type(collection.iter_pages(), Iterator[xr.Dataset])
-    ids: list[UUID] = collection.ingest({"time": []})
+    ids: Sequence[UUID] = collection.ingest({"time": []})
     assert_type(collection.delete(ids), int)
     created = client.create_or_update_dataset(DatasetKind.TEMPORAL, "mine", [{"name": "a", "type": str}], name="Mine")
     assert_type(created, TimeseriesDataset)
