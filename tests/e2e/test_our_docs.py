@@ -44,7 +44,7 @@ def catalogue(module_server: ServerThread) -> ServerThread:
     for name in ("S2A_S2MSI2A", "S2B_S2MSI2A"):
         dataset.get_or_create_collection(name).ingest(
             {
-                "time": np.datetime64("2026-03-01", "ms") + np.arange(count) * np.timedelta64(240_000, "ms"),
+                "time": np.datetime64("2026-03-16", "ms") + np.arange(count) * np.timedelta64(240_000, "ms"),
                 "geometry": shapely.box(west, south, west + 1, south + 1),
                 "granule_name": [f"{name}_{i:05d}" for i in range(count)],
                 "cloud_cover": [None if i % 50 == 0 else float(i % 101) for i in range(count)],
