@@ -51,6 +51,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def serve(session: nox.Session) -> None:
+    """Run `tilebox serve`, for instance on what the demo left: `-- --data-dir tilebox-demo/data`."""
+    session.install("-e", ".[demo]")
+    session.run("tilebox", "serve", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run all tests in parallel, the fast ones first."""
     session.install("-e", ".[all]", *_dependency_group("tests"))

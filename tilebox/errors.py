@@ -125,11 +125,11 @@ class MissingExtraError(TileboxError, ImportError):
 
     Args:
         feature: What needs it, as the subject of a sentence.
-        extra: The extra that brings it, as in `pip install "tilebox[extra]"`.
+        extra: The extra that brings it, as in `pip install "tilebox-open[extra]"`.
     """
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f'{feature} needs an optional dependency: pip install "tilebox[{extra}]"')
+        super().__init__(f'{feature} needs an optional dependency: pip install "tilebox-open[{extra}]"')
         self.extra = extra
 
 

@@ -159,7 +159,7 @@ def test_without_click_the_extra_is_named(tmp_path):
         check=False,
     )
     assert shown.returncode == 1
-    assert 'pip install "tilebox[server]"' in shown.stderr
+    assert 'pip install "tilebox-open[server]"' in shown.stderr
     assert "Traceback" not in shown.stderr
 
 

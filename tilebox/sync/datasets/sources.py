@@ -153,7 +153,7 @@ def open_source(transport: Transport, query: Query, *, page_size: int | None = N
     if not transport.offers(arrow.EXTENSION):
         _log.debug("the server offers no Arrow streams: loading %s as protobuf pages", query.what)
     elif find_spec("pyarrow") is None:
-        _log.debug('pyarrow is missing (pip install "tilebox[arrow]"): loading %s as protobuf pages', query.what)
+        _log.debug('pyarrow is missing (pip install "tilebox-open[arrow]"): loading %s as protobuf pages', query.what)
     else:
         return ArrowSource(transport, query)
     return PageSource(transport, query, page_size=page_size)

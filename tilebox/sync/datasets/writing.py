@@ -109,7 +109,7 @@ def _sender(
     if not transport.offers(arrow.INGEST_EXTENSION):
         _log.debug("the server takes no Arrow streams: sending datapoints of %s as protobuf messages", what)
     elif find_spec("pyarrow") is None:
-        _log.debug('pyarrow is missing (pip install "tilebox[arrow]"): sending %s as protobuf messages', what)
+        _log.debug('pyarrow is missing (pip install "tilebox-open[arrow]"): sending %s as protobuf messages', what)
     else:
         return _Columns(transport, collection, encoded, allow_existing=allow_existing)
     return _Messages(transport, collection, encoded, allow_existing=allow_existing)
