@@ -266,7 +266,9 @@ def _as_array(geometries: Sequence[object] | npt.NDArray[np.object_]) -> npt.NDA
 
 
 def _is_binary(values: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-    return np.fromiter((isinstance(value, bytes) for value in values), dtype=bool, count=len(values))
+    binary: npt.NDArray[np.bool_] = ~shapely.is_geometry(values) & (values != None)  # noqa: E711 - element by element
+    binary[binary] = [isinstance(value, bytes) for value in values[binary]]
+    return binary
 
 
 def _decoded(
