@@ -198,6 +198,17 @@ def test_what_does_not_fit_is_rejected_by_name_and_the_rest_imported(run, source
     assert client.dataset(slug).count() == 2
 
 
+@pytest.mark.parametrize("located", [0, 2])
+def test_items_without_a_footprint_are_imported(run, source, client, slug, located):
+    items = [item(number) if number < located else item(number) | {"geometry": None} for number in range(4)]
+    assert "S2A_S2MSI2A        4         0         0" in run(source(items))
+    dataset = client.dataset(slug)
+    assert [footprint is not None for footprint in dataset.query().geometry.to_numpy()] == [
+        number < located for number in range(4)
+    ]
+    assert dataset.count(spatial_extent=shapely.box(-170, -80, 170, 80)) == located
+
+
 def test_nothing_but_rejected_items_is_an_error(run, source, client, slug):
     output = run(source([{**item(1), "properties": {}}]), code=1)
     assert "neither datetime nor start_datetime" in output

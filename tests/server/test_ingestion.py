@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from uuid import uuid4
 
 import pyarrow as pa
@@ -123,11 +124,27 @@ def test_footprints_are_checked(proto, dataset, collection, geometry, reason):
         proto.ingest(collection, [datapoint(dataset, 1000, geometry=geometry)])
 
 
-def test_a_spatio_temporal_datapoint_needs_a_footprint(proto, dataset, collection):
-    message = message_class(dataset).FromString(datapoint(dataset, 1000))
-    message.ClearField("geometry")
-    with pytest.raises(CallError, match="datapoint 0: field 'geometry' is missing"):
-        proto.ingest(collection, [message.SerializeToString()])
+def test_a_datapoint_without_a_footprint_is_stored_and_found_by_no_area(proto, dataset, collection):
+    nowhere = message_class(dataset).FromString(datapoint(dataset, 1000, name="nowhere"))
+    nowhere.ClearField("geometry")
+    assert proto.ingest(collection, [nowhere.SerializeToString(), datapoint(dataset, 2000)]).num_created == 2
+    assert proto.ingest(collection, [nowhere.SerializeToString()]).num_existing == 1
+    assert count(proto, dataset) == 2
+    (page,) = proto.query(query(dataset))
+    first, second = (message_class(dataset).FromString(value) for value in page)
+    assert (first.name, first.HasField("geometry"), second.HasField("geometry")) == ("nowhere", False, True)
+    for mode, system in product((1, 2, 3), (1, 2)):
+        request = query(dataset)
+        area = request.filters.spatial_extent
+        area.geometry.wkb = shapely.to_wkb(shapely.Point(11, 48) if mode == 3 else shapely.box(-170, -80, 170, 80))
+        area.mode, area.coordinate_system = mode, system
+        assert [value for found in proto.query(request) for value in found] == [page[1]], (mode, system)
+
+
+def test_columns_may_lack_the_footprint(proto, dataset, collection):
+    without = pa.ipc.open_stream(columns(dataset, [1000, 2000])).read_all().drop_columns(["geometry"])
+    assert ingest_columns(proto, collection, to_stream(without)).num_created == 2
+    assert count(proto, dataset) == 2
 
 
 def test_other_geometry_fields_may_hold_lines(proto):

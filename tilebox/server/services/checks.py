@@ -151,17 +151,15 @@ def _string_problems(schema: Schema, rows: pa.RecordBatch) -> list[Problem]:
 
 
 def _geometry_problems(schema: Schema, rows: pa.RecordBatch, decoded: NDArray[np.object_] | None) -> list[Problem]:
+    # A missing footprint is no problem: a datapoint needs nothing but its time, and no area finds that one.
     problems = []
     for field in schema:
         if field.kind is FieldKind.GEOMETRY and not field.repeated:
-            required = field.name == GEOMETRY.name
-            kinds = geometry.KINDS if required else _ALL_GEOMETRIES
-            values = decoded if required else None
+            is_footprint = field.name == GEOMETRY.name
+            kinds = geometry.KINDS if is_footprint else _ALL_GEOMETRIES
+            values = decoded if is_footprint else None
             if values is None:
                 values = rows.column(field.name).to_numpy(zero_copy_only=False)
             found = geometry.problems(values, kinds=kinds)
             problems += [(row, f"field {field.name!r}: {reason}") for row, reason in found]
-            if required:
-                missing = rows.column(field.name).is_null().to_numpy(zero_copy_only=False)
-                problems += [(int(row), f"field {field.name!r} is missing") for row in np.flatnonzero(missing)]
     return problems
