@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -447,6 +448,23 @@ class TestDocuments:
         assert next_page({"links": [link]}, asked).body == {"token": 2}
         assert next_page({"links": [{**link, "merge": True}]}, asked).body == {"limit": 5, "token": 2}
         assert next_page({"links": [link]}, asked).key != asked.key
+
+    @pytest.mark.parametrize(
+        ("document", "found"),
+        [
+            ({"a": 1, "b": 2}, 'an object without a type, with the keys "a", "b"'),
+            ({}, "an object without a type, with nothing in it"),
+            ({"type": None}, "an object of type null"),
+            ({"type": "Topology"}, 'an object of type "Topology"'),
+            (1.5, "a number"),
+            (None, "null"),
+            ("x", "a string"),
+            (True, "true"),
+        ],
+    )
+    def test_what_is_no_stac_is_described_in_the_words_of_json(self, document, found):
+        with pytest.raises(ValueError, match=f"found {re.escape(found)}$"):
+            items_of(document)
 
     def test_nulls_within_items_of_a_document_are_left_out_as_in_a_table(self):
         software, link = {"alpha": "1", "beta": None}, {"rel": "self", "title": None}

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from stac_items import ITEMS, item
 
 from tilebox._core.backoff import RetryPolicy
-from tilebox.cli import stac_sources
+from tilebox._core.fields import DatasetKind, Field, FieldKind
+from tilebox.cli import stac_sources, stac_storing
 from tilebox.cli.commands import tilebox
 from tilebox.datasets import Client, field
 from tilebox.errors import NotFoundError
@@ -191,7 +192,7 @@ def test_no_new_fields_leaves_the_dataset_as_it_is(run, source, client, slug):
 
 def test_what_does_not_fit_is_rejected_by_name_and_the_rest_imported(run, source, client, slug):
     run(source([item(0, count=1)]))
-    output = run(source([item(1, count=2), item(2, count="many"), {**item(3), "id": None}, item(4, count=2.5)]))
+    output = run(source([item(1, count=2), item(2, count="many"), {**item(3), "id": None}, item(4, count=2.5)]), code=1)
     assert "field count: int64 cannot hold 'many'" in output
     assert "the item has no id" in output
     assert "S2A_S2MSI2A        1         0         2" in output
@@ -213,6 +214,43 @@ def test_nothing_but_rejected_items_is_an_error(run, source, client, slug):
     output = run(source([{**item(1), "properties": {}}]), code=1)
     assert "neither datetime nor start_datetime" in output
     assert "no item could be imported" in output
+
+
+def limited_to_short_locations(client, slug):
+    """Make a dataset that takes no location of more than 1024 characters, which the import does not know of."""
+    location = Field(name="location", kind=FieldKind.STRING, queryable=True)
+    client.create_or_update_dataset(DatasetKind.SPATIOTEMPORAL, slug, [location])
+
+
+def far_away(number):
+    return item(number) | {"assets": {"B02": {"href": f"s3://{'a' * 1100}/{number}.tif", "roles": ["data"]}}}
+
+
+def test_what_the_server_refuses_is_named_and_the_rest_imported(run, source, client, slug):
+    limited_to_short_locations(client, slug)
+    items = [far_away(number) if number in (2, 7) else item(number) for number in range(9)]
+    output = run(source(items), code=1)
+    assert "Rejected, 2 of 9 items:" in output
+    assert f"{items[2]['id']}, {items[7]['id']}: the server refuses it: field 'location' is queryable" in output
+    assert "S2A_S2MSI2A        7         0         2  2025-07-10 10:00  2025-07-18 10:00" in output
+    assert client.dataset(slug).count() == 7
+
+
+def test_a_server_that_refuses_everything_is_not_asked_for_ever(run, source, client, slug, monkeypatch):
+    limited_to_short_locations(client, slug)
+    monkeypatch.setattr(stac_storing, "_MAX_REFUSALS", 5)
+    output = run(source([far_away(number) for number in range(9)]), code=1)
+    assert output.startswith("Error: ")
+    assert "datapoints rejected" in output
+    assert "2 items were refused one by one before that, so the import stopped" in output
+
+
+def test_a_dataset_that_nothing_got_into_is_not_kept(run, source, client, slug):
+    # Of an import that breaks off, which here the server's refusal of a collection's name does.
+    output = run(source(ITEMS), "--collection", "no/slash" * 100, code=1)
+    assert output.startswith("Error: ")
+    with pytest.raises(NotFoundError):
+        client.dataset(slug)
 
 
 def test_one_collection_for_all(run, source, client, slug):

@@ -18,7 +18,7 @@ def command() -> None:
 @command.command("stac")
 @click.argument("source", metavar="FILE_OR_URL")
 @click.option("--dataset", "slug", required=True, help="The dataset, as open_data.copernicus.sentinel2_msi.")
-@click.option("--collection", help="One collection for all items.  [default: one a platform and product]")
+@click.option("--collection", help="One collection for all items.  [default: by product, see above]")
 @click.option("--name", help="What people shall call the dataset, if it is created.")
 @click.option("--search", metavar="JSON", help="Post this STAC search to the address and follow its pages.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many items.")
@@ -46,6 +46,12 @@ def import_stac(
     It may be an item, an item collection, a list of items, newline-delimited JSON, STAC GeoParquet, `-` for the
     standard input, or the address of a STAC API's search, which is followed page by page. The dataset is created with
     fields for the items' properties, or gets the fields that it lacks. Importing the same items again changes nothing.
+
+    Collections are named for platform and product, as S2B_S2MSI2A; those of Landsat and Sentinel-5P for the
+    product alone, as L2SP, so that Landsat 7, 8 and 9 share one. Items without either go to their STAC collection.
+
+    Items that cannot be datapoints are rejected, named with the reason, and the others imported; the exit code is then
+    1, as it is if the import fails.
 
     \b
     Examples:

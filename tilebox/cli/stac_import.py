@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import textwrap
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ import click
 import numpy as np
 
 from tilebox._core import stac
+from tilebox._core.stac.fields import GRANULE_NAME
 from tilebox.cli.stac_sources import read_items
+from tilebox.cli.stac_storing import store
 from tilebox.datasets import Client
 from tilebox.errors import NotFoundError, PermissionDeniedError, TileboxError
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 # Fields are worked out, and items held in memory, for this many at once.
 _ITEMS_AT_ONCE = 10_000
 _SHOWN_REASONS = 10
+_NAMED_PER_REASON = 5
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Options:
 
     Args:
         slug: The dataset.
-        collection: The collection for all items; None for one a platform and product.
+        collection: The collection for all items; None for one by product, as `collection_of` says.
         name: What people shall call the dataset, if it is created.
         no_new_fields: Never change an existing dataset.
         dry_run: Change nothing.
@@ -68,14 +72,20 @@ def run(
 
     Raises:
         click.ClickException: It cannot be done; whole chunks of items may be stored by then.
+        click.exceptions.Exit: Items were rejected; the others are imported.
     """
     try:
         job = _Import(Client(url=url, token=token), options)
-        for items in _chunks(read_items(source, body=body), limit):
-            job.take(items)
+        try:
+            for items in _chunks(read_items(source, body=body), limit):
+                job.take(items)
+        finally:
+            job.leave_nothing_empty()
     except (TileboxError, ValueError, OSError) as error:
         raise click.ClickException(_sentence(error)) from None
     job.report()
+    if job.reasons:
+        raise click.exceptions.Exit(1)
 
 
 @dataclass
@@ -104,11 +114,17 @@ class _Import:
     options: Options
     tallies: dict[str, _Tally] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     items: int = 0
     added: list[str] = field(default_factory=list)
     is_new: bool | None = None
+    has_created: bool = False
     assumed: Schema | None = None
+
+    @property
+    def stored(self) -> int:
+        """Number of items that are in the dataset now."""
+        return sum(tally.created + tally.existing for tally in self.tallies.values())
 
     def take(self, items: list[Item]) -> None:
         """Import some items."""
@@ -127,6 +143,13 @@ class _Import:
         for name, columns in batch.columns.items():
             self._ingest(name, columns)
 
+    def leave_nothing_empty(self) -> None:
+        """Remove the dataset if this run created it and nothing got into it."""
+        if self.has_created and not self.stored:
+            with suppress(TileboxError):  # what went wrong before is what the user has to know
+                if not self.client.dataset(self.options.slug).count():
+                    self.client.delete_dataset(self.options.slug)
+
     def report(self) -> None:
         """Print what happened, and what to do next."""
         if not self.items:
@@ -140,8 +163,9 @@ class _Import:
             click.echo(_paragraph(self.added))
         _print_table(self.tallies, dry_run=self.options.dry_run)
         self._print_rejections()
-        if all(not tally.created + tally.existing for tally in self.tallies.values()):
-            raise click.ClickException("no item could be imported")
+        if not self.stored:
+            kept = "; the dataset was not kept" if self.has_created else ""
+            raise click.ClickException(f"no item could be imported{kept}")
         self._print_next_step()
 
     def _known_schema(self) -> Schema | None:
@@ -163,6 +187,7 @@ class _Import:
                 list(plan.schema.custom),
                 name=self.options.name if is_new else None,
             )
+            self.has_created |= is_new
         except PermissionDeniedError as error:
             if is_new:
                 raise
@@ -173,28 +198,38 @@ class _Import:
 
     def _ingest(self, name: str, columns: dict[str, Any]) -> None:
         tally = self.tallies.setdefault(name, _Tally())
-        tally.span(columns["time"])
+        times = columns["time"]
         if self.options.dry_run:
-            tally.created += len(columns["time"])
+            tally.created += len(times)
+            tally.span(times)
             return
         target = self.client.dataset(self.options.slug).get_or_create_collection(name)
-        stored = target.ingest(columns, show_progress=True)
+        stored = store(target, columns)
         tally.created += stored.created
         tally.existing += stored.existing
+        if len(stored.refused) < len(times):
+            tally.span(np.delete(times, list(stored.refused)))
+        names = columns[GRANULE_NAME.name]
+        self._note_rejections(
+            stac.Rejection(row, names[row], name, f"the server refuses it: {reason}")
+            for row, reason in stored.refused.items()
+        )
 
     def _note_rejections(self, rejected: Iterable[Rejection]) -> None:
         for rejection in rejected:
             self.tallies.setdefault(rejection.collection, _Tally()).rejected += 1
             self.reasons[rejection.reason] += 1
-            self.examples.setdefault(rejection.reason, rejection.name)
+            if self.reasons[rejection.reason] <= _NAMED_PER_REASON:
+                self.examples.setdefault(rejection.reason, []).append(rejection.name)
 
     def _print_rejections(self) -> None:
         if not self.reasons:
             return
-        click.echo("\nRejected:", err=True)
+        click.echo(f"\nRejected, {self.reasons.total():,} of {self.items:,} items:", err=True)
         for reason, count in self.reasons.most_common(_SHOWN_REASONS):
-            others = f" and {count - 1:,} more" if count > 1 else ""
-            click.echo(f"  {self.examples[reason]}{others}: {reason}", err=True)
+            named = ", ".join(self.examples[reason])
+            others = f" and {count - len(self.examples[reason]):,} more" if count > len(self.examples[reason]) else ""
+            click.echo(f"  {named}{others}: {reason}", err=True)
         if len(self.reasons) > _SHOWN_REASONS:
             click.echo(f"  and {len(self.reasons) - _SHOWN_REASONS} reasons more", err=True)
 
@@ -265,5 +300,5 @@ def _print_table(tallies: dict[str, _Tally], *, dry_run: bool) -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
+    text = "; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", ())])
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,4 +1,7 @@
-"""The collection that an item goes to: one a platform and product, named as the open data catalogues name them."""
+"""The collection that an item goes to, named as the open data catalogues name them.
+
+Mostly that is one a platform and product. Landsat's satellites share one a product, as does Sentinel-5P, which is one.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 
+_SHOWN_CHARACTERS = 60
+
 # What a GeoParquet row has beside its properties.
 _TOP_LEVEL = ("type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection")
 
@@ -56,8 +58,9 @@ def items_of(document: Any) -> list[Item]:
         return [_without_nulls(document)]
     if kind in ("Collection", "Catalog"):
         raise ValueError(f"this is a STAC {kind}, which has no items of its own; give its search or its items instead")
-    found = f"an object of type {kind!r}" if isinstance(document, dict) else f"a {type(document).__name__}"
-    raise ValueError(f"not STAC: expected an item, an item collection or a list of items, found {found}")
+    raise ValueError(
+        f"not STAC: expected an item, an item collection or a list of items, found {_described(document, kind)}"
+    )
 
 
 def next_page(document: Any, asked: Page) -> Page | None:
@@ -102,6 +105,21 @@ def decode_lines(lines: Iterable[str]) -> Iterator[Any]:
                 yield json.loads(line.strip(" \t\r\n\x1e"))
             except json.JSONDecodeError as error:
                 raise ValueError(f"line {number} is not JSON: {error}") from error
+
+
+def _described(document: Any, kind: Any) -> str:
+    """Say what JSON a document is, in JSON's words."""
+    if isinstance(document, dict):
+        if "type" in document:
+            return f"an object of type {json.dumps(kind)[:_SHOWN_CHARACTERS]}"
+        keys = ", ".join(map(json.dumps, document))
+        shown = keys if len(keys) <= _SHOWN_CHARACTERS else f"{keys[:_SHOWN_CHARACTERS]}..."
+        return f"an object without a type, with {f'the keys {shown}' if keys else 'nothing in it'}"
+    if isinstance(document, str):
+        return "a string"
+    if isinstance(document, (int, float)) and not isinstance(document, bool):
+        return "a number"
+    return json.dumps(document)
 
 
 def _without_nulls(item: Item) -> Item:
