@@ -253,3 +253,10 @@ async def test_four_loads_at_once(paged_server, filled):
     results = await together(*[lambda: collection.load(YEAR)] * 4)
     assert all(result.identical(results[0]) for result in results)
     assert results[0].sizes["time"] == ROWS
+
+
+async def test_all_times_are_asked_for_on_purpose(client, filled):
+    collection = await (await client.dataset(filled)).collection("even")
+    with pytest.raises(TypeError, match=r"not None; query\(temporal_extent=None\) loads"):
+        await collection.load(None)
+    assert (await collection.query(temporal_extent=None)).sizes["time"] == await collection.count() == 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +84,9 @@ def test_python_keywords_are_refused_with_advice() -> None:
         bool(field("a") < 1 and field("b") < 2)
     with pytest.raises(TypeError, match="parentheses"):
         (field("a") < 1) & "b"
+    for nan in (float("nan"), np.float32("nan")):
+        with pytest.raises(ValueError, match=r"never equals NaN; missing values are found by is_null\(\)"):
+            _ = field("a") == nan
     with pytest.raises(ValueError, match="is_null"):
         field("a") == None  # noqa: B015, E711
     with pytest.raises(ValueError, match="no field name"):

@@ -8,6 +8,7 @@ import uuid
 import geopandas
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import shapely
 import xarray as xr
@@ -256,7 +257,8 @@ def test_missing_values_are_unset(kind, missing):
         (FieldKind.ENUM, "L1Cx", "did you mean L1C"),
         (FieldKind.ENUM, 99, "not a number of datasets.v1.ProcessingLevel"),
         (FieldKind.TIMESTAMP, "yesterday-ish", "is not a timestamp"),
-        (FieldKind.TIMESTAMP, 1700000000, "expected a time"),
+        (FieldKind.TIMESTAMP, 1_700_000_000_000, "seconds since 1970 do not fit"),
+        (FieldKind.TIMESTAMP, True, "expected a time, as datetime, datetime64, ISO 8601 text or Unix seconds"),
         (FieldKind.TIMESTAMP, "3000-01-01", "does not fit"),
         (FieldKind.TIMESTAMP, dt.datetime(1, 1, 1), "does not fit"),
         (FieldKind.DURATION, 5, "expected a timedelta"),
@@ -296,7 +298,7 @@ def test_typed_arrays_are_checked_too():
         ("a_uint32", np.array([1, -1], np.int8), "Record 1: .*not within"),
         ("a_float", np.array([1.0, 1e300]), "Record 1: .*too large"),
         ("a_timestamp", np.array(["2024-01-01", "9999-01-01"], "M8[D]"), "Record 1: .*does not fit"),
-        ("a_timestamp", np.array([1, 2]), "Record 0: .*expected a time"),
+        ("a_timestamp", np.array([True, False]), "Record 0: .*expected a time"),
         ("a_string", np.array([1, 2]), "Record 0: .*expected text"),
         ("a_int32", np.zeros((2, 2)), "Record 0: .*one value, got an array"),
     ):
@@ -330,6 +332,47 @@ def test_unknown_columns_are_named_with_near_misses():
 def test_columns_of_different_length_are_refused():
     with pytest.raises(ValueError, match="'time' has 2 values, 'orbit' has 1"):
         encode(SMALL, {"time": ["2024-01-01"] * 2, "orbit": [1]})
+
+
+def test_the_fields_are_listed_in_a_sentence_of_their_own():
+    with pytest.raises(ValueError, match=r"'zzz' is not a field of this dataset\. Its fields are: time, "):
+        encode(SMALL, {"time": ["2024-01-01"], "zzz": [1]})
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        [1_704_067_200, 0, -1],
+        np.array([1_704_067_200, 0, -1]),
+        np.array([1_704_067_200.0, 0.0, -1.0]),
+        ["2024-01-01", 0, -1.0],
+        pd.Series([1_704_067_200, 0, -1], dtype="Int64"),
+    ],
+    ids=["ints", "int array", "float array", "mixed", "nullable"],
+)
+def test_numbers_are_unix_seconds(seconds):
+    times = encode(SMALL, {"time": seconds}).table()["time"].cast("int64").to_pylist()
+    assert times == [1_704_067_200_000, 0, -1_000]
+
+
+def test_fractions_of_unix_seconds_keep_their_millisecond(way):
+    seconds = [1_773_655_304.123, 1_773_655_304.001, 0.999]
+    for form in (seconds, np.array(seconds), [*seconds[:2], np.float64(seconds[2])]):
+        raw = encode(SMALL, {"time": form}).messages()
+        read = [message_class(SMALL).FromString(one).time.ToMilliseconds() for one in raw]
+        assert read == [1_773_655_304_123, 1_773_655_304_001, 999]
+
+
+@pytest.mark.parametrize("number", [1_773_655_304_123, 1e18, float("inf"), -1e10, np.int64(2**62)], ids=str)
+def test_milliseconds_are_no_seconds(number):
+    for data in ({"time": [number]}, {"time": np.array([number])}):
+        with pytest.raises(ValueError, match="numbers are seconds, not milliseconds"):
+            encode(SMALL, data)
+
+
+def test_arrow_tables_go_through_pandas():
+    with pytest.raises(TypeError, match=r"cannot ingest a Table; call its method to_pandas\(\) first"):
+        encode(SMALL, pa.table({"time": [0]}))
 
 
 @pytest.mark.parametrize("data", [5, "text", None], ids=str)

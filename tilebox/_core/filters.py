@@ -172,6 +172,8 @@ class FieldReference:
             value = value.item()
         if value is None:
             raise ValueError(f"compare field {self._name!r} with None by is_null() or is_not_null()")
+        if value != value:  # noqa: PLR0124 only NaN differs from itself
+            raise ValueError(f"field {self._name!r} never equals NaN; missing values are found by is_null()")
         if not isinstance(value, (bool, int, float, str)):
             raise TypeError(f"field {self._name!r} can be compared with a bool, a number or a string, not {value!r}")
         return Comparison(self._name, comparator, value)

@@ -16,13 +16,14 @@ import numpy as np
 import shapely
 
 from tilebox._core import antimeridian, extents, sphere
+from tilebox._core.geometry_inputs import FOOTPRINTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-KINDS = ("Point", "Polygon", "MultiPolygon")
+KINDS = FOOTPRINTS
 """The kinds of geometry that a footprint and an area may have."""
 
 MODES = ("intersects", "filter_contains_geometry", "geometry_contains_filter")

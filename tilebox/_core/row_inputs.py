@@ -15,6 +15,7 @@ import numpy as np
 
 from tilebox._core.columns import object_array
 from tilebox._core.fields import GEOMETRY, ID, INGESTION_TIME, TIME, VECTOR_DIMENSIONS, Field, Schema
+from tilebox._core.geometry_inputs import check_crs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +67,9 @@ def _read_form(schema: Schema, data: Any) -> dict[str, Input]:
         return {str(name): _read_column(schema.get(str(name)), column) for name, column in data.items()}
     if isinstance(data, Iterable) and not isinstance(data, str | bytes):
         return _read_records(schema, list(data))
+    hint = "call its method to_pandas() first, or " if hasattr(data, "to_pandas") else ""
     raise TypeError(
-        f"cannot ingest a {type(data).__name__}; pass an xarray.Dataset, a DataFrame, a mapping of columns, "
+        f"cannot ingest a {type(data).__name__}; {hint}pass an xarray.Dataset, a DataFrame, a mapping of columns, "
         "or an iterable of mappings"
     )
 
@@ -127,6 +129,7 @@ def _read_column(field: Field | None, column: Any) -> Input:
         return _read_series(column)
     if isinstance(column, np.ndarray):
         return Input(column)
+    check_crs(getattr(column, "crs", None), f"column {field.name if field else GEOMETRY.name!r}")
     if hasattr(column, "__arrow_array__") or hasattr(column, "__array__"):
         return Input(np.asarray(column))
     if isinstance(column, str | bytes | Mapping) or not isinstance(column, Iterable):
@@ -141,6 +144,7 @@ def _read_column(field: Field | None, column: Any) -> Input:
 def _read_series(series: Any) -> Input:
     """Turn pandas' own dtypes into numpy's."""
     dtype = series.dtype
+    check_crs(getattr(series.array, "crs", None), f"column {str(series.name or GEOMETRY.name)!r}")
     if isinstance(dtype, np.dtype):
         return Input(series.to_numpy())
     if getattr(dtype, "tz", None) is not None:
@@ -166,7 +170,7 @@ def _check_names(schema: Schema, inputs: Mapping[str, Input]) -> None:
             continue
         near = difflib.get_close_matches(name, valid)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise ValueError(f"{name!r} is not a field of this dataset{hint} Its fields are: {', '.join(valid)}")
+        raise ValueError(f"{name!r} is not a field of this dataset{hint or '.'} Its fields are: {', '.join(valid)}")
     if TIME.name not in inputs:
         raise ValueError("the data has no 'time', which every datapoint needs")
 

@@ -6,7 +6,7 @@
 | bool | booleans | bool |
 | integers | whole numbers within the type's range | the type |
 | float, double | numbers | the type |
-| timestamp | datetime64 of any unit, datetime, Timestamp, ISO 8601 text; zones are converted, without one it is UTC | int64 ns |
+| timestamp | datetime64 of any unit, datetime, Timestamp, ISO 8601 text, Unix seconds; zones are converted, none is UTC | int64 ns |
 | duration | timedelta64 of any unit, timedelta, Timedelta | int64 ns |
 | UUID | UUID, text, 16 bytes | uint8, 16 a value |
 | geometry | shapely, well-known binary, GeoJSON mappings and anything with `__geo_interface__` | object array of bytes |

@@ -15,6 +15,10 @@ from google.protobuf.message import DecodeError, Message
 
 from tilebox._core import columns
 from tilebox._core.fields import Field, FieldKind
+from tilebox._core.geometry_inputs import from_geojson, problem
+
+LAST_SECOND = 9_223_372_035
+"""The largest number of seconds since 1970 that fits 64 bits of nanoseconds, fractions of it too."""
 
 
 class Rejected(ValueError):  # noqa: N818 - of a value, not an error of the program
@@ -89,12 +93,14 @@ def _one_time(field: Field, value: Any) -> int:
     import pandas as pd
 
     timestamp = field.kind is FieldKind.TIMESTAMP
+    if timestamp and isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        return _unix_seconds(value)
     if timestamp and isinstance(value, str | dt.date | np.datetime64):
         make: Any = pd.Timestamp
     elif not timestamp and isinstance(value, dt.timedelta | np.timedelta64):
         make = pd.Timedelta
     else:
-        wanted = "a time, as datetime, datetime64 or ISO 8601 text" if timestamp else "a timedelta"
+        wanted = "a time, as datetime, datetime64, ISO 8601 text or Unix seconds" if timestamp else "a timedelta"
         raise Rejected(f"expected {wanted}, got {shown(value)}")
     try:
         made = make(value)
@@ -105,6 +111,17 @@ def _one_time(field: Field, value: Any) -> int:
         raise Rejected(f"{shown(value)} does not fit 64 bits of nanoseconds (years 1677 to 2262)") from None
     except (ValueError, TypeError):
         raise Rejected(f"{shown(value)} is not a {make.__name__.lower()}") from None
+
+
+def _unix_seconds(value: Any) -> int:
+    """Return nanoseconds. A float holds no more than microseconds of a time of today."""
+    number = _number(value)
+    if not abs(number) <= LAST_SECOND:
+        raise Rejected(
+            f"{shown(value)} seconds since 1970 do not fit 64 bits of nanoseconds (years 1677 to 2262); "
+            "numbers are seconds, not milliseconds"
+        )
+    return int(number) * 10**9 if isinstance(number, int) else round(number * 10**6) * 1000
 
 
 def _one_uuid(field: Field, value: Any) -> bytes | None:  # noqa: ARG001
@@ -122,27 +139,21 @@ def _one_uuid(field: Field, value: Any) -> bytes | None:  # noqa: ARG001
     raise Rejected(f"{shown(value)} is not a UUID")
 
 
-def _one_geometry(field: Field, value: Any) -> bytes | None:  # noqa: ARG001
+def _one_geometry(field: Field, value: Any) -> bytes | None:
     import shapely
 
     try:
         if isinstance(value, bytes):
             value = shapely.from_wkb(value) if value else None
         elif not isinstance(value, shapely.Geometry):
-            value = _from_geojson(value)
-        return shapely.to_wkb(value, flavor="iso")  # type: ignore[no-any-return]
+            value = from_geojson(value)
+        reason = None if value is None else problem(field, value)
+        if reason is None:
+            return shapely.to_wkb(value, flavor="iso")  # type: ignore[no-any-return]
     except (shapely.errors.ShapelyError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        reason = "" if isinstance(error, KeyError | AttributeError) else f": {error}"
-        raise Rejected(f"{shown(value)} is not a geometry{reason}") from None
-
-
-def _from_geojson(value: Any) -> Any:
-    import shapely.geometry
-
-    mapping: Any = value if isinstance(value, Mapping) else value.__geo_interface__
-    if mapping.get("type") == "Feature":
-        mapping = mapping["geometry"]
-    return shapely.geometry.shape(mapping)
+        detail = "" if isinstance(error, KeyError | AttributeError) else f": {error}"
+        raise Rejected(f"{shown(value)} is not a geometry{detail}") from None
+    raise Rejected(reason)
 
 
 def _one_enum(field: Field, value: Any) -> int | None:

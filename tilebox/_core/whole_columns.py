@@ -15,7 +15,8 @@ import numpy as np
 from tilebox._core import columns
 from tilebox._core.columns import object_array
 from tilebox._core.fields import Field, FieldKind
-from tilebox._core.single_values import Rejected, enum_number
+from tilebox._core.geometry_inputs import are_storable
+from tilebox._core.single_values import LAST_SECOND, Rejected, enum_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +123,8 @@ def _whole_floats(field: Field, items: Array, missing: Array) -> Values | None:
 
 def _whole_times(field: Field, items: Array, missing: Array) -> Values | None:
     dtype = columns.dtype_of(field)
+    if items.dtype.kind in "iuf" and field.kind is FieldKind.TIMESTAMP:
+        return _whole_seconds(items, missing)
     if items.dtype == object or items.dtype.kind == "U":
         parsed = _parse_times(field, items, missing)
         if parsed is None or (np.isnat(parsed) & ~missing).any():
@@ -135,6 +138,16 @@ def _whole_times(field: Field, items: Array, missing: Array) -> Values | None:
     if coarse and (nanoseconds.astype(items.dtype) != items)[~missing].any():
         return None
     return Values(nanoseconds.view(np.int64), missing)
+
+
+def _whole_seconds(items: Array, missing: Array) -> Values | None:
+    """Read Unix seconds; floats to the microsecond, since they hold no more of a time of today."""
+    items = np.where(missing, 0, items)
+    if (items > LAST_SECOND).any() or (items < -LAST_SECOND).any():
+        return None
+    if items.dtype.kind == "f":
+        return Values(np.round(items.astype(np.float64) * 10**6).astype(np.int64) * 1000, missing)
+    return Values(items.astype(np.int64) * 10**9, missing)
 
 
 def _parse_times(field: Field, items: Array, missing: Array) -> Array | None:
@@ -187,7 +200,7 @@ def _read_uuids(characters: Array, missing: Array, raw: Array) -> bool:
     return bool((missing | dashed & (nibbles < 16).all(axis=1)).all())
 
 
-def _whole_geometries(field: Field, items: Array, missing: Array) -> Values | None:  # noqa: ARG001
+def _whole_geometries(field: Field, items: Array, missing: Array) -> Values | None:
     import shapely
 
     if items.dtype != object:
@@ -197,7 +210,7 @@ def _whole_geometries(field: Field, items: Array, missing: Array) -> Values | No
         if _types(items, missing) <= {bytes}:
             missing = missing | np.fromiter((item == b"" for item in items), np.bool_, len(items))
             items = shapely.from_wkb(_blanked(items, missing))
-        if not shapely.is_geometry(items[~missing]).all():
+        if not shapely.is_geometry(items[~missing]).all() or not are_storable(field, items):
             return None
         return Values(shapely.to_wkb(items, flavor="iso"), missing)
     except (shapely.errors.ShapelyError, TypeError):

@@ -84,9 +84,14 @@ class TimeseriesCollection:
             The datapoints by time along the dimension `time`; an empty dataset if there are none.
 
         Raises:
+            TypeError: It is no time or interval; None is none.
             ValueError: The interval makes no sense.
             PageError: The answer broke off for good; nothing is returned in part.
         """
+        if time_or_interval is None:
+            raise TypeError(
+                "load takes a time or an interval, not None; query(temporal_extent=None) loads the datapoints of all times"
+            )
         return self.query(
             temporal_extent=time_or_interval, skip_data=skip_data, show_progress=show_progress, lazy=lazy
         )
