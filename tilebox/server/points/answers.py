@@ -85,8 +85,11 @@ class Answer:
         columns = ["id"] if self.keys.cuts_ids else []
         return sum(part.num_rows for part in self._read(self.keys, columns))
 
-    def slices(self, rows: int, max_bytes: int = SLICE_BYTES) -> Iterator[pa.Table]:
-        """Read the answer in order, in tables of about so many rows and bytes at most; none is empty."""
+    def slices(self, rows: int, max_bytes: int = SLICE_BYTES) -> Iterator[tuple[pa.Table, bool]]:
+        """Read the answer in order, in tables of about so many rows and bytes at most; none is empty.
+
+        With each comes whether it is known to be the last.
+        """
         left, descending = self.keys, self.query.descending
         plan: Plan | None = None
         least = SMALL_BIN_ROWS
@@ -101,9 +104,9 @@ class Answer:
                 rows, plan = max(1, rows // 4), self.plan()
                 least = min(least, rows)
                 continue
-            if found.num_rows:
-                yield found
             left = KeyRange(left.low, part.low) if descending else KeyRange(part.high, left.high)
+            if found.num_rows:
+                yield found, not left
 
     def fetch(self, part: KeyRange, max_bytes: int | None = None) -> pa.Table | None:
         """Read a part of the answer in order, or None if it has more bytes than allowed."""
@@ -115,6 +118,10 @@ class Answer:
             tables.append(table)
         found = pa.concat_tables(tables) if tables else self.wanted.empty_table()
         return filled(keys.in_order(found, descending=self.query.descending), self.wanted)
+
+    def hand_out(self, datapoint: bytes) -> None:
+        """Take note of a datapoint of the answer behind which the next page will start, which then need not look."""
+        self.table.hand_out(self._cursor(datapoint))
 
     def plan(self) -> Plan:
         """Return where in time the answer lies; one plan serves all pages of a query."""
@@ -171,8 +178,12 @@ class Answer:
         left = KeyRange(self.keys.low, part.low) if self.query.descending else KeyRange(part.high, self.keys.high)
         return replace(self, keys=left)
 
+    def _cursor(self, datapoint: bytes) -> object:
+        return self.version.number, self.query.collections, datapoint
+
     def _exists(self, datapoint: bytes) -> bool:
-        return find(self.version, self.query.collections, datapoint, ["id"]) is not None
+        known = self.table.has_handed_out(self._cursor(datapoint))
+        return known or find(self.version, self.query.collections, datapoint, ["id"]) is not None
 
     def _read(self, part: KeyRange, columns: list[str]) -> Iterator[pa.Table]:
         """Yield the datapoints of a range in any order, tested exactly."""
@@ -210,6 +221,9 @@ class Answer:
             limit=limit,
             batch_size=_SCANNED_ROWS,
             use_scalar_index=self.query.area is not None or not is_wide,
+            # Where few rows are left over, only theirs are read: by default Lance unpacks most columns of fragments
+            # without index whole, before it tests a row.
+            late_materialization=None if is_wide else True,
         )
 
 
@@ -219,11 +233,16 @@ def find(version: Version, collections: tuple[int, ...], datapoint: bytes, colum
     selection = version.select(collections, time_ms, time_ms + 1)
     if not selection.parts:
         return None
-    # The collection is tested here: a further condition would make Lance read the columns in two steps.
+    # The collection is tested here: a further condition would make Lance read the columns in two steps. It is not
+    # even read where all are alike: Lance unpacks the whole of a constant column for one value, 2 ms a million.
+    is_mixed = selection.has_other_than(collections)
     found = version.dataset.scanner(
-        columns=[*columns, COLLECTION], filter=sql.has_id([datapoint]), fragments=selection.fragments
+        columns=[*columns, COLLECTION] if is_mixed else columns,
+        filter=sql.has_id([datapoint]),
+        fragments=selection.fragments,
+        late_materialization=True,
     ).to_table()
-    if not found.num_rows or found[COLLECTION][0].as_py() not in collections:
+    if not found.num_rows or (is_mixed and found[COLLECTION][0].as_py() not in collections):
         return None
     return found.select(columns)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -158,14 +158,18 @@ class LancePoints(Points):
             InvalidArgumentError: `after` names no datapoint of this query, or the snapshot is gone.
         """
         opened = await self._table(table)
-        answer = await self._run(Answer.of, opened, query)
+        # All of a short answer comes from one hop to a worker thread: each costs as much as the look-up in an index.
+        answer, slices, first = await self._run(_begin, opened, query)
         with opened.pinned(answer.version):
+            if first.is_last:
+                yield LanceStream(answer.version.number, answer.wanted, first.batches)
+                return
             async with anyio.create_task_group() as beside:
                 # One slice is read ahead while the one before it is sent.
-                send, receive = anyio.create_memory_object_stream[list[pa.RecordBatch]](0)
-                beside.start_soon(self._read_ahead, answer, send)
+                send, receive = anyio.create_memory_object_stream[Slice](0)
+                beside.start_soon(self._read_ahead, slices, send)
                 with receive:
-                    yield LanceStream(answer.version.number, answer.wanted, receive)
+                    yield LanceStream(answer.version.number, answer.wanted, first.batches, receive)
                     beside.cancel_scope.cancel()
 
     async def count(self, table: UUID, query: PointQuery) -> int:
@@ -220,16 +224,12 @@ class LancePoints(Points):
         async with self._writer_lock(table):
             await self._run(writing.store, await self._table(table), batches)
 
-    async def _read_ahead(self, answer: Answer, send: MemoryObjectSendStream[list[pa.RecordBatch]]) -> None:
-        parts, is_first = _batches(answer), True
+    async def _read_ahead(self, slices: Iterator[Slice], send: MemoryObjectSendStream[Slice]) -> None:
         with send:
-            while (batches := await self._run(next, parts, None)) is not None:
-                await send.send(batches)
-                if is_first:
-                    # An answer of one slice is over before anything is removed; a longer one may be resumed.
-                    is_first = False
-                    if sum(batch.num_rows for batch in batches) >= MAX_BATCH_ROWS // 2:
-                        await self._run(answer.table.snapshots.mark, answer.version.number)
+            while (following := await self._run(next, slices, _NOTHING)).batches:
+                await send.send(following)
+                if following.is_last:
+                    return
 
     @asynccontextmanager
     async def _writing(self, table: UUID) -> AsyncIterator[None]:
@@ -250,37 +250,68 @@ class LancePoints(Points):
         return await anyio.to_thread.run_sync(functools.partial(function, *args, **kwargs), limiter=self._threads)
 
 
+class Slice(NamedTuple):
+    """A part of an answer, and whether it is known to be the last."""
+
+    batches: list[pa.RecordBatch]
+    is_last: bool
+
+
+_NOTHING = Slice([], is_last=True)
+
+
 class LanceStream:
     """An answer under way.
 
     Args:
         snapshot: The version that is read.
         schema: The columns of its batches.
-        slices: Where the batches come from.
+        first: The first batches.
+        slices: Where the others come from, or None if there are no others.
     """
 
     def __init__(
-        self, snapshot: int, schema: pa.Schema, slices: MemoryObjectReceiveStream[list[pa.RecordBatch]]
+        self,
+        snapshot: int,
+        schema: pa.Schema,
+        first: list[pa.RecordBatch],
+        slices: MemoryObjectReceiveStream[Slice] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.schema = schema
+        self._first = first
         self._slices = slices
 
     async def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
-        async for batches in self._slices:
-            for batch in batches:
-                yield batch
+        while self._first:
+            yield self._first.pop(0)
+        if self._slices is not None:
+            async for part in self._slices:
+                for batch in part.batches:
+                    yield batch
 
 
-def _batches(answer: Answer) -> Iterator[list[pa.RecordBatch]]:
+def _begin(table: Table, query: PointQuery) -> tuple[Answer, Iterator[Slice], Slice]:
+    """Read the first slice of an answer."""
+    answer = Answer.of(table, query)
+    slices = _slices(answer)
+    with table.pinned(answer.version):
+        first = next(slices, _NOTHING)
+    # A short answer is over before anything is removed; a longer one may be resumed.
+    if sum(batch.num_rows for batch in first.batches) >= MAX_BATCH_ROWS // 2:
+        table.snapshots.mark(answer.version.number)
+    return answer, slices, first
+
+
+def _slices(answer: Answer) -> Iterator[Slice]:
     left = answer.query.limit
-    for rows in answer.slices(MAX_BATCH_ROWS, SLICE_BYTES):
+    for rows, is_last in answer.slices(MAX_BATCH_ROWS, SLICE_BYTES):
         kept = rows if left is None else rows.slice(0, left)
-        yield list(batches_of(kept))
         if left is not None:
             left -= kept.num_rows
-            if left <= 0:
-                return
+        yield Slice(list(batches_of(kept)), is_last or left == 0)
+        if left == 0:
+            return
 
 
 def _page(table: Table, query: PointQuery, max_bytes: int) -> tuple[pa.Table, bool]:
@@ -288,7 +319,7 @@ def _page(table: Table, query: PointQuery, max_bytes: int) -> tuple[pa.Table, bo
     limit = MAX_BATCH_ROWS if query.limit is None else query.limit
     parts: list[pa.Table] = []
     # A few more than asked for: the first slice starts inside a bin of the plan, some of which was read before.
-    for rows in answer.slices(limit + 1 + limit // 8 + 32):
+    for rows, _ in answer.slices(limit + 1 + limit // 8 + 32):
         parts.append(rows)
         if sum(part.num_rows for part in parts) > limit or sum(part.nbytes for part in parts) > max_bytes:
             break
@@ -296,6 +327,7 @@ def _page(table: Table, query: PointQuery, max_bytes: int) -> tuple[pa.Table, bo
     page = _fitting(found.slice(0, limit), max_bytes)
     more = found.num_rows > page.num_rows
     if more:
+        answer.hand_out(page["id"][-1].as_py())
         table.snapshots.mark(answer.version.number)
     return page, more
 

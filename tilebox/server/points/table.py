@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tilebox.server.points.interface import Summary
 
 _KEPT_PLANS = 32
+_KEPT_CURSORS = 1024
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Table:
         self.cleaned = 0
         """The version up to which old ones were removed."""
         self.plans: OrderedDict[object, Any] = OrderedDict()
+        self._cursors: OrderedDict[object, None] = OrderedDict()
         self._storage_options = dict(storage_options)
         self._session = session
         self._lock = threading.Lock()
@@ -202,6 +204,18 @@ class Table:
             while len(self.plans) > _KEPT_PLANS:
                 self.plans.popitem(last=False)
         return plan
+
+    def hand_out(self, cursor: object) -> None:
+        """Remember that a cursor is good, as long as there are not many newer ones."""
+        with self._lock:
+            self._cursors[cursor] = None
+            while len(self._cursors) > _KEPT_CURSORS:
+                self._cursors.popitem(last=False)
+
+    def has_handed_out(self, cursor: object) -> bool:
+        """Tell whether a cursor is remembered; one that is not may be good all the same."""
+        with self._lock:
+            return cursor in self._cursors
 
     def _version(self, dataset: lance.LanceDataset) -> Version:
         schema = _remembered(tuple((dataset.schema.metadata or {}).items()), dataset.schema)
