@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID, uuid4
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from scripted import Faults, Rendezvous
 from worlds.aio import Wire, open_client
 
-from tilebox.datasets import ConflictError, DatasetKind, NotFoundError, ServerError
+from tilebox.datasets import ConflictError, DatasetKind, InvalidArgumentError, NotFoundError, ServerError
 
 FIELDS = [{"name": "number", "type": int}, {"name": "label", "type": str}]
 ROWS = 20_000
@@ -110,10 +112,59 @@ async def test_a_failure_between_batches_says_what_is_stored(faults, paged_serve
     collection = await (await client.dataset(slug)).collection("a")
     with pytest.raises(ServerError, match="disk full") as caught:
         await collection.ingest(frame(ROWS))
-    assert "ingesting the same data again" in caught.value.__notes__[-1]
+    found = re.fullmatch(
+        r"in rows ([\d,]+) to [\d,]+ of 20,000, counted from 0: the server failed .*disk full; "
+        r"at least ([\d,]+) datapoints of this call are stored, .* again with allow_existing=True to store the rest",
+        str(caught.value),
+    )
+    assert found[1] in {"0", "8,192", "16,384"}
+    assert int(found[2].replace(",", "")) == (await collection.info()).count > 0
     again = await collection.ingest(frame(ROWS))
     assert again.created + again.existing == ROWS
     assert (await collection.info()).count == ROWS
+
+
+@pytest.mark.parametrize("allow_existing", [True, False])
+async def test_what_only_the_server_finds_is_told_by_the_rows_of_the_call(either, slug, monkeypatch, allow_existing):
+    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", 8_192)
+    dataset = await either.create_or_update_dataset(DatasetKind.SPATIOTEMPORAL, slug, FIELDS)
+    collection = await dataset.create_collection("a")
+    data = frame(ROWS)
+    data["geometry"] = shapely.Point(10, 50)
+    data.loc[[17_000, 19_999], "geometry"] = [shapely.Point(10, 91), shapely.Polygon([(0, 0), (1, 1), (0, 1), (1, 0)])]
+    with pytest.raises(InvalidArgumentError) as caught:
+        await collection.ingest(data, allow_existing=allow_existing)
+    text = str(caught.value)
+    assert text.startswith("in rows 16,384 to 19,999 of 20,000, counted from 0: 2 of 3616 datapoints rejected")
+    assert ": datapoint 17000: field 'geometry': latitude 91" in text
+    assert "; datapoint 19999: field 'geometry': the Polygon is not valid" in text
+    assert "; 16,384 datapoints of this call are stored, in whole batches" in text
+    assert (caught.value.code, len(caught.value.request_id) > 0) == ("invalid_argument", True)
+    assert (caught.value.message, caught.value.args) == (text, (text,))
+    assert (await collection.info()).count == 16_384
+    data.loc[[17_000, 19_999], "geometry"] = shapely.Point(10, 50)
+    assert (await collection.ingest(data)).created == 3_616
+
+
+async def test_a_call_that_is_one_request_keeps_its_error(either, slug):
+    dataset = await either.create_or_update_dataset(DatasetKind.SPATIOTEMPORAL, slug, FIELDS)
+    collection = await dataset.create_collection("a")
+    with pytest.raises(InvalidArgumentError, match=r"^1 of 2 datapoints rejected, nothing .*: datapoint 1: field"):
+        await collection.ingest({"time": [0, 1], "geometry": [None, shapely.Point(10, 91)]})
+
+
+async def test_what_cannot_be_stored_is_not_sent(either, slug):
+    dataset = await either.create_or_update_dataset(DatasetKind.SPATIOTEMPORAL, slug, FIELDS)
+    collection = await dataset.create_collection("a")
+    either.wire.methods.clear()
+    for footprint, reason in (
+        (shapely.LineString([(0, 0), (1, 1)]), "a LineString cannot be used"),
+        (shapely.Polygon(), "the Polygon is empty"),
+        (shapely.set_srid(shapely.Point(500_000, 5_500_000), 32632), "EPSG:32632"),
+    ):
+        with pytest.raises(ValueError, match=rf"Record 1: Field 'geometry': .*{reason}"):
+            await collection.ingest({"time": [0, 1], "geometry": [None, footprint]})
+    assert either.wire.methods == []
 
 
 async def test_deleting(client, slug):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 from uuid import UUID
+
+from tilebox.errors import APIError, ServerError, TileboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 """Datapoints in one request, about, in bytes: well below what servers and the proxies before them take."""
 
+# How the server names a rejected row, by its place in the request.
+_REJECTED_ROW = re.compile(r"(?<=[:;] )datapoint (\d+)(?=: )")
 _ID_BYTES = 16
 _SHOWN_IDS = 3
 
@@ -86,6 +91,74 @@ class Ingested(Sequence[UUID]):
 
     def _at(self, place: int) -> UUID:
         return UUID(bytes=self._ids[place * _ID_BYTES : (place + 1) * _ID_BYTES])
+
+
+class Delivery:
+    """What became of the requests into which one call was cut.
+
+    May be told by several threads at once.
+
+    Args:
+        rows: Datapoints of the whole call.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._stored: list[int] = []
+        self._failures: dict[int, tuple[int, TileboxError]] = {}
+
+    def note_stored(self, rows: int) -> None:
+        """Take note that a request stored so many datapoints."""
+        self._stored.append(rows)
+
+    def note_failure(self, start: int, stop: int, error: TileboxError) -> None:
+        """Take note that the request with the rows from `start` up to `stop` failed."""
+        self._failures[start] = stop, error
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a request failed, so that no further one should start."""
+        return bool(self._failures)
+
+    def raise_failure(self) -> None:
+        """Raise the error of the earliest rows, if there is any.
+
+        Its message names rows as the caller knows them and says how much is stored; further errors become its notes.
+        A call that was one request keeps its error as it is.
+        """
+        if not self._failures:
+            return
+        texts = [self._located(start, stop, error) for start, (stop, error) in sorted(self._failures.items())]
+        start, (stop, error) = min(self._failures.items())
+        if (start, stop) != (0, self._rows):
+            reword(error, f"{texts[0]}; {self._what_is_stored()}")
+            for text in texts[1:]:
+                error.add_note(text)
+        raise error
+
+    def _located(self, start: int, stop: int, error: TileboxError) -> str:
+        text = _REJECTED_ROW.sub(lambda match: f"datapoint {int(match[1]) + start}", str(error))
+        return f"in rows {start:,} to {stop - 1:,} of {self._rows:,}, counted from 0: {text}"
+
+    def _what_is_stored(self) -> str:
+        stored = sum(self._stored)
+        # A request whose answer was lost, or whose answer is that the server broke down, may have been stored.
+        is_certain = all(
+            isinstance(error, APIError) and not isinstance(error, ServerError) for _, error in self._failures.values()
+        )
+        if is_certain and not stored:
+            return "nothing of this call is stored"
+        return (
+            f"{'' if is_certain else 'at least '}{stored:,} datapoints of this call are stored, in whole batches; "
+            "ingest all of it again with allow_existing=True to store the rest"
+        )
+
+
+def reword(error: TileboxError, message: str) -> None:
+    """Give an error another message, so that its class, code, cause and traceback stay."""
+    error.args = (message,)
+    if isinstance(error, APIError):
+        error.message = message
 
 
 def batches(rows: int, size: int) -> Iterator[tuple[int, int]]:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tilebox._core import arrow, ids, requests
-from tilebox._core.ingestion import MAX_REQUEST_BYTES, Ingested, batches, requests_of
+from tilebox._core.ingestion import MAX_REQUEST_BYTES, Delivery, Ingested, batches, requests_of, reword
 from tilebox._io.concurrency.sync import gather_map, to_thread
 from tilebox._io.progress import Progress
 from tilebox.errors import TileboxError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from tilebox._core.fields import Schema
+    from tilebox._core.requests import Call
     from tilebox._core.rows import Encoded
     from tilebox.sync.transport import Transport
 
@@ -42,64 +43,86 @@ def ingest(
 
     encoded = to_thread(rows.encode, schema, data)
     sender = _sender(transport, collection, encoded, what, allow_existing=allow_existing)
+    delivery = Delivery(encoded.rows)
     done = 0
     progress = Progress(show_progress, title=f"Ingesting into {what}", total=float(encoded.rows))
 
-    def note(part: Ingested) -> None:
+    def send(batch: tuple[int, int]) -> Ingested | None:
+        return None if delivery.has_failed else _deliver(transport, sender, batch, delivery)
+
+    def note(part: Ingested | None) -> None:
         nonlocal done
-        done += len(part)
-        progress.reach(float(done), len(part))
+        if part is not None:
+            done += len(part)
+            progress.reach(float(done), len(part))
 
     with progress:
+        edges = batches(encoded.rows, sender.batch_rows)
+        parts = gather_map(send, edges, limit=_REQUESTS_AT_ONCE, each=note)
+        delivery.raise_failure()
+    return Ingested.joined(part for part in parts if part is not None)
+
+
+def _deliver(
+    transport: Transport, sender: _Messages | _Columns, batch: tuple[int, int], delivery: Delivery
+) -> Ingested | None:
+    """Send one batch, or return None once something failed.
+
+    Errors are not raised here: that would cancel the batches under way, and nobody would know what is stored.
+    """
+    parts = []
+    for start, stop, call in sender.calls(*batch):
         try:
-            edges = batches(encoded.rows, sender.batch_rows)
-            parts = gather_map(sender.send, edges, limit=_REQUESTS_AT_ONCE, each=note)
+            parts.append(sender.read(transport.call(call)))
         except TileboxError as error:
-            if encoded.rows > sender.batch_rows:
-                error.add_note(
-                    f"at least {done} of {encoded.rows} datapoints of this call are stored, in whole batches; "
-                    f"ingesting the same data again with allow_existing=True stores the rest"
-                )
-            raise
+            delivery.note_failure(start, stop, error)
+            return None
+        delivery.note_stored(stop - start)
     return Ingested.joined(parts)
 
 
 class _Messages:
-    """Sends batches as serialised messages, as every server takes them."""
+    """Batches as serialised messages, as every server takes them."""
 
     batch_rows = requests.MAX_BATCH
 
-    def __init__(self, transport: Transport, collection: UUID, encoded: Encoded, *, allow_existing: bool) -> None:
-        self._transport = transport
+    def __init__(self, collection: UUID, encoded: Encoded, *, allow_existing: bool) -> None:
         self._collection = collection
         self._encoded = encoded
         self._allow_existing = allow_existing
 
-    def send(self, batch: tuple[int, int]) -> Ingested:
-        values = to_thread(self._encoded.messages, *batch)
-        parts = []
-        for part in requests_of(values):
+    def calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
+        """Return the requests of a batch, each with its first row and the one behind its last."""
+        calls = []
+        for part in requests_of(to_thread(self._encoded.messages, start, stop)):
             call = requests.ingest_datapoints(self._collection, part, allow_existing=self._allow_existing)
-            parts.append(Ingested.from_wire(self._transport.call(call)))
-        return Ingested.joined(parts)
+            calls.append((start, start + len(part), call))
+            start += len(part)
+        return calls
+
+    def read(self, answer: Any) -> Ingested:
+        """Read the answer to one of them."""
+        return Ingested.from_wire(answer)
 
 
 class _Columns:
-    """Sends batches as Arrow streams, to servers that take them."""
+    """Batches as Arrow streams, for servers that take them."""
 
-    def __init__(self, transport: Transport, collection: UUID, encoded: Encoded, *, allow_existing: bool) -> None:
-        self._transport = transport
+    def __init__(self, collection: UUID, encoded: Encoded, *, allow_existing: bool) -> None:
         self._collection = collection
         self._table = encoded.table()
         self._allow_existing = allow_existing
         row_bytes = max(1, self._table.nbytes // max(1, encoded.rows))
         self.batch_rows = max(1, min(arrow.MAX_INGESTED_ROWS, MAX_REQUEST_BYTES // row_bytes))
 
-    def send(self, batch: tuple[int, int]) -> Ingested:
-        start, stop = batch
+    def calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
+        """Return the request of a batch, with its first row and the one behind its last."""
         stream = to_thread(arrow.to_stream, self._table.slice(start, stop - start))
-        call = requests.ingest_columns(self._collection, stream, allow_existing=self._allow_existing)
-        return Ingested.from_extension(self._transport.call(call))
+        return [(start, stop, requests.ingest_columns(self._collection, stream, allow_existing=self._allow_existing))]
+
+    def read(self, answer: Any) -> Ingested:
+        """Read the answer to it."""
+        return Ingested.from_extension(answer)
 
 
 def _sender(
@@ -111,8 +134,8 @@ def _sender(
     elif find_spec("pyarrow") is None:
         _log.debug('pyarrow is missing (pip install "tilebox-open[arrow]"): sending %s as protobuf messages', what)
     else:
-        return _Columns(transport, collection, encoded, allow_existing=allow_existing)
-    return _Messages(transport, collection, encoded, allow_existing=allow_existing)
+        return _Columns(collection, encoded, allow_existing=allow_existing)
+    return _Messages(collection, encoded, allow_existing=allow_existing)
 
 
 def delete(transport: Transport, *, collection: UUID, datapoints: Any) -> int:
@@ -124,7 +147,7 @@ def delete(transport: Transport, *, collection: UUID, datapoints: Any) -> int:
             answer = transport.call(requests.delete_datapoints(collection, identifiers[start:stop]))
         except TileboxError as error:
             if deleted:
-                error.add_note(f"{deleted} of {len(identifiers)} datapoints were deleted before that")
+                reword(error, f"{error}; {deleted:,} of {len(identifiers):,} datapoints were deleted before that")
             raise
         deleted += answer.num_deleted
     return deleted
