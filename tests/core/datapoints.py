@@ -103,4 +103,16 @@ def messages(draw, schema: Schema = EVERY_KIND):
         value = draw(st.lists(one, max_size=3) if each.repeated else st.none() | one)
         if value is not None:
             values[each.name] = value
-    return message_class(schema)(**values)
+    structs = {
+        each.name: values.pop(each.name)
+        for each in schema.custom
+        if each.kind is FieldKind.MESSAGE and each.name in values
+    }
+    message = message_class(schema)(**values)
+    for name, given in structs.items():
+        # A mapping is no initial value of a Struct in older versions of protobuf.
+        for one in given if isinstance(given, list) else [given]:
+            target = getattr(message, name).add() if isinstance(given, list) else getattr(message, name)
+            target.SetInParent()
+            target.update(one)
+    return message
