@@ -1,6 +1,7 @@
 """`python -m tilebox.demo`, as a new user runs it."""
 
 import json
+import stat
 import subprocess
 import sys
 
@@ -58,3 +59,6 @@ def test_the_server_is_gone_afterwards(tmp_path):
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/healthz", trust_env=False)
     assert server.url in (tmp_path / "said").read_text()
+    log = tmp_path / "server.log"
+    assert server.token in log.read_text()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600

@@ -22,6 +22,11 @@ def test_sqlite_urls_name_an_absolute_path(url):
         open_store(url)
 
 
+def test_three_or_four_slashes_are_one_root():
+    for url in ("sqlite:///data/x.db", "sqlite:////data/x.db"):
+        assert str(open_store(url)._engine.path) == "/data/x.db"
+
+
 def test_a_path_may_hold_any_characters(tmp_path):
     opened = open_store(f"sqlite://{tmp_path}/with%20space%3F.db")
     assert opened._engine.path == tmp_path / "with space?.db"

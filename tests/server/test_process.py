@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -10,14 +11,20 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
+from point_tables import bucket
 from servers import ServerProcess
 from wire import Wire, datapoint, message_class, query
 
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2, datasets_pb2
+from tilebox.server.points import reach
+
+__all__ = ["bucket"]
 
 BATCH = 400
 
@@ -126,6 +133,10 @@ def test_a_port_in_use_is_named(tmp_path):
         (["--port", "70000"], "setting port"),
         (["--database", "mysql://x"], "sqlite:/// or postgresql://"),
         (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
+        (["--storage", "ftp://x"], "given as its path, or in s3://bucket/prefix, not 'ftp://x'"),
+        (["--storage", "file:///x"], "given as its path, or in s3://bucket/prefix, not 'file:///x'"),
+        (["--storage", "s3://"], "names no bucket"),
+        (["--port", "0", "--database", "postgresql://u:secret@127.0.0.1:9/x"], "Connection refused; check the URL in"),
     ],
 )
 def test_wrong_settings_are_named_without_a_traceback(tmp_path, arguments, says):
@@ -133,6 +144,46 @@ def test_wrong_settings_are_named_without_a_traceback(tmp_path, arguments, says)
     assert refused.returncode in (1, 2)
     assert says in refused.stderr
     assert "Traceback" not in refused.stderr
+    assert "secret" not in refused.stderr
+
+
+def test_a_database_that_is_none_is_named(tmp_path):
+    broken = tmp_path / "100% data?" / "tilebox.sqlite"
+    broken.parent.mkdir()
+    broken.write_text("this is no database, and long enough that SQLite would read a header from it")
+    refused = run("serve", "--data-dir", str(broken.parent), "--port", "0")
+    assert refused.returncode == 1
+    assert f"Error: cannot use the database {broken}: file is not a database; restore it" in refused.stderr
+
+
+def test_an_object_store_that_does_not_answer_is_named_at_start(tmp_path):
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_REGION": "eu-1", "AWS_ALLOW_HTTP": "true"}
+    where = ("--data-dir", str(tmp_path / "data"), "--port", "0", "--storage", "s3://points")
+    refused = run("serve", *where, **keys, AWS_ENDPOINT="http://127.0.0.1:9")
+    assert refused.returncode == 1
+    assert "Error: cannot use the storage s3://points: " in refused.stderr
+    assert "AWS_ACCESS_KEY_ID" in refused.stderr
+
+
+def test_whether_an_object_store_answers(bucket):
+    anyio.run(partial(reach, "s3://points/a/prefix", storage_options=bucket))
+    with pytest.raises(OSError, match=r"^The specified bucket does not exist \(NoSuchBucket\)$"):
+        anyio.run(partial(reach, "s3://no-points", storage_options=bucket))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        options = {**bucket, "aws_endpoint": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        with pytest.raises(OSError, match="no answer within 0 s"):
+            anyio.run(partial(reach, "s3://points", storage_options=options, seconds=0.3))
+
+
+def test_only_its_owner_can_read_what_a_server_writes(tmp_path):
+    data_dir = tmp_path / "data"
+    data_dir.mkdir(mode=0o755)
+    with ServerProcess(data_dir) as server, Wire(server.url, server.token) as wire:
+        dataset = wire.create_dataset()
+        wire.ingest(wire.create_collection(dataset), [datapoint(dataset, 1000)])
+        written = [*data_dir.rglob("*")]
+        assert any(path.suffix == ".manifest" for path in written)
+        assert not [path for path in written if path.stat().st_mode & 0o077]
 
 
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path):
@@ -163,9 +214,17 @@ def test_without_click_the_extra_is_named(tmp_path):
     assert "Traceback" not in shown.stderr
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tilebox.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parent)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=Path(__file__).parent,
+        env={**os.environ, **environment},
+    )
 
 
 def wait_until_closed(address) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 @click.option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 8080]")
 @database
-@click.option("--storage", metavar="URL", help="Where datapoints are kept.  [default: the data directory]")
+@click.option(
+    "--storage",
+    metavar="PLACE",
+    help="Where datapoints are kept, a directory or s3://bucket/prefix.  [default: the data directory]",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 def serve(**flags: Any) -> None:
     """Run a server until Ctrl-C or SIGTERM.
@@ -38,6 +43,8 @@ def serve(**flags: Any) -> None:
         tilebox serve --database postgresql://tilebox@db/tilebox --storage s3://bucket/datapoints
     """
     settings = read_settings(**flags)
+    # Whatever the rights of the data directory: what is in it is for this user alone.
+    os.umask(0o077)
     _set_up_logging(settings.log_level)
     with shown_errors():
         from tilebox.server.run import serve as run

@@ -25,6 +25,7 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _BETWEEN_LOOKS_SECONDS = 0.05
 _LOG_LINES = 15
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 class ServerFailedError(Exception):
@@ -59,7 +60,9 @@ def running(data_dir: Path, transcript: Transcript) -> Iterator[LocalServer]:
     transcript.code(f"tilebox serve --data-dir {shlex.quote(str(data_dir))}")
     url = f"http://127.0.0.1:{_free_port()}"
     log = data_dir.parent / "server.log"
-    with transcript.timed() as watch, log.open("wb") as output:
+    # The first thing in it is an API key.
+    log.unlink(missing_ok=True)
+    with transcript.timed() as watch, os.fdopen(os.open(log, _NEW_FILE, 0o600), "wb") as output:
         process = _spawn(data_dir, url, output)
         try:
             _await_health(process, url, log)

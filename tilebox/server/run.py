@@ -11,16 +11,17 @@ import threading
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import anyio
 import uvicorn
 
-from tilebox.errors import ConflictError, TileboxError
+from tilebox.errors import ConflictError, ServerError, TileboxError
 from tilebox.server.app import build_app
 from tilebox.server.keys import make_key
 from tilebox.server.loops.upkeep import Upkeep
-from tilebox.server.points import open_points
+from tilebox.server.points import open_points, reach
 from tilebox.server.services.catalogue import now_us
 from tilebox.server.store import open_store
 from tilebox.server.store.interface import Team
@@ -68,7 +69,7 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
         started: Called once, as soon as requests are answered.
 
     Raises:
-        StartError: The data directory or the port is taken, or the store cannot be opened.
+        StartError: The data directory or the port is taken, or the database or the storage cannot be used.
     """
     async with AsyncExitStack() as stack:
         if settings.database is None or settings.storage is None:
@@ -76,9 +77,10 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
         listener = stack.enter_context(_listen(settings.host, settings.port))
         store = _open(lambda: open_store(settings.database_url), "database")
         stack.push_async_callback(store.close)
-        await store.migrate()
+        await _migrate(store, settings)
         points = _open(lambda: open_points(settings.storage_url, writer_lock=store.writer_lock), "storage")
         stack.push_async_callback(points.close)
+        await _reach(settings.storage_url)
         first_key = await first_start(store, settings.data_dir)
         app = build_app(store, points, settings)
         async with anyio.create_task_group() as beside:
@@ -224,6 +226,31 @@ def _open(opening: Callable[[], Any], what: str) -> Any:
         return opening()
     except (ValueError, OSError) as error:
         raise StartError(f"cannot open the {what}: {error}") from None
+
+
+async def _migrate(store: Store, settings: Settings) -> None:
+    try:
+        await store.migrate()
+    except ServerError as error:
+        # The driver's own words: ours are about requests, and none was made yet.
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        if settings.database_url.startswith("sqlite:"):
+            what = f"database {unquote(settings.database_url.removeprefix('sqlite://'))}"
+            advice = "restore it from a backup, or choose another place with --data-dir or --database"
+        else:
+            what = "PostgreSQL database"
+            advice = "check the URL in --database, and that the database runs and lets this machine in"
+        raise StartError(f"cannot use the {what}: {reason}; {advice}") from error
+
+
+async def _reach(place: str) -> None:
+    try:
+        await reach(place)
+    except OSError as error:
+        raise StartError(
+            f"cannot use the storage {place}: {error}; check the bucket in --storage, and the credentials, region and "
+            "endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT"
+        ) from None
 
 
 def _write_private(path: Path, text: str) -> None:

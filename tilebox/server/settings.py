@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tilebox.server.points import check_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +37,7 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(
         default=128 * MEBIBYTE, ge=1024, description="Largest request, as sent and as unpacked, in bytes."
     )
-    page_rows: int = Field(default=1000, ge=1, description="Datapoints in a page whose request names no limit.")
+    page_rows: int = Field(default=5000, ge=1, description="Datapoints in a page whose request names no limit.")
     max_page_rows: int = Field(default=10_000, ge=1, description="Datapoints in a page at the most.")
     max_page_bytes: int = Field(default=4 * MEBIBYTE, ge=1, description="Size of a page's datapoints, about, in bytes.")
     grace_seconds: int = Field(
@@ -42,6 +45,11 @@ class Settings(BaseModel):
     )
     upkeep_seconds: float = Field(default=60, gt=0, description="Pause between two rounds of upkeep of the datapoints.")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="What is logged.")
+
+    @field_validator("storage")
+    @classmethod
+    def _check_storage(cls, value: str | None) -> str | None:
+        return None if value is None else check_place(value)
 
     @classmethod
     def read(cls, environment: Mapping[str, str], **flags: Any) -> Settings:
@@ -62,7 +70,7 @@ class Settings(BaseModel):
     @property
     def database_url(self) -> str:
         """URL of the control database."""
-        return self.database or f"sqlite:///{self.data_dir.resolve() / 'tilebox.sqlite'}"
+        return self.database or f"sqlite://{quote(str(self.data_dir.resolve() / 'tilebox.sqlite'))}"
 
     @property
     def storage_url(self) -> str:
@@ -75,5 +83,5 @@ def _explain(error: ValidationError) -> str:
     for problem in error.errors():
         name = str(problem["loc"][0])
         known = "" if name in Settings.model_fields else f" (settings: {', '.join(Settings.model_fields)})"
-        lines.append(f"setting {name} ({PREFIX}{name.upper()}): {problem['msg']}{known}")
+        lines.append(f"setting {name} ({PREFIX}{name.upper()}): {problem['msg'].removeprefix('Value error, ')}{known}")
     return "; ".join(lines)

@@ -50,6 +50,7 @@ def open_store(url: str) -> Store:
 def _sqlite_path(url: str) -> Path:
     parts = urlsplit(url)
     path = Path(unquote(parts.path))
-    if parts.netloc or parts.query or parts.fragment or not path.is_absolute() or path == Path("/"):
+    if parts.netloc or parts.query or parts.fragment or not path.is_absolute() or path.parent == path:
         raise ValueError(f"SQLite database URL must be sqlite:///absolute/path/of/a/file, not {url!r}")
-    return path
+    # Both sqlite:///a/b and sqlite:////a/b are /a/b, where pathlib would keep two slashes.
+    return Path("/", *path.parts[1:])

@@ -157,6 +157,6 @@ async def _apply_patiently(connection: Connection, migration: Migration) -> None
             return
     raise ServerError(
         f"migration {migration.number} ({migration.name}) could not get its tables in {MIGRATION_ATTEMPTS} attempts: "
-        "end the transactions that hold them, then run `tilebox migrate` again; nothing was changed",
+        "end the transactions that hold them, then start the server again; nothing was changed",
         code="unavailable",
     )

@@ -91,7 +91,7 @@ class PostgresEngine:
             ServerError: The database failed. What the verb itself raises passes through, and undoes the verb.
         """
         with anyio.CancelScope(shield=True):
-            async with self.explained():
+            async with self.explained(is_change=True):
                 for attempts_left in reversed(range(_ATTEMPTS)):
                     try:
                         async with (await self._open()).connection() as connection, connection.transaction():
@@ -108,12 +108,12 @@ class PostgresEngine:
         )
 
     @asynccontextmanager
-    async def explained(self) -> AsyncIterator[None]:
-        """Say in our words what PostgreSQL raises."""
+    async def explained(self, *, is_change: bool = False) -> AsyncIterator[None]:
+        """Say in our words what PostgreSQL raises, and what that means for a change."""
         try:
             yield
         except psycopg.Error as error:
-            raise self._told(error) from error
+            raise self._told(error, is_change=is_change) from error
 
     async def close(self) -> None:
         """Let go of all connections. May be called twice."""
@@ -142,21 +142,20 @@ class PostgresEngine:
                 self._pool = pool
         return self._pool
 
-    def _told(self, error: psycopg.Error) -> TileboxError:
+    def _told(self, error: psycopg.Error, *, is_change: bool) -> TileboxError:
         reason = str(error).strip().partition("\n")[0]
         if isinstance(error, psycopg.IntegrityError | psycopg.DataError):
             return InvalidArgumentError(f"the database refused a value: {reason}")
         if isinstance(error, errors.UndefinedTable):
             return ServerError(
-                f"the database {self.name} has no tables ({reason}): run `tilebox migrate`", code="unavailable"
-            )
-        if isinstance(error, psycopg.OperationalError):
-            return ServerError(
-                f"the database {self.name} cannot be used now: {reason}. If this was a change, look whether it was "
-                "made before trying again",
+                f"the database {self.name} has no tables ({reason}): start `tilebox serve` on it once, which makes them",
                 code="unavailable",
             )
-        return ServerError(f"the database {self.name} failed: {reason}. Nothing was stored")
+        if isinstance(error, psycopg.OperationalError):
+            # A commit may have been done though its answer got lost.
+            advice = ". Look whether the change was made before trying again" if is_change else ""
+            return ServerError(f"the database {self.name} cannot be used now: {reason}{advice}", code="unavailable")
+        return ServerError(f"the database {self.name} failed: {reason}{'. Nothing was stored' if is_change else ''}")
 
 
 async def run_steps(connection: Connection, steps: Steps[T]) -> T:

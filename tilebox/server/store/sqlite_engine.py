@@ -212,13 +212,13 @@ class SqliteEngine:
         try:
             yield
         except sqlite3.Error as error:
-            raise self._explain(error) from error
+            raise _told(self.path, error) from error
 
     def _explain(self, error: BaseException) -> BaseException:
-        """Return what a caller is told of a failure: our own errors as they are, SQLite's in our words."""
+        """Return what a caller is told of a failed write: our own errors as they are, SQLite's in our words."""
         if not isinstance(error, sqlite3.Error):
             return error
-        told = _told(self.path, error)
+        told = _told(self.path, error, consequence=". Nothing was stored")
         told.__cause__ = error
         return told
 
@@ -250,12 +250,15 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _told(path: Path, error: sqlite3.Error) -> TileboxError:
+def _told(path: Path, error: sqlite3.Error, consequence: str = "") -> TileboxError:
     name = getattr(error, "sqlite_errorname", "")
     if isinstance(error, sqlite3.IntegrityError):
         return InvalidArgumentError(f"the database refused a value: {error}")
     if "no such table" in str(error):
-        return ServerError(f"the database {path} has no tables ({error}): run `tilebox migrate`", code="unavailable")
+        return ServerError(
+            f"the database {path} has no tables ({error}): start `tilebox serve` on it once, which makes them",
+            code="unavailable",
+        )
     if any(name.startswith(code) for code in _UNAVAILABLE):
-        return ServerError(f"the database {path} cannot be used now: {error}. Nothing was stored", code="unavailable")
-    return ServerError(f"the database {path} failed: {error}. Nothing was stored")
+        return ServerError(f"the database {path} cannot be used now: {error}{consequence}", code="unavailable")
+    return ServerError(f"the database {path} failed: {error}{consequence}")
