@@ -39,6 +39,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _THREADS = 16
+# Further slices of long answers take turns in threads of their own: a hundred of them must not keep a look-up waiting.
+_LONG_THREADS = 4
 _INDEX_CACHE_BYTES = 512 << 20
 _METADATA_CACHE_BYTES = 128 << 20
 
@@ -72,6 +74,7 @@ class LancePoints(Points):
             index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES
         )
         self._threads = anyio.CapacityLimiter(_THREADS)
+        self._long_threads = anyio.CapacityLimiter(_LONG_THREADS)
         self._tables: dict[UUID, Table] = {}
         self._turns: defaultdict[UUID, anyio.Lock] = defaultdict(anyio.Lock)
         self._upkeep: defaultdict[UUID, anyio.Lock] = defaultdict(anyio.Lock)
@@ -226,10 +229,12 @@ class LancePoints(Points):
 
     async def _read_ahead(self, slices: Iterator[Slice], send: MemoryObjectSendStream[Slice]) -> None:
         with send:
-            while (following := await self._run(next, slices, _NOTHING)).batches:
-                await send.send(following)
-                if following.is_last:
-                    return
+            is_last = False
+            while not is_last:
+                following = await anyio.to_thread.run_sync(next, slices, _NOTHING, limiter=self._long_threads)
+                is_last = following.is_last
+                if following.batches:
+                    await send.send(following)
 
     @asynccontextmanager
     async def _writing(self, table: UUID) -> AsyncIterator[None]:
