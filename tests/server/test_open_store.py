@@ -44,7 +44,7 @@ def test_the_missing_driver_is_named(monkeypatch):
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delattr(store, "postgres", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtraError, match=r"tilebox\[postgres\]"):
+    with pytest.raises(MissingExtraError, match=r"tilebox-open\[postgres\]"):
         open_store("postgresql://host/db")
 
 
