@@ -92,3 +92,17 @@ def test_a_progress_bar_covers_only_times_in_which_something_is_known_to_be():
         availability=times.parse(["2024", "2025"]),
     )
     assert query.shown_interval == times.parse(("2024", "2025"))
+
+
+@pytest.mark.parametrize(
+    ("extent", "title"),
+    [
+        (None, "Ships/AIS"),
+        (("2026-03-16", "2026-03-17"), "Ships/AIS 2026-03-16 to 2026-03-17"),
+        (("2026-03-16", "2026-03-16T12:30+02:00"), "Ships/AIS 2026-03-16 00:00 to 2026-03-16 10:30"),
+    ],
+)
+def test_a_query_is_named_by_its_interval_too(extent, title):
+    interval = times.ALWAYS if extent is None else times.parse(extent)
+    query = queries.Query(what="Ships/AIS", dataset=uuid4(), schema=SCHEMA, collections=(), interval=interval)
+    assert query.title == title

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
 
 import pytest
+from terminal import screen_of
 
 from tilebox._io import progress
 from tilebox._io.progress import Progress
@@ -41,6 +43,76 @@ def test_two_bars_at_once(monkeypatch):
             two.reach(step, 1)
     assert "one: 100%" in sys.stderr.getvalue()
     assert "two: 100%" in sys.stderr.getvalue()
+
+
+IN_A_TERMINAL = """
+from tilebox._io.progress import Progress
+
+bars = [Progress(True, title=title, total=4.0) for title in {titles!r}]
+for bar in bars:
+    bar.reach(0.5, 10)
+    bar.reach(1.0, 10)
+for place in {order!r}:
+    bars[place].reach(3.0, 80)
+    bars[place].__exit__(None, None, None)
+    for bar in bars:
+        bar._bar.refresh()
+print("done")
+"""
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3)), (3, 1, 0, 2)], ids=str)
+def test_a_terminal_keeps_every_bar_once_in_the_order_they_end(order):
+    titles = ["first", "second", "third", "fourth"][: len(order)]
+    lines = screen_of(IN_A_TERMINAL.format(titles=titles, order=order))
+    assert [line.partition(":")[0] for line in lines] == [*[titles[place] for place in order], "done"]
+    assert all(": 100%|" in line and "100 datapoints" in line for line in lines[: len(order)])
+
+
+def test_bars_of_one_title_are_told_apart():
+    lines = screen_of(IN_A_TERMINAL.format(titles=["x", "x", "y", "x"], order=[0, 1, 2, 3]))
+    assert [line.partition(":")[0] for line in lines] == ["x", "x (2)", "y", "x (3)", "done"]
+
+
+def test_bars_of_threads_leave_no_rest():
+    program = """
+import threading
+from tilebox._io.progress import Progress
+
+def load(number, together):
+    with Progress(True, title=f"load {number}", total=20.0) as bar:
+        for step in range(20):
+            together.wait()
+            bar.reach(step, 5)
+
+together = threading.Barrier(4)
+threads = [threading.Thread(target=load, args=(number, together)) for number in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print("done")
+"""
+    lines = screen_of(program)
+    assert sorted(line.partition(": 100%")[0] for line in lines[:4]) == [f"load {number}" for number in range(4)]
+    assert lines[4:] == ["done"]
+
+
+def test_a_bar_that_an_error_ends_stays_as_it_was():
+    program = """
+from tilebox._io.progress import Progress
+
+try:
+    with Progress(True, title="x", total=4.0) as bar:
+        bar.reach(1.0, 5)
+        bar.reach(2.0, 5)
+        raise RuntimeError
+except RuntimeError:
+    print("failed")
+"""
+    first, *rest = screen_of(program)
+    assert first.startswith("x:  50%|")
+    assert rest == ["failed"]
 
 
 @pytest.mark.parametrize("show", [True, False])

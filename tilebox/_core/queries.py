@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from datetime import UTC, time
 from typing import TYPE_CHECKING, Any
 
 from tilebox._core import areas, filters, ids, times
@@ -74,6 +75,16 @@ class Query:
         """Return the message that asks for the whole answer as an Arrow stream."""
         order = query_pb2.SORT_DIRECTION_DESCENDING if self.is_descending else query_pb2.SORT_DIRECTION_ASCENDING
         return datapoints_pb2.QueryArrowRequest(query=self.request(), order=order, limit=self.limit)
+
+    @property
+    def title(self) -> str:
+        """What a progress bar calls this query: the name, and the interval if there is one, days without their hours."""
+        if self.interval == times.ALWAYS:
+            return self.what
+        ends = (self.interval.start.astimezone(UTC), self.interval.end.astimezone(UTC))
+        are_days = all(end.time() == time() for end in ends)
+        first, last = (end.isoformat(" ", "minutes")[: 10 if are_days else 16] for end in ends)
+        return f"{self.what} {first} to {last}"
 
     @property
     def shown_interval(self) -> TimeInterval:

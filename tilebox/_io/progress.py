@@ -1,12 +1,13 @@
 """Progress of long loads and ingests: a bar in a terminal or notebook, or a function of the caller's.
 
 One file for both clients, since all of it happens in the caller's thread. A bar never spoils a load:
-where none can be drawn, there is none.
+where none can be drawn, there is none. Many bars may be open at once, in tasks of a loop and in threads.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ __all__ = ["Progress"]
 # Positions are seconds of time or parts of a batch; the percentage and the datapoints beside it say more.
 _BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
 
+_labels_lock = threading.Lock()
+_labels: set[str] = set()
+
 
 class Progress:
     """How far one load or ingest is.
@@ -26,7 +30,7 @@ class Progress:
 
     Args:
         show: True for a bar, False for nothing, or a function that is told the finished fraction.
-        title: What the bar says in front.
+        title: What the bar says in front; a number is added while another bar says the same.
         total: What the steps sum up to.
     """
 
@@ -34,6 +38,7 @@ class Progress:
         self._callback = show if callable(show) else None
         self._wants_bar = show is True
         self._title = title
+        self._label = ""
         self._total = total
         self._steps = 0
         self._rows = 0
@@ -70,11 +75,13 @@ class Progress:
         if error is None:
             self.finish()
         if self._bar is not None:
-            self._bar.close()
+            _close_bar(self._bar)
+            _release_label(self._label)
 
     def _draw(self, position: float) -> None:
         if self._bar is None:
-            self._bar = _open_bar(desc=self._title, total=self._total, bar_format=_BAR_FORMAT)
+            self._label = _claim_label(self._title)
+            self._bar = _open_bar(desc=self._label, total=self._total, bar_format=_BAR_FORMAT)
         self._bar.set_postfix_str(f"{self._rows} datapoints", refresh=False)
         self._bar.update(position - self._bar.n)
 
@@ -93,6 +100,39 @@ def _open_bar(**options: Any) -> Any:
         return tqdm_notebook(**options)
     except Exception:  # noqa: BLE001 widgets fail in many ways, none of which may spoil a load
         return tqdm(disable=False, file=sys.stdout, **options)
+
+
+def _close_bar(bar: Any) -> None:
+    """Close a bar so that its last state stays, above the bars that are still open.
+
+    tqdm would leave the last state in the bar's own line, which may lie between others that move up then, and one of
+    which would be seen twice. As text it is written above all of them, and they are drawn anew.
+    """
+    if bar.disable or hasattr(bar, "container"):  # the latter is a widget, with a place of its own
+        bar.close()
+        return
+    with bar.get_lock():
+        last_state = str(bar)
+        bar.leave = False
+        bar.close()
+        # Clearing a line below the first one leaves the cursor at that line's end.
+        bar.write(f"\r{last_state}", file=bar.fp)
+
+
+def _claim_label(title: str) -> str:
+    """Return a label that no open bar has: the title, or the title with a number."""
+    with _labels_lock:
+        label, number = title, 1
+        while label in _labels:
+            number += 1
+            label = f"{title} ({number})"
+        _labels.add(label)
+        return label
+
+
+def _release_label(label: str) -> None:
+    with _labels_lock:
+        _labels.discard(label)
 
 
 def _in_notebook() -> bool:

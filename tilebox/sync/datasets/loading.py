@@ -107,7 +107,7 @@ def find(
 
 def _progress_over_time(query: Query, show: bool | Callable[[float], object]) -> Progress:
     interval = query.shown_interval
-    return Progress(show, title=f"Fetching {query.what}", total=_seconds(interval.start, interval.end))
+    return Progress(show, title=f"Fetching {query.title}", total=_seconds(interval.start, interval.end))
 
 
 def _position(query: Query, part: Part) -> float:
