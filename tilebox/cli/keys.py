@@ -14,7 +14,7 @@ import click
 from tilebox.cli.options import data_dir, database, read_settings, shown_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
     from tilebox.server.store.interface import Key, Store, Team
@@ -74,29 +74,32 @@ def list_keys(**flags: Any) -> None:
     """List the keys, the oldest first, with when they were last used."""
 
     async def run(store: Store, team: Team) -> None:
-        rows = [("ID", "KEY", "ROLE", "STATE", "LAST USED", "NAME")]
-        rows += [
-            (str(key.id), f"{key.hint}…", key.role, _state(key), _date(key.last_used_us), key.name)
-            for key in await store.keys(team.id)
-        ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows:
-            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(_table(await store.keys(team.id)))
 
     _with_store(run, **flags)
 
 
 @keys.command()
-@click.argument("key")
+@click.argument("which", metavar="ID|KEY|NAME")
 @data_dir
 @database
-def revoke(key: str, **flags: Any) -> None:
-    """Revoke KEY, named by its id or by the first characters of it that are unique. Running servers follow in seconds."""
+def revoke(which: str, **flags: Any) -> None:
+    """Revoke a key; running servers follow in seconds.
+
+    It is named as `tilebox keys list` shows it: by its id or the first characters of that, by the first characters
+    of the key or all of it, or by its name. More than one such key is an error that lists them.
+
+    \b
+    Examples:
+        tilebox keys revoke 0199c1
+        tilebox keys revoke tbx_k3Fq
+        tilebox keys revoke notebook
+    """
 
     async def run(store: Store, team: Team) -> None:
         from tilebox.server.services.catalogue import now_us
 
-        found = _chosen(key, await store.keys(team.id))
+        found = _chosen(which, await store.keys(team.id))
         await store.revoke_key(team.id, found.id, now_us())
         click.echo(f"Revoked key {found.id} of {found.name}.")
 
@@ -130,13 +133,37 @@ def _with_store(run: Callable[[Store, Team], Awaitable[None]], data_dir: Path | 
             raise click.ClickException(str(error)) from None
 
 
+def _table(shown: Iterable[Key]) -> str:
+    rows = [("ID", "KEY", "ROLE", "STATE", "LAST USED", "NAME")]
+    rows += [(str(key.id), f"{key.hint}…", key.role, _state(key), _date(key.last_used_us), key.name) for key in shown]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
 def _chosen(text: str, known: list[Key]) -> Key:
-    found = [key for key in known if str(key.id).startswith(text.lower())]
+    text = text.strip()
+    found = [key for key in known if _is_named(key, text)] if text else []
+    # A name that was given again means the key that still works; the whole id means just that one.
+    found = [key for key in found if key.revoked_us is None] or found
+    found = [key for key in found if str(key.id) == text.lower()] or found
     if len(found) == 1:
         return found[0]
     if not found:
-        raise click.ClickException(f"no key has an id that starts with {text!r}; see `tilebox keys list`")
-    raise click.ClickException(f"{len(found)} keys have an id that starts with {text!r}; give more of it")
+        raise click.ClickException(
+            f"no key has the id, the first characters or the name {text!r}; see `tilebox keys list`"
+        )
+    raise click.ClickException(f"{len(found)} keys match {text!r}; name one of them by its id:\n{_table(found)}")
+
+
+def _is_named(key: Key, text: str) -> bool:
+    """Tell whether a text names a key: by its id, the start of that, the key as shown or whole, or its name."""
+    from tilebox.server.keys import digest, is_well_formed
+
+    if is_well_formed(text):
+        return key.digest == digest(text)
+    return str(key.id).startswith(text.lower()) or key.name == text or key.hint == text.rstrip("….")
 
 
 def _lifetime_us(text: str | None) -> int | None:

@@ -88,8 +88,13 @@ def make_key(team: UUID, *, name: str, role: str, now_us: int, expires_us: int |
         The text to hand out, which nobody can read again, and the record to store.
 
     Raises:
-        InvalidArgumentError: The role is unknown, or the key would have expired already.
+        InvalidArgumentError: The name is empty or no single line, the role is unknown, or the key would have expired
+            already.
     """
+    if not name.strip() or not name.isprintable():
+        raise InvalidArgumentError(
+            f"a key needs a name in one line that says who uses it, such as 'notebook', not {name!r}"
+        )
     if role not in {known.value for known in Role}:
         raise InvalidArgumentError(f"role must be one of {', '.join(known.value for known in Role)}, not {role!r}")
     if expires_us is not None and expires_us <= now_us:
