@@ -1,9 +1,11 @@
 """`python -m tilebox.demo`, as a new user runs it."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,10 +15,11 @@ pytest.importorskip("matplotlib", reason="needs the extra demo")
 pytest.importorskip("sgp4", reason="needs the extra demo")
 
 
-def demo(folder, *options, code=0):
+def demo(folder, *options, code=0, **environment):
     done = subprocess.run(
         [sys.executable, "-m", "tilebox.demo", "--output", "out", *options],
         cwd=folder,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -34,16 +37,36 @@ def test_the_tour(tmp_path):
     assert "= 24,804 datapoints" in output
     assert "No such images exist" in output
     assert "<xarray.Dataset>" in output
-    assert "tilebox serve --data-dir" in output
     assert (tmp_path / "out" / "map.png").stat().st_size > 300_000
     assert (tmp_path / "out" / "map.html").stat().st_size > 500_000
 
 
 def test_items_of_ones_own(tmp_path):
     (tmp_path / "items.json").write_text(json.dumps(ITEMS))
-    output = demo(tmp_path, "--stac", "items.json")
+    output = demo(tmp_path, "--stac", "items.json", NOX_CURRENT_SESSION="demo")
     assert "6 STAC items, 10 to 15 July 2025" in (tmp_path / "out" / "map.html").read_text()
     assert "around 45.5°N 10.5°E" in output or "the Alps" in output
+    assert f"nox -s serve -- --data-dir {tmp_path / 'out' / 'data'}\n" in output
+    assert f"{sys.executable} -c 'from tilebox.datasets" in output
+
+
+def test_the_commands_that_go_on_run_in_the_readers_shell(tmp_path):
+    say = "from tilebox.cli import invocation; print(invocation.python(), '\\n', invocation.tilebox_serve(), sep='')"
+    folder = str(Path(sys.executable).parent)
+    for path, runner in [(folder, {}), (folder, {"UV": "/bin/uv"}), (str(tmp_path), {})]:
+        done = subprocess.run(
+            [sys.executable, "-c", say],
+            env={"PATH": f"{path}:/nowhere", **runner},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        python, serve = done.stdout.splitlines()
+        assert (python == "python") == (serve == "tilebox serve") == (path == folder and not runner)
+        reader = {"PATH": folder if python == "python" else str(tmp_path)}
+        for command in (f"{python} --version", f"{serve} --help"):
+            shown = subprocess.run(["/bin/sh", "-c", command], env=reader, capture_output=True, text=True, check=False)
+            assert shown.returncode == 0, shown.stderr
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path):

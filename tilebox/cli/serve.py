@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from tilebox.cli import invocation
 from tilebox.cli.options import data_dir, database, read_settings, shown_errors
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def _announce(running: Running, settings: Settings) -> None:
         lines += [f"  export TILEBOX_API_KEY={running.first_key}"]
     elif key_file.exists():
         lines += [f"  export TILEBOX_API_KEY=$(cat {key_file})"]
-    lines += ["  python -c 'from tilebox.datasets import Client; print(Client().datasets())'", ""]
-    lines += ["More keys: tilebox keys --help.  Stop: Ctrl-C."]
+    lines += [f"  {invocation.python()} -c 'from tilebox.datasets import Client; print(Client().datasets())'", ""]
+    lines += [f"More keys: {invocation.tilebox()} keys --help.  Stop: Ctrl-C."]
     click.echo("\n".join(lines))
 
 

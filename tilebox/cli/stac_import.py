@@ -15,6 +15,7 @@ import numpy as np
 
 from tilebox._core import stac
 from tilebox._core.stac.fields import GRANULE_NAME
+from tilebox.cli import invocation
 from tilebox.cli.stac_sources import read_items
 from tilebox.cli.stac_storing import store
 from tilebox.datasets import Client
@@ -247,7 +248,7 @@ class _Import:
             f"from tilebox.datasets import Client; "
             f'print(Client().dataset("{self.options.slug}").collection("{name}").load(("{first}", "{after}")))'
         )
-        click.echo(f"\nNext, load them:\n  python -c {shlex.quote(code)}")
+        click.echo(f"\nNext, load them:\n  {invocation.python()} -c {shlex.quote(code)}")
 
 
 def _short(added: Field) -> str:

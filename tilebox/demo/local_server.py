@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tilebox.cli import invocation
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -84,11 +86,11 @@ def explain(data_dir: Path, shown: Shown, transcript: Transcript) -> None:
     transcript.step("Go on yourself: the server is stopped, its data is kept")
     transcript.code(
         f"""
-        tilebox serve --data-dir {folder}
+        {invocation.tilebox_serve()} --data-dir {folder}
 
         export TILEBOX_API_URL=http://127.0.0.1:8080
         export TILEBOX_API_KEY=$(cat {folder}/api-key)
-        python -c 'from tilebox.datasets import Client; print(Client().dataset("{shown.slug}").collections())'
+        {invocation.python()} -c 'from tilebox.datasets import Client; print(Client().dataset("{shown.slug}").collections())'
         """
     )
 
