@@ -46,6 +46,20 @@ async def test_many_datapoints_keep_their_order(either, slug):
     assert (await collection.info()).count == ROWS
 
 
+async def test_a_collection_never_shows_what_it_held_before(client, slug):
+    collection = await a_collection(client, slug)
+    assert repr(collection) == "Collection a: <empty> (0 data points)"
+    ids = await collection.ingest(frame(3))
+    assert repr(collection) == "Collection a: <availability unknown, ask info()>"
+    await collection.info()
+    shown = "[2024-01-01T00:00:00.000 UTC, 2024-01-01T00:00:02.000 UTC]"
+    assert repr(collection) == f"Collection a: {shown} (3 data points)"
+    assert shown in collection._repr_html_()
+    await collection.delete(ids[2])
+    assert repr(collection) == "Collection a: <availability unknown, ask info()>"
+    assert repr(await collection.info()).endswith("00:00:01.000 UTC] (2 data points)")
+
+
 async def test_the_same_data_again_changes_nothing(client, slug):
     collection = await a_collection(client, slug)
     first = await collection.ingest(frame(10))

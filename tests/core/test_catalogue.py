@@ -38,7 +38,9 @@ def test_a_collection_without_datapoints_or_without_knowledge():
     assert catalogue.CollectionInfo.from_wire(empty).availability is None
     assert str(catalogue.CollectionInfo.from_wire(empty)) == "a: <empty> (0 data points)"
     unknown = core_pb2.CollectionInfo(collection=core_pb2.Collection(name="a"))
-    assert str(catalogue.CollectionInfo.from_wire(unknown)) == "a: <availability unknown>"
+    assert str(catalogue.CollectionInfo.from_wire(unknown)) == "a: <availability unknown, ask info()>"
+
+    assert '<td style="text-align: left">&lt;empty&gt;</td>' in catalogue.CollectionInfo.from_wire(empty)._repr_html_()
 
 
 def test_a_dataset_prints_as_documented():

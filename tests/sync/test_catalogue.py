@@ -23,6 +23,8 @@ def test_datasets_by_attribute_and_by_slug(client, filled):
     dataset = datasets.tests.filled
     assert repr(dataset) == "Filled [Timeseries Dataset]: Numbers"
     assert (dataset.name, dataset.slug, dataset.summary) == ("Filled", filled, "Numbers")
+    assert "<code>tests.filled</code>" in dataset._repr_html_()
+    assert ">number</td>" in dataset._repr_html_()
     assert "filled" in dir(datasets.tests)
     assert "    filled: Numbers" in repr(datasets)
     assert (client.dataset(filled)).id == dataset.id

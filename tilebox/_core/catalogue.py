@@ -45,16 +45,24 @@ class CollectionInfo:
             message.count if message.HasField("count") else None,
         )
 
-    def __str__(self) -> str:
+    @property
+    def shown_availability(self) -> str:
+        """The interval as text, or that there is none, or that nobody asked."""
         if self.availability is not None:
-            availability = str(self.availability)
-        else:
-            availability = "<empty>" if self.count == 0 else "<availability unknown>"
+            return str(self.availability)
+        return "<empty>" if self.count == 0 else "<availability unknown, ask info()>"
+
+    def __str__(self) -> str:
         count = "" if self.count is None else f" ({self.count} data points)"
-        return f"{self.name}: {availability}{count}"
+        return f"{self.name}: {self.shown_availability}{count}"
 
     def __repr__(self) -> str:
         return f"Collection {self}"
+
+    def _repr_html_(self) -> str:
+        from tilebox._core.displays import collection_html
+
+        return collection_html(self)
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,11 @@ class DatasetInfo:
     def __str__(self) -> str:
         # The docs' word for both kinds of dataset.
         return f"{self.name} [Timeseries Dataset]: {' '.join(self.summary.split())}".rstrip(": ")
+
+    def _repr_html_(self) -> str:
+        from tilebox._core.displays import dataset_html
+
+        return dataset_html(self)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

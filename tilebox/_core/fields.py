@@ -166,9 +166,14 @@ class Field:
         prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper() + "_"
         return {value.number: value.name.removeprefix(prefix) for value in enum.values if value.number != 0}
 
-    def __str__(self) -> str:
+    @property
+    def shown_type(self) -> str:
+        """Its type as messages and schemas show it."""
         name = self.type_name if self.kind in (FieldKind.ENUM, FieldKind.MESSAGE) else self.kind.value
-        return f"{self.name}: {f'list of {name}' if self.repeated else name}"
+        return f"list of {name}" if self.repeated else str(name)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.shown_type}"
 
 
 TIME = Field(name="time", kind=FieldKind.TIMESTAMP, number=1, type_name="google.protobuf.Timestamp")
@@ -184,7 +189,7 @@ _REQUIRED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Schema:
     """The type of a dataset: its kind and its fields, the required ones first.
 
@@ -308,6 +313,16 @@ class Schema:
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)
+
+    def __repr__(self) -> str:
+        from tilebox._core.displays import schema_text
+
+        return schema_text(self)
+
+    def _repr_html_(self) -> str:
+        from tilebox._core.displays import schema_html
+
+        return schema_html(self)
 
 
 def known_type(type_name: str) -> FieldKind | None:

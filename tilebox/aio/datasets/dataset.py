@@ -270,6 +270,9 @@ class TimeseriesDataset:
     def __repr__(self) -> str:
         return str(self._info)
 
+    def _repr_html_(self) -> str:
+        return self._info._repr_html_()
+
 
 def missing(slug: str, slugs: Iterable[str]) -> NotFoundError:
     """Return the error for a dataset that does not exist, with close names."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -226,15 +226,18 @@ class TimeseriesCollection:
             ValueError: A value does not fit its field; nothing is stored then.
             ConflictError: A datapoint exists, and `allow_existing` is false.
         """
-        return writing.ingest(
-            self._home.transport,
-            what=self._what,
-            collection=self.id,
-            schema=self._home.dataset.schema,
-            data=data,
-            allow_existing=allow_existing,
-            show_progress=show_progress,
-        )
+        try:
+            return writing.ingest(
+                self._home.transport,
+                what=self._what,
+                collection=self.id,
+                schema=self._home.dataset.schema,
+                data=data,
+                allow_existing=allow_existing,
+                show_progress=show_progress,
+            )
+        finally:
+            self._forget_contents()
 
     def delete(self, datapoints: Any) -> int:
         """Delete datapoints: all of them, or none if one does not exist (in each batch of 8192).
@@ -249,7 +252,10 @@ class TimeseriesCollection:
             NotFoundError: A datapoint does not exist.
             ValueError: An id is no UUID.
         """
-        return writing.delete(self._home.transport, collection=self.id, datapoints=datapoints)
+        try:
+            return writing.delete(self._home.transport, collection=self.id, datapoints=datapoints)
+        finally:
+            self._forget_contents()
 
     @property
     def _what(self) -> str:
@@ -280,8 +286,15 @@ class TimeseriesCollection:
             **conditions,
         )
 
+    def _forget_contents(self) -> None:
+        """Drop what was known of the datapoints, after a change or one that broke off."""
+        self._info = replace(self._info, availability=None, count=None)
+
     def __repr__(self) -> str:
         return repr(self._info)
+
+    def _repr_html_(self) -> str:
+        return self._info._repr_html_()
 
 
 def collection_ids(home: Home, collections: Any) -> tuple[UUID, ...]:
