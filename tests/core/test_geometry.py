@@ -179,7 +179,7 @@ def test_what_is_too_small_for_the_sphere_is_a_point_there():
 
 def test_spherical_filters_without_their_library_say_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "spherely", None)
-    with pytest.raises(MissingExtraError, match=r"a spherical filter needs .*tilebox\[server\]"):
+    with pytest.raises(MissingExtraError, match=r"a spherical filter needs .*tilebox-open\[server\]"):
         matches([ERS], ERS, "intersects", True)
 
 
