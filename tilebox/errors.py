@@ -9,7 +9,8 @@
     │   ├── NotFoundError         no such dataset, collection or datapoint (a KeyError too)
     │   ├── InvalidArgumentError  the request makes no sense (a ValueError too)
     │   ├── ConflictError         it exists already, or changed meanwhile
-    │   ├── RateLimitedError      too many requests or too large; wait, or ask for less
+    │   ├── RateLimitedError      too many requests; wait
+    │   │   └── RequestTooLargeError  a request larger than the server takes; send less at once
     │   └── ServerError           the server failed; the request id finds it in its log
     ├── PageError                 an answer that would have lost or repeated data
     └── MissingExtraError         an optional dependency is not installed (an ImportError too)
@@ -32,6 +33,7 @@ __all__ = [
     "PageError",
     "PermissionDeniedError",
     "RateLimitedError",
+    "RequestTooLargeError",
     "ServerError",
     "TileboxError",
     "TransportError",
@@ -108,6 +110,10 @@ class RateLimitedError(APIError):
     """Too many requests, or one that is too large."""
 
     code = "resource_exhausted"
+
+
+class RequestTooLargeError(RateLimitedError):
+    """The request is larger than the server takes, which waiting does not change."""
 
 
 class ServerError(APIError):

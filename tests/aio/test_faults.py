@@ -25,6 +25,7 @@ from tilebox.datasets import (
     TileboxError,
     TransportError,
 )
+from tilebox.errors import RequestTooLargeError
 
 ROWS = 300
 YEAR = ("2024-01-01", "2025-01-01")
@@ -178,7 +179,7 @@ async def test_a_malformed_datapoint_is_raised_and_nothing_hangs():
         (refusal("unavailable"), TransportError, 4),
         (refusal("internal"), ServerError, 1),
         (refusal("unimplemented"), ServerError, 1),
-        (httpx.Response(413, content=b"too large"), RateLimitedError, 1),
+        (httpx.Response(413, content=b"too large"), RequestTooLargeError, 1),
         (GATEWAY, TransportError, 4),
         (httpx.ConnectError("refused"), TransportError, 4),
         (httpx.ReadTimeout("too long"), TimeoutError, 4),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Union
 
 from tilebox._core.geometry_inputs import from_geojson, is_geojson, srid_problem
 from tilebox._core.protocol.datasets.v1 import data_access_pb2 as wire
 
 if TYPE_CHECKING:
     import shapely
-
 Mode = Literal["intersects", "filter_contains_geometry", "geometry_contains_filter", "contains"]
 CoordinateSystem = Literal["cartesian", "spherical"]
 
@@ -34,6 +33,10 @@ class Area(TypedDict, total=False):
     geometry: shapely.Geometry | Mapping[str, Any]
     mode: Mode
     coordinate_system: CoordinateSystem
+
+
+AreaLike = Union["shapely.Geometry", Area, Mapping[str, Any]]
+"""What stands for an area: a geometry, as GeoJSON too, or a dict that says more."""
 
 
 def to_wire(area: Any) -> wire.SpatialFilter:

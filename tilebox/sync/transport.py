@@ -23,9 +23,9 @@ from tilebox import __version__
 from tilebox._core import status
 from tilebox._core.backoff import Backoff, RetryPolicy
 from tilebox._io.concurrency.sync import sleep
-from tilebox._io.failures import translated, was_sent
+from tilebox._io.failures import is_wrong_address, translated, was_sent
 from tilebox._io.http.sync import ClientPool
-from tilebox.errors import AuthenticationError, RateLimitedError, TileboxError, TransportError
+from tilebox.errors import AuthenticationError, RateLimitedError, RequestTooLargeError, TileboxError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +60,7 @@ class Transport:
         self._policy = policy or RetryPolicy()
         self._random = Random()  # noqa: S311 it spreads retries, it hides nothing
         self._extensions: frozenset[str] = frozenset()
+        self._was_answered = False
         self._pool = ClientPool(**{**_http_options(config), **options})
 
     def offers(self, extension: str) -> bool:
@@ -95,7 +96,7 @@ class Transport:
         headers = {"content-type": "application/proto", "accept": accept}
         content = self._content(request.SerializeToString(deterministic=True), headers)
         client = self._pool.client()
-        with translated(what):
+        with translated(what, is_encrypted=self.config.is_encrypted):
             with client.stream("POST", self.config.path(method), **content) as response:
                 self._note(response)
                 if response.status_code != 200:
@@ -109,7 +110,8 @@ class Transport:
 
     def pause(self, backoff: Backoff, error: TileboxError, method: str) -> None:
         """Wait before the next attempt, or give up by raising the error that the last one had."""
-        seconds = backoff.delay(monotonic())
+        is_hopeless = not self._was_answered and is_wrong_address(error)
+        seconds = None if is_hopeless else backoff.delay(monotonic())
         if seconds is None:
             if backoff.failed > 1:
                 error.add_note(f"tried {backoff.failed} times")
@@ -125,7 +127,7 @@ class Transport:
         what = self.describe(call.method)
         headers = {"content-type": "application/proto", "connect-protocol-version": "1"}
         client = self._pool.client()
-        with translated(what):
+        with translated(what, is_encrypted=self.config.is_encrypted):
             response = client.post(self.config.path(call.method), **self._content(body, headers))
         self._note(response)
         if response.status_code != 200:
@@ -143,6 +145,7 @@ class Transport:
         return {"content": body, "headers": headers}
 
     def _note(self, response: httpx.Response) -> None:
+        self._was_answered = True
         extensions = response.headers.get(status.EXTENSIONS_HEADER)
         if extensions is not None:
             self._extensions = frozenset(part.strip() for part in extensions.split(","))
@@ -152,17 +155,13 @@ class Transport:
         if isinstance(error, AuthenticationError) and self.config.token is None:
             error.add_note("no API key was given: pass token=..., or set TILEBOX_API_KEY")
         if response.status_code == 413 and isinstance(error, RateLimitedError):
-            return _TooLargeError(error.message, code=error.code, request_id=error.request_id)
+            return RequestTooLargeError(error.message, code=error.code, request_id=error.request_id)
         return error
 
 
-class _TooLargeError(RateLimitedError):
-    """The request is too large, which waiting does not change."""
-
-
 def _may_repeat(call: Call[Any], error: TileboxError) -> bool:
-    if isinstance(error, _TooLargeError):
-        return False
+    if isinstance(error, RequestTooLargeError):
+        return False  # waiting does not make it smaller
     if call.is_idempotent or isinstance(error, RateLimitedError):
         return True
     return isinstance(error, TransportError) and not was_sent(error)

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from uuid import UUID
 
-    import shapely
     import xarray as xr
 
-    from tilebox._core.areas import Area
+    from tilebox._core.areas import AreaLike
     from tilebox._core.catalogue import CollectionInfo, DatasetInfo
     from tilebox._core.fields import Schema
     from tilebox._core.filters import Expression
@@ -130,7 +129,7 @@ class TimeseriesDataset:
         *,
         collections: CollectionsLike | None = None,
         temporal_extent: TimeIntervalLike | None = None,
-        spatial_extent: shapely.Geometry | Area | None = None,
+        spatial_extent: AreaLike | None = None,
         filter: Expression | None = None,
         skip_data: bool = False,
         show_progress: bool | Callable[[float], object] = False,
@@ -143,8 +142,9 @@ class TimeseriesDataset:
         Args:
             collections: Where to look: names, ids or collections; None for all of them.
             temporal_extent: When, as in `TimeseriesCollection.load`; None for all times.
-            spatial_extent: Where: a geometry that footprints intersect, or a dict with `geometry`, `mode` and
-                `coordinate_system`.
+            spatial_extent: Where: a geometry that footprints intersect, of shapely or as GeoJSON, in degrees; or a
+                dict with `geometry`, `mode` (`intersects`, `filter_contains_geometry`, `geometry_contains_filter`;
+                `contains` is a deprecated alias of the second) and `coordinate_system` (`cartesian`, `spherical`).
             filter: Conditions on queryable fields, built with `field`.
             skip_data: Load only time, id and ingestion time.
             show_progress: As in `TimeseriesCollection.load`.
@@ -169,7 +169,7 @@ class TimeseriesDataset:
         *,
         collections: CollectionsLike | None = None,
         temporal_extent: TimeIntervalLike | None = None,
-        spatial_extent: shapely.Geometry | Area | None = None,
+        spatial_extent: AreaLike | None = None,
         filter: Expression | None = None,
         skip_data: bool = False,
         limit: int | None = None,
@@ -205,7 +205,7 @@ class TimeseriesDataset:
         *,
         collections: CollectionsLike | None = None,
         temporal_extent: TimeIntervalLike | None = None,
-        spatial_extent: shapely.Geometry | Area | None = None,
+        spatial_extent: AreaLike | None = None,
         filter: Expression | None = None,
     ) -> int:
         """Count the datapoints that meet all conditions, as in `query`, without loading them."""

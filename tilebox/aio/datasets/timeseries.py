@@ -16,10 +16,9 @@ from tilebox.errors import NotFoundError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    import shapely
     import xarray as xr
 
-    from tilebox._core.areas import Area
+    from tilebox._core.areas import AreaLike
     from tilebox._core.catalogue import CollectionInfo, DatasetInfo
     from tilebox._core.filters import Expression
     from tilebox._core.ingestion import Ingested
@@ -100,7 +99,7 @@ class TimeseriesCollection:
         self,
         *,
         temporal_extent: TimeIntervalLike | None = None,
-        spatial_extent: shapely.Geometry | Area | None = None,
+        spatial_extent: AreaLike | None = None,
         filter: Expression | None = None,
         skip_data: bool = False,
         show_progress: bool | Callable[[float], object] = False,
@@ -112,8 +111,9 @@ class TimeseriesCollection:
 
         Args:
             temporal_extent: When, as in `load`; None for all times.
-            spatial_extent: Where: a geometry that footprints intersect, or a dict with `geometry`, `mode` and
-                `coordinate_system`.
+            spatial_extent: Where: a geometry that footprints intersect, of shapely or as GeoJSON, in degrees; or a
+                dict with `geometry`, `mode` (`intersects`, `filter_contains_geometry`, `geometry_contains_filter`;
+                `contains` is a deprecated alias of the second) and `coordinate_system` (`cartesian`, `spherical`).
             filter: Conditions on queryable fields, built with `field`.
             skip_data: Load only time, id and ingestion time.
             show_progress: As in `load`.
@@ -137,7 +137,7 @@ class TimeseriesCollection:
         self,
         *,
         temporal_extent: TimeIntervalLike | None = None,
-        spatial_extent: shapely.Geometry | Area | None = None,
+        spatial_extent: AreaLike | None = None,
         filter: Expression | None = None,
         skip_data: bool = False,
         limit: int | None = None,
@@ -172,7 +172,7 @@ class TimeseriesCollection:
         self,
         *,
         temporal_extent: TimeIntervalLike | None = None,
-        spatial_extent: shapely.Geometry | Area | None = None,
+        spatial_extent: AreaLike | None = None,
         filter: Expression | None = None,
     ) -> int:
         """Count the datapoints that meet all conditions, as in `query`, without loading them."""
@@ -223,7 +223,8 @@ class TimeseriesCollection:
             The ids in the order of the data, a sequence that also has the numbers `created` and `existing`.
 
         Raises:
-            ValueError: A value does not fit its field; nothing is stored then.
+            ValueError: A value does not fit its field, or geometries are not in degrees; nothing is stored then.
+            InvalidArgumentError: The server refused a batch; the message says which rows and what is stored.
             ConflictError: A datapoint exists, and `allow_existing` is false.
         """
         try:

@@ -100,7 +100,7 @@ class Client:
         Raises:
             ValueError: A field or name makes no sense.
             TypeError: A type is nothing that a dataset can hold.
-            ConflictError: The dataset has datapoints, which do not fit the new fields.
+            InvalidArgumentError: The dataset has datapoints, which do not fit the new fields; nothing is changed.
         """
         schema = definitions.schema(definitions.parse_kind(kind), fields)
         definitions.check_code_name(code_name)
