@@ -119,6 +119,23 @@ def test_a_second_server_on_the_same_data_is_refused(tmp_path):
         assert after_crash.terminate() == 0
 
 
+def test_a_start_does_without_pandas_and_a_refused_one_without_all_that_is_slow_to_import(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    with ServerProcess(tmp_path / "data") as server:
+        refused = run("serve", "--data-dir", str(server.data_dir), "--port", "0")
+        loaded = imported(server.log.read_text())
+        assert "lance" in loaded
+        assert not [name for name in loaded if name.startswith("pandas.")]
+    assert "another server" in refused.stderr
+    assert "tilebox.server.claims" in imported(refused.stderr)
+    assert not imported(refused.stderr) & {"lance", "pyarrow", "numpy", "shapely", "starlette", "connectrpc"}
+
+
+def imported(log: str) -> set[str]:
+    """Return the modules that a process noted that it imported, or tried to."""
+    return set(re.findall(r"^import time: .*\| +(\S+)$", log, re.MULTILINE))
+
+
 def test_a_port_in_use_is_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

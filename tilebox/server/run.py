@@ -1,12 +1,10 @@
-"""A server process from start to stop: its directory, its store, its socket, its signals."""
+"""A server process from start to stop: its claims, its store, its application, its signals."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-import socket
-import sys
 import threading
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,17 +15,16 @@ from uuid import uuid4
 import anyio
 import uvicorn
 
-from tilebox.errors import ConflictError, ServerError, TileboxError
-from tilebox.server.app import build_app
+from tilebox.errors import ConflictError, ServerError
+from tilebox.server.claims import StartError, claim, listen, url_of
 from tilebox.server.keys import make_key
-from tilebox.server.loops.upkeep import Upkeep
 from tilebox.server.points import open_points, reach
-from tilebox.server.services.catalogue import now_us
 from tilebox.server.store import open_store
 from tilebox.server.store.interface import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import socket
+    from collections.abc import Callable
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -39,11 +36,6 @@ logger = logging.getLogger("tilebox.server")
 
 TEAM_SLUG = "local"
 KEY_FILE = "api-key"
-LOCK_FILE = "lock"
-
-
-class StartError(TileboxError):
-    """The server cannot start as it was told to; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,11 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
     async with AsyncExitStack() as stack:
         if settings.database is None or settings.storage is None:
             stack.enter_context(claim(settings.data_dir))
-        listener = stack.enter_context(_listen(settings.host, settings.port))
+        listener = stack.enter_context(listen(settings.host, settings.port))
+        # These take a second, which nobody should wait for to learn that the port is taken.
+        from tilebox.server.app import build_app
+        from tilebox.server.loops.upkeep import Upkeep
+
         store = _open(lambda: open_store(settings.database_url), "database")
         stack.push_async_callback(store.close)
         await _migrate(store, settings)
@@ -94,6 +90,8 @@ async def first_start(store: Store, data_dir: Path) -> str | None:
 
     The key is kept beside the data, in a file that only its owner can read.
     """
+    from tilebox.server.services.catalogue import now_us
+
     team = next(iter(await store.teams()), None)
     if team is None:
         team = Team(id=uuid4(), slug=TEAM_SLUG, name="Local", created_us=now_us())
@@ -109,35 +107,6 @@ async def first_start(store: Store, data_dir: Path) -> str | None:
     # Last: a start that breaks off before this is simply a first start again the next time.
     await store.add_key(key)
     return text
-
-
-@contextmanager
-def claim(data_dir: Path) -> Iterator[None]:
-    """Create a data directory if need be, and keep every other server off it meanwhile.
-
-    Raises:
-        StartError: It cannot be created, or another server has it.
-    """
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = (data_dir / LOCK_FILE).open("a+")
-    except OSError as error:
-        raise StartError(f"cannot use data directory {data_dir}: {error.strerror or error}") from None
-    with file:
-        try:
-            _lock(file.fileno())
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip()
-            raise StartError(
-                f"another server{f' (process {holder})' if holder else ''} uses data directory {data_dir.resolve()}; "
-                "stop it, or choose another directory with --data-dir"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-        file.truncate(0)
 
 
 class _Server(uvicorn.Server):
@@ -167,7 +136,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         # Its own access log holds query strings, in which people put keys; ours does not.
         logging.getLogger("uvicorn.access").disabled = True
-        self._running = Running(_url(settings.host, listener), first_key, self._stop)
+        self._running = Running(url_of(settings.host, listener), first_key, self._stop)
         self._tell_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -189,36 +158,6 @@ class _Server(uvicorn.Server):
 
     def _stop(self) -> None:
         self.should_exit = True
-
-
-@contextmanager
-def _listen(host: str, port: int) -> Iterator[socket.socket]:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise StartError(f"cannot listen on {host}: {error.strerror or error}; choose another --host") from None
-    with listener:
-        if sys.platform != "win32":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-            # Now, so that a taken port is found before anything else is started.
-            listener.listen(2048)
-        except OSError as error:
-            raise StartError(
-                f"cannot listen on {host} port {port}: {error.strerror or error}; choose another --port, "
-                "or stop what uses it"
-            ) from None
-        yield listener
-
-
-def _url(host: str, listener: socket.socket) -> str:
-    port = listener.getsockname()[1]
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{reachable}:{port}"
 
 
 def _open(opening: Callable[[], Any], what: str) -> Any:
@@ -258,16 +197,3 @@ def _write_private(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
