@@ -1,14 +1,12 @@
 """Time the store of datapoints by itself, without network or client: loads, queries, ingests, upkeep.
 
-Run `python -m benchmarks.points [--rows 1100000] [--folder FOLDER]`. The datapoints have 25 fields of their
+Run `python -m benchmarks.points [--rows 1100000]`. The datapoints have 25 fields of their
 own, times spread evenly over ten years, footprints of about one degree all over the globe.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import statistics
 import tempfile
 import time
@@ -23,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
+from benchmarks.measure import Table
 from tilebox._core.arrow import arrow_schema
 from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
 from tilebox.server.points import open_points
@@ -245,21 +244,19 @@ async def small_ingests(points: LancePoints, table: UUID, rows: int) -> list[Row
     return lines
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_100_000)
-    parser.add_argument("--folder", default=None)
-    given = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="points-", dir=given.folder)
-    try:
-        lines = anyio.run(run, given.rows, folder)
-    finally:
-        shutil.rmtree(folder)
-    print(f"{given.rows:,} rows, {os.cpu_count()} cores")
-    for line in lines:
-        print(f"{line.name:45} {line.target:16} {line.measured}")
+def main(table: Table, *, rows: int = 1_100_000) -> None:
+    """Measure with a table of so many datapoints and add the lines to the shared result."""
+    with tempfile.TemporaryDirectory() as folder:
+        for line in anyio.run(run, rows, folder):
+            target, _, what = (
+                line.name.strip().partition(" ") if line.name.startswith("D") else ("–", "", line.name.strip())
+            )
+            table.add(target, f"in process, {rows:,} rows: {what}", line.measured, "–", "–", line.target)
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_100_000)
+    result = Table()
+    main(result, rows=parser.parse_args().rows)
+    print(result)
