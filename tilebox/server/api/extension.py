@@ -8,6 +8,7 @@ import json
 import logging
 import zlib
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -40,6 +41,8 @@ logger = logging.getLogger("tilebox.server")
 
 CODEC_HEADER = "tilebox-arrow-codec"
 _CODECS = ("zstd", "lz4")
+
+_SMALL_BYTES = 1 << 17
 
 
 class DatapointService:
@@ -151,10 +154,13 @@ class _Writer:
     """Turns batches into pieces of an Arrow IPC stream."""
 
     def __init__(self, stream: PointStream, codec: str | None) -> None:
-        self._schema = stream.schema.with_metadata({SNAPSHOT_KEY: str(stream.snapshot).encode()})
+        self._schema = stream.schema
         self._sink = io.BytesIO()
-        options = pa.ipc.IpcWriteOptions(compression=codec)
-        self._writer = pa.ipc.new_stream(self._sink, self._schema, options=options)
+        self._writer = pa.ipc.new_stream(
+            self._sink,
+            stream.schema.with_metadata({SNAPSHOT_KEY: str(stream.snapshot).encode()}),
+            options=pa.ipc.IpcWriteOptions(compression=codec),
+        )
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
         self._writer.write_batch(batch)
@@ -162,8 +168,7 @@ class _Writer:
 
     def close(self, metadata: dict[bytes, bytes]) -> bytes:
         """Return the closing batch and the end of the stream."""
-        empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in self._schema], schema=self._schema)
-        self._writer.write_batch(empty, custom_metadata=metadata)
+        self._writer.write_batch(_empty_batch(self._schema), custom_metadata=metadata)
         self._writer.close()
         return self._take()
 
@@ -174,13 +179,20 @@ class _Writer:
         return piece
 
 
+@lru_cache(maxsize=256)
+def _empty_batch(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+
+
 async def _send_batches(stream: PointStream, codec: str | None, send: Send) -> None:
     writer = _Writer(stream, codec)
     rows = 0
     closing: dict[bytes, bytes]
     try:
         async for batch in stream:
-            piece = await anyio.to_thread.run_sync(writer.encode, batch)
+            # A small batch is sooner encoded than handed over to a thread.
+            is_small = batch.nbytes <= _SMALL_BYTES
+            piece = writer.encode(batch) if is_small else await anyio.to_thread.run_sync(writer.encode, batch)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             rows += batch.num_rows
         closing = {ROWS_KEY: str(rows).encode()}

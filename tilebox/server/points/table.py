@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import lance
 from lance.fragment import write_fragments
@@ -35,7 +35,7 @@ _KEPT_PLANS = 32
 
 # 2.2, the default of this Lance, reads a whole page, a million rows, for one row of a column whose values are all
 # equal: 5 ms a column where 2.1 takes 0.1. Collections, band counts and flags are such columns.
-_FILE_VERSION = "2.1"
+_FILE_VERSION: Final = "2.1"
 _KEPT_CURSORS = 1024
 
 
