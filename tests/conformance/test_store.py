@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_store_without_tables_says_how_to_make_them(database_url):
     async with opened(database_url) as store:
-        with pytest.raises(ServerError, match="has no tables .*tilebox serve"):
+        with pytest.raises(ServerError, match=r"has no tables .*tilebox serve"):
             await store.teams()
 
 
