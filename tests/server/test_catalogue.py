@@ -252,3 +252,13 @@ def update(dataset, fields):
 
 def list_of(dataset):
     return collections_pb2.ListCollectionsRequest(dataset_id=dataset.id, with_availability=True, with_count=True)
+
+
+def test_a_dataset_and_a_group_never_share_a_name(proto):
+    top = unique("top")
+    proto.create_dataset(code_name=f"{top}.ships")
+    with pytest.raises(CallError, match=rf"invalid_argument: {top}\.ships is a dataset, and nothing can be below it"):
+        proto.create_dataset(code_name=f"{top}.ships.small")
+    proto.create_dataset(code_name=f"{top}.trains.fast")
+    with pytest.raises(CallError, match=rf"invalid_argument: {top}\.trains is a group of datasets"):
+        proto.create_dataset(code_name=f"{top}.trains")

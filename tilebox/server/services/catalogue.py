@@ -88,6 +88,7 @@ class Catalogue:
         identity = uuid4()
         if await self._store.dataset_by_slug(team.id, slug):
             raise ConflictError(f"there is a dataset {slug} already; update it, or choose another code name")
+        await self._check_path(team, path, slug)
         group = await self._store.ensure_groups(team.id, path)
         dataset = Dataset(
             id=identity,
@@ -110,7 +111,21 @@ class Catalogue:
         except ConflictError:
             await self._points.drop(identity)
             raise ConflictError(f"there is a dataset {slug} already; update it, or choose another code name") from None
+        except NotFoundError:
+            await self._points.drop(identity)
+            raise ConflictError(f"the last dataset beside {slug} was deleted at this very moment; try again") from None
         return dataset
+
+    async def _check_path(self, team: Team, path: list[str], slug: str) -> None:
+        """Refuse a name that a dataset would share with a group: one of the two could not be reached by it."""
+        for end in range(1, len(path) + 1):
+            above = ".".join(path[:end])
+            if await self._store.dataset_by_slug(team.id, above):
+                raise InvalidArgumentError(
+                    f"{above} is a dataset, and nothing can be below it; choose another code name"
+                )
+        if any(group.slug == slug for group in await self._store.groups(team.id)):
+            raise InvalidArgumentError(f"{slug} is a group of datasets; choose another code name")
 
     async def get(self, team: Team, dataset: UUID) -> Dataset:
         """Return a dataset by id.
