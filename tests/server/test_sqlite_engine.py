@@ -81,6 +81,21 @@ async def test_writes_that_wait_together_share_one_commit_and_not_their_failures
     assert await engine.read(numbers) == [1, 2, 3, 4]
 
 
+async def test_a_write_that_fails_for_its_neighbours_row_hears_of_it_when_that_can_be_seen(engine):
+    seen = []
+
+    async def insert_the_same():
+        try:
+            await engine.write(insert(7))
+        except InvalidArgumentError:
+            seen.append(await engine.read(numbers))
+
+    async with anyio.create_task_group() as together:
+        for _ in range(20):
+            together.start_soon(insert_the_same)
+    assert seen == [[7]] * 19
+
+
 async def test_a_refused_value_fails_its_write_alone(engine):
     gate, outcomes = Gate(), {}
     async with anyio.create_task_group() as group:

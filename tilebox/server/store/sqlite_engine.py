@@ -176,20 +176,22 @@ class SqliteEngine:
 
     def _commit_together(self, connection: sqlite3.Connection, writes: list[_Write[Any]]) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        stored = []
-        for write in writes:
+        failed: dict[int, BaseException] = {}
+        for position, write in enumerate(writes):
             try:
                 write.run(connection)
             except BaseException as error:
                 if not connection.in_transaction:
                     # The transaction is gone, and with it what the group's other writes did.
                     raise
-                write.answer.set_exception(self._explain(error))
-            else:
-                stored.append(write)
+                failed[position] = self._explain(error)
         connection.execute("COMMIT")
-        for write in stored:
-            write.answer.set_result(write.result)
+        # Failures too are told only now: one may be due to a neighbour's row, which nobody could see before.
+        for position, write in enumerate(writes):
+            if position in failed:
+                write.answer.set_exception(failed[position])
+            else:
+                write.answer.set_result(write.result)
 
     def _connect(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
