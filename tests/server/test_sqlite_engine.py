@@ -82,18 +82,32 @@ async def test_writes_that_wait_together_share_one_commit_and_not_their_failures
 
 
 async def test_a_write_that_fails_for_its_neighbours_row_hears_of_it_when_that_can_be_seen(engine):
-    seen = []
+    gate, outcomes = Gate(), {}
+    committing, released = threading.Event(), threading.Event()
 
-    async def insert_the_same():
-        try:
-            await engine.write(insert(7))
-        except InvalidArgumentError:
-            seen.append(await engine.read(numbers))
+    def hold_the_commit(statement):
+        if statement == "COMMIT":
+            committing.set()
+            assert released.wait(30)
 
-    async with anyio.create_task_group() as together:
-        for _ in range(20):
-            together.start_soon(insert_the_same)
-    assert seen == [[7]] * 19
+    def insert_and_hold(connection):
+        connection.set_trace_callback(hold_the_commit)
+        return insert(7)(connection)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(engine.write, gate)
+        await gate.wait()
+        group.start_soon(_collect, outcomes, engine, "first", insert_and_hold)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(_collect, outcomes, engine, "second", insert(7))
+        await anyio.wait_all_tasks_blocked()
+        gate.opened.set()
+        await anyio.to_thread.run_sync(committing.wait)
+        await anyio.wait_all_tasks_blocked()
+        assert outcomes == {}
+        released.set()
+
+    assert isinstance(outcomes["second"], InvalidArgumentError)
 
 
 async def test_a_refused_value_fails_its_write_alone(engine):
