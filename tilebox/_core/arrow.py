@@ -17,6 +17,7 @@ pyarrow is an optional dependency of the client, so it is imported inside the fu
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tilebox._core.fields import INGESTION_TIME, TIME, VECTOR_COMPONENTS, Field, FieldKind, Schema
@@ -42,13 +43,18 @@ ERROR_KEY = b"tilebox.error"
 
 def arrow_type(field: Field) -> pa.DataType:
     """Return the Arrow type of a field's column."""
+    unit = {TIME.name: "ms", INGESTION_TIME.name: "us"}.get(field.name, "ns")
+    return _type(field.kind, field.repeated, unit)
+
+
+@lru_cache(maxsize=256)
+def _type(kind: FieldKind, repeated: bool, unit: str) -> pa.DataType:  # types are asked for with every batch
     import pyarrow as pa
 
-    if field.kind is FieldKind.TIMESTAMP:
-        unit = {TIME.name: "ms", INGESTION_TIME.name: "us"}.get(field.name, "ns")
+    if kind is FieldKind.TIMESTAMP:
         item = pa.timestamp(unit)
-    elif field.kind in VECTOR_COMPONENTS:
-        item = pa.struct([pa.field(name, pa.float64(), nullable=False) for name in VECTOR_COMPONENTS[field.kind]])
+    elif kind in VECTOR_COMPONENTS:
+        item = pa.struct([pa.field(name, pa.float64(), nullable=False) for name in VECTOR_COMPONENTS[kind]])
     else:
         item = {
             FieldKind.STRING: pa.utf8(),
@@ -65,10 +71,11 @@ def arrow_type(field: Field) -> pa.DataType:
             FieldKind.UUID: pa.binary(16),
             FieldKind.GEOMETRY: pa.binary(),
             FieldKind.MESSAGE: pa.binary(),
-        }[field.kind]
-    return pa.list_(pa.field("item", item, nullable=False)) if field.repeated else item
+        }[kind]
+    return pa.list_(pa.field("item", item, nullable=False)) if repeated else item
 
 
+@lru_cache(maxsize=256)
 def arrow_schema(schema: Schema) -> pa.Schema:
     """Return the Arrow schema of a dataset's datapoints, one column a field in the schema's order."""
     import pyarrow as pa

@@ -42,8 +42,9 @@ def checked(schema: Schema, table: pa.Table) -> tuple[pa.RecordBatch, list[Probl
     _check_columns(schema, table)
     problems: list[Problem] = []
     columns = []
+    given = set(table.column_names).difference(_GIVEN_BY_SERVER)
     for field in schema:
-        if field.name in table.column_names and field.name not in _GIVEN_BY_SERVER:
+        if field.name in given:
             columns.append(_checked_column(field, _whole(table[field.name]), problems))
         else:
             columns.append(_absent(field, table.num_rows))
@@ -54,10 +55,11 @@ def _check_columns(schema: Schema, table: pa.Table) -> None:
     names = table.column_names
     if len(set(names)) < len(names):
         raise ValueError("a column is there twice")
+    known = {field.name: field for field in schema}
     for column in table.schema:
-        field = schema.get(column.name)
+        field = known.get(column.name)
         if field is None:
-            fields = ", ".join(known.name for known in schema if known.name not in _GIVEN_BY_SERVER)
+            fields = ", ".join(name for name in known if name not in _GIVEN_BY_SERVER)
             raise ValueError(f"column {column.name!r} is no field of this dataset; its fields are {fields}")
         if field.name not in _GIVEN_BY_SERVER and not _same_type(column.type, arrow_type(field)):
             raise ValueError(f"column {column.name!r} must be {arrow_type(field)}, not {column.type}")

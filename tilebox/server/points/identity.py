@@ -50,7 +50,8 @@ def with_identity(
             type that cannot be the field's.
     """
     wanted = arrow_schema(schema)
-    given = {field.name: rows[field.name] for field in wanted if field.name in rows.column_names}
+    present = set(rows.column_names)
+    given = {name: rows[name] for name in wanted.names if name in present}
     given[TIME.name] = _floored(rows)
     given.pop(ID.name, None)
     given[INGESTION_TIME.name] = pa.chunked_array([pa.repeat(pa.scalar(now_us, pa.timestamp("us")), rows.num_rows)])
