@@ -102,9 +102,9 @@ async def test_nothing_is_stored_if_one_value_does_not_fit(either, slug):
 
 
 async def test_several_batches_are_under_way_at_once(client, paged_server, slug, monkeypatch):
-    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", 8_192)
+    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", ROWS // 2)
     await a_collection(client, slug)
-    other = open_client(paged_server.url, paged_server.token, wire=Rendezvous(Wire(), "Ingest", 3))
+    other = open_client(paged_server.url, paged_server.token, wire=Rendezvous(Wire(), "Ingest", 2))
     ids = await (await (await other.dataset(slug)).collection("a")).ingest(frame(ROWS))
     assert len(ids) == ROWS
 

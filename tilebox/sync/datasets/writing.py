@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tilebox.datasets")
 
-# Enough that the server can commit one batch while it reads the next ones.
-_REQUESTS_AT_ONCE = 4
-
 
 def ingest(
     transport: Transport,
@@ -58,7 +55,7 @@ def ingest(
 
     with progress:
         edges = batches(encoded.rows, sender.batch_rows)
-        parts = gather_map(send, edges, limit=_REQUESTS_AT_ONCE, each=note)
+        parts = gather_map(send, edges, limit=sender.requests_at_once, each=note)
         delivery.raise_failure()
     return Ingested.joined(part for part in parts if part is not None)
 
@@ -85,6 +82,8 @@ class _Messages:
     """Batches as serialised messages, as every server takes them."""
 
     batch_rows = requests.MAX_BATCH
+    # Enough that the server can commit one batch while it reads the next ones.
+    requests_at_once = 4
 
     def __init__(self, collection: UUID, encoded: Encoded, *, allow_existing: bool) -> None:
         self._collection = collection
@@ -107,6 +106,9 @@ class _Messages:
 
 class _Columns:
     """Batches as Arrow streams, for servers that take them."""
+
+    # One is checked while another is stored; with more of this size, they only get in each other's way.
+    requests_at_once = 2
 
     def __init__(self, collection: UUID, encoded: Encoded, *, allow_existing: bool) -> None:
         self._collection = collection
