@@ -6,6 +6,7 @@ import asyncio
 import statistics
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,7 +57,9 @@ async def _measure(url: str, token: str) -> tuple[float, float]:
 def _delayed_to(port: int):
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_pass_on(reader, upstream_writer), _pass_on(upstream_reader, writer))
+        # The end of the measurement cancels what still waits.
+        with suppress(ConnectionError, asyncio.CancelledError):
+            await asyncio.gather(_pass_on(reader, upstream_writer), _pass_on(upstream_reader, writer))
 
     return serve
 
