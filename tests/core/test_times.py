@@ -181,3 +181,16 @@ def test_what_is_no_interval_is_refused_with_advice(value, error, message):
 def test_all_times_survive_their_half_open_form():
     assert ALWAYS.to_half_open().end == ALWAYS.end
     assert not ALWAYS.is_empty
+
+
+def test_a_time_that_clocks_skip_or_repeat_equals_the_same_instant_elsewhere():
+    skipped = datetime(1951, 5, 6, 0, 0, tzinfo=ZoneInfo("Asia/Tokyo"))
+    repeated = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    for moment in (skipped, repeated, repeated.replace(fold=1)):
+        interval = TimeInterval(moment, moment, end_inclusive=True)
+        elsewhere = interval.astimezone(UTC)
+        assert interval == elsewhere
+        assert hash(interval) == hash(elsewhere)
+    assert TimeInterval(repeated, repeated, end_inclusive=True) != TimeInterval(
+        repeated.replace(fold=1), repeated.replace(fold=1), end_inclusive=True
+    )

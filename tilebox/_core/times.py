@@ -137,7 +137,8 @@ class TimeInterval:
         return self.format()
 
     def _bounds(self) -> tuple[datetime, datetime]:
-        half_open = self.to_half_open()
+        # In UTC: a time that its zone's clocks show twice, or never, equals none of another zone (PEP 495).
+        half_open = self.astimezone(UTC).to_half_open()
         return half_open.start, half_open.end
 
 
