@@ -14,6 +14,7 @@ from psycopg import errors
 
 from tilebox.errors import ServerError
 from tilebox.server.store.migrate import Migration, apply, migrations, pending
+from tilebox.server.store.orchestration_verbs import OrchestrationVerbs
 from tilebox.server.store.postgres_engine import PostgresEngine, run_steps
 from tilebox.server.store.verbs import Verbs
 
@@ -37,7 +38,7 @@ MIGRATION_ATTEMPTS = 5
 _IDLE_LOCK_CONNECTIONS = 8
 
 
-class PostgresStore(Verbs):
+class PostgresStore(Verbs, OrchestrationVerbs):
     """The control data of any number of server processes.
 
     Args:

@@ -170,7 +170,10 @@ async def run_steps(connection: Connection, steps: Steps[T]) -> T:
 
 
 async def _rows(connection: Connection, step: Call) -> list[Row]:
-    cursor = await connection.execute(step.statement.pyformat.encode(), step.arguments)
+    text = step.statement.pyformat
+    if not text or step.each == []:
+        return []
+    cursor = await connection.execute(text, step.arguments if step.each is None else step.arrays)
     return [*await cursor.fetchall()] if cursor.description else []
 
 

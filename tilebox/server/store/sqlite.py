@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 import anyio
 
 from tilebox.server.store.migrate import apply_pending, migrations
+from tilebox.server.store.orchestration_verbs import OrchestrationVerbs
 from tilebox.server.store.sqlite_engine import SqliteEngine
 from tilebox.server.store.verbs import Verbs
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SqliteStore(Verbs):
+class SqliteStore(Verbs, OrchestrationVerbs):
     """The control data of one server process.
 
     Other processes may read and write the file, but `writer_lock` holds within this process only: whoever serves
@@ -73,6 +74,14 @@ def run_steps(connection: sqlite3.Connection, steps: Steps[T]) -> T:
 
 
 def _rows(connection: sqlite3.Connection, step: Call) -> list[Row]:
-    arguments = {name: value.bytes if isinstance(value, UUID) else value for name, value in step.arguments.items()}
-    rows: list[Row] = connection.execute(step.statement.sql, arguments).fetchall()
-    return rows
+    statement = step.statement
+    if not statement.sql:
+        return []
+    if step.each is None:
+        arguments = {name: value.bytes if isinstance(value, UUID) else value for name, value in step.arguments.items()}
+        rows: list[Row] = connection.execute(statement.sql, arguments).fetchall()
+        return rows
+    if not statement.answers:
+        connection.executemany(statement.sql, step.each)
+        return []
+    return [row for arguments in step.each for row in connection.execute(statement.sql, arguments).fetchall()]

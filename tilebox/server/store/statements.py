@@ -1,14 +1,18 @@
 """Named SQL: statements live in `queries/*.sql`, are read once, and serve both dialects.
 
 A statement starts with `-- name: its_name`, goes on with a sentence of what it does, and takes parameters as
-`:parameter`. What both databases understand alike is written once; that is all of it so far.
+`:parameter`. What both databases understand alike is written once. Where they differ, the same name stands in
+`NAME.sqlite.sql` and in `NAME.postgres.sql`, and a statement that one of them does not need has no text there.
+
+A statement can be called once, or for each of many rows of arguments (`call_each`). SQLite then runs it once a row,
+which costs microseconds; PostgreSQL runs it once for all, so its text takes every parameter as an array.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, TypeAlias, TypeVar
@@ -31,25 +35,46 @@ class Statement:
     Args:
         name: What the code calls it.
         summary: What it does, in a sentence.
-        sql: Its text, parameters written `:parameter` as SQLite has them.
+        sql: Its text for SQLite, parameters written `:parameter`; nothing if SQLite does not need it.
+        postgres: Its text for PostgreSQL where that differs.
     """
 
     name: str
     summary: str
     sql: str
+    postgres: str | None = None
 
     @cached_property
-    def pyformat(self) -> str:
-        """The text with parameters written `%(parameter)s`, as psycopg has them."""
-        return _PARAMETER.sub(r"%(\1)s", self.sql.replace("%", "%%"))
+    def pyformat(self) -> bytes:
+        """The text for PostgreSQL with parameters written `%(parameter)s`, as psycopg has them."""
+        text = self.sql if self.postgres is None else self.postgres
+        return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%")).encode()
+
+    @cached_property
+    def answers(self) -> bool:
+        """Whether SQLite's text returns rows."""
+        return self.sql.startswith(("SELECT", "WITH")) or "RETURNING" in self.sql
 
 
 @dataclass(frozen=True)
 class Call:
-    """A statement with its arguments, for a driver to run."""
+    """A statement with its arguments, for a driver to run.
+
+    Args:
+        statement: What to run.
+        arguments: By parameter.
+        each: Rows of arguments, for a statement that is called for each of them.
+    """
 
     statement: Statement
     arguments: dict[str, Any]
+    each: Sequence[dict[str, Any]] | None = None
+
+    @property
+    def arrays(self) -> dict[str, list[Any]]:
+        """The rows of arguments as arrays, by parameter."""
+        rows = self.each or ()
+        return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
 Steps: TypeAlias = Generator[Call, list[Row], T]
@@ -71,6 +96,14 @@ def call(name: str, /, **arguments: Any) -> Call:
     return Call(statements()[name], arguments)
 
 
+def call_each(name: str, rows: Sequence[dict[str, Any]], /) -> Call:
+    """Return the call of a named statement for each of some rows of arguments; for none, nothing is run.
+
+    Texts in the rows are not checked, unlike those of `call`: whoever makes the rows has to.
+    """
+    return Call(statements()[name], {}, rows)
+
+
 def script(text: str) -> list[Call]:
     """Return the statements of a migration. A semicolon at the end of a line ends a statement, and only there."""
     bare = re.sub(r"^--.*\n", "", text, flags=re.MULTILINE)
@@ -81,15 +114,16 @@ def script(text: str) -> list[Call]:
 @cache
 def statements() -> dict[str, Statement]:
     """Return all named statements."""
-    texts = (
-        file.read_text("utf-8") for file in (files(__package__) / "queries").iterdir() if file.name.endswith(".sql")
-    )
     found: dict[str, Statement] = {}
-    for text in texts:
-        for statement in _read(text):
-            if statement.name in found:
+    variants: dict[str, Statement] = {}
+    for file in (files(__package__) / "queries").iterdir():
+        known = variants if file.name.endswith(".postgres.sql") else found
+        for statement in _read(file.read_text("utf-8")) if file.name.endswith(".sql") else ():
+            if statement.name in known:
                 raise ValueError(f"two statements are named {statement.name!r}")
-            found[statement.name] = statement
+            known[statement.name] = statement
+    for name, variant in variants.items():
+        found[name] = replace(found[name], postgres=variant.sql)
     return found
 
 

@@ -7,56 +7,23 @@ PostgreSQL ends a transaction at its first error.
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError
 from tilebox.server.store import records
 from tilebox.server.store.interface import Collection, Dataset, Group, Key, Store, Team
 from tilebox.server.store.statements import Steps, call
+from tilebox.server.store.transactions import Transactions, reads, writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-P = ParamSpec("P")
 T = TypeVar("T")
-Verb = Callable[Concatenate["Verbs", P], Steps[T]]
-Method = Callable[Concatenate["Verbs", P], Coroutine[Any, Any, T]]
 
 
-def reads(verb: Verb[P, T]) -> Method[P, T]:
-    """Make a coroutine of a verb that changes nothing."""
-
-    @wraps(verb)
-    async def method(self: Verbs, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.read(lambda: verb(self, *args, **kwargs))
-
-    return method
-
-
-def writes(verb: Verb[P, T]) -> Method[P, T]:
-    """Make a coroutine of a verb that changes something, in one transaction."""
-
-    @wraps(verb)
-    async def method(self: Verbs, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.write(lambda: verb(self, *args, **kwargs))
-
-    return method
-
-
-class Verbs(Store):
+class Verbs(Transactions, Store):
     """The verbs of `Store` over the two that a back end has: read and write."""
-
-    @abstractmethod
-    async def read(self, verb: Callable[[], Steps[T]]) -> T:
-        """Run a verb that changes nothing."""
-
-    @abstractmethod
-    async def write(self, verb: Callable[[], Steps[T]]) -> T:
-        """Run a verb in a transaction of its own: whatever it raises undoes what it did."""
 
     @reads
     def ping(self) -> Steps[None]:

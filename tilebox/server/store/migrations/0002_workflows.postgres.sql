@@ -1,0 +1,148 @@
+-- Clusters, jobs, tasks and runners.
+-- Names sort by code point, whatever the locale of the database.
+-- What a state is called by number is told in `tilebox/_core/scheduling.py`; the CHECKs here repeat that table.
+
+CREATE TABLE clusters (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    team_id uuid NOT NULL REFERENCES teams (id),
+    slug text COLLATE "C" NOT NULL CHECK (slug <> ''),
+    display_name text NOT NULL,
+    description text NOT NULL,
+    is_default boolean NOT NULL,
+    -- Rank of the task that was handed out last, as far as it was noted: where new jobs join the line.
+    last_rank bigint NOT NULL DEFAULT 0,
+    created_us bigint NOT NULL,
+    deleted_us bigint
+);
+
+CREATE UNIQUE INDEX clusters_by_slug ON clusters (team_id, slug) WHERE deleted_us IS NULL;
+CREATE UNIQUE INDEX clusters_by_default ON clusters (team_id) WHERE is_default AND deleted_us IS NULL;
+
+-- A queue is what tasks of one cluster, identifier and version wait in.
+CREATE TABLE queues (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    cluster bigint NOT NULL REFERENCES clusters (number),
+    name text COLLATE "C" NOT NULL CHECK (name <> ''),
+    major bigint NOT NULL CHECK (major >= 0),
+    minor bigint NOT NULL CHECK (minor >= 0),
+    UNIQUE (cluster, name, major, minor)
+);
+
+CREATE TABLE jobs (
+    id bytea PRIMARY KEY CHECK (length(id) = 16),
+    team_id uuid NOT NULL REFERENCES teams (id),
+    name text NOT NULL CHECK (name <> ''),
+    trace_parent text NOT NULL,
+    automation_id bytea,
+    submitted_us bigint NOT NULL,
+    is_canceled boolean NOT NULL DEFAULT false,
+    total bigint NOT NULL CHECK (total >= 0),
+    computed bigint NOT NULL DEFAULT 0 CHECK (computed >= 0),
+    failed bigint NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    failed_optional bigint NOT NULL DEFAULT 0 CHECK (failed_optional >= 0),
+    skipped bigint NOT NULL DEFAULT 0 CHECK (skipped >= 0),
+    -- Groups of root tasks that are not completed yet: at zero the job is done.
+    open_groups bigint NOT NULL CHECK (open_groups >= 0),
+    -- The highest rank that a task of this job was given.
+    last_rank bigint NOT NULL DEFAULT 0,
+    first_started_us bigint,
+    last_stopped_us bigint,
+    compute_us bigint NOT NULL DEFAULT 0,
+    CHECK (computed + failed + failed_optional + skipped <= total)
+);
+
+CREATE INDEX jobs_by_team ON jobs (team_id, id);
+
+-- The tasks that one task submitted, with equal dependencies; dependencies are between groups.
+CREATE TABLE task_groups (
+    id bytea PRIMARY KEY CHECK (length(id) = 16),
+    job_id bytea NOT NULL REFERENCES jobs (id),
+    -- Null: root tasks of the job.
+    parent_id bytea,
+    size bigint NOT NULL CHECK (size >= 1),
+    -- Tasks that are not completed, that is, computed with all of their subtasks.
+    open_tasks bigint NOT NULL CHECK (open_tasks >= 0 AND open_tasks <= size),
+    -- Groups that this one waits for.
+    open_dependencies bigint NOT NULL CHECK (open_dependencies >= 0)
+);
+
+CREATE INDEX task_groups_by_job ON task_groups (job_id, id);
+CREATE INDEX task_groups_by_parent ON task_groups (parent_id) WHERE parent_id IS NOT NULL;
+
+CREATE TABLE task_group_dependencies (
+    group_id bytea NOT NULL,
+    dependent_id bytea NOT NULL,
+    PRIMARY KEY (group_id, dependent_id)
+);
+
+CREATE INDEX task_group_dependencies_by_dependent ON task_group_dependencies (dependent_id);
+
+CREATE TABLE tasks (
+    id bytea PRIMARY KEY CHECK (length(id) = 16),
+    job_id bytea NOT NULL,
+    group_id bytea NOT NULL,
+    -- Place in the group, from 0.
+    position bigint NOT NULL,
+    queue bigint NOT NULL,
+    state smallint NOT NULL DEFAULT 1 CHECK (state BETWEEN 1 AND 6),
+    -- Its turn in the queue; null unless it can be handed out.
+    rank bigint CHECK (rank IS NULL OR state = 1),
+    display text NOT NULL,
+    input bytea NOT NULL,
+    max_retries bigint NOT NULL CHECK (max_retries >= 0),
+    is_optional boolean NOT NULL,
+    -- Subtasks that it submits are skipped: an optional task above it failed while it was running.
+    is_abandoned boolean NOT NULL DEFAULT false,
+    retries bigint NOT NULL DEFAULT 0,
+    crashes bigint NOT NULL DEFAULT 0,
+    -- Groups of its subtasks that are not completed.
+    open_groups bigint NOT NULL DEFAULT 0 CHECK (open_groups >= 0),
+    -- Counts how often it was handed out; reports must name it.
+    lease_number bigint NOT NULL DEFAULT 0,
+    -- Whether the one who holds it knows the number.
+    is_fenced boolean NOT NULL DEFAULT false,
+    leased_until_us bigint CHECK ((leased_until_us IS NULL) = (state <> 2)),
+    runner_id bytea,
+    claim_id bytea,
+    -- When a task that waits for its next attempt may be handed out.
+    wake_us bigint CHECK (wake_us IS NULL OR state = 1),
+    started_us bigint,
+    stopped_us bigint,
+    error text
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+
+CREATE INDEX tasks_by_group ON tasks (group_id, position);
+CREATE INDEX tasks_ready ON tasks (queue, rank, id) WHERE rank IS NOT NULL;
+CREATE INDEX tasks_running ON tasks (job_id) WHERE state = 2;
+CREATE INDEX tasks_asleep ON tasks (wake_us) WHERE wake_us IS NOT NULL;
+
+-- Attempts that did not end well. The one that did is the task itself.
+CREATE TABLE task_attempts (
+    task_id bytea NOT NULL,
+    lease_number bigint NOT NULL,
+    job_id bytea NOT NULL,
+    runner_id bytea,
+    started_us bigint,
+    stopped_us bigint NOT NULL,
+    outcome text NOT NULL CHECK (outcome IN ('failed', 'crashed', 'expired')),
+    error text NOT NULL,
+    PRIMARY KEY (task_id, lease_number)
+);
+
+CREATE TABLE task_progress (
+    job_id bytea NOT NULL,
+    label text COLLATE "C" NOT NULL,
+    task_id bytea NOT NULL,
+    total bigint NOT NULL CHECK (total >= 0),
+    done bigint NOT NULL CHECK (done >= 0),
+    PRIMARY KEY (job_id, label, task_id)
+);
+
+-- Runners that asked for tasks lately.
+CREATE TABLE runners (
+    id bytea NOT NULL,
+    cluster bigint NOT NULL,
+    identifiers text NOT NULL,
+    seen_us bigint NOT NULL,
+    PRIMARY KEY (cluster, id)
+);

@@ -1,0 +1,148 @@
+-- Clusters, jobs, tasks and runners.
+-- Tables are STRICT: a value of the wrong type is refused here, as PostgreSQL does.
+-- What a state is called by number is told in `tilebox/_core/scheduling.py`; the CHECKs here repeat that table.
+
+CREATE TABLE clusters (
+    number INTEGER PRIMARY KEY,
+    team_id BLOB NOT NULL REFERENCES teams (id),
+    slug TEXT NOT NULL CHECK (slug <> ''),
+    display_name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    is_default INTEGER NOT NULL CHECK (is_default IN (0, 1)),
+    -- Rank of the task that was handed out last, as far as it was noted: where new jobs join the line.
+    last_rank INTEGER NOT NULL DEFAULT 0,
+    created_us INTEGER NOT NULL,
+    deleted_us INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX clusters_by_slug ON clusters (team_id, slug) WHERE deleted_us IS NULL;
+CREATE UNIQUE INDEX clusters_by_default ON clusters (team_id) WHERE is_default AND deleted_us IS NULL;
+
+-- A queue is what tasks of one cluster, identifier and version wait in.
+CREATE TABLE queues (
+    number INTEGER PRIMARY KEY,
+    cluster INTEGER NOT NULL REFERENCES clusters (number),
+    name TEXT NOT NULL CHECK (name <> ''),
+    major INTEGER NOT NULL CHECK (major >= 0),
+    minor INTEGER NOT NULL CHECK (minor >= 0),
+    UNIQUE (cluster, name, major, minor)
+) STRICT;
+
+CREATE TABLE jobs (
+    id BLOB PRIMARY KEY CHECK (length(id) = 16),
+    team_id BLOB NOT NULL REFERENCES teams (id),
+    name TEXT NOT NULL CHECK (name <> ''),
+    trace_parent TEXT NOT NULL,
+    automation_id BLOB,
+    submitted_us INTEGER NOT NULL,
+    is_canceled INTEGER NOT NULL DEFAULT 0 CHECK (is_canceled IN (0, 1)),
+    total INTEGER NOT NULL CHECK (total >= 0),
+    computed INTEGER NOT NULL DEFAULT 0 CHECK (computed >= 0),
+    failed INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    failed_optional INTEGER NOT NULL DEFAULT 0 CHECK (failed_optional >= 0),
+    skipped INTEGER NOT NULL DEFAULT 0 CHECK (skipped >= 0),
+    -- Groups of root tasks that are not completed yet: at zero the job is done.
+    open_groups INTEGER NOT NULL CHECK (open_groups >= 0),
+    -- The highest rank that a task of this job was given.
+    last_rank INTEGER NOT NULL DEFAULT 0,
+    first_started_us INTEGER,
+    last_stopped_us INTEGER,
+    compute_us INTEGER NOT NULL DEFAULT 0,
+    CHECK (computed + failed + failed_optional + skipped <= total)
+) STRICT;
+
+CREATE INDEX jobs_by_team ON jobs (team_id, id);
+
+-- The tasks that one task submitted, with equal dependencies; dependencies are between groups.
+CREATE TABLE task_groups (
+    id BLOB PRIMARY KEY CHECK (length(id) = 16),
+    job_id BLOB NOT NULL REFERENCES jobs (id),
+    -- Null: root tasks of the job.
+    parent_id BLOB,
+    size INTEGER NOT NULL CHECK (size >= 1),
+    -- Tasks that are not completed, that is, computed with all of their subtasks.
+    open_tasks INTEGER NOT NULL CHECK (open_tasks >= 0 AND open_tasks <= size),
+    -- Groups that this one waits for.
+    open_dependencies INTEGER NOT NULL CHECK (open_dependencies >= 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX task_groups_by_job ON task_groups (job_id, id);
+CREATE INDEX task_groups_by_parent ON task_groups (parent_id) WHERE parent_id IS NOT NULL;
+
+CREATE TABLE task_group_dependencies (
+    group_id BLOB NOT NULL,
+    dependent_id BLOB NOT NULL,
+    PRIMARY KEY (group_id, dependent_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX task_group_dependencies_by_dependent ON task_group_dependencies (dependent_id);
+
+CREATE TABLE tasks (
+    id BLOB PRIMARY KEY CHECK (length(id) = 16),
+    job_id BLOB NOT NULL,
+    group_id BLOB NOT NULL,
+    -- Place in the group, from 0.
+    position INTEGER NOT NULL,
+    queue INTEGER NOT NULL,
+    state INTEGER NOT NULL DEFAULT 1 CHECK (state BETWEEN 1 AND 6),
+    -- Its turn in the queue; null unless it can be handed out.
+    rank INTEGER CHECK (rank IS NULL OR state = 1),
+    display TEXT NOT NULL,
+    input BLOB NOT NULL,
+    max_retries INTEGER NOT NULL CHECK (max_retries >= 0),
+    is_optional INTEGER NOT NULL CHECK (is_optional IN (0, 1)),
+    -- Subtasks that it submits are skipped: an optional task above it failed while it was running.
+    is_abandoned INTEGER NOT NULL DEFAULT 0 CHECK (is_abandoned IN (0, 1)),
+    retries INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    -- Groups of its subtasks that are not completed.
+    open_groups INTEGER NOT NULL DEFAULT 0 CHECK (open_groups >= 0),
+    -- Counts how often it was handed out; reports must name it.
+    lease_number INTEGER NOT NULL DEFAULT 0,
+    -- Whether the one who holds it knows the number.
+    is_fenced INTEGER NOT NULL DEFAULT 0 CHECK (is_fenced IN (0, 1)),
+    leased_until_us INTEGER CHECK ((leased_until_us IS NULL) = (state <> 2)),
+    runner_id BLOB,
+    claim_id BLOB,
+    -- When a task that waits for its next attempt may be handed out.
+    wake_us INTEGER CHECK (wake_us IS NULL OR state = 1),
+    started_us INTEGER,
+    stopped_us INTEGER,
+    error TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tasks_by_group ON tasks (group_id, position);
+CREATE INDEX tasks_ready ON tasks (queue, rank, id) WHERE rank IS NOT NULL;
+CREATE INDEX tasks_running ON tasks (job_id) WHERE state = 2;
+CREATE INDEX tasks_asleep ON tasks (wake_us) WHERE wake_us IS NOT NULL;
+
+-- Attempts that did not end well. The one that did is the task itself.
+CREATE TABLE task_attempts (
+    task_id BLOB NOT NULL,
+    lease_number INTEGER NOT NULL,
+    job_id BLOB NOT NULL,
+    runner_id BLOB,
+    started_us INTEGER,
+    stopped_us INTEGER NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('failed', 'crashed', 'expired')),
+    error TEXT NOT NULL,
+    PRIMARY KEY (task_id, lease_number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE task_progress (
+    job_id BLOB NOT NULL,
+    label TEXT NOT NULL,
+    task_id BLOB NOT NULL,
+    total INTEGER NOT NULL CHECK (total >= 0),
+    done INTEGER NOT NULL CHECK (done >= 0),
+    PRIMARY KEY (job_id, label, task_id)
+) STRICT, WITHOUT ROWID;
+
+-- Runners that asked for tasks lately.
+CREATE TABLE runners (
+    id BLOB NOT NULL,
+    cluster INTEGER NOT NULL,
+    identifiers TEXT NOT NULL,
+    seen_us INTEGER NOT NULL,
+    PRIMARY KEY (cluster, id)
+) STRICT, WITHOUT ROWID;

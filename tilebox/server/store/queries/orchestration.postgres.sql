@@ -1,0 +1,198 @@
+-- name: lock_jobs_of_tasks
+-- Keep others from changing the jobs of these tasks; in the order of ids, so that two never wait for each other.
+SELECT id FROM jobs WHERE id IN (SELECT job_id FROM tasks WHERE id = ANY(:task)) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: held_tasks
+-- What a report on a task is judged by.
+SELECT tasks.id, tasks.job_id, tasks.group_id, tasks.queue, tasks.state, tasks.lease_number, tasks.is_fenced,
+    tasks.is_optional, tasks.is_abandoned, tasks.max_retries, tasks.retries, tasks.crashes, tasks.started_us,
+    tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank
+FROM tasks JOIN jobs ON jobs.id = tasks.job_id
+WHERE tasks.id = ANY(:task);
+
+-- name: lock_job
+-- A job that is about to be changed, which nobody else changes meanwhile.
+SELECT id, total, failed, is_canceled, last_rank, open_groups FROM jobs
+WHERE id = :job AND team_id = :team
+FOR NO KEY UPDATE;
+
+-- name: compute_tasks
+-- Note that tasks were computed.
+UPDATE tasks SET state = 3, display = given.display, open_groups = given.open_groups, leased_until_us = NULL, error = NULL,
+    started_us = given.started_us, stopped_us = given.stopped_us
+FROM unnest(:task::bytea[], :display::text[], :open_groups::bigint[], :started_us::bigint[], :stopped_us::bigint[])
+    AS given (task, display, open_groups, started_us, stopped_us)
+WHERE tasks.id = given.task;
+
+-- name: end_tasks
+-- Note that tasks ended otherwise.
+UPDATE tasks SET state = given.state, display = given.display, error = given.error, retries = given.retries,
+    crashes = given.crashes, leased_until_us = NULL, started_us = given.started_us, stopped_us = given.stopped_us
+FROM unnest(:task::bytea[], :state::smallint[], :display::text[], :error::text[], :retries::bigint[],
+    :crashes::bigint[], :started_us::bigint[], :stopped_us::bigint[])
+    AS given (task, state, display, error, retries, crashes, started_us, stopped_us)
+WHERE tasks.id = given.task;
+
+-- name: requeue_tasks
+-- Put tasks back.
+UPDATE tasks SET state = 1, display = given.display, error = given.error, retries = given.retries,
+    crashes = given.crashes, rank = given.rank, wake_us = given.wake_us, leased_until_us = NULL, runner_id = NULL,
+    claim_id = NULL, stopped_us = NULL
+FROM unnest(:task::bytea[], :display::text[], :error::text[], :retries::bigint[], :crashes::bigint[],
+    :rank::bigint[], :wake_us::bigint[])
+    AS given (task, display, error, retries, crashes, rank, wake_us)
+WHERE tasks.id = given.task;
+
+-- name: close_tasks
+-- Count completed tasks off their groups.
+UPDATE task_groups SET open_tasks = open_tasks - given.count
+FROM unnest(:group::bytea[], :count::bigint[]) AS given (id, count)
+WHERE task_groups.id = given.id
+RETURNING task_groups.id, job_id, parent_id, open_tasks;
+
+-- name: close_dependencies
+-- Count completed groups off those that wait for them.
+UPDATE task_groups SET open_dependencies = open_dependencies - closed.count
+FROM (
+    SELECT dependent_id, count(*) AS count FROM task_group_dependencies
+    WHERE group_id = ANY(:group) GROUP BY dependent_id
+) AS closed
+WHERE task_groups.id = closed.dependent_id
+RETURNING task_groups.id, job_id, size, open_dependencies;
+
+-- name: close_child_groups
+-- Count completed groups off the tasks that submitted them.
+UPDATE tasks SET open_groups = open_groups - given.count
+FROM unnest(:task::bytea[], :count::bigint[]) AS given (id, count)
+WHERE tasks.id = given.id
+RETURNING tasks.id, group_id, open_groups;
+
+-- name: release_groups
+-- Give the tasks of groups their turn.
+UPDATE tasks SET rank = given.rank + position
+FROM unnest(:group::bytea[], :rank::bigint[]) AS given (id, rank)
+WHERE group_id = given.id AND state = 1 AND tasks.rank IS NULL AND wake_us IS NULL
+RETURNING queue;
+
+-- name: add_groups
+-- Keep groups.
+INSERT INTO task_groups (id, job_id, parent_id, size, open_tasks, open_dependencies)
+SELECT * FROM unnest(:id::bytea[], :job::bytea[], :parent::bytea[], :size::bigint[], :open_tasks::bigint[],
+    :open_dependencies::bigint[]);
+
+-- name: add_dependencies
+-- Keep what groups wait for.
+INSERT INTO task_group_dependencies (group_id, dependent_id) SELECT * FROM unnest(:group::bytea[], :dependent::bytea[]);
+
+-- name: add_tasks
+-- Keep tasks.
+INSERT INTO tasks (id, job_id, group_id, position, queue, state, rank, display, input, max_retries, is_optional)
+SELECT * FROM unnest(:id::bytea[], :job::bytea[], :group::bytea[], :position::bigint[], :queue::bigint[],
+    :state::smallint[], :rank::bigint[], :display::text[], :input::bytea[], :max_retries::bigint[],
+    :is_optional::boolean[]);
+
+-- name: change_jobs
+-- Add to jobs' counts.
+UPDATE jobs SET
+    total = jobs.total + given.total,
+    computed = jobs.computed + given.computed,
+    failed = jobs.failed + given.failed,
+    failed_optional = jobs.failed_optional + given.failed_optional,
+    skipped = jobs.skipped + given.skipped,
+    open_groups = jobs.open_groups - given.closed_groups,
+    last_rank = given.last_rank,
+    first_started_us = least(first_started_us, given.started_us),
+    last_stopped_us = greatest(last_stopped_us, given.stopped_us),
+    compute_us = jobs.compute_us + given.compute_us
+FROM unnest(:job::bytea[], :total::bigint[], :computed::bigint[], :failed::bigint[], :failed_optional::bigint[],
+    :skipped::bigint[], :closed_groups::bigint[], :last_rank::bigint[], :started_us::bigint[], :stopped_us::bigint[],
+    :compute_us::bigint[])
+    AS given (job, total, computed, failed, failed_optional, skipped, closed_groups, last_rank, started_us, stopped_us,
+        compute_us)
+WHERE jobs.id = given.job;
+
+-- name: ready_tasks
+-- The first tasks of some queues, kept from others until this transaction ends.
+SELECT first.*
+FROM unnest(:queue::bigint[], :count::bigint[]) AS given (queue, count)
+CROSS JOIN LATERAL (
+    SELECT id, job_id, queue, rank, lease_number, input, display, retries, max_retries
+    FROM tasks
+    WHERE tasks.queue = given.queue AND rank IS NOT NULL
+    ORDER BY rank, id
+    LIMIT given.count
+    FOR UPDATE SKIP LOCKED
+) AS first;
+
+-- name: claim_tasks
+-- Hand tasks out.
+UPDATE tasks SET state = 2, rank = NULL, lease_number = lease_number + 1, is_fenced = given.is_fenced,
+    leased_until_us = given.until_us, runner_id = given.runner, claim_id = given.claim, started_us = given.now_us
+FROM unnest(:task::bytea[], :is_fenced::boolean[], :until_us::bigint[], :runner::bytea[], :claim::bytea[],
+    :now_us::bigint[])
+    AS given (task, is_fenced, until_us, runner, claim, now_us)
+WHERE tasks.id = given.task;
+
+-- name: extend_leases
+-- Extend leases.
+UPDATE tasks SET leased_until_us = greatest(leased_until_us, given.until_us)
+FROM unnest(:task::bytea[], :lease::bigint[], :until_us::bigint[]) AS given (task, lease, until_us)
+WHERE tasks.id = given.task AND state = 2 AND is_fenced = (given.lease IS NOT NULL)
+    AND lease_number = coalesce(given.lease, lease_number)
+RETURNING tasks.id;
+
+-- name: stop_jobs
+-- Take the tasks of jobs out of their queues.
+UPDATE tasks SET rank = NULL
+WHERE group_id IN (SELECT id FROM task_groups WHERE job_id = ANY(:job) AND open_dependencies = 0) AND rank IS NOT NULL;
+
+-- name: live_jobs
+-- Which jobs hand out tasks, kept from being changed meanwhile.
+SELECT id, failed, is_canceled FROM jobs WHERE id = ANY(:job) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: wake_tasks
+-- End the pause of tasks.
+UPDATE tasks SET wake_us = NULL, rank = given.rank
+FROM unnest(:task::bytea[], :rank::bigint[]) AS given (task, rank)
+WHERE tasks.id = given.task AND wake_us IS NOT NULL AND state = 1
+RETURNING queue, tasks.rank;
+
+-- name: asleep_in_queue
+-- Whether tasks of some queues wait for a pause to end.
+SELECT 1 AS found WHERE EXISTS (
+    SELECT 1 FROM tasks JOIN jobs ON jobs.id = tasks.job_id
+    WHERE tasks.wake_us IS NOT NULL AND tasks.queue = ANY(:queue) AND jobs.failed = 0 AND NOT jobs.is_canceled
+);
+
+-- name: blocked_behind_running
+-- Whether tasks of some queues wait while others of their job are being executed.
+SELECT 1 AS found WHERE EXISTS (
+    SELECT 1
+    FROM (SELECT DISTINCT job_id FROM tasks WHERE state = 2) AS busy
+    JOIN jobs ON jobs.id = busy.job_id
+    JOIN task_groups ON task_groups.job_id = busy.job_id
+    JOIN tasks ON tasks.group_id = task_groups.id
+    WHERE jobs.failed = 0 AND NOT jobs.is_canceled AND task_groups.open_dependencies > 0
+        AND tasks.state = 1 AND tasks.queue = ANY(:queue)
+);
+
+-- name: add_attempts
+-- Keep attempts that did not end well.
+INSERT INTO task_attempts (task_id, lease_number, job_id, runner_id, started_us, stopped_us, outcome, error)
+SELECT * FROM unnest(:task::bytea[], :lease::bigint[], :job::bytea[], :runner::bytea[], :started_us::bigint[],
+    :stopped_us::bigint[], :outcome::text[], :error::text[])
+ON CONFLICT DO NOTHING;
+
+-- name: clear_progress
+-- Forget what earlier attempts said of their progress.
+DELETE FROM task_progress WHERE job_id = ANY(:job) AND task_id = ANY(:task);
+
+-- name: put_progress
+-- Keep how far tasks are.
+INSERT INTO task_progress (job_id, label, task_id, total, done)
+SELECT * FROM unnest(:job::bytea[], :label::text[], :task::bytea[], :total::bigint[], :done::bigint[])
+ON CONFLICT (job_id, label, task_id) DO UPDATE SET total = excluded.total, done = excluded.done;
+
+-- name: announce
+-- Tell the other processes what changed, once this transaction is committed.
+SELECT pg_notify('tilebox_work', :message);
