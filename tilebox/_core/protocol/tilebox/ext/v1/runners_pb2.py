@@ -27,7 +27,7 @@ from tilebox._core.protocol.tilebox.v1 import id_pb2 as tilebox_dot_v1_dot_id__p
 from tilebox._core.protocol.workflows.v1 import core_pb2 as workflows_dot_v1_dot_core__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctilebox/ext/v1/runners.proto\x12\x0etilebox.ext.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x13tilebox/v1/id.proto\x1a\x17workflows/v1/core.proto\"\xce\x02\n\x0f\x45xchangeRequest\x12\x11\n\trunner_id\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63luster_slug\x18\x02 \x01(\t\x12\x31\n\x0bidentifiers\x18\x03 \x03(\x0b\x32\x1c.workflows.v1.TaskIdentifier\x12\x30\n\x08\x63omputed\x18\x04 \x03(\x0b\x32\x1e.tilebox.ext.v1.ComputedReport\x12,\n\x06\x66\x61iled\x18\x05 \x03(\x0b\x32\x1c.tilebox.ext.v1.FailedReport\x12\x31\n\x08returned\x18\x06 \x03(\x0b\x32\x1f.tilebox.ext.v1.TaskLeaseNumber\x12\x11\n\tmax_tasks\x18\x07 \x01(\r\x12\'\n\x04wait\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x63laim_id\x18\t \x01(\x0c\"8\n\x0fTaskLeaseNumber\x12\x0f\n\x07task_id\x18\x01 \x01(\x0c\x12\x14\n\x0clease_number\x18\x02 \x01(\x04\"\xac\x01\n\x0e\x43omputedReport\x12\x0f\n\x07task_id\x18\x01 \x01(\x0c\x12\x14\n\x0clease_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x64isplay\x18\x03 \x01(\t\x12\x30\n\tsub_tasks\x18\x04 \x01(\x0b\x32\x1d.workflows.v1.TaskSubmissions\x12\x30\n\x10progress_updates\x18\x05 \x03(\x0b\x32\x16.workflows.v1.Progress\"\xe2\x01\n\x0c\x46\x61iledReport\x12\x0f\n\x07task_id\x18\x01 \x01(\x0c\x12\x14\n\x0clease_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x64isplay\x18\x03 \x01(\t\x12\x30\n\x10progress_updates\x18\x04 \x03(\x0b\x32\x16.workflows.v1.Progress\x12)\n\x04kind\x18\x05 \x01(\x0e\x32\x1b.tilebox.ext.v1.FailureKind\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12.\n\x0bretry_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8b\x02\n\x10\x45xchangeResponse\x12/\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1d.tilebox.ext.v1.ReportOutcome\x12)\n\x05tasks\x18\x02 \x03(\x0b\x32\x1a.tilebox.ext.v1.LeasedTask\x12\'\n\x04jobs\x18\x03 \x03(\x0b\x32\x19.tilebox.ext.v1.LeasedJob\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x65xtend_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fis_more_to_come\x18\x06 \x01(\x08\"P\n\rReportOutcome\x12.\n\x07verdict\x18\x01 \x01(\x0e\x32\x1d.tilebox.ext.v1.ReportVerdict\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9e\x01\n\nLeasedTask\x12\x0f\n\x07task_id\x18\x01 \x01(\x0c\x12\x14\n\x0clease_number\x18\x02 \x01(\x04\x12\x12\n\nidentifier\x18\x03 \x01(\r\x12\r\n\x05input\x18\x04 \x01(\x0c\x12\x0f\n\x07\x64isplay\x18\x05 \x01(\t\x12\x0b\n\x03job\x18\x06 \x01(\r\x12\x13\n\x0bretry_count\x18\x07 \x01(\r\x12\x13\n\x0bmax_retries\x18\x08 \x01(\r\"?\n\tLeasedJob\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0ctrace_parent\x18\x03 \x01(\t\"Y\n\x13\x45xtendLeasesRequest\x12\x11\n\trunner_id\x18\x01 \x01(\x0c\x12/\n\x06leases\x18\x02 \x03(\x0b\x32\x1f.tilebox.ext.v1.TaskLeaseNumber\"\xa0\x01\n\x14\x45xtendLeasesResponse\x12-\n\x04lost\x18\x01 \x03(\x0b\x32\x1f.tilebox.ext.v1.TaskLeaseNumber\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x65xtend_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x11\x45xplainJobRequest\x12\x1e\n\x06job_id\x18\x01 \x01(\x0b\x32\x0e.tilebox.v1.ID\x12\r\n\x05limit\x18\x02 \x01(\r\"?\n\x12\x45xplainJobResponse\x12)\n\x05tasks\x18\x01 \x03(\x0b\x32\x1a.tilebox.ext.v1.QueuedTask\"\xeb\x01\n\nQueuedTask\x12\x1f\n\x07task_id\x18\x01 \x01(\x0b\x32\x0e.tilebox.v1.ID\x12\x0f\n\x07\x64isplay\x18\x02 \x01(\t\x12\x14\n\x0c\x63luster_slug\x18\x03 \x01(\t\x12\x30\n\nidentifier\x18\x04 \x01(\x0b\x32\x1c.workflows.v1.TaskIdentifier\x12+\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.tilebox.ext.v1.QueueReason\x12\x13\n\x0b\x65xplanation\x18\x06 \x01(\t\x12!\n\twaits_for\x18\x07 \x03(\x0b\x32\x0e.tilebox.v1.ID\"u\n\x0f\x41waitJobRequest\x12\x1e\n\x06job_id\x18\x01 \x01(\x0b\x32\x0e.tilebox.v1.ID\x12\'\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x63omputed_at_least\x18\x03 \x01(\x04*r\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46\x41ILURE_KIND_TASK\x10\x01\x12\x16\n\x12\x46\x41ILURE_KIND_FINAL\x10\x02\x12\x16\n\x12\x46\x41ILURE_KIND_CRASH\x10\x03*\x9f\x01\n\rReportVerdict\x12\x1e\n\x1aREPORT_VERDICT_UNSPECIFIED\x10\x00\x12\x1b\n\x17REPORT_VERDICT_ACCEPTED\x10\x01\x12\x1b\n\x17REPORT_VERDICT_REPEATED\x10\x02\x12\x18\n\x14REPORT_VERDICT_STALE\x10\x03\x12\x1a\n\x16REPORT_VERDICT_REFUSED\x10\x04*\xfa\x01\n\x0bQueueReason\x12\x1c\n\x18QUEUE_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11QUEUE_REASON_NEXT\x10\x01\x12\x1a\n\x16QUEUE_REASON_NO_RUNNER\x10\x02\x12\x1d\n\x19QUEUE_REASON_UNKNOWN_TASK\x10\x03\x12 \n\x1cQUEUE_REASON_VERSION_TOO_LOW\x10\x04\x12\x1d\n\x19QUEUE_REASON_DEPENDENCIES\x10\x05\x12\x1c\n\x18QUEUE_REASON_RETRY_DELAY\x10\x06\x12\x1c\n\x18QUEUE_REASON_JOB_STOPPED\x10\x07\x32\xce\x02\n\rRunnerService\x12M\n\x08\x45xchange\x12\x1f.tilebox.ext.v1.ExchangeRequest\x1a .tilebox.ext.v1.ExchangeResponse\x12Y\n\x0c\x45xtendLeases\x12#.tilebox.ext.v1.ExtendLeasesRequest\x1a$.tilebox.ext.v1.ExtendLeasesResponse\x12S\n\nExplainJob\x12!.tilebox.ext.v1.ExplainJobRequest\x1a\".tilebox.ext.v1.ExplainJobResponse\x12>\n\x08\x41waitJob\x12\x1f.tilebox.ext.v1.AwaitJobRequest\x1a\x11.workflows.v1.JobB\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe8\x07')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctilebox/ext/v1/runners.proto\x12\x0etilebox.ext.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x13tilebox/v1/id.proto\x1a\x17workflows/v1/core.proto\"\xe3\x02\n\x0f\x45xchangeRequest\x12\x11\n\trunner_id\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63luster_slug\x18\x02 \x01(\t\x12\x31\n\x0bidentifiers\x18\x03 \x03(\x0b\x32\x1c.workflows.v1.TaskIdentifier\x12\x30\n\x08\x63omputed\x18\x04 \x03(\x0b\x32\x1e.tilebox.ext.v1.ComputedReport\x12,\n\x06\x66\x61iled\x18\x05 \x03(\x0b\x32\x1c.tilebox.ext.v1.FailedReport\x12\x31\n\x08returned\x18\x06 \x03(\x0b\x32\x1f.tilebox.ext.v1.TaskLeaseNumber\x12\x11\n\tmax_tasks\x18\x07 \x01(\r\x12\'\n\x04wait\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x63laim_id\x18\t \x01(\x0c\x12\x13\n\x0bis_repeated\x18\n \x01(\x08\"8\n\x0fTaskLeaseNumber\x12\x0f\n\x07task_id\x18\x01 \x01(\x0c\x12\x14\n\x0clease_number\x18\x02 \x01(\x04\"\xc9\x01\n\x0e\x43omputedReport\x12\x0f\n\x07task_id\x18\x01 \x01(\x0c\x12\x14\n\x0clease_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x64isplay\x18\x03 \x01(\t\x12\x30\n\tsub_tasks\x18\x04 \x01(\x0b\x32\x1d.workflows.v1.TaskSubmissions\x12\x30\n\x10progress_updates\x18\x05 \x03(\x0b\x32\x16.workflows.v1.Progress\x12\x1b\n\x0c\x65xecution_us\x18\x06 \x01(\x04\x42\x05\xaa\x01\x02\x08\x01\"\xe2\x01\n\x0c\x46\x61iledReport\x12\x0f\n\x07task_id\x18\x01 \x01(\x0c\x12\x14\n\x0clease_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x64isplay\x18\x03 \x01(\t\x12\x30\n\x10progress_updates\x18\x04 \x03(\x0b\x32\x16.workflows.v1.Progress\x12)\n\x04kind\x18\x05 \x01(\x0e\x32\x1b.tilebox.ext.v1.FailureKind\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12.\n\x0bretry_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8b\x02\n\x10\x45xchangeResponse\x12/\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1d.tilebox.ext.v1.ReportOutcome\x12)\n\x05tasks\x18\x02 \x03(\x0b\x32\x1a.tilebox.ext.v1.LeasedTask\x12\'\n\x04jobs\x18\x03 \x03(\x0b\x32\x19.tilebox.ext.v1.LeasedJob\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x65xtend_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fis_more_to_come\x18\x06 \x01(\x08\"P\n\rReportOutcome\x12.\n\x07verdict\x18\x01 \x01(\x0e\x32\x1d.tilebox.ext.v1.ReportVerdict\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9e\x01\n\nLeasedTask\x12\x0f\n\x07task_id\x18\x01 \x01(\x0c\x12\x14\n\x0clease_number\x18\x02 \x01(\x04\x12\x12\n\nidentifier\x18\x03 \x01(\r\x12\r\n\x05input\x18\x04 \x01(\x0c\x12\x0f\n\x07\x64isplay\x18\x05 \x01(\t\x12\x0b\n\x03job\x18\x06 \x01(\r\x12\x13\n\x0bretry_count\x18\x07 \x01(\r\x12\x13\n\x0bmax_retries\x18\x08 \x01(\r\"?\n\tLeasedJob\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0ctrace_parent\x18\x03 \x01(\t\"Y\n\x13\x45xtendLeasesRequest\x12\x11\n\trunner_id\x18\x01 \x01(\x0c\x12/\n\x06leases\x18\x02 \x03(\x0b\x32\x1f.tilebox.ext.v1.TaskLeaseNumber\"\xa0\x01\n\x14\x45xtendLeasesResponse\x12-\n\x04lost\x18\x01 \x03(\x0b\x32\x1f.tilebox.ext.v1.TaskLeaseNumber\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0c\x65xtend_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x11\x45xplainJobRequest\x12\x1e\n\x06job_id\x18\x01 \x01(\x0b\x32\x0e.tilebox.v1.ID\x12\r\n\x05limit\x18\x02 \x01(\r\"?\n\x12\x45xplainJobResponse\x12)\n\x05tasks\x18\x01 \x03(\x0b\x32\x1a.tilebox.ext.v1.QueuedTask\"\xeb\x01\n\nQueuedTask\x12\x1f\n\x07task_id\x18\x01 \x01(\x0b\x32\x0e.tilebox.v1.ID\x12\x0f\n\x07\x64isplay\x18\x02 \x01(\t\x12\x14\n\x0c\x63luster_slug\x18\x03 \x01(\t\x12\x30\n\nidentifier\x18\x04 \x01(\x0b\x32\x1c.workflows.v1.TaskIdentifier\x12+\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.tilebox.ext.v1.QueueReason\x12\x13\n\x0b\x65xplanation\x18\x06 \x01(\t\x12!\n\twaits_for\x18\x07 \x03(\x0b\x32\x0e.tilebox.v1.ID\"u\n\x0f\x41waitJobRequest\x12\x1e\n\x06job_id\x18\x01 \x01(\x0b\x32\x0e.tilebox.v1.ID\x12\'\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x63omputed_at_least\x18\x03 \x01(\x04*r\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46\x41ILURE_KIND_TASK\x10\x01\x12\x16\n\x12\x46\x41ILURE_KIND_FINAL\x10\x02\x12\x16\n\x12\x46\x41ILURE_KIND_CRASH\x10\x03*\x9f\x01\n\rReportVerdict\x12\x1e\n\x1aREPORT_VERDICT_UNSPECIFIED\x10\x00\x12\x1b\n\x17REPORT_VERDICT_ACCEPTED\x10\x01\x12\x1b\n\x17REPORT_VERDICT_REPEATED\x10\x02\x12\x18\n\x14REPORT_VERDICT_STALE\x10\x03\x12\x1a\n\x16REPORT_VERDICT_REFUSED\x10\x04*\xfa\x01\n\x0bQueueReason\x12\x1c\n\x18QUEUE_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11QUEUE_REASON_NEXT\x10\x01\x12\x1a\n\x16QUEUE_REASON_NO_RUNNER\x10\x02\x12\x1d\n\x19QUEUE_REASON_UNKNOWN_TASK\x10\x03\x12 \n\x1cQUEUE_REASON_VERSION_TOO_LOW\x10\x04\x12\x1d\n\x19QUEUE_REASON_DEPENDENCIES\x10\x05\x12\x1c\n\x18QUEUE_REASON_RETRY_DELAY\x10\x06\x12\x1c\n\x18QUEUE_REASON_JOB_STOPPED\x10\x07\x32\xce\x02\n\rRunnerService\x12M\n\x08\x45xchange\x12\x1f.tilebox.ext.v1.ExchangeRequest\x1a .tilebox.ext.v1.ExchangeResponse\x12Y\n\x0c\x45xtendLeases\x12#.tilebox.ext.v1.ExtendLeasesRequest\x1a$.tilebox.ext.v1.ExtendLeasesResponse\x12S\n\nExplainJob\x12!.tilebox.ext.v1.ExplainJobRequest\x1a\".tilebox.ext.v1.ExplainJobResponse\x12>\n\x08\x41waitJob\x12\x1f.tilebox.ext.v1.AwaitJobRequest\x1a\x11.workflows.v1.JobB\x05\x92\x03\x02\x08\x02\x62\x08\x65\x64itionsp\xe8\x07')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,40 +35,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tilebox.ext.v1.runners_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\222\003\002\010\002'
-  _globals['_FAILUREKIND']._serialized_start=2247
-  _globals['_FAILUREKIND']._serialized_end=2361
-  _globals['_REPORTVERDICT']._serialized_start=2364
-  _globals['_REPORTVERDICT']._serialized_end=2523
-  _globals['_QUEUEREASON']._serialized_start=2526
-  _globals['_QUEUEREASON']._serialized_end=2776
+  _globals['_COMPUTEDREPORT'].fields_by_name['execution_us']._loaded_options = None
+  _globals['_COMPUTEDREPORT'].fields_by_name['execution_us']._serialized_options = b'\252\001\002\010\001'
+  _globals['_FAILUREKIND']._serialized_start=2297
+  _globals['_FAILUREKIND']._serialized_end=2411
+  _globals['_REPORTVERDICT']._serialized_start=2414
+  _globals['_REPORTVERDICT']._serialized_end=2573
+  _globals['_QUEUEREASON']._serialized_start=2576
+  _globals['_QUEUEREASON']._serialized_end=2826
   _globals['_EXCHANGEREQUEST']._serialized_start=127
-  _globals['_EXCHANGEREQUEST']._serialized_end=461
-  _globals['_TASKLEASENUMBER']._serialized_start=463
-  _globals['_TASKLEASENUMBER']._serialized_end=519
-  _globals['_COMPUTEDREPORT']._serialized_start=522
-  _globals['_COMPUTEDREPORT']._serialized_end=694
-  _globals['_FAILEDREPORT']._serialized_start=697
-  _globals['_FAILEDREPORT']._serialized_end=923
-  _globals['_EXCHANGERESPONSE']._serialized_start=926
-  _globals['_EXCHANGERESPONSE']._serialized_end=1193
-  _globals['_REPORTOUTCOME']._serialized_start=1195
-  _globals['_REPORTOUTCOME']._serialized_end=1275
-  _globals['_LEASEDTASK']._serialized_start=1278
-  _globals['_LEASEDTASK']._serialized_end=1436
-  _globals['_LEASEDJOB']._serialized_start=1438
-  _globals['_LEASEDJOB']._serialized_end=1501
-  _globals['_EXTENDLEASESREQUEST']._serialized_start=1503
-  _globals['_EXTENDLEASESREQUEST']._serialized_end=1592
-  _globals['_EXTENDLEASESRESPONSE']._serialized_start=1595
-  _globals['_EXTENDLEASESRESPONSE']._serialized_end=1755
-  _globals['_EXPLAINJOBREQUEST']._serialized_start=1757
-  _globals['_EXPLAINJOBREQUEST']._serialized_end=1823
-  _globals['_EXPLAINJOBRESPONSE']._serialized_start=1825
-  _globals['_EXPLAINJOBRESPONSE']._serialized_end=1888
-  _globals['_QUEUEDTASK']._serialized_start=1891
-  _globals['_QUEUEDTASK']._serialized_end=2126
-  _globals['_AWAITJOBREQUEST']._serialized_start=2128
-  _globals['_AWAITJOBREQUEST']._serialized_end=2245
-  _globals['_RUNNERSERVICE']._serialized_start=2779
-  _globals['_RUNNERSERVICE']._serialized_end=3113
+  _globals['_EXCHANGEREQUEST']._serialized_end=482
+  _globals['_TASKLEASENUMBER']._serialized_start=484
+  _globals['_TASKLEASENUMBER']._serialized_end=540
+  _globals['_COMPUTEDREPORT']._serialized_start=543
+  _globals['_COMPUTEDREPORT']._serialized_end=744
+  _globals['_FAILEDREPORT']._serialized_start=747
+  _globals['_FAILEDREPORT']._serialized_end=973
+  _globals['_EXCHANGERESPONSE']._serialized_start=976
+  _globals['_EXCHANGERESPONSE']._serialized_end=1243
+  _globals['_REPORTOUTCOME']._serialized_start=1245
+  _globals['_REPORTOUTCOME']._serialized_end=1325
+  _globals['_LEASEDTASK']._serialized_start=1328
+  _globals['_LEASEDTASK']._serialized_end=1486
+  _globals['_LEASEDJOB']._serialized_start=1488
+  _globals['_LEASEDJOB']._serialized_end=1551
+  _globals['_EXTENDLEASESREQUEST']._serialized_start=1553
+  _globals['_EXTENDLEASESREQUEST']._serialized_end=1642
+  _globals['_EXTENDLEASESRESPONSE']._serialized_start=1645
+  _globals['_EXTENDLEASESRESPONSE']._serialized_end=1805
+  _globals['_EXPLAINJOBREQUEST']._serialized_start=1807
+  _globals['_EXPLAINJOBREQUEST']._serialized_end=1873
+  _globals['_EXPLAINJOBRESPONSE']._serialized_start=1875
+  _globals['_EXPLAINJOBRESPONSE']._serialized_end=1938
+  _globals['_QUEUEDTASK']._serialized_start=1941
+  _globals['_QUEUEDTASK']._serialized_end=2176
+  _globals['_AWAITJOBREQUEST']._serialized_start=2178
+  _globals['_AWAITJOBREQUEST']._serialized_end=2295
+  _globals['_RUNNERSERVICE']._serialized_start=2829
+  _globals['_RUNNERSERVICE']._serialized_end=3163
 # @@protoc_insertion_point(module_scope)

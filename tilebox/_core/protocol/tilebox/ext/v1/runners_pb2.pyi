@@ -56,7 +56,7 @@ QUEUE_REASON_RETRY_DELAY: QueueReason
 QUEUE_REASON_JOB_STOPPED: QueueReason
 
 class ExchangeRequest(_message.Message):
-    __slots__ = ("runner_id", "cluster_slug", "identifiers", "computed", "failed", "returned", "max_tasks", "wait", "claim_id")
+    __slots__ = ("runner_id", "cluster_slug", "identifiers", "computed", "failed", "returned", "max_tasks", "wait", "claim_id", "is_repeated")
     RUNNER_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_SLUG_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,7 @@ class ExchangeRequest(_message.Message):
     MAX_TASKS_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     CLAIM_ID_FIELD_NUMBER: _ClassVar[int]
+    IS_REPEATED_FIELD_NUMBER: _ClassVar[int]
     runner_id: bytes
     cluster_slug: str
     identifiers: _containers.RepeatedCompositeFieldContainer[_core_pb2.TaskIdentifier]
@@ -75,7 +76,8 @@ class ExchangeRequest(_message.Message):
     max_tasks: int
     wait: _duration_pb2.Duration
     claim_id: bytes
-    def __init__(self, runner_id: _Optional[bytes] = ..., cluster_slug: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_core_pb2.TaskIdentifier, _Mapping]]] = ..., computed: _Optional[_Iterable[_Union[ComputedReport, _Mapping]]] = ..., failed: _Optional[_Iterable[_Union[FailedReport, _Mapping]]] = ..., returned: _Optional[_Iterable[_Union[TaskLeaseNumber, _Mapping]]] = ..., max_tasks: _Optional[int] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., claim_id: _Optional[bytes] = ...) -> None: ...
+    is_repeated: bool
+    def __init__(self, runner_id: _Optional[bytes] = ..., cluster_slug: _Optional[str] = ..., identifiers: _Optional[_Iterable[_Union[_core_pb2.TaskIdentifier, _Mapping]]] = ..., computed: _Optional[_Iterable[_Union[ComputedReport, _Mapping]]] = ..., failed: _Optional[_Iterable[_Union[FailedReport, _Mapping]]] = ..., returned: _Optional[_Iterable[_Union[TaskLeaseNumber, _Mapping]]] = ..., max_tasks: _Optional[int] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., claim_id: _Optional[bytes] = ..., is_repeated: bool = ...) -> None: ...
 
 class TaskLeaseNumber(_message.Message):
     __slots__ = ("task_id", "lease_number")
@@ -86,18 +88,20 @@ class TaskLeaseNumber(_message.Message):
     def __init__(self, task_id: _Optional[bytes] = ..., lease_number: _Optional[int] = ...) -> None: ...
 
 class ComputedReport(_message.Message):
-    __slots__ = ("task_id", "lease_number", "display", "sub_tasks", "progress_updates")
+    __slots__ = ("task_id", "lease_number", "display", "sub_tasks", "progress_updates", "execution_us")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     LEASE_NUMBER_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_FIELD_NUMBER: _ClassVar[int]
     SUB_TASKS_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_UPDATES_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_US_FIELD_NUMBER: _ClassVar[int]
     task_id: bytes
     lease_number: int
     display: str
     sub_tasks: _core_pb2.TaskSubmissions
     progress_updates: _containers.RepeatedCompositeFieldContainer[_core_pb2.Progress]
-    def __init__(self, task_id: _Optional[bytes] = ..., lease_number: _Optional[int] = ..., display: _Optional[str] = ..., sub_tasks: _Optional[_Union[_core_pb2.TaskSubmissions, _Mapping]] = ..., progress_updates: _Optional[_Iterable[_Union[_core_pb2.Progress, _Mapping]]] = ...) -> None: ...
+    execution_us: int
+    def __init__(self, task_id: _Optional[bytes] = ..., lease_number: _Optional[int] = ..., display: _Optional[str] = ..., sub_tasks: _Optional[_Union[_core_pb2.TaskSubmissions, _Mapping]] = ..., progress_updates: _Optional[_Iterable[_Union[_core_pb2.Progress, _Mapping]]] = ..., execution_us: _Optional[int] = ...) -> None: ...
 
 class FailedReport(_message.Message):
     __slots__ = ("task_id", "lease_number", "display", "progress_updates", "kind", "error", "retry_after")
