@@ -13,12 +13,21 @@
     │   │   └── RequestTooLargeError  a request larger than the server takes; send less at once
     │   └── ServerError           the server failed; the request id finds it in its log
     ├── PageError                 an answer that would have lost or repeated data
+    ├── JobFailedError            a job that was waited for failed or was cancelled
+    ├── JobTimeoutError           a job that was waited for did not end in time (a TimeoutError too)
     └── MissingExtraError         an optional dependency is not installed (an ImportError too)
 
 Bad arguments that need no server to be told raise `ValueError` or `TypeError` before any request.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tilebox._core.jobs import Job, TaskSummary
 
 __all__ = [
     "APIError",
@@ -27,6 +36,8 @@ __all__ = [
     "ConflictError",
     "ConnectTimeout",
     "InvalidArgumentError",
+    "JobFailedError",
+    "JobTimeoutError",
     "MissingExtraError",
     "NetworkError",
     "NotFoundError",
@@ -124,6 +135,34 @@ class ServerError(APIError):
 
 class PageError(TileboxError):
     """A page came back cut short, out of order or for the second time; nothing was returned in part."""
+
+
+class JobFailedError(TileboxError):
+    """A job that was waited for failed or was cancelled; the message names the tasks that failed, with their errors.
+
+    Args:
+        message: What happened.
+        job: The job as it ended.
+        tasks: Tasks that failed; of many only some.
+    """
+
+    def __init__(self, message: str, *, job: Job | None = None, tasks: Sequence[TaskSummary] = ()) -> None:
+        super().__init__(message)
+        self.job = job
+        self.tasks = list(tasks)
+
+
+class JobTimeoutError(TileboxError, TimeoutError):
+    """A job that was waited for did not end in time; it goes on.
+
+    Args:
+        message: What happened.
+        job: The job as it was then.
+    """
+
+    def __init__(self, message: str, *, job: Job | None = None) -> None:
+        super().__init__(message)
+        self.job = job
 
 
 class MissingExtraError(TileboxError, ImportError):
