@@ -48,6 +48,7 @@ class Permission(Enum):
 
     READ = "read"
     WRITE = "write"
+    RUN = "run"
     MANAGE = "manage"
 
 
@@ -68,10 +69,11 @@ class Role(Enum):
 PERMISSIONS = {
     Role.READ: frozenset({Permission.READ}),
     Role.SUBMIT: frozenset({Permission.READ, Permission.WRITE}),
-    Role.RUN: frozenset({Permission.READ, Permission.WRITE}),
+    Role.RUN: frozenset({Permission.READ, Permission.WRITE, Permission.RUN}),
     Role.ADMIN: frozenset(Permission),
 }
-"""Reading is queries; writing is datapoints and collections; managing is datasets and keys."""
+"""Reading is queries; writing is datapoints, collections and jobs; running is what runners do; managing is datasets,
+clusters and keys."""
 
 
 def make_key(team: UUID, *, name: str, role: str, now_us: int, expires_us: int | None = None) -> tuple[str, Key]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from uuid import UUID
 
     from tilebox._core.scheduling import Failure, Verdict
@@ -153,11 +153,13 @@ class Effects:
         ready: How many tasks became ready to be handed out, by queue.
         jobs: Jobs that changed.
         last_rank: The highest rank that was handed out; 0 if none was.
+        has_pauses: Whether tasks wait for their next attempt now.
     """
 
     ready: dict[int, int] = field(default_factory=dict)
     jobs: set[bytes] = field(default_factory=set)
     last_rank: int = 0
+    has_pauses: bool = False
 
 
 @dataclass(slots=True)
@@ -250,6 +252,12 @@ class Orchestration(Protocol):
 
     async def note_runner(self, runner: bytes, cluster: int, identifiers: str, now_us: int) -> None:
         """Note that a runner was heard of, with the identifiers that it executes, as JSON."""
+
+    async def clock_us(self) -> int | None:
+        """Return what the database's clock says; None if it has none of its own."""
+
+    def announcements(self) -> AsyncGenerator[Effects, None]:
+        """Yield what other processes changed; first of all, once it is sure that nothing will be missed, nothing."""
 
     async def note_ranks(self, ranks: Mapping[int, int]) -> dict[int, int]:
         """Note the ranks that were handed out last, by cluster, and return the highest that anybody noted."""

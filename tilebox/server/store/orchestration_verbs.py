@@ -8,6 +8,7 @@ reads ready tasks keeps others from them until its transaction ends.
 from __future__ import annotations
 
 import json
+import secrets
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -39,9 +40,24 @@ if TYPE_CHECKING:
 MAX_ERROR_CHARACTERS = 16_384
 """How much is kept of what went wrong."""
 
+MAX_ANNOUNCEMENT_BYTES = 7_900
+"""How much one announcement carries, by PostgreSQL's rule."""
+
 
 class OrchestrationVerbs(Transactions, Orchestration):
-    """The verbs of `Orchestration` over the two that a back end has: read and write."""
+    """The verbs of `Orchestration` over the two that a back end has: read and write.
+
+    Attributes:
+        process: A name of this process, by which it knows its own announcements.
+    """
+
+    process = secrets.token_hex(8)
+
+    @reads
+    def clock_us(self) -> Steps[int | None]:
+        """Return what the database's clock says; None if it has none of its own."""
+        now: int | None = (yield call("clock"))[0]["now_us"]
+        return now
 
     @reads
     def queues(self, cluster: int) -> Steps[list[Queue]]:
@@ -77,7 +93,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         )
         change.add_groups(job.id, line, None, job.groups)
         effects = yield from change.finish()
-        yield from _announce(effects)
+        yield from _announce(self.process, effects)
         return effects
 
     @writes
@@ -99,7 +115,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         for task in tasks:
             if task.queue in effects.ready:
                 effects.ready[task.queue] -= 1
-        yield from _announce(effects)
+        yield from _announce(self.process, effects)
         return Exchanged(verdicts, tasks, effects)
 
     @writes
@@ -125,7 +141,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         change = _Change(now_us, virtual_rank, limits)
         expired = yield from change.expire([bytes(row["task"]) for row in rows], now_us)
         effects = yield from change.finish()
-        yield from _announce(effects)
+        yield from _announce(self.process, effects)
         return expired, effects
 
     @writes
@@ -147,7 +163,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             for row in (yield call_each("wake_tasks", given)):
                 if row["rank"] is not None:
                     effects.ready[row["queue"]] = effects.ready.get(row["queue"], 0) + 1
-            yield from _announce(effects)
+            yield from _announce(self.process, effects)
         following = yield call("next_wake")
         return following[0]["wake_us"], effects
 
@@ -160,7 +176,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             yield call("cancel_job", job=job)
             yield call_each("stop_jobs", [{"job": job}])
             effects.jobs.add(job)
-            yield from _announce(effects)
+            yield from _announce(self.process, effects)
         return effects
 
     @writes
@@ -178,7 +194,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         for group in (yield call("open_groups_of_job", job=job)):
             change.release(bytes(group["id"]), line, group["size"])
         effects = yield from change.finish()
-        yield from _announce(effects)
+        yield from _announce(self.process, effects)
         return len(failed), effects
 
     @reads
@@ -454,6 +470,7 @@ class _Change:
         )
         if is_ready:
             self._count_ready(row["queue"])
+        self.effects.has_pauses |= wakes
 
     def add_groups(
         self, job: bytes, line: _Line, parent: bytes | None, groups: Sequence[NewGroup], *, is_abandoned: bool = False
@@ -599,13 +616,25 @@ def _hand_out(claim: Claim, now_us: int, effects: Effects) -> Steps[list[Claimed
     return [_claimed(row, 1) for row in rows]
 
 
-def _announce(effects: Effects) -> Steps[None]:
+def read_announcement(message: str, process: str) -> Effects | None:
+    """Return what an announcement of another process says; None for one's own."""
+    content = json.loads(message)
+    if content["by"] == process:
+        return None
+    ready = {int(queue): count for queue, count in content["ready"].items()}
+    return Effects(ready=ready, jobs={bytes.fromhex(job) for job in content["jobs"]})
+
+
+def _announce(process: str, effects: Effects) -> Steps[None]:
     """Tell other processes what changed; those of this one learn it from the verb's answer."""
     ready = {queue: count for queue, count in effects.ready.items() if count > 0}
     if ready or effects.jobs:
-        message = json.dumps({"queues": ready, "jobs": [job.hex() for job in sorted(effects.jobs)]})
-        # PostgreSQL carries 8,000 bytes; who misses a name looks again by itself after a while.
-        yield call("announce", message=message if len(message) < 8000 else "{}")
+        jobs = [job.hex() for job in sorted(effects.jobs)]
+        message = json.dumps({"by": process, "ready": ready, "jobs": jobs})
+        # PostgreSQL carries 8,000 bytes. Who waits for one of very many jobs looks by itself after a while.
+        if len(message) >= MAX_ANNOUNCEMENT_BYTES:
+            message = json.dumps({"by": process, "ready": dict(list(ready.items())[:100]), "jobs": []})
+        yield call("announce", message=message)
 
 
 def _lock_job(team: UUID, job: bytes) -> Steps[Row]:

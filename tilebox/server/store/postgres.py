@@ -14,12 +14,13 @@ from psycopg import errors
 
 from tilebox.errors import ServerError
 from tilebox.server.store.migrate import Migration, apply, migrations, pending
-from tilebox.server.store.orchestration_verbs import OrchestrationVerbs
+from tilebox.server.store.orchestration import Effects
+from tilebox.server.store.orchestration_verbs import OrchestrationVerbs, read_announcement
 from tilebox.server.store.postgres_engine import PostgresEngine, run_steps
 from tilebox.server.store.verbs import Verbs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from uuid import UUID
 
     from tilebox.server.store.postgres_engine import Connection
@@ -71,6 +72,16 @@ class PostgresStore(Verbs, OrchestrationVerbs):
                 missing = await run_steps(connection, pending(migrations("postgres")))
             for migration in missing:
                 await _apply_patiently(connection, migration)
+
+    async def announcements(self) -> AsyncGenerator[Effects, None]:
+        """Yield what other processes changed; first of all, once nothing will be missed any more, nothing."""
+        async with self._engine.explained(), await self._engine.connect() as connection:
+            await connection.execute("LISTEN tilebox_work")
+            yield Effects()
+            async for notification in connection.notifies():
+                effects = read_announcement(notification.payload, self.process)
+                if effects is not None:
+                    yield effects
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -10,13 +10,14 @@ from weakref import WeakValueDictionary
 import anyio
 
 from tilebox.server.store.migrate import apply_pending, migrations
+from tilebox.server.store.orchestration import Effects
 from tilebox.server.store.orchestration_verbs import OrchestrationVerbs
 from tilebox.server.store.sqlite_engine import SqliteEngine
 from tilebox.server.store.verbs import Verbs
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from pathlib import Path
 
     from tilebox.server.store.statements import Call, Row, Steps
@@ -49,6 +50,11 @@ class SqliteStore(Verbs, OrchestrationVerbs):
     async def migrate(self) -> None:
         """Create or update the tables; other processes that try the same wait their turn."""
         await self.write(lambda: apply_pending(migrations("sqlite")))
+
+    async def announcements(self) -> AsyncGenerator[Effects, None]:
+        """Yield nothing, for ever: all that happens to the file happens in this process."""
+        yield Effects()
+        await anyio.sleep_forever()
 
     async def close(self) -> None:
         """Let go of all connections and threads."""

@@ -135,7 +135,7 @@ WHERE tasks.id = given.task;
 
 -- name: extend_leases
 -- Extend leases.
-UPDATE tasks SET leased_until_us = greatest(leased_until_us, given.until_us)
+UPDATE tasks SET leased_until_us = given.until_us
 FROM unnest(:task::bytea[], :lease::bigint[], :until_us::bigint[]) AS given (task, lease, until_us)
 WHERE tasks.id = given.task AND state = 2 AND is_fenced = (given.lease IS NOT NULL)
     AND lease_number = coalesce(given.lease, lease_number)
@@ -196,3 +196,7 @@ ON CONFLICT (job_id, label, task_id) DO UPDATE SET total = excluded.total, done 
 -- name: announce
 -- Tell the other processes what changed, once this transaction is committed.
 SELECT pg_notify('tilebox_work', :message);
+
+-- name: clock
+-- What the database's clock says, which all servers share.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us;

@@ -98,7 +98,7 @@ WHERE id = :task;
 
 -- name: extend_leases
 -- Extend leases. For each lease.
-UPDATE tasks SET leased_until_us = max(leased_until_us, :until_us)
+UPDATE tasks SET leased_until_us = :until_us
 WHERE id = :task AND state = 2 AND is_fenced = (:lease IS NOT NULL) AND lease_number = coalesce(:lease, lease_number)
 RETURNING id;
 
@@ -152,3 +152,7 @@ ON CONFLICT (job_id, label, task_id) DO UPDATE SET total = excluded.total, done 
 
 -- name: announce
 -- Nothing: there is one process.
+
+-- name: clock
+-- Nothing: the file has no clock of its own.
+SELECT NULL AS now_us;
