@@ -173,7 +173,7 @@ async def _rows(connection: Connection, step: Call) -> list[Row]:
     text = step.statement.pyformat
     if not text or step.each == []:
         return []
-    cursor = await connection.execute(text, step.arguments if step.each is None else step.arrays)
+    cursor = await connection.execute(text.encode(), step.arguments if step.each is None else step.arrays)
     return [*await cursor.fetchall()] if cursor.description else []
 
 

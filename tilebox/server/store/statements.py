@@ -45,10 +45,10 @@ class Statement:
     postgres: str | None = None
 
     @cached_property
-    def pyformat(self) -> bytes:
+    def pyformat(self) -> str:
         """The text for PostgreSQL with parameters written `%(parameter)s`, as psycopg has them."""
         text = self.sql if self.postgres is None else self.postgres
-        return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%")).encode()
+        return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
 
     @cached_property
     def answers(self) -> bool:
