@@ -476,6 +476,8 @@ class _Change:
         self, job: bytes, line: _Line, parent: bytes | None, groups: Sequence[NewGroup], *, is_abandoned: bool = False
     ) -> int:
         """Collect groups and their tasks, ready if they wait for nothing; returns how many are not completed yet."""
+        if not groups:
+            return 0
         ids = new_ids(len(groups), self.now_us)
         for group, identity in zip(groups, ids, strict=True):
             size = len(group.tasks)
