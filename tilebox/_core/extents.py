@@ -40,6 +40,18 @@ def of_footprints(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.float64
     return _outwards(bounds)
 
 
+def of_plain(bounds: npt.NDArray[np.float64], longest_edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the same for footprints that are not `antimeridian.wide`, of which more is known.
+
+    Args:
+        bounds: Their bounds on the map (n, 4).
+        longest_edges: The degrees of longitude that no edge of each exceeds (n,).
+    """
+    bounds, widths = bounds.copy(), bounds[:, 2] - bounds[:, 0]
+    _bulge(bounds, np.where(widths > _NARROW_DEGREES, longest_edges, widths))
+    return _outwards(bounds)
+
+
 def of_area(geometry: shapely.Geometry, spherical: bool) -> npt.NDArray[np.float64]:
     """Return boxes (n, 4), west <= east, that together hold an area whose edges are of that kind."""
     bounds = shapely.bounds([geometry])

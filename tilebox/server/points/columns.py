@@ -125,24 +125,23 @@ def _without_null_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([emptied(chunk) for chunk in column.chunks], type=column.type)
 
 
-def with_boxes(rows: pa.Table, geometries: NDArray[np.object_]) -> pa.Table:
-    """Add the bounding boxes of footprints that the caller has decoded anyway, so that it is not done twice.
+def with_boxes(rows: pa.Table, bounds: NDArray[np.float64]) -> pa.Table:
+    """Add the bounding boxes of footprints that the caller has looked at anyway, so that it is not done twice.
 
     Args:
         rows: Datapoints.
-        geometries: Their footprints, shape (rows,), None where missing.
+        bounds: What `geometry.footprint_bounds` gives for their footprints, shape (rows, 4).
     """
-    return rows.append_column(_BOX_FIELD, pa.chunked_array([_boxes(geometries)]))
+    return rows.append_column(_BOX_FIELD, pa.chunked_array([_boxes(bounds)]))
 
 
 def _boxes_of(rows: pa.Table) -> pa.Array:
     if GEOMETRY.name not in rows.column_names:
         return pa.nulls(rows.num_rows, _BOX_TYPE)
-    return _boxes(footprints(rows[GEOMETRY.name]))
+    return _boxes(footprint_bounds(footprints(rows[GEOMETRY.name])))
 
 
-def _boxes(geometries: NDArray[np.object_]) -> pa.Array:
-    bounds = footprint_bounds(geometries)
+def _boxes(bounds: NDArray[np.float64]) -> pa.Array:
     west, south, east, north = bounds.T
     east = np.where(west > east, east + 360.0, east)
     missing = np.isnan(bounds).any(axis=1)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tilebox._core.fields import GEOMETRY
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError
 from tilebox.server.points import keys, sql
-from tilebox.server.points.columns import COLLECTION, check_form, footprints, stored_rows
+from tilebox.server.points.columns import BOX, COLLECTION, check_form, footprints, stored_rows
 from tilebox.server.points.interface import Ingested
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def store(table: Table, batches: list[Batch]) -> None:
         seen = _stored_ids(version, _all_ids(batches))
         for batch in batches:
             try:
-                if len(batches) > 1 and GEOMETRY.name in batch.rows.column_names:
+                names = batch.rows.column_names
+                if len(batches) > 1 and GEOMETRY.name in names and BOX not in names:
                     # A broken geometry is told here, where it refuses one batch; later all are read together.
                     footprints(batch.rows[GEOMETRY.name])
                 seen = _accept(batch, seen, commit)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
-import shapely
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tilebox._core import geometry, messages
 from tilebox._core.fields import GEOMETRY, FieldKind
+from tilebox._core.outlines import Footprints
 from tilebox.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from google.protobuf.message import Message
-    from numpy.typing import NDArray
 
     from tilebox._core.fields import Schema
 
@@ -64,31 +63,20 @@ def undecodable(schema: Schema, values: Sequence[bytes]) -> list[Problem]:
     return problems
 
 
-def footprints(schema: Schema, rows: pa.RecordBatch) -> NDArray[np.object_] | None:
-    """Decode the footprints of datapoints, once for all that is done with them.
-
-    Returns:
-        Geometries, shape (rows,); None where one is missing, the bytes where they are none. None for a dataset
-        without footprints.
-    """
-    if schema.get(GEOMETRY.name) is None:
-        return None
-    binary = rows.column(GEOMETRY.name).to_numpy(zero_copy_only=False)
-    decoded: NDArray[np.object_] = shapely.from_wkb(binary, on_invalid="ignore")
-    damaged = shapely.is_missing(decoded) & (binary != None)  # noqa: E711 compared element by element
-    decoded[damaged] = binary[damaged]
-    return decoded
+def footprints(schema: Schema, rows: pa.RecordBatch) -> Footprints | None:
+    """Look at the footprints of datapoints, once for all that is done with them; None for a dataset without."""
+    return None if schema.get(GEOMETRY.name) is None else Footprints(rows.column(GEOMETRY.name))
 
 
-def row_problems(schema: Schema, rows: pa.RecordBatch, decoded: NDArray[np.object_] | None) -> list[Problem]:
+def row_problems(schema: Schema, rows: pa.RecordBatch, found: Footprints | None) -> list[Problem]:
     """Return what is wrong with decoded datapoints.
 
     Args:
         schema: The dataset's schema.
         rows: All columns of it.
-        decoded: What `footprints` gave for them.
+        found: What `footprints` gave for them.
     """
-    return [*_time_problems(rows), *_string_problems(schema, rows), *_geometry_problems(schema, rows, decoded)]
+    return [*_time_problems(rows), *_string_problems(schema, rows), *_geometry_problems(schema, rows, found)]
 
 
 def _decoding_problem(schema: Schema, values: Sequence[bytes]) -> str | None:
@@ -150,16 +138,15 @@ def _string_problems(schema: Schema, rows: pa.RecordBatch) -> list[Problem]:
     return problems
 
 
-def _geometry_problems(schema: Schema, rows: pa.RecordBatch, decoded: NDArray[np.object_] | None) -> list[Problem]:
+def _geometry_problems(schema: Schema, rows: pa.RecordBatch, found: Footprints | None) -> list[Problem]:
     # A missing footprint is no problem: a datapoint needs nothing but its time, and no area finds that one.
     problems = []
     for field in schema:
         if field.kind is FieldKind.GEOMETRY and not field.repeated:
-            is_footprint = field.name == GEOMETRY.name
-            kinds = geometry.KINDS if is_footprint else _ALL_GEOMETRIES
-            values = decoded if is_footprint else None
-            if values is None:
+            if field.name == GEOMETRY.name and found is not None:
+                wrong = found.problems()
+            else:
                 values = rows.column(field.name).to_numpy(zero_copy_only=False)
-            found = geometry.problems(values, kinds=kinds)
-            problems += [(row, f"field {field.name!r}: {reason}") for row, reason in found]
+                wrong = geometry.problems(values, kinds=_ALL_GEOMETRIES)
+            problems += [(row, f"field {field.name!r}: {reason}") for row, reason in wrong]
     return problems

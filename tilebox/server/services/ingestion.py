@@ -162,12 +162,12 @@ def _named(
     said: Sequence[bytes] | None = None,
 ) -> pa.Table:
     """Finish the checks of a batch, and give its datapoints their ids."""
-    geometries = footprints(schema, rows)
-    problems = [*problems, *row_problems(schema, rows, geometries)]
+    found = footprints(schema, rows)
+    problems = [*problems, *row_problems(schema, rows, found)]
     if problems:
         raise rejection(rows.num_rows, problems)
     table = with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us(), said=said)
-    return table if geometries is None else with_boxes(table, geometries)
+    return table if found is None else with_boxes(table, found.bounds())
 
 
 def _joined_ids(table: pa.Table) -> bytes:
