@@ -1,0 +1,112 @@
+"""A server that does nothing: it answers a runner with tasks that were serialised before it started.
+
+    python -m benchmarks.null_server --port 8099 [--batch 256] [--asgi]
+
+Answers Exchange with as many no-op tasks as are asked for, and never runs out. What a runner achieves
+against it is what the runner itself costs, and what a loop and its sockets do. With `--asgi` an
+application under uvicorn does it, as our server runs; that alone takes longer than the runner.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import Any
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/proto\r\ntilebox-extensions: runners/1\r\ncontent-length: %d\r\n\r\n"
+)
+
+
+def answer_of(size: int) -> bytes:
+    """Return the answer with so many tasks."""
+    answer = runners_pb2.ExchangeResponse()
+    answer.lease.seconds = 60
+    answer.extend_after.seconds = 20
+    if size:
+        answer.jobs.add(job_id=bytes(range(16)), name="nothing")
+    for number in range(size):
+        answer.tasks.add(task_id=number.to_bytes(16, "big"), lease_number=1, display="Nothing")
+    return answer.SerializeToString()
+
+
+class NullServer:
+    """What is answered.
+
+    Args:
+        batch: At most so many tasks an answer.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self._answers = [answer_of(size) for size in range(batch + 1)]
+
+    def answer(self, path: bytes, body: bytes) -> bytes:
+        """Return the body of the answer."""
+        if not path.endswith(b"/Exchange"):
+            return b""
+        return self._answers[min(runners_pb2.ExchangeRequest.FromString(body).max_tasks, self._batch)]
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer as an ASGI application."""
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        content = self.answer(scope["path"].encode(), body)
+        headers = [(b"content-length", b"%d" % len(content)), (b"tilebox-extensions", b"runners/1")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+class NullProtocol(asyncio.Protocol):
+    """Just enough HTTP for one client that waits for each answer."""
+
+    def __init__(self, server: NullServer) -> None:
+        self._server = server
+        self._buffer = b""
+
+    def connection_made(self, transport: Any) -> None:
+        """Take note of the way back."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a request once it is whole."""
+        self._buffer += data
+        head, end, body = self._buffer.partition(b"\r\n\r\n")
+        if not end:
+            return
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        if len(body) >= length:
+            self._buffer = b""
+            content = self._server.answer(head.partition(b" HTTP/")[0], body)
+            self._transport.write(HEAD % len(content) + content)
+
+
+async def serve(server: NullServer, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: NullProtocol(server), "127.0.0.1", port)
+    await listening.serve_forever()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=8099)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--asgi", action="store_true")
+    arguments = parser.parse_args()
+    server = NullServer(arguments.batch)
+    if arguments.asgi:
+        import uvicorn
+
+        uvicorn.run(server, port=arguments.port, http="zttp", log_level="warning", lifespan="off", access_log=False)
+    else:
+        asyncio.run(serve(server, arguments.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,633 @@
+"""What a runner does next: a state machine that is told what happened and answers with what to do.
+
+It knows slots, each of which executes one task at a time, and a courier, who delivers when all slots
+are busy. `Machine.step` takes an event and the time and returns commands; threads and sockets are
+elsewhere (`tilebox._runner.engine`), so everything here can be tried without waiting.
+
+    idle slot  --Send-->  sending  --Answered-->  idle
+    idle slot  --Run-->  executing  --Finished-->  idle
+
+Finished tasks leave a report in the outbox. Whoever asks for tasks takes the outbox along, so a task
+costs one request. At most two requests are under way: one that may wait in the server until there is
+work for idle slots (the poll), and one that does not wait (the errand), which takes along what
+finishes meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from random import Random
+
+COURIER = -1
+"""The worker who delivers reports when no slot is idle."""
+
+POLL_SECONDS = 20.0
+# Of a runner that ends when everything is done: it learns that others have ended the rest this late.
+LAST_POLL_SECONDS = 1.0
+# Finished results wait this long for a batch-mate that takes longer.
+DELIVER_SECONDS = 0.02
+# Tasks that have not started by then, behind others, are somebody else's.
+PATIENCE_SECONDS = 0.05
+BATCH_SECONDS = 0.05
+MAX_BATCH = 256
+MAX_REPORTS = 512
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 5.0
+# To hand back what is left, after the time to finish is over.
+LAST_SECONDS = 2.0
+
+Report: TypeAlias = "runners_pb2.ComputedReport | runners_pb2.FailedReport | runners_pb2.TaskLeaseNumber"
+"""A task computed, failed, or handed back."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A task that was handed to this runner, for a time.
+
+    Args:
+        task: The task.
+        job: Its job.
+        claimed: When it came, on the runner's clock.
+        seconds: How long it is ours from then on, if nobody extends it.
+    """
+
+    task: runners_pb2.LeasedTask
+    job: runners_pb2.LeasedJob
+    claimed: float
+    seconds: float
+
+    def handed_back(self) -> runners_pb2.TaskLeaseNumber:
+        """Return the report that gives it back unexecuted."""
+        return runners_pb2.TaskLeaseNumber(task_id=self.task.task_id, lease_number=self.task.lease_number)
+
+    def is_over(self, now: float) -> bool:
+        """Whether somebody else may have the task by now."""
+        return now >= self.claimed + self.seconds
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request: reports that are delivered, and tasks that are asked for.
+
+    It is sent again until it was answered, as it is: the server knows it by its claim id.
+
+    Args:
+        claim_id: What the server knows it by.
+        reports: What is delivered.
+        max_tasks: How many tasks are asked for.
+        wait_seconds: How long the server may wait for them.
+        covers: Number of idle slots for which it asks.
+        is_last_word: Whether there was nothing else under way when it was first sent.
+        is_cut: Whether its waiting was ended from this side.
+        is_repeated: Whether it was sent before.
+    """
+
+    claim_id: bytes
+    reports: list[Report]
+    max_tasks: int
+    wait_seconds: float
+    covers: int
+    is_last_word: bool
+    is_cut: bool = False
+    is_repeated: bool = False
+
+    def to_message(self) -> runners_pb2.ExchangeRequest:
+        """Return what is different in each request; who asks, and for what kind of task, is not in it."""
+        message = runners_pb2.ExchangeRequest(
+            max_tasks=self.max_tasks, claim_id=self.claim_id, is_repeated=self.is_repeated
+        )
+        for report in self.ordered():
+            if isinstance(report, runners_pb2.ComputedReport):
+                message.computed.append(report)
+            elif isinstance(report, runners_pb2.FailedReport):
+                message.failed.append(report)
+            else:
+                message.returned.append(report)
+        if self.wait_seconds:
+            message.wait.FromNanoseconds(int(self.wait_seconds * 1e9))
+        return message
+
+    def ordered(self) -> list[Report]:
+        """Return the reports in the order in which the server answers to them."""
+        return sorted(self.reports, key=_rank)
+
+
+# Events
+
+
+@dataclass(slots=True)
+class Began:
+    """The runner starts."""
+
+
+@dataclass(slots=True)
+class Answered:
+    """The server answered."""
+
+    worker: int
+    exchange: Exchange
+    response: runners_pb2.ExchangeResponse
+
+
+@dataclass(slots=True)
+class Unanswered:
+    """No answer, or one that says to come again. `longest` bounds the pause before that."""
+
+    worker: int
+    exchange: Exchange
+    longest: float = LONGEST_PAUSE_SECONDS
+
+
+@dataclass(slots=True)
+class Rejected:
+    """The server will never take this request: something that is in it is too large or malformed."""
+
+    worker: int
+    exchange: Exchange
+    message: str
+
+
+@dataclass(slots=True)
+class WasCut:
+    """The waiting of an exchange was ended from this side."""
+
+    worker: int
+    exchange: Exchange
+
+
+@dataclass(slots=True)
+class Finished:
+    """A task ended, one way or the other; None is no report, since there is nobody to take it."""
+
+    slot: int
+    report: Report | None
+    seconds: float
+
+
+@dataclass(slots=True)
+class LeaseLost:
+    """Somebody else has the task of a slot, or nobody."""
+
+    slot: int
+    lease: Lease
+
+
+@dataclass(slots=True)
+class Ticked:
+    """Time has passed."""
+
+
+@dataclass(slots=True)
+class StopAsked:
+    """No more tasks: finish those that are executing within a time, then hand them back."""
+
+    grace_seconds: float
+
+
+Event: TypeAlias = Began | Answered | Unanswered | Rejected | WasCut | Finished | LeaseLost | Ticked | StopAsked
+
+# Commands
+
+
+@dataclass(slots=True)
+class Send:
+    """Let a worker pause, send an exchange and tell what came of it."""
+
+    worker: int
+    exchange: Exchange
+    pause_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Run:
+    """Let a slot execute a task."""
+
+    slot: int
+    lease: Lease
+
+
+@dataclass(slots=True)
+class Cut:
+    """End the waiting of an exchange that is under way."""
+
+    exchange: Exchange
+
+
+@dataclass(slots=True)
+class Abandon:
+    """What a slot executes was handed back: end it if that can be done."""
+
+    slot: int
+    lease: Lease
+
+
+@dataclass(slots=True)
+class Tell:
+    """Log that a report did not count."""
+
+    task_id: bytes
+    message: str
+
+
+@dataclass(slots=True)
+class End:
+    """Let everybody go. `undelivered` reports could not be delivered."""
+
+    undelivered: int
+
+
+Command: TypeAlias = Send | Run | Cut | Abandon | Tell | End
+
+
+class SlotState(Enum):
+    """What a slot is doing."""
+
+    IDLE = "idle"
+    SENDING = "sending"
+    EXECUTING = "executing"
+    ABANDONED = "abandoned"  # it executes what was handed back, and is of no use any more
+
+
+@dataclass(slots=True)
+class _Slot:
+    state: SlotState = SlotState.IDLE
+    lease: Lease | None = None
+    is_lost: bool = False
+
+
+class BatchSize:
+    """How many tasks to ask for, for each slot: one, unless the last ones were short.
+
+    A batch should not be worth more than `BATCH_SECONDS`, by what tasks of the same kinds took; and it
+    grows only from one that came whole, so a few tasks spread over all who wait for them.
+    """
+
+    def __init__(self) -> None:
+        self.size = 1
+        self._seconds: dict[int, float] = {}
+        self._recent: set[int] = set()
+
+    def finished(self, identifier: int, seconds: float) -> None:
+        """Note how long a task took. What takes longer than thought is believed sooner."""
+        known = self._seconds.get(identifier, seconds)
+        self._seconds[identifier] = known + (0.5 if seconds > known else 0.2) * (seconds - known)
+        self._recent.add(identifier)
+
+    def answered(self, wanted: int, identifiers: Iterable[int], received: int) -> None:
+        """Note what came of asking for tasks."""
+        self._recent.update(identifiers)
+        self.size = self.size * 2 if received >= wanted else max(1, min(self.size, received))
+
+    def surprised(self) -> None:
+        """Note that a task takes longer than all those like it."""
+        self.size = 1
+        self._recent.clear()
+
+    def expected(self, identifier: int) -> float | None:
+        """Return how many seconds a task of a kind takes, if that is known."""
+        return self._seconds.get(identifier)
+
+    def __call__(self) -> int:
+        """Return how many tasks to ask for, now."""
+        worst = max((self._seconds.get(one, BATCH_SECONDS) for one in self._recent), default=BATCH_SECONDS)
+        self._recent.clear()
+        self.size = max(1, min(self.size, MAX_BATCH, int(BATCH_SECONDS / max(worst, 1e-6))))
+        return self.size
+
+
+@dataclass
+class _Outage:
+    """How long to wait before the next attempt, while nobody answers."""
+
+    random: Random
+    failed: int = 0
+
+    def pause(self, longest: float) -> float:
+        self.failed += 1
+        cap: float = min(FIRST_PAUSE_SECONDS * 2.0 ** min(self.failed - 1, 20), longest)
+        return cap * self.random.uniform(0.5, 1.0)
+
+
+@dataclass
+class _Outbox:
+    """Reports that nobody carries yet."""
+
+    reports: list[Report] = field(default_factory=list)
+    since: float = 0.0
+    # After a request was rejected, its reports are sent one by one, to find the one that it was.
+    singly: int = 0
+
+    def add(self, report: Report, now: float) -> None:
+        if not self.reports:
+            self.since = now
+        self.reports.append(report)
+
+    def take(self) -> list[Report]:
+        count = 1 if self.singly else MAX_REPORTS
+        self.singly = max(0, self.singly - 1)
+        taken, self.reports = self.reports[:count], self.reports[count:]
+        return taken
+
+
+class Machine:
+    """The state of one runner.
+
+    Args:
+        slots: How many tasks it executes at once.
+        ends_when_done: Whether it ends when there is nothing left to do, or waits for more.
+        random: For ids of claims, and for pauses.
+    """
+
+    def __init__(self, slots: int, *, ends_when_done: bool, random: Random) -> None:
+        self._slots = [_Slot() for _ in range(slots)]
+        self._ends_when_done = ends_when_done
+        self._random = random
+        self._outage = _Outage(random)
+        self._batch = BatchSize()
+        self._outbox = _Outbox()
+        self._ready: list[Lease] = []  # in reverse order, so that the first one is at the end
+        self._poll: Exchange | None = None
+        self._errand: Exchange | None = None
+        self._was_answered_empty = False
+        self._is_done = False
+        self._last_start = 0.0
+        self._deadline: float | None = None
+        self._last_deadline: float | None = None
+        self.is_ended = False
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether no more tasks are taken."""
+        return self._deadline is not None
+
+    def executing(self) -> dict[int, Lease]:
+        """Return the leases of the tasks that are executing, by slot."""
+        slots = enumerate(self._slots)
+        return {number: slot.lease for number, slot in slots if slot.state is SlotState.EXECUTING and slot.lease}
+
+    def expected_seconds(self, lease: Lease) -> float | None:
+        """Return how long a task should take, if others like it were executed before."""
+        return self._batch.expected(lease.task.identifier)
+
+    def step(self, event: Event, now: float) -> list[Command]:
+        """Take note of what happened.
+
+        Args:
+            event: What happened.
+            now: Seconds on a clock that only goes forward.
+
+        Returns:
+            What to do now. There is never more than one `Send` or `Run` under way for a worker.
+        """
+        if self.is_ended:
+            return []
+        commands: list[Command] = []
+        here = self._note(event, now, commands)
+        self._give_up_late(now, commands)
+        self._start(here, now, commands)
+        self._send(here, now, commands)
+        self._end(now, commands)
+        return commands
+
+    def next_tick(self) -> float | None:
+        """Return when time alone changes something, if nothing else happens."""
+        times = []
+        if self._outbox.reports and self._errand is None:
+            times.append(self._outbox.since + DELIVER_SECONDS)
+        if self._ready:
+            times.append(self._last_start + PATIENCE_SECONDS)
+        if self._last_deadline is not None:
+            times.append(self._last_deadline)
+        elif self._deadline is not None:
+            times.append(self._deadline)
+        return min(times, default=None)
+
+    def _note(self, event: Event, now: float, commands: list[Command]) -> int | None:
+        """Take the event into the state, and return the worker whom it leaves without work."""
+        match event:
+            case Finished(slot, report, seconds):
+                self._note_finished(slot, report, seconds, now, commands)
+                return slot
+            case Answered(worker, exchange, response):
+                self._settle(worker, exchange)
+                self._note_answer(exchange, response, now, commands)
+                return worker
+            case Unanswered(worker, exchange, longest):
+                exchange.is_repeated = True
+                commands.append(Send(worker, exchange, self._outage.pause(longest)))
+            case Rejected(worker, exchange, message):
+                self._note_rejection(worker, exchange, message, now, commands)
+                return worker
+            case WasCut(worker, exchange):
+                # The answer may have been on its way, with tasks in it: asking again brings the same ones.
+                exchange.wait_seconds, exchange.is_repeated = 0.0, True
+                commands.append(Send(worker, exchange))
+            case LeaseLost(slot, lease) if self._slots[slot].lease is lease:
+                self._slots[slot].is_lost = True
+            case StopAsked(grace_seconds):
+                deadline = now + grace_seconds
+                self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+        return None
+
+    def _note_finished(
+        self, number: int, report: Report | None, seconds: float, now: float, commands: list[Command]
+    ) -> None:
+        slot = self._slots[number]
+        lease, slot.lease = slot.lease, None
+        if slot.state is SlotState.ABANDONED or lease is None:
+            return
+        slot.state = SlotState.IDLE
+        self._batch.finished(lease.task.identifier, seconds)
+        if slot.is_lost:
+            commands.append(Tell(lease.task.task_id, "its lease was lost, so that its result does not count"))
+        elif report is not None:
+            self._outbox.add(report, now)
+
+    def _note_answer(
+        self, exchange: Exchange, response: runners_pb2.ExchangeResponse, now: float, commands: list[Command]
+    ) -> None:
+        self._outage.failed = 0
+        if exchange.reports:
+            self._note_outcomes(exchange, response, commands)
+        tasks = response.tasks
+        if exchange.max_tasks:
+            self._batch.answered(exchange.max_tasks, {task.identifier for task in tasks}, len(tasks))
+            self._was_answered_empty = not tasks
+        if tasks:
+            seconds = response.lease.ToTimedelta().total_seconds() or float("inf")
+            jobs = response.jobs
+            leases = [Lease(task, jobs[task.job], now, seconds) for task in tasks]
+            self._ready = [*reversed(leases), *self._ready]
+        elif exchange.max_tasks and not response.is_more_to_come and self._ends_when_done:
+            self._note_no_more(exchange, commands)
+
+    def _note_outcomes(
+        self, exchange: Exchange, response: runners_pb2.ExchangeResponse, commands: list[Command]
+    ) -> None:
+        for report, outcome in zip(exchange.ordered(), response.outcomes, strict=False):
+            if outcome.verdict == runners_pb2.REPORT_VERDICT_STALE:
+                message = outcome.message or "its lease is not valid any more, so that its result does not count"
+                commands.append(Tell(report.task_id, message))
+            elif outcome.verdict == runners_pb2.REPORT_VERDICT_REFUSED:
+                commands.append(Tell(report.task_id, f"it counts as failed: {outcome.message}"))
+
+    def _note_no_more(self, exchange: Exchange, commands: list[Command]) -> None:
+        if self._outbox.reports or self._is_executing():
+            return
+        if exchange.is_last_word:
+            self._is_done = True
+        elif self._poll is not None:
+            self._cut_poll(commands)
+
+    def _note_rejection(
+        self, worker: int, exchange: Exchange, message: str, now: float, commands: list[Command]
+    ) -> None:
+        if not exchange.reports:
+            # No report is to blame, so it is no use to leave anything out.
+            commands.append(Send(worker, exchange, self._outage.pause(LONGEST_PAUSE_SECONDS)))
+            return
+        self._settle(worker, exchange)
+        if len(exchange.reports) > 1:
+            self._outbox.singly = len(exchange.reports)
+            self._outbox.reports = [*exchange.reports, *self._outbox.reports]
+            self._outbox.since = now
+            return
+        report = exchange.reports[0]
+        commands.append(Tell(report.task_id, f"its report was rejected: {message}"))
+        if isinstance(report, runners_pb2.ComputedReport):
+            failure = runners_pb2.FailedReport(
+                task_id=report.task_id,
+                lease_number=report.lease_number,
+                kind=runners_pb2.FAILURE_KIND_FINAL,
+                error=f"the server did not take what the task submitted or displayed: {message}",
+            )
+            self._outbox.add(failure, now)
+
+    def _settle(self, worker: int, exchange: Exchange) -> None:
+        """Note that a worker has nothing under way any more."""
+        if exchange is self._poll:
+            self._poll = None
+        else:
+            self._errand = None
+        if worker != COURIER:
+            self._slots[worker].state = SlotState.IDLE
+
+    def _give_up_late(self, now: float, commands: list[Command]) -> None:
+        """Hand back what would start too late, and when the time to finish is over also what does not."""
+        is_stuck = now >= self._last_start + PATIENCE_SECONDS and self._idle(None) is None
+        if self._ready and (self.is_draining or is_stuck):
+            for lease in reversed(self._ready):
+                self._outbox.add(lease.handed_back(), now)
+            self._ready = []
+            self._batch.surprised()
+        if self._deadline is not None and now >= self._deadline and self._last_deadline is None:
+            self._last_deadline = now + LAST_SECONDS
+            self._abandon(now, commands)
+
+    def _abandon(self, now: float, commands: list[Command]) -> None:
+        for number, slot in enumerate(self._slots):
+            if slot.state is SlotState.EXECUTING and slot.lease is not None:
+                if not slot.is_lost:
+                    self._outbox.add(slot.lease.handed_back(), now)
+                commands.append(Abandon(number, slot.lease))
+                slot.state = SlotState.ABANDONED
+
+    def _start(self, here: int | None, now: float, commands: list[Command]) -> None:
+        while self._ready and (number := self._idle(here)) is not None:
+            lease = self._ready.pop()
+            if lease.is_over(now):
+                commands.append(Tell(lease.task.task_id, "its lease was over before it could start"))
+                continue
+            slot = self._slots[number]
+            slot.state, slot.lease, slot.is_lost = SlotState.EXECUTING, lease, False
+            self._last_start = now
+            commands.append(Run(number, lease))
+
+    def _send(self, here: int | None, now: float, commands: list[Command]) -> None:
+        if self.is_draining:
+            if self._poll is not None:
+                self._cut_poll(commands)
+            if self._outbox.reports and self._errand is None:
+                self._send_errand(self._idle(here), 0, 0, commands)
+            return
+        if self._is_done or self._errand is not None:
+            return
+        worker = self._idle(here)
+        if worker is None:
+            if self._outbox.reports and now >= self._outbox.since + DELIVER_SECONDS:
+                self._send_errand(None, 0, 0, commands)
+        elif self._poll is None:
+            self._ask(worker, commands)
+        elif self._outbox.reports:
+            free = sum(slot.state in (SlotState.IDLE, SlotState.SENDING) for slot in self._slots)
+            covers = max(0, free - self._poll.covers)
+            self._send_errand(worker, covers * self._batch() if covers else 0, covers, commands)
+
+    def _ask(self, worker: int, commands: list[Command]) -> None:
+        covers = sum(slot.state is SlotState.IDLE for slot in self._slots)
+        wait = POLL_SECONDS
+        if self._ends_when_done:
+            wait = LAST_POLL_SECONDS if self._was_answered_empty else 0.0
+        if not wait:
+            self._send_errand(worker, covers * self._batch(), covers, commands)
+            return
+        self._poll = self._exchange(covers * self._batch(), wait, covers)
+        self._slots[worker].state = SlotState.SENDING
+        commands.append(Send(worker, self._poll))
+
+    def _send_errand(self, worker: int | None, max_tasks: int, covers: int, commands: list[Command]) -> None:
+        self._errand = self._exchange(max_tasks, 0.0, covers)
+        if worker is not None:
+            self._slots[worker].state = SlotState.SENDING
+        commands.append(Send(COURIER if worker is None else worker, self._errand))
+
+    def _exchange(self, max_tasks: int, wait_seconds: float, covers: int) -> Exchange:
+        reports = self._outbox.take()
+        is_last_word = not (self._outbox.reports or self._is_executing() or self._poll or self._errand)
+        claim_id = self._random.randbytes(16)
+        return Exchange(claim_id, reports, max_tasks, wait_seconds, covers, is_last_word)
+
+    def _cut_poll(self, commands: list[Command]) -> None:
+        if self._poll is not None and not self._poll.is_cut:
+            self._poll.is_cut = True
+            self._poll.is_last_word = not (self._errand or self._outbox.reports or self._is_executing())
+            commands.append(Cut(self._poll))
+
+    def _end(self, now: float, commands: list[Command]) -> None:
+        is_under_way = bool(self._poll or self._errand)
+        is_over = self._is_done and not is_under_way
+        if self.is_draining:
+            is_over = not (is_under_way or self._outbox.reports or self._is_executing())
+            is_over = is_over or (self._last_deadline is not None and now >= self._last_deadline)
+        if is_over:
+            self.is_ended = True
+            under_way = [exchange for exchange in (self._poll, self._errand) if exchange is not None]
+            undelivered = len(self._outbox.reports) + sum(len(one.reports) for one in under_way)
+            commands[:] = [one for one in commands if not isinstance(one, Send)]
+            commands += [Cut(exchange) for exchange in under_way]
+            commands.append(End(undelivered))
+
+    def _idle(self, here: int | None) -> int | None:
+        """Return a slot that has nothing to do; the one that is awake already, if possible."""
+        if here is not None and here != COURIER and self._slots[here].state is SlotState.IDLE:
+            return here
+        for number, slot in enumerate(self._slots):
+            if slot.state is SlotState.IDLE:
+                return number
+        return None
+
+    def _is_executing(self) -> bool:
+        return bool(self._ready) or any(slot.state is SlotState.EXECUTING for slot in self._slots)
+
+
+def _rank(report: Report) -> int:
+    if isinstance(report, runners_pb2.ComputedReport):
+        return 0
+    return 1 if isinstance(report, runners_pb2.FailedReport) else 2

@@ -1,0 +1,134 @@
+"""Keeps a companion process beside the runner while it is needed, and a thread where there can be none."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tilebox._core.config import TOKEN_VARIABLE
+from tilebox._runner.channel import SocketChannel, open_channel
+from tilebox._runner.heartbeat import Companion
+from tilebox._runner.leases import LeaseTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_log = logging.getLogger("tilebox.runner")
+
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
+
+
+class Heart:
+    """What keeps the leases of one runner alive.
+
+    Args:
+        url: The server.
+        headers: What requests carry, the key among it; it travels through a pipe, which nobody else reads.
+        runner_id: The runner.
+        is_extended: Whether the server knows the extension for runners.
+        slots: How many tasks execute at once.
+    """
+
+    def __init__(
+        self, url: str, headers: Mapping[str, str], *, runner_id: bytes, is_extended: bool, slots: int
+    ) -> None:
+        self.table = LeaseTable.create(slots)
+        self._url = url
+        self._headers = dict(headers)
+        self._runner_id = runner_id
+        self._is_extended = is_extended
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """The companion's process, if there is one."""
+        return None if self._process is None else self._process.pid
+
+    def beat(self) -> None:
+        """See to it that somebody extends leases from now on."""
+        with self._lock:
+            if self._stop.is_set() or self._thread is not None:
+                return
+            if self._process is not None:
+                if self._process.poll() is None:
+                    return
+                _log.debug("the companion process ended (%s); starting another one", self._process.returncode)
+                self._discard(self._process)
+            self._process = self._start()
+
+    def close(self) -> None:
+        """End it."""
+        with self._lock:
+            self._stop.set()
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+                self._discard(self._process)
+                self._process = None
+        if self._thread is not None:
+            self._thread.join()
+        self.table.close()
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        words = {
+            "url": self._url,
+            "headers": self._headers,
+            "table": self.table.path,
+            "rows": self.table.rows,
+            "runner_id": self._runner_id.hex(),
+            "is_extended": self._is_extended,
+            "is_proxied": not isinstance(open_channel(self._url, {}), SocketChannel),
+            "runner_pid": os.getpid(),
+        }
+        path = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
+        # What a process was started with can be read by others of the same user, for as long as it lives.
+        environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tilebox._runner.heartbeat"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env={**environment, "PYTHONPATH": path},
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            _log.warning("no companion process (%s): a thread extends leases, which code can hold up", error)
+            self._start_thread()
+            return None
+        with suppress(OSError):  # it died at once; the next beat sees it
+            assert process.stdin is not None  # noqa: S101
+            process.stdin.write(json.dumps(words).encode() + b"\n")
+            process.stdin.flush()
+        return process
+
+    def _start_thread(self) -> None:
+        companion = Companion(
+            open_channel(self._url, self._headers),
+            self.table,
+            runner_id=self._runner_id,
+            is_extended=self._is_extended,
+            runner_pid=0,
+        )
+
+        def run() -> None:
+            while not self._stop.is_set():
+                companion.run(self._stop)
+
+        self._thread = threading.Thread(target=run, name="tilebox-heartbeat", daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def _discard(process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is not None:
+            with suppress(OSError):
+                process.stdin.close()

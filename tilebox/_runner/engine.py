@@ -1,0 +1,453 @@
+"""The engine of a runner: threads that execute and call, and a loop that keeps an eye on them.
+
+Every slot is a thread. It asks the server for tasks, executes one, and takes its report along when it
+asks again, all without a change of threads, since that costs more than a small task. What happens next
+is decided by the state machine in `tilebox._core.runner`; whoever has something to tell it does so
+under the lock, and passes on what it says. The loop keeps time, receives signals, and executes tasks
+that are coroutines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from queue import SimpleQueue
+from random import Random
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+from tilebox._core.runner import (
+    COURIER,
+    Abandon,
+    Answered,
+    Began,
+    Cut,
+    End,
+    Finished,
+    LeaseLost,
+    Machine,
+    Rejected,
+    Run,
+    Send,
+    StopAsked,
+    Tell,
+    Ticked,
+    Unanswered,
+    WasCut,
+)
+from tilebox._runner.channel import Interrupted, Ticket
+from tilebox._runner.companion import Heart
+from tilebox._runner.signals import received
+from tilebox._runner.wire import EXTENSION, Server, Wire, open_wire
+from tilebox.errors import (
+    AuthenticationError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RequestTooLargeError,
+    ServerError,
+    TileboxError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from tilebox._core.config import Config
+    from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+    from tilebox._core.runner import Command, Event, Exchange, Lease, Report
+    from tilebox._core.versions import TaskIdentifier
+
+_log = logging.getLogger("tilebox.runner")
+
+GRACE_SECONDS = 30.0
+SHORTEST_TICK_SECONDS = 0.01
+LONGEST_CHECK_SECONDS = 10.0
+# A task that takes as long may well be one that holds the interpreter lock.
+SHORT_TASK_SECONDS = 0.5
+REMIND_SECONDS = 60.0
+START_PAUSE_SECONDS = 5.0
+# Of a refusal that only somebody at the server can end.
+REFUSED_PAUSE_SECONDS = 30.0
+
+
+class Executor(Protocol):
+    """Executes tasks, each in the thread of its slot."""
+
+    def start(self, cluster: str, portal: BlockingPortal) -> None:
+        """Get ready, before anything is requested."""
+
+    def run(self, slot: int, lease: Lease) -> Report:
+        """Execute a task to its end."""
+
+    def abandon(self, slot: int) -> None:
+        """End what a slot executes, if that can be done; it was handed back."""
+
+    def lose(self, slot: int) -> None:
+        """Let what a slot executes know that its result does not count any more."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class Engine:
+    """One runner; runs once at a time.
+
+    Args:
+        config: Where the server is, and the key.
+        cluster: Its cluster; an empty one is the default cluster.
+        identifiers: What it can execute.
+        executor: What executes it.
+        concurrency: How many tasks at once.
+        grace_seconds: How long tasks may take to finish when it is told to stop.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        cluster: str,
+        identifiers: Sequence[TaskIdentifier],
+        executor: Executor,
+        concurrency: int,
+        grace_seconds: float,
+    ) -> None:
+        self._config = config
+        self._cluster = cluster
+        self._identifiers = identifiers
+        self._executor = executor
+        self._concurrency = concurrency
+        self._grace_seconds = grace_seconds
+        self._lock = threading.Lock()
+        self._run: _Run | None = None
+
+    async def run(self, *, ends_when_done: bool) -> None:
+        """Execute tasks until there are none left, or until told to stop.
+
+        Args:
+            ends_when_done: Whether to end when there are none left.
+
+        Raises:
+            RuntimeError: It runs already.
+            AuthenticationError: The server does not know the key.
+            PermissionDeniedError: The key's role does not allow it.
+            NotFoundError: There is no such cluster.
+            KeyboardInterrupt: Ctrl-C was pressed twice.
+        """
+        run = _Run(self._executor, self._concurrency, self._grace_seconds, ends_when_done=ends_when_done)
+        with self._lock:
+            if self._run is not None:
+                raise RuntimeError("this runner runs already; make another one, or give it more concurrency")
+            self._run = run
+        try:
+            with received(run.stop_soon) as signals:
+                await run.main(self._config, self._cluster, self._identifiers)
+        finally:
+            with self._lock:
+                self._run = None
+        if signals.asks_for_interrupt:
+            raise KeyboardInterrupt
+
+    def stop(self) -> None:
+        """Drain: ask for no more tasks, and end when those that are executing have finished, or their time is over.
+
+        From any thread, also within a task. Does nothing if nothing runs.
+        """
+        with self._lock:
+            run = self._run
+        if run is not None:
+            run.stop()
+
+
+class _Run:
+    """One run of an engine, from its first request to its last."""
+
+    def __init__(self, executor: Executor, concurrency: int, grace_seconds: float, *, ends_when_done: bool) -> None:
+        self._executor = executor
+        self._grace_seconds = grace_seconds
+        random = Random()  # noqa: S311 it spreads requests, and makes up numbers that are no secrets
+        self._runner_id = random.randbytes(16)
+        self._machine = Machine(concurrency, ends_when_done=ends_when_done, random=random)
+        self._concurrency = concurrency
+        self._lock = threading.Lock()
+        self._inboxes: dict[int, SimpleQueue[Command | None]] = {}
+        self._tickets: dict[Exchange, Ticket] = {}
+        self._stops = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._is_opened = False
+        self._opening = Ticket()
+        self._tick_at = float("inf")
+        self._check_seconds = LONGEST_CHECK_SECONDS
+        self._outage = _OutageLog()
+        self._wire: Wire
+        self._heart: Heart
+
+    async def main(self, config: Config, cluster: str, identifiers: Sequence[TaskIdentifier]) -> None:
+        """Run."""
+        self._loop = asyncio.get_running_loop()
+        async with BlockingPortal() as portal:
+            opened = await self._open(config, cluster)
+            if opened is None:
+                return
+            server, slug = opened
+            self._wire = open_wire(server, self._runner_id, slug, identifiers)
+            is_extended = EXTENSION in server.extensions
+            self._heart = Heart(
+                config.url,
+                config.headers,
+                runner_id=self._runner_id,
+                is_extended=is_extended,
+                slots=self._concurrency,
+            )
+            try:
+                await anyio.to_thread.run_sync(self._executor.start, slug, portal)
+                await self._supervise()
+            finally:
+                self._heart.close()
+                self._executor.close()
+                server.close()
+
+    def stop_soon(self) -> None:
+        """Stop, from within a signal handler."""
+        self._stops += 1
+        if self._loop is not None:
+            # The handler may have interrupted the very code that holds the lock.
+            self._loop.call_soon_threadsafe(self.stop, 0.0 if self._stops > 1 else self._grace_seconds)
+
+    def stop(self, grace_seconds: float | None = None) -> None:
+        """Ask for no more tasks, and end as soon as possible."""
+        self._opening.interrupt()
+        self._advance(StopAsked(self._grace_seconds if grace_seconds is None else grace_seconds))
+
+    async def _open(self, config: Config, cluster: str) -> tuple[Server, str] | None:
+        """Find the server and the cluster, however long that takes; None if told to stop meanwhile."""
+        try:
+            return await anyio.to_thread.run_sync(self._find, config, cluster, abandon_on_cancel=True)
+        except anyio.get_cancelled_exc_class():
+            self._opening.interrupt()
+            raise
+
+    def _find(self, config: Config, cluster: str) -> tuple[Server, str] | None:
+        server = Server(config)
+        pause = 0.1
+        try:
+            while True:
+                try:
+                    return server, server.find_cluster(cluster)
+                except (TransportError, ServerError, RateLimitedError) as error:
+                    if isinstance(error, RequestTooLargeError) or getattr(error, "code", "") == "unimplemented":
+                        raise
+                    self._outage.failed(error)
+                self._opening.pause(pause)
+                pause = min(2 * pause, START_PAUSE_SECONDS)
+        except Interrupted:
+            server.close()
+            return None
+
+    async def _supervise(self) -> None:
+        """Let threads work until the machine says that it is over."""
+        if self._opening.is_interrupted:
+            return  # told to stop while there was nobody to tell
+        self._advance(Began())
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_time)
+            try:
+                await self._ended.wait()
+            except asyncio.CancelledError:
+                await self._drain()
+                raise
+            finally:
+                group.cancel_scope.cancel()
+
+    async def _drain(self) -> None:
+        """Stop because the task that runs the runner was cancelled; cancelled once more, stop at once."""
+        self.stop()
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep_time)  # the other one may have been cancelled too
+                try:
+                    await self._ended.wait()
+                except asyncio.CancelledError:
+                    self.stop(0.0)
+                    await self._ended.wait()
+                group.cancel_scope.cancel()
+
+    async def _keep_time(self) -> None:
+        """Tell the machine the time when that matters, and look after the companion."""
+        while True:
+            # Never sooner, or many short batches would wake the loop for nothing.
+            await anyio.sleep(SHORTEST_TICK_SECONDS)
+            with self._lock:
+                self._woken.clear()
+                self._tick_at = self._next_tick()
+                seconds = self._tick_at - monotonic()
+            with anyio.move_on_after(max(0.0, seconds)):
+                await self._woken.wait()
+                continue
+            self._check_leases()
+            self._advance(Ticked())
+
+    def _next_tick(self) -> float:
+        tick = self._machine.next_tick()
+        if self._machine.executing():
+            check = monotonic() + self._check_seconds
+            return check if tick is None else min(tick, check)
+        return float("inf") if tick is None else tick
+
+    def _check_leases(self) -> None:
+        """See to it that leases are extended, and look whether one was lost."""
+        with self._lock:
+            executing = self._machine.executing()
+        if executing:
+            self._heart.beat()
+        for slot, lease in executing.items():
+            if self._heart.table.is_lost(slot, lease.task.lease_number):
+                self._executor.lose(slot)
+                self._advance(LeaseLost(slot, lease))
+
+    def _advance(self, event: Event, worker: int | None = None) -> Command | None:
+        """Tell the machine what happened, pass on what it says, and return what the worker itself is to do."""
+        mine: Command | None = None
+        told: list[Tell | End] = []
+        with self._lock:
+            for command in self._machine.step(event, monotonic()):
+                if isinstance(command, (Send, Run)):
+                    if isinstance(command, Send):
+                        self._tickets[command.exchange] = Ticket()
+                        target = command.worker
+                    else:
+                        target = command.slot
+                    if target == worker:
+                        mine = command
+                    else:
+                        self._hand_over(target, command)
+                elif isinstance(command, Cut):
+                    self._tickets[command.exchange].interrupt()
+                elif isinstance(command, Abandon):
+                    self._executor.abandon(command.slot)
+                else:
+                    told.append(command)
+            if self._next_tick() < self._tick_at - SHORTEST_TICK_SECONDS:
+                self._tick_at = 0.0
+                self._call_soon(self._woken.set)
+        for one in told:
+            self._note(one)
+        return mine
+
+    def _hand_over(self, worker: int, command: Command) -> None:
+        inbox = self._inboxes.get(worker)
+        if inbox is None:
+            inbox = self._inboxes[worker] = SimpleQueue()
+            name = "tilebox-courier" if worker == COURIER else f"tilebox-slot-{worker}"
+            # Daemons, since a task that never ends must not keep the program from ending.
+            threading.Thread(target=self._work, args=(worker, inbox), name=name, daemon=True).start()
+        inbox.put(command)
+
+    def _note(self, command: Tell | End) -> None:
+        if isinstance(command, Tell):
+            _log.warning("task %s: %s", _uuid(command.task_id), command.message)
+            return
+        if command.undelivered:
+            _log.error("%d results could not be delivered; their tasks will run again", command.undelivered)
+        with self._lock:
+            for inbox in self._inboxes.values():
+                inbox.put(None)
+        self._call_soon(self._ended.set)
+
+    def _call_soon(self, function: Callable[[], object]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function)
+
+    def _work(self, worker: int, inbox: SimpleQueue[Command | None]) -> None:
+        """Do what a worker is told, until it is let go."""
+        command = inbox.get()
+        while command is not None:
+            if isinstance(command, Run):
+                event = self._execute(command)
+            elif isinstance(command, Send):
+                event = self._deliver(command)
+            command = self._advance(event, worker) or inbox.get()
+
+    def _execute(self, command: Run) -> Event:
+        slot, lease = command.slot, command.lease
+        started = monotonic()
+        expected = self._machine.expected_seconds(lease)
+        if expected is None or expected > SHORT_TASK_SECONDS:
+            self._heart.beat()
+        self._heart.table.set(slot, lease.task.task_id, lease.task.lease_number, lease.claimed)
+        try:
+            report = self._executor.run(slot, lease)
+        finally:
+            self._heart.table.clear(slot)
+        return Finished(slot, report, monotonic() - started)
+
+    def _deliver(self, command: Send) -> Event:
+        worker, exchange = command.worker, command.exchange
+        ticket = self._tickets[exchange]
+        try:
+            if command.pause_seconds:
+                ticket.pause(command.pause_seconds)
+            response = self._wire.exchange(exchange, ticket)
+        except Interrupted:
+            return WasCut(worker, exchange)
+        except (InvalidArgumentError, RequestTooLargeError) as error:
+            _log.warning("%s", error)
+            return Rejected(worker, exchange, str(error))
+        except (AuthenticationError, PermissionDeniedError, NotFoundError) as error:
+            self._outage.failed(error)
+            return Unanswered(worker, exchange, REFUSED_PAUSE_SECONDS)
+        except TileboxError as error:
+            self._outage.failed(error)
+            return Unanswered(worker, exchange)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the runner goes on
+            _log.exception("a request could not be made; it is tried again")
+            self._outage.failed(error)
+            return Unanswered(worker, exchange)
+        self._outage.ended()
+        self._tickets.pop(exchange, None)
+        if response.tasks:
+            self._note_times(response)
+        return Answered(worker, exchange, response)
+
+    def _note_times(self, response: runners_pb2.ExchangeResponse) -> None:
+        lease = response.lease.seconds + response.lease.nanos / 1e9
+        extend_after = response.extend_after.seconds + response.extend_after.nanos / 1e9 or lease / 3
+        if extend_after:
+            self._check_seconds = min(max(extend_after / 2, SHORTEST_TICK_SECONDS), LONGEST_CHECK_SECONDS)
+            self._heart.table.set_times(extend_after, lease)
+
+
+class _OutageLog:
+    """Says that the server is away, and that it is back, but not with every attempt."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._said = 0.0
+
+    def failed(self, error: Exception) -> None:
+        now = monotonic()
+        if self._since is None:
+            self._since = now
+        elif now - self._said < REMIND_SECONDS:
+            return
+        self._said = now
+        _log.warning("%s; trying again until it works", error)
+
+    def ended(self) -> None:
+        if self._since is not None:
+            _log.info("the server answers again, after %.1f s", monotonic() - self._since)
+            self._since = None
+
+
+def _uuid(task_id: bytes) -> UUID | str:
+    from uuid import UUID
+
+    return UUID(bytes=task_id) if len(task_id) == 16 else task_id.hex()

@@ -1,0 +1,232 @@
+"""The companion of a runner: a process of its own that extends the leases of what the runner executes.
+
+    python -m tilebox._runner.heartbeat
+
+A task may hold the interpreter lock for as long as it likes; nothing else in its process runs then,
+but this does. It learns where the server is from its standard input, which also tells it when the
+runner is gone, and what is executing from a table in shared memory. It imports little, and speaks the
+three messages that it needs without the protobuf library, so that it stays small.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tilebox._runner.channel import Channel, ChannelError, SocketChannel, Ticket, open_channel
+from tilebox._runner.leases import LeaseTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXTEND_LEASES = "tilebox.ext.v1.RunnerService/ExtendLeases"
+EXTEND_TASK_LEASE = "workflows.v1.TaskService/ExtendTaskLease"
+ANSWER_SECONDS = 10.0
+SHORTEST_SCAN_SECONDS = 0.02
+LONGEST_SCAN_SECONDS = 1.0
+# After so long without a task the process ends; it is started again when it is needed.
+IDLE_SECONDS = 60.0
+
+
+class Companion:
+    """Extends leases, round by round.
+
+    Args:
+        channel: Where to.
+        table: What is executing.
+        runner_id: Who executes it.
+        is_extended: Whether the server knows the extension for runners.
+        runner_pid: The runner's process; 0 if it is this one.
+    """
+
+    def __init__(
+        self, channel: Channel, table: LeaseTable, *, runner_id: bytes, is_extended: bool, runner_pid: int
+    ) -> None:
+        self._channel = channel
+        self._table = table
+        self._runner_id = runner_id
+        self._is_extended = is_extended
+        self._runner_pid = runner_pid
+        self._due: dict[tuple[bytes, int, float], float] = {}
+        self._extend_after = 0.0
+        self._busy = time.monotonic()
+        self._ticket = Ticket()
+
+    def run(self, stop: threading.Event) -> None:
+        """Extend leases until told to stop, or until there was nothing to do for a while."""
+        while not stop.is_set() and time.monotonic() - self._busy < IDLE_SECONDS:
+            stop.wait(self.round())
+
+    def interrupt(self) -> None:
+        """End a request under way; no other one is made."""
+        self._ticket.interrupt()
+
+    def round(self) -> float:
+        """Extend what is due, and return after how many seconds to look again."""
+        now = time.monotonic()
+        rows = self._table.read()
+        if rows:
+            self._busy = now
+        extend_after = self._extend_after or self._table.times()[0]
+        self._due = {row: self._due.get(row, row[2] + extend_after) for row in rows.values()}
+        due = {number: row for number, row in rows.items() if self._due[row] <= now}
+        if due and not _is_stopped(self._runner_pid):
+            self._extend(due, now)
+        scan = min(max(self._table.times()[0] / 4, SHORTEST_SCAN_SECONDS), LONGEST_SCAN_SECONDS)
+        return max(SHORTEST_SCAN_SECONDS / 2, min([scan, *(one - now for one in self._due.values() if one > now)]))
+
+    def _extend(self, due: dict[int, tuple[bytes, int, float]], now: float) -> None:
+        try:
+            if self._is_extended:
+                lost = self._extend_together(due)
+            else:
+                lost = {number for number, row in due.items() if not self._extend_singly(row)}
+        except (ChannelError, ValueError):
+            return  # tried again in the next round; nothing is lost before the lease is over
+        for number, row in due.items():
+            if number in lost:
+                self._table.mark_lost(number, row[1])
+            else:
+                self._due[row] = now + (self._extend_after or self._table.times()[0])
+
+    def _extend_together(self, due: dict[int, tuple[bytes, int, float]]) -> set[int]:
+        leases = b"".join(_field(2, _field(1, row[0]) + _number(2, row[1])) for row in due.values())
+        answer = self._post(EXTEND_LEASES, _field(1, self._runner_id) + leases)
+        lost = set()
+        for number, value in _fields(answer):
+            if number == 1 and isinstance(value, bytes):
+                lease = dict(_fields(value))
+                lost.add((lease.get(1, b""), lease.get(2, 0)))
+            elif number == 3 and isinstance(value, bytes):
+                self._extend_after = _seconds(value)
+        return {number for number, row in due.items() if (row[0], row[1]) in lost}
+
+    def _extend_singly(self, row: tuple[bytes, int, float]) -> bool:
+        """Return whether one lease was extended, by the public wire."""
+        wanted = int(2 * self._table.times()[1]) or 120
+        answer = self._post(EXTEND_TASK_LEASE, _field(1, _field(1, row[0])) + _field(2, _number(1, wanted)))
+        lease = dict(_fields(answer))
+        granted, wait = lease.get(1, b""), lease.get(2, b"")
+        if not isinstance(granted, bytes) or not _seconds(granted):
+            return False
+        if isinstance(wait, bytes) and _seconds(wait):
+            self._extend_after = _seconds(wait)
+        return True
+
+    def _post(self, method: str, body: bytes) -> bytes:
+        answer = self._channel.post(method, body, seconds=ANSWER_SECONDS, ticket=self._ticket)
+        if answer.status != 200:
+            raise ChannelError(f"HTTP {answer.status}")
+        return answer.body
+
+
+def main() -> None:
+    """Be the companion of the runner whose words arrive on the standard input."""
+    # The runner decides when this ends; Ctrl-C and what else is sent to the group are for the runner.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    words = json.loads(sys.stdin.buffer.readline())
+    opened = open_channel if words["is_proxied"] else SocketChannel
+    table = LeaseTable(words["table"], words["rows"])
+    companion = Companion(
+        opened(words["url"], words["headers"]),
+        table,
+        runner_id=bytes.fromhex(words["runner_id"]),
+        is_extended=words["is_extended"],
+        runner_pid=words["runner_pid"],
+    )
+    stop = threading.Event()
+    threading.Thread(target=_wait_for_end, args=(stop, companion), daemon=True).start()
+    companion.run(stop)
+    if stop.is_set():
+        table.close()
+
+
+def _wait_for_end(stop: threading.Event, companion: Companion) -> None:
+    sys.stdin.buffer.read()
+    stop.set()
+    companion.interrupt()
+
+
+def _is_stopped(pid: int) -> bool:
+    """Tell whether a process was suspended: its leases are to run out then, like those of a dead one."""
+    if not pid:
+        return False
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - see above
+            return file.read().rpartition(b")")[2].split()[0] == b"T"
+    except (OSError, IndexError):
+        return False
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _number(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield number and value of all fields of a message.
+
+    Raises:
+        ValueError: It is cut off.
+    """
+    position = 0
+    while position < len(message):
+        key, position = _read_varint(message, position)
+        kind = key & 7
+        if kind == 0:
+            value, position = _read_varint(message, position)
+            yield key >> 3, value
+            continue
+        if kind == 2:
+            size, position = _read_varint(message, position)
+        elif kind in (1, 5):
+            size = 8 if kind == 1 else 4
+        else:
+            raise ValueError("a field of no known kind")
+        if position + size > len(message):
+            raise ValueError("the message is cut off")
+        yield key >> 3, message[position : position + size]
+        position += size
+
+
+def _read_varint(message: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if position >= len(message) or shift > 63:
+            raise ValueError("the message is cut off")
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+
+
+def _seconds(duration: bytes) -> float:
+    parts = dict(_fields(duration))
+    seconds, nanos = parts.get(1, 0), parts.get(2, 0)
+    return (seconds if isinstance(seconds, int) else 0) + (nanos if isinstance(nanos, int) else 0) / 1e9
+
+
+if __name__ == "__main__":
+    main()
+    # Without the interpreter's farewell: there is nothing to tidy up.
+    os._exit(0)

@@ -1,0 +1,298 @@
+"""What a runner says to a server: in our own words where the server knows them, in the public ones else.
+
+Both take an exchange and return the answer that our server would give, so that nobody else has to know
+which server it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from tilebox._core import status
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.protocol.tilebox.v1 import id_pb2
+from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2, workflows_pb2
+from tilebox._runner.channel import ChannelError, Interrupted, Ticket, open_channel
+from tilebox.errors import APIError, AuthenticationError, RateLimitedError, RequestTooLargeError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tilebox._core.config import Config
+    from tilebox._core.runner import Exchange, Report
+    from tilebox._core.versions import TaskIdentifier
+    from tilebox._runner.channel import Answer as Said
+    from tilebox.errors import TileboxError
+
+_log = logging.getLogger("tilebox.runner")
+
+EXTENSION = "runners/1"
+SILENCE_SECONDS = 30.0
+MAX_DISPLAY = 1024
+# Where an answer says neither that there is a task nor how long to wait for one.
+UNTOLD_IDLE_SECONDS = 5.0
+LONGEST_IDLE_SECONDS = 300.0
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+class Wire(Protocol):
+    """A server, seen from a runner."""
+
+    def exchange(self, exchange: Exchange, ticket: Ticket) -> runners_pb2.ExchangeResponse:
+        """Deliver reports and ask for tasks.
+
+        Raises:
+            Interrupted: The ticket was interrupted.
+            TileboxError: It did not work.
+        """
+
+
+class Server:
+    """Calls of one server, made by threads.
+
+    Args:
+        config: Where the server is, and the key.
+    """
+
+    def __init__(self, config: Config) -> None:
+        from tilebox import __version__
+
+        self.config = config
+        self.extensions: frozenset[str] = frozenset()
+        self._channel = open_channel(config.url, {**config.headers, "user-agent": f"tilebox-python/{__version__}"})
+
+    def call(
+        self, method: str, body: bytes, answer: type[Answer], ticket: Ticket | None = None, *, wait_seconds: float = 0.0
+    ) -> Answer:
+        """Make one call, once.
+
+        Args:
+            method: Service and method.
+            body: The serialised request.
+            answer: What comes back.
+            ticket: Lets another thread end it.
+            wait_seconds: How long the server may wait before it answers.
+
+        Raises:
+            Interrupted: The ticket was interrupted.
+            TransportError: No complete answer came.
+            APIError: The server answered with an error.
+        """
+        try:
+            said = self._channel.post(method, body, seconds=wait_seconds + SILENCE_SECONDS, ticket=ticket)
+        except Interrupted:
+            raise
+        except ChannelError as error:
+            raise TransportError(f"no answer from {self._describe(method)}: {error}") from None
+        extensions = said.headers.get(status.EXTENSIONS_HEADER)
+        if extensions is not None:
+            self.extensions = frozenset(part.strip() for part in extensions.split(","))
+        if said.status != 200:
+            raise self._error(said, method)
+        try:
+            return answer.FromString(said.body)
+        except DecodeError as error:
+            raise TransportError(f"the answer of {self._describe(method)} is not what the API describes") from error
+
+    def find_cluster(self, slug: str) -> str:
+        """Return the slug of a cluster; of the default cluster for an empty one."""
+        request = workflows_pb2.GetClusterRequest(cluster_slug=slug)
+        found = self.call(
+            "workflows.v1.WorkflowsService/GetCluster", request.SerializeToString(), workflows_pb2.Cluster
+        )
+        return found.slug or slug
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._channel.close()
+
+    def _error(self, said: Said, method: str) -> TileboxError:
+        error = status.error_from_response(said.status, said.body, said.headers, what=self._describe(method))
+        if said.status == 413 and isinstance(error, RateLimitedError):
+            return RequestTooLargeError(error.message, code=error.code)
+        if isinstance(error, AuthenticationError) and self.config.token is None:
+            error.add_note("no API key was given: pass token=..., or set TILEBOX_API_KEY")
+        return error
+
+    def _describe(self, method: str) -> str:
+        return f"{method.rpartition('.')[2]} at {self.config.url}"
+
+
+def open_wire(server: Server, runner_id: bytes, cluster: str, identifiers: Sequence[TaskIdentifier]) -> Wire:
+    """Return the wire of a server that has answered before."""
+    if EXTENSION in server.extensions:
+        return ExtendedWire(server, runner_id, cluster, identifiers)
+    _log.debug("%s has no extension %s: tasks are asked for one by one", server.config.url, EXTENSION)
+    return PublicWire(server, cluster, identifiers)
+
+
+class ExtendedWire:
+    """Exchange: reports and tasks in one request.
+
+    Args:
+        server: Where to.
+        runner_id: Made up by the runner.
+        cluster: Its cluster.
+        identifiers: What it can execute.
+    """
+
+    def __init__(self, server: Server, runner_id: bytes, cluster: str, identifiers: Sequence[TaskIdentifier]) -> None:
+        self._server = server
+        request = runners_pb2.ExchangeRequest(
+            runner_id=runner_id, cluster_slug=cluster, identifiers=map(identifier_message, identifiers)
+        )
+        # Serialised once: messages that are put together behind one another merge.
+        self._who = request.SerializeToString()
+
+    def exchange(self, exchange: Exchange, ticket: Ticket) -> runners_pb2.ExchangeResponse:
+        """Deliver reports and ask for tasks; see `Wire`."""
+        return self._server.call(
+            "tilebox.ext.v1.RunnerService/Exchange",
+            self._who + exchange.to_message().SerializeToString(),
+            runners_pb2.ExchangeResponse,
+            ticket,
+            wait_seconds=exchange.wait_seconds,
+        )
+
+
+class PublicWire:
+    """NextTask and TaskFailed: a task a request, and waiting on this side.
+
+    Args:
+        server: Where to.
+        cluster: The runner's cluster.
+        identifiers: What it can execute.
+    """
+
+    def __init__(self, server: Server, cluster: str, identifiers: Sequence[TaskIdentifier]) -> None:
+        self._server = server
+        self._wanted = task_pb2.NextTaskToRun(cluster_slug=cluster, identifiers=map(identifier_message, identifiers))
+        self._positions = {(one.name, one.version): position for position, one in enumerate(identifiers)}
+        self._idle_until = 0.0
+        # Outcomes of exchanges that were answered in part, so that nothing is delivered twice.
+        self._outcomes: dict[bytes, list[runners_pb2.ReportOutcome]] = {}
+
+    def exchange(self, exchange: Exchange, ticket: Ticket) -> runners_pb2.ExchangeResponse:
+        """Deliver reports and ask for a task; see `Wire`."""
+        outcomes = self._outcomes.setdefault(exchange.claim_id, [])
+        asks = exchange.max_tasks > 0 and not exchange.is_cut
+        reports = exchange.ordered()[len(outcomes) :]
+        # The last computed task may be reported in the request that asks for the next one.
+        shared = reports[-1] if asks and reports and isinstance(reports[-1], runners_pb2.ComputedReport) else None
+        for report in reports:
+            if report is not shared:
+                outcomes.append(self._deliver(report, ticket))
+        response = self._ask(exchange, shared, outcomes, ticket) if asks else runners_pb2.ExchangeResponse()
+        response.outcomes.extend(self._outcomes.pop(exchange.claim_id))
+        return response
+
+    def _deliver(self, report: Report, ticket: Ticket) -> runners_pb2.ReportOutcome:
+        try:
+            if isinstance(report, runners_pb2.ComputedReport):
+                self._next_task(task_pb2.NextTaskRequest(computed_task=_computed(report)), ticket)
+            else:
+                body = _failed(report).SerializeToString()
+                self._server.call("workflows.v1.TaskService/TaskFailed", body, task_pb2.TaskStateResponse, ticket)
+        except APIError as error:
+            return _outcome_of(error)
+        return runners_pb2.ReportOutcome(verdict=runners_pb2.REPORT_VERDICT_ACCEPTED)
+
+    def _ask(
+        self,
+        exchange: Exchange,
+        shared: runners_pb2.ComputedReport | None,
+        outcomes: list[runners_pb2.ReportOutcome],
+        ticket: Ticket,
+    ) -> runners_pb2.ExchangeResponse:
+        deadline = monotonic() + exchange.wait_seconds
+        if shared is not None:
+            request = task_pb2.NextTaskRequest(computed_task=_computed(shared), next_task_to_run=self._wanted)
+            try:
+                answer = self._next_task(request, ticket)
+            except APIError as error:
+                outcomes.append(_outcome_of(error))
+                return runners_pb2.ExchangeResponse()
+            outcomes.append(runners_pb2.ReportOutcome(verdict=runners_pb2.REPORT_VERDICT_ACCEPTED))
+            if answer.next_task.id.uuid:
+                return self._leased(answer.next_task)
+            self._note_idle(answer)
+        while True:
+            if exchange.wait_seconds:
+                ticket.pause(max(0.0, min(self._idle_until, deadline) - monotonic()))
+                if monotonic() >= deadline:
+                    return runners_pb2.ExchangeResponse()
+            answer = self._next_task(task_pb2.NextTaskRequest(next_task_to_run=self._wanted), ticket)
+            if answer.next_task.id.uuid:
+                return self._leased(answer.next_task)
+            self._note_idle(answer)
+            if not exchange.wait_seconds:
+                return runners_pb2.ExchangeResponse()
+
+    def _next_task(self, request: task_pb2.NextTaskRequest, ticket: Ticket) -> task_pb2.NextTaskResponse:
+        body = request.SerializeToString()
+        return self._server.call("workflows.v1.TaskService/NextTask", body, task_pb2.NextTaskResponse, ticket)
+
+    def _note_idle(self, answer: task_pb2.NextTaskResponse) -> None:
+        seconds = UNTOLD_IDLE_SECONDS
+        if answer.HasField("idling"):
+            suggested = answer.idling.suggested_idling_duration.ToTimedelta().total_seconds()
+            seconds = min(max(suggested, 0.001), LONGEST_IDLE_SECONDS)
+        self._idle_until = monotonic() + seconds
+
+    def _leased(self, task: core_pb2.Task) -> runners_pb2.ExchangeResponse:
+        position = self._positions.get((task.identifier.name, task.identifier.version))
+        leased = runners_pb2.LeasedTask(
+            task_id=task.id.uuid,
+            # One that it does not have is what an identifier that nobody registered looks like.
+            identifier=len(self._positions) if position is None else position,
+            input=task.input,
+            display=task.display,
+            retry_count=max(task.retry_count, 0),
+        )
+        job = runners_pb2.LeasedJob(job_id=task.job.id.uuid, name=task.job.name, trace_parent=task.job.trace_parent)
+        return runners_pb2.ExchangeResponse(
+            tasks=[leased],
+            jobs=[job],
+            lease=task.lease.lease,
+            extend_after=task.lease.recommended_wait_until_next_extension,
+        )
+
+
+def identifier_message(identifier: TaskIdentifier) -> core_pb2.TaskIdentifier:
+    """Return an identifier as the wire has it."""
+    return core_pb2.TaskIdentifier(name=identifier.name, version=identifier.version)
+
+
+def _computed(report: runners_pb2.ComputedReport) -> task_pb2.ComputedTask:
+    return task_pb2.ComputedTask(
+        id=id_pb2.ID(uuid=report.task_id),
+        display=report.display,
+        sub_tasks=report.sub_tasks if report.HasField("sub_tasks") else None,
+        progress_updates=report.progress_updates,
+    )
+
+
+def _failed(report: Report) -> task_pb2.TaskFailedRequest:
+    request = task_pb2.TaskFailedRequest(task_id=id_pb2.ID(uuid=report.task_id))
+    if isinstance(report, runners_pb2.FailedReport):
+        error = report.error.strip().rpartition("\n")[2]
+        request.display = f"{report.display}\n{error}"[:MAX_DISPLAY]
+        request.was_workflow_error = report.kind in (runners_pb2.FAILURE_KIND_TASK, runners_pb2.FAILURE_KIND_FINAL)
+        request.progress_updates.extend(report.progress_updates)
+    return request
+
+
+def _outcome_of(error: APIError) -> runners_pb2.ReportOutcome:
+    """Return what an error says about a report, if it is about the report.
+
+    Raises:
+        APIError: It is not.
+    """
+    if error.code not in ("not_found", "failed_precondition", "already_exists", "aborted", "invalid_argument"):
+        raise error
+    return runners_pb2.ReportOutcome(verdict=runners_pb2.REPORT_VERDICT_STALE, message=str(error))
