@@ -15,6 +15,9 @@
     ├── PageError                 an answer that would have lost or repeated data
     ├── JobFailedError            a job that was waited for failed or was cancelled
     ├── JobTimeoutError           a job that was waited for did not end in time (a TimeoutError too)
+    ├── TaskDefinitionError       a class of tasks that cannot work; raised where it is defined (a TypeError too)
+    ├── NonRetryableError         raise it in a task: another attempt would not help
+    ├── LeaseLostError            the server gave a task to another runner; what this one computes is in vain
     └── MissingExtraError         an optional dependency is not installed (an ImportError too)
 
 Bad arguments that need no server to be told raise `ValueError` or `TypeError` before any request.
@@ -38,14 +41,17 @@ __all__ = [
     "InvalidArgumentError",
     "JobFailedError",
     "JobTimeoutError",
+    "LeaseLostError",
     "MissingExtraError",
     "NetworkError",
+    "NonRetryableError",
     "NotFoundError",
     "PageError",
     "PermissionDeniedError",
     "RateLimitedError",
     "RequestTooLargeError",
     "ServerError",
+    "TaskDefinitionError",
     "TileboxError",
     "TransportError",
 ]
@@ -163,6 +169,18 @@ class JobTimeoutError(TileboxError, TimeoutError):
     def __init__(self, message: str, *, job: Job | None = None) -> None:
         super().__init__(message)
         self.job = job
+
+
+class TaskDefinitionError(TileboxError, TypeError):
+    """A class of tasks cannot work as it is written; the message names the class and says what to write instead."""
+
+
+class NonRetryableError(TileboxError):
+    """Raise it, or a subclass, in a task that cannot succeed: it fails at once, whatever retries it has left."""
+
+
+class LeaseLostError(TileboxError):
+    """The server gave up on this runner's task and hands it to another; what goes on here changes nothing."""
 
 
 class MissingExtraError(TileboxError, ImportError):
