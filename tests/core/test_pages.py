@@ -81,3 +81,19 @@ def test_a_malformed_cursor_and_a_page_too_many_are_errors():
     pages.feed(1, END)
     with pytest.raises(PageError, match="after the last one"):
         pages.feed(1, END)
+
+
+def test_pages_from_the_latest_to_the_earliest():
+    pages = Pages(order="descending")
+    pages.feed(1, cursor(5))
+    pages.feed(1, cursor(-4))
+    with pytest.raises(PageError, match="goes forward in time"):
+        pages.feed(1, cursor(5))
+
+
+def test_pages_in_an_order_of_their_own_may_not_repeat_either():
+    pages = Pages(order=None)
+    for number in (5, 9, 1):
+        pages.feed(1, cursor(number))
+    with pytest.raises(PageError, match="repeats the cursor"):
+        pages.feed(1, cursor(1))

@@ -122,7 +122,7 @@ def test_a_file_gets_nothing(show, capsys):
 
 
 def test_a_notebook_without_widgets_gets_text(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "_in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     run(show=True)
     output = capsys.readouterr()

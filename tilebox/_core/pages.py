@@ -6,6 +6,8 @@ is empty but names a next one is fine, for a server may have filtered everything
 
 from __future__ import annotations
 
+from typing import Literal
+
 from tilebox._core import ids
 from tilebox._core.protocol.tilebox.v1 import query_pb2
 from tilebox.errors import PageError
@@ -17,11 +19,19 @@ class Pages:
     Args:
         limit: Number of entries wanted in all, or None for all there are.
         page_size: Number of entries to ask for in one page, or None for what the server likes best.
+        order: How the ids of the entries move on, or None if they come in an order of their own.
     """
 
-    def __init__(self, *, limit: int | None = None, page_size: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int | None = None,
+        page_size: int | None = None,
+        order: Literal["ascending", "descending"] | None = "ascending",
+    ) -> None:
         self._limit = limit
         self._page_size = page_size
+        self._order = order
         self._next: query_pb2.Pagination | None = query_pb2.Pagination()
         self.rows = 0
         self.pages = 0
@@ -71,6 +81,8 @@ class Pages:
             previous = self._next.starting_after.uuid
             if cursor == previous:
                 raise PageError(f"page {self.pages} repeats the cursor of the page before, which would never end")
-            if ids.sort_key(cursor) < ids.sort_key(previous):
-                raise PageError(f"page {self.pages} goes back in time, which would repeat datapoints")
+            moved_on = ids.sort_key(cursor) > ids.sort_key(previous)
+            if self._order is not None and moved_on is (self._order == "descending"):
+                way = "forward" if moved_on else "back"
+                raise PageError(f"page {self.pages} goes {way} in time, which would repeat entries")
         return following

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "claim_label", "close_bar", "in_notebook", "open_bar", "release_label"]
 
 # Positions are seconds of time or parts of a batch; the percentage and the datapoints beside it say more.
 _BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
@@ -75,22 +75,22 @@ class Progress:
         if error is None:
             self.finish()
         if self._bar is not None:
-            _close_bar(self._bar)
-            _release_label(self._label)
+            close_bar(self._bar)
+            release_label(self._label)
 
     def _draw(self, position: float) -> None:
         if self._bar is None:
-            self._label = _claim_label(self._title)
-            self._bar = _open_bar(desc=self._label, total=self._total, bar_format=_BAR_FORMAT)
+            self._label = claim_label(self._title)
+            self._bar = open_bar(desc=self._label, total=self._total, bar_format=_BAR_FORMAT)
         self._bar.set_postfix_str(f"{self._rows} datapoints", refresh=False)
         self._bar.update(position - self._bar.n)
 
 
-def _open_bar(**options: Any) -> Any:
+def open_bar(**options: Any) -> Any:
     """Return a bar for where this runs: a widget, else text, else (output to a file) nothing visible."""
     from tqdm.std import tqdm
 
-    if not _in_notebook():
+    if not in_notebook():
         return tqdm(disable=None, **options)
     try:
         import ipywidgets  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401 tqdm only warns
@@ -102,7 +102,7 @@ def _open_bar(**options: Any) -> Any:
         return tqdm(disable=False, file=sys.stdout, **options)
 
 
-def _close_bar(bar: Any) -> None:
+def close_bar(bar: Any) -> None:
     """Close a bar so that its last state stays, above the bars that are still open.
 
     tqdm would leave the last state in the bar's own line, which may lie between others that move up then, and one of
@@ -119,7 +119,7 @@ def _close_bar(bar: Any) -> None:
         bar.write(f"\r{last_state}", file=bar.fp)
 
 
-def _claim_label(title: str) -> str:
+def claim_label(title: str) -> str:
     """Return a label that no open bar has: the title, or the title with a number."""
     with _labels_lock:
         label, number = title, 1
@@ -130,12 +130,14 @@ def _claim_label(title: str) -> str:
         return label
 
 
-def _release_label(label: str) -> None:
+def release_label(label: str) -> None:
+    """Let others have a label that was claimed."""
     with _labels_lock:
         _labels.discard(label)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Tell whether this runs in a kernel, whose output is a page."""
     shell = sys.modules.get("IPython")
     running = None if shell is None else shell.get_ipython()
     return running is not None and "IPKernelApp" in running.config
