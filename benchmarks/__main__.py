@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …]`: run all measurements, or the named ones, and print one table."""
+"""`python -m benchmarks [NAME …] [--large ROWS]`: run all measurements, or the named ones, and print one table."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="which to run; all if none is named")
-    names = parser.parse_args().names or NAMES
+    parser.add_argument("--large", type=int, metavar="ROWS", help="points: measure a table of so many rows as well")
+    given = parser.parse_args()
+    options = {"points": {"large": given.large}}
     table = Table()
-    for name in names:
-        importlib.import_module(f"benchmarks.{name}").main(table)
+    for name in given.names or NAMES:
+        importlib.import_module(f"benchmarks.{name}").main(table, **options.get(name, {}))
     when = datetime.now(UTC).date().isoformat()
     print(
         f"\n{when}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, CPython {platform.python_version()}\n"

@@ -1,18 +1,16 @@
 """Time the store of datapoints by itself, without network or client: loads, queries, ingests, upkeep.
 
-Run `python -m benchmarks.points [--rows 1100000]`. The datapoints have 25 fields of their
+Run `python -m benchmarks points [--large 10000000]`. The datapoints have 25 fields of their
 own, times spread evenly over ten years, footprints of about one degree all over the globe.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import anyio
@@ -21,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
-from benchmarks.measure import Table
+from benchmarks.measure import Row, Table, rate
 from tilebox._core.arrow import arrow_schema
 from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
 from tilebox.server.points import open_points
@@ -48,15 +46,6 @@ SCHEMA = Schema.of(
     ],
     type_name="benchmark.Scene",
 )
-
-
-@dataclass
-class Row:
-    """One line of the printed table."""
-
-    name: str
-    target: str
-    measured: str
 
 
 def scenes(count: int, seed: int, start_ms: int = 0, span_ms: int = YEARS * 365 * DAY_MS) -> pa.Table:
@@ -114,12 +103,12 @@ async def run(rows: int, folder: str) -> list[Row]:
     lines = [await ingest_all(points, table, rows)]
     start = time.perf_counter()
     done = await points.maintain(table)
-    lines.append(Row("upkeep after it: compact, index", "", f"{time.perf_counter() - start:.2f} s {done.actions}"))
+    lines.append(Row("–", "upkeep after it: compact, index", f"{time.perf_counter() - start:.2f} s {done.actions}"))
     lines += await queries(points, table, folder)
     lines += await small_ingests(points, table, rows)
     start = time.perf_counter()
     done = await points.maintain(table)
-    lines.append(Row("upkeep after these", "", f"{time.perf_counter() - start:.2f} s {done.actions}"))
+    lines.append(Row("–", "upkeep after these", f"{time.perf_counter() - start:.2f} s {done.actions}"))
     lines += await queries(points, table, folder)
     await points.close()
     return lines
@@ -133,7 +122,7 @@ async def ingest_all(points: LancePoints, table: UUID, rows: int) -> Row:
         begun = time.perf_counter()
         await points.ingest(table, number % 3 + 1, batch, allow_existing=False)
         seconds += time.perf_counter() - begun
-    return Row(f"D6 ingest {rows:,} rows, fsynced, deduplicated", ">= 300,000/s", f"{rows / seconds:,.0f} rows/s")
+    return Row("D6", f"ingest {rows:,} rows, fsynced, deduplicated", rate(rows, seconds), wanted="≥ 300,000/s")
 
 
 async def queries(points: LancePoints, table: UUID, folder: str) -> list[Row]:
@@ -169,30 +158,41 @@ async def queries(points: LancePoints, table: UUID, folder: str) -> list[Row]:
             query = PointQuery(query.collections, limit=query.limit, after=page["id"][-1].as_py())
         return found
 
+    bare_day, bare_find = await bare_lance(f"{folder}/{table.hex}.lance", [day() for _ in range(33)], ids)
     lines = [
-        Row("D4 a day", "<= 5 ms", f"{await median_ms(lambda _: read(day())):.2f} ms"),
-        Row("D5 find", "<= 2 ms", f"{await median_ms(lambda i: points.find(table, COLLECTIONS, ids[i])):.2f} ms"),
-        Row("D5 info", "<= 2 ms", f"{await median_ms(lambda _: points.summary(table)):.2f} ms"),
-        Row("D5b area in a year", "<= 50 ms", f"{await median_ms(lambda _: read(year())):.2f} ms"),
+        Row("D4", "a day", **_beside(await median_ms(lambda _: read(day())), bare_day), wanted="≤ 5 ms"),
         Row(
-            "D5b area, all time",
-            "<= 100 ms",
+            "D5",
+            "find",
+            **_beside(await median_ms(lambda i: points.find(table, COLLECTIONS, ids[i])), bare_find),
+            wanted="≤ 2 ms",
+        ),
+        Row("D5", "info", f"{await median_ms(lambda _: points.summary(table)):.2f} ms", wanted="≤ 2 ms"),
+        Row("D5b", "area in a year", f"{await median_ms(lambda _: read(year())):.2f} ms", wanted="≤ 50 ms"),
+        Row(
+            "D5b",
+            "area, all time",
             f"{await median_ms(lambda _: read(PointQuery(COLLECTIONS, area=corner()))):.2f} ms",
+            wanted="≤ 100 ms",
         ),
     ]
-    lines += await bare_lance(f"{folder}/{table.hex}.lance", [day() for _ in range(33)], ids)
     start = time.perf_counter()
     found = await read(PointQuery(COLLECTIONS))
     seconds = time.perf_counter() - start
-    lines.append(Row("D1 stream everything", ">= 500,000/s", f"{found / seconds:,.0f} rows/s"))
+    lines.append(Row("D1", "stream everything", rate(found, seconds), wanted="≥ 500,000/s"))
     start = time.perf_counter()
     found = await pages(PointQuery(COLLECTIONS, limit=1_000))
-    lines.append(Row("pages of 1,000", "", f"{found / (time.perf_counter() - start):,.0f} rows/s"))
+    lines.append(Row("–", "pages of 1,000", rate(found, time.perf_counter() - start)))
     return lines
 
 
-async def bare_lance(uri: str, days: list[PointQuery], ids: list[bytes]) -> list[Row]:
-    """Measure what Lance takes for the same by itself, as the peer of one run."""
+def _beside(ours: float, bare: float) -> dict[str, str]:
+    """Return the cells of a time in milliseconds beside that of bare Lance."""
+    return {"ours": f"{ours:.2f} ms", "peer": f"bare Lance {bare:.2f} ms", "ratio": _times(bare, ours)}
+
+
+async def bare_lance(uri: str, days: list[PointQuery], ids: list[bytes]) -> tuple[float, float]:
+    """Measure what Lance takes by itself for a day, unordered, and for a look-up, as the peer of one run."""
     dataset, columns = lance.dataset(uri), SCHEMA.select(field.name for field in SCHEMA)
     names = [field.name for field in columns]
 
@@ -206,10 +206,7 @@ async def bare_lance(uri: str, days: list[PointQuery], ids: list[bytes]) -> list
     async def find(i: int) -> int:
         return await scan(f"id = X'{ids[i].hex()}'")
 
-    return [
-        Row("   bare Lance: a day, unordered", "", f"{await median_ms(day):.2f} ms"),
-        Row("   bare Lance: find", "", f"{await median_ms(find):.2f} ms"),
-    ]
+    return await median_ms(day), await median_ms(find)
 
 
 async def small_ingests(points: LancePoints, table: UUID, rows: int) -> list[Row]:
@@ -224,7 +221,10 @@ async def small_ingests(points: LancePoints, table: UUID, rows: int) -> list[Row
 
     one = await median_ms(lambda _: points.ingest(table, 1, take(1), allow_existing=False))
     hundred = await median_ms(lambda _: points.ingest(table, 1, take(100), allow_existing=False))
-    lines = [Row("D7 one row", "<= 10 ms", f"{one:.2f} ms"), Row("D7 100 rows", "<= 10 ms", f"{hundred:.2f} ms")]
+    lines = [
+        Row("D7", "one row", f"{one:.2f} ms", wanted="≤ 10 ms"),
+        Row("D7", "100 rows", f"{hundred:.2f} ms", wanted="≤ 10 ms"),
+    ]
     for writers in (1, 4, 16):
         times: list[float] = []
 
@@ -240,23 +240,34 @@ async def small_ingests(points: LancePoints, table: UUID, rows: int) -> list[Row
                 group.start_soon(write, [take(10) for _ in range(20)])
         seconds = time.perf_counter() - start
         shown = f"{len(times) / seconds:,.0f}/s, p50 {statistics.median(times):.1f} ms, worst {max(times):.0f} ms"
-        lines.append(Row(f"D7 {writers} writers, 10 rows each", "worst <= 100 ms", shown))
+        lines.append(Row("D7", f"{writers} writers, 10 rows each", shown, wanted="worst ≤ 100 ms"))
     return lines
 
 
-def main(table: Table, *, rows: int = 1_100_000) -> None:
-    """Measure with a table of so many datapoints and add the lines to the shared result."""
+def main(table: Table, *, rows: int = 1_100_000, large: int | None = None) -> None:
+    """Measure with a table of so many datapoints, then with a large one, and add the lines to the shared result."""
+    small_day = _measured(table, rows)
+    if large is not None:
+        large_day = _measured(table, large)
+        against = f"{large_day:.2f} ms against {small_day:.2f} ms"
+        table.add(
+            "D4",
+            f"a day of {large:,} rows against one of {rows:,}",
+            against,
+            "–",
+            _times(large_day, small_day),
+            "≤ 1.5×",
+        )
+
+
+def _measured(table: Table, rows: int) -> float:
+    """Add the lines of one table size, and return how many milliseconds a day took after all ingests."""
     with tempfile.TemporaryDirectory() as folder:
-        for line in anyio.run(run, rows, folder):
-            target, _, what = (
-                line.name.strip().partition(" ") if line.name.startswith("D") else ("–", "", line.name.strip())
-            )
-            table.add(target, f"in process, {rows:,} rows: {what}", line.measured, "–", "–", line.target)
+        lines = anyio.run(run, rows, folder)
+    for line in lines:
+        table.add(line.target, f"in process, {rows:,} rows: {line.what}", line.ours, line.peer, line.ratio, line.wanted)
+    return [float(line.ours.partition(" ")[0]) for line in lines if line.target == "D4"][-1]
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_100_000)
-    result = Table()
-    main(result, rows=parser.parse_args().rows)
-    print(result)
+def _times(one: float, other: float) -> str:
+    return f"{one / other:.2f}×"
