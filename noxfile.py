@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent
 OFFICIAL = ROOT / ".nox" / "official-client"
 # The official SDK has the import name `tilebox` too, so it lives in an environment of its own. It does
 # not import with protobuf-py 0.7, which it does not exclude.
-OFFICIAL_PACKAGES = ("tilebox-datasets==0.66.0", "protobuf-py==0.6.0")
+OFFICIAL_PACKAGES = ("tilebox-datasets==0.66.0", "tilebox-workflows==0.66.0", "protobuf-py==0.6.0")
 # The generated modules carry protoc's version and every protobuf runtime from 6.31 on accepts them.
 PROTOC = ("grpcio-tools==1.75.1", "setuptools<81")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("tilebox-datasets==0.66.0", "protobuf-py==0.6.0")
-SCRIPT = Path(__file__).with_name("official_client.py")
+PACKAGES = ("tilebox-datasets==0.66.0", "tilebox-workflows==0.66.0", "protobuf-py==0.6.0")
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +30,13 @@ def official_python(tmp_path_factory) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("transport", ["grpc", "http1"])
-def test_the_official_client_works_against_our_server(server, official_python, transport, tmp_path):
+@pytest.mark.parametrize("script", ["official_client.py", "official_workflows.py"])
+def test_the_official_sdk_works_against_our_server(server, official_python, script, transport, tmp_path):
+    arguments = [server.url, server.token, transport]
+    if script == "official_workflows.py":
+        arguments.append(str(tmp_path))
     done = subprocess.run(
-        [official_python, "-W", "ignore", SCRIPT, server.url, server.token, transport],
+        [official_python, "-W", "ignore", HERE / script, *arguments],
         cwd=tmp_path,  # not the project's folder, whose package has the same name
         capture_output=True,
         text=True,
