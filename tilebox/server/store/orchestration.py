@@ -152,12 +152,14 @@ class Effects:
     Args:
         ready: How many tasks became ready to be handed out, by queue.
         jobs: Jobs that changed.
+        ended: Those of them that may have ended.
         last_rank: The highest rank that was handed out; 0 if none was.
         has_pauses: Whether tasks wait for their next attempt now.
     """
 
     ready: dict[int, int] = field(default_factory=dict)
     jobs: set[bytes] = field(default_factory=set)
+    ended: set[bytes] = field(default_factory=set)
     last_rank: int = 0
     has_pauses: bool = False
 

@@ -176,6 +176,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             yield call("cancel_job", job=job)
             yield call_each("stop_jobs", [{"job": job}])
             effects.jobs.add(job)
+            effects.ended.add(job)
             yield from _announce(self.process, effects)
         return effects
 
@@ -338,6 +339,7 @@ class _Change:
             self._count_ready(row["queue"])
         yield call_each("change_jobs", [self._job_change(job, line) for job, line in sorted(self.jobs.items())])
         self.effects.jobs |= self.jobs.keys()
+        self.effects.ended |= {job for job, line in self.jobs.items() if line.closed_groups or line.failed}
         return self.effects
 
     def _hold(self, tasks: Sequence[bytes]) -> Steps[dict[bytes, Row]]:
@@ -624,14 +626,16 @@ def read_announcement(message: str, process: str) -> Effects | None:
     if content["by"] == process:
         return None
     ready = {int(queue): count for queue, count in content["ready"].items()}
-    return Effects(ready=ready, jobs={bytes.fromhex(job) for job in content["jobs"]})
+    ended = {bytes.fromhex(job) for job in content["jobs"]}
+    return Effects(ready=ready, jobs=ended, ended=ended)
 
 
 def _announce(process: str, effects: Effects) -> Steps[None]:
     """Tell other processes what changed; those of this one learn it from the verb's answer."""
     ready = {queue: count for queue, count in effects.ready.items() if count > 0}
-    if ready or effects.jobs:
-        jobs = [job.hex() for job in sorted(effects.jobs)]
+    # Who looks at a job's progress from another process looks again every second; its end is not waited for so long.
+    if ready or effects.ended:
+        jobs = [job.hex() for job in sorted(effects.ended)]
         message = json.dumps({"by": process, "ready": ready, "jobs": jobs})
         # PostgreSQL carries 8,000 bytes. Who waits for one of very many jobs looks by itself after a while.
         if len(message) >= MAX_ANNOUNCEMENT_BYTES:

@@ -94,7 +94,13 @@ class PostgresEngine:
             async with self.explained(is_change=True):
                 for attempts_left in reversed(range(_ATTEMPTS)):
                     try:
-                        async with (await self._open()).connection() as connection, connection.transaction():
+                        async with (
+                            (await self._open()).connection() as connection,
+                            # Statements that answer nothing are not waited for: their errors come with the next
+                            # one's answer, or with the commit's.
+                            connection.pipeline(),
+                            connection.transaction(),
+                        ):
                             return await run_steps(connection, verb())
                     except _COLLISIONS:
                         if not attempts_left:
@@ -174,7 +180,7 @@ async def _rows(connection: Connection, step: Call) -> list[Row]:
     if not text or step.each == []:
         return []
     cursor = await connection.execute(text.encode(), step.arguments if step.each is None else step.arrays)
-    return [*await cursor.fetchall()] if cursor.description else []
+    return [*await cursor.fetchall()] if step.statement.answers else []
 
 
 def _is_lost(error: psycopg.OperationalError) -> bool:

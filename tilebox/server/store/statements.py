@@ -52,8 +52,9 @@ class Statement:
 
     @cached_property
     def answers(self) -> bool:
-        """Whether SQLite's text returns rows."""
-        return self.sql.startswith(("SELECT", "WITH")) or "RETURNING" in self.sql
+        """Whether it returns rows, wherever it has a text."""
+        text = self.sql or self.postgres or ""
+        return text.startswith("SELECT") or "RETURNING" in text or ("\nSELECT" in text and "INSERT" not in text)
 
 
 @dataclass(frozen=True)
