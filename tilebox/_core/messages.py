@@ -111,7 +111,7 @@ def canonical(field: Field, column: pa.Array) -> pa.Array:
 
     items = column.flatten() if field.repeated else column
     if field.kind in _TIME_KINDS:
-        ticks = items.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        ticks = _filled(items.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
         raise_first(ticks == _NO_TIME, "this is not a time")
     elif field.kind is FieldKind.GEOMETRY:
         items = items if field.repeated else _empty_to_null(items)
@@ -285,6 +285,11 @@ def _unwrap(field: Field, items: pa.Array) -> pa.Array:
     return items
 
 
+def _filled(values: pa.Array, value: Any) -> pa.Array:
+    """Return values with one in place of those that are missing; there rarely are any, and looking costs little."""
+    return values.fill_null(value) if values.null_count else values
+
+
 def _flat_child(items: pa.StructArray, position: int) -> pa.Array:
     return items.flatten()[position]
 
@@ -300,7 +305,7 @@ def _empty_to_null(values: pa.Array) -> pa.Array:
 
 
 def _seconds_and_nanos(items: pa.StructArray) -> tuple[Array, Array]:
-    seconds, nanos = (child.fill_null(0).to_numpy() for child in items.flatten())
+    seconds, nanos = (_filled(child, 0).to_numpy() for child in items.flatten())
     return seconds, nanos.astype(np.int64)
 
 
@@ -329,7 +334,7 @@ def _unwrap_vectors(field: Field, items: pa.StructArray) -> pa.Array:
     target = arrow_type(field)
     target = target.value_type if field.repeated else target
     mask = None if items.null_count == 0 else items.is_null()
-    components = [component.fill_null(0.0) for component in items.flatten()]
+    components = [_filled(component, 0.0) for component in items.flatten()]
     return pa.StructArray.from_arrays(components, fields=list(target), mask=mask)
 
 
@@ -337,12 +342,12 @@ def _check_enum(field: Field, items: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    numbers = items.fill_null(0).to_numpy()
-    unknown = ~np.isin(numbers, [0, *field.enum_labels])
-    if unknown.any():
-        first = int(unknown.argmax())
-        raise ItemError(first, f"{numbers[first]} is not a number of the enumeration {field.type_name}")
-    if field.repeated:
+    numbers = pc.unique(items).to_pylist()
+    unknown = set(numbers).difference([None, 0, *field.enum_labels])
+    if unknown:
+        first = int(np.isin(_filled(items, 0).to_numpy(), list(unknown)).argmax())
+        raise ItemError(first, f"{items[first]} is not a number of the enumeration {field.type_name}")
+    if field.repeated or 0 not in numbers:
         return items
     return pc.if_else(pc.equal(items, 0), pa.scalar(None, items.type), items)
 
@@ -395,11 +400,11 @@ def _wrap(field: Field, items: pa.Array, wire_type: pa.DataType) -> pa.Array:
     if field.kind in _TIME_KINDS:
         children = _split_times(items, floor=field.kind is FieldKind.TIMESTAMP)
     elif field.kind in _WRAPPED_KINDS:
-        children = [items.cast(pa.binary()).fill_null(b"")]
+        children = [_filled(items if items.type == pa.binary() else items.cast(pa.binary()), b"")]
     elif field.kind in VECTOR_COMPONENTS:
         children = [_zero_to_null(child) for child in items.flatten()]
     else:
-        return items.cast(wire_type)
+        return items if items.type == wire_type else items.cast(wire_type)
     mask = None if items.null_count == 0 else items.is_null()
     return pa.StructArray.from_arrays(children, fields=list(wire_type), mask=mask)
 
@@ -408,7 +413,7 @@ def _split_times(items: pa.Array, *, floor: bool) -> list[pa.Array]:
     import pyarrow as pa
 
     per_second = _SECOND // _NANOSECONDS[items.type.unit]
-    seconds, nanos = split(items.cast(pa.int64()).fill_null(0).to_numpy(), per_second, floor=floor)
+    seconds, nanos = split(_filled(items.cast(pa.int64()), 0).to_numpy(), per_second, floor=floor)
     return [pa.array(seconds), pa.array(nanos.astype(np.int32))]
 
 
@@ -416,7 +421,7 @@ def _zero_to_null(component: pa.Array) -> pa.Array:
     """Leave out zeros as protobuf does, which writes a negative zero but not a positive one."""
     import pyarrow as pa
 
-    values = component.fill_null(0.0).to_numpy()
+    values = _filled(component, 0.0).to_numpy()
     return pa.array(values, mask=values.view(np.int64) == 0)
 
 

@@ -63,12 +63,15 @@ class Footprints:
 
     def problems(self) -> list[tuple[int, str]]:
         """Return the rows that must be refused, each with the reason; a missing footprint is no problem."""
+        if not len(self._others):
+            return []
         return [(int(self._others[row]), reason) for row, reason in geometry.problems(self._decoded)]
 
     def bounds(self) -> Floats:
         """Return what `geometry.footprint_bounds` returns for footprints without problems."""
         bounds = self._bounds.copy()
-        bounds[self._others] = geometry.footprint_bounds(self._decoded)
+        if len(self._others):
+            bounds[self._others] = geometry.footprint_bounds(self._decoded)
         return bounds
 
 

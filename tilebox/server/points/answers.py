@@ -190,7 +190,7 @@ class Answer:
         needed = [*columns, *(("time", "id") if part.cuts_ids else ())]
         if self.query.area is not None:
             needed.append(GEOMETRY.name)
-        stored = frozenset(self.version.dataset.schema.names)
+        stored = self.version.stored_names
         scanner = self._scanner(part, [name for name in dict.fromkeys(needed) if name in stored])
         for batch in scanner.to_batches() if scanner else ():
             yield self._refined(keys.within(pa.Table.from_batches([batch]), part))
@@ -264,7 +264,7 @@ def _asked(query: PointQuery) -> KeyRange:
 
 def _conditions(query: PointQuery, schema: Schema, version: Version) -> tuple[str, ...]:
     conditions = []
-    columns = frozenset(version.dataset.schema.names)
+    columns = version.stored_names
     if query.where is not None:
         conditions.append(sql.condition(query.where, schema, columns))
     if query.area is not None:

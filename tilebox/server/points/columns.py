@@ -68,8 +68,9 @@ def check_form(given: pa.Schema, stored: pa.Schema) -> None:
     Raises:
         InvalidArgumentError: A column is of another type than the table's, or the table has no such column.
     """
+    known = frozenset(stored.names)
     for field in given:
-        if field.name not in stored.names or field.name == COLLECTION:
+        if field.name not in known or field.name == COLLECTION:
             raise InvalidArgumentError(f"the dataset has no field {field.name!r}; ask for its schema again and retry")
         wanted = stored.field(field.name).type
         if not field.type.equals(wanted):
@@ -84,14 +85,15 @@ def stored_rows(rows: pa.Table, collections: pa.Array, stored: pa.Schema) -> pa.
         collections: The number of the collection of each.
         stored: The table's columns.
     """
+    given = _by_name(rows)
     columns = []
     for field in stored:
         if field.name == COLLECTION:
             columns.append(pa.chunked_array([collections]))
         elif field.name == BOX:
-            columns.append(rows[BOX] if BOX in rows.column_names else pa.chunked_array([_boxes_of(rows)]))
+            columns.append(given[BOX] if BOX in given else pa.chunked_array([_boxes_of(rows)]))
         else:
-            columns.append(_column(rows, field))
+            columns.append(_column(given, field, rows.num_rows))
     return pa.Table.from_arrays(columns, schema=stored)
 
 
@@ -99,7 +101,8 @@ def filled(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
     """Return rows under a schema: columns that their snapshot lacks are missing values, lists of such rows empty."""
     if rows.schema.equals(wanted) and not any(rows[name].null_count for name in _list_names(wanted)):
         return rows
-    columns = [_column(rows, field) for field in wanted]
+    given = _by_name(rows)
+    columns = [_column(given, field, rows.num_rows) for field in wanted]
     return pa.Table.from_arrays(columns, schema=wanted)
 
 
@@ -107,11 +110,15 @@ def _list_names(wanted: pa.Schema) -> list[str]:
     return [field.name for field in wanted if pa.types.is_list(field.type)]
 
 
-def _column(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
-    if field.name not in rows.column_names:
-        column = pa.chunked_array([pa.nulls(rows.num_rows, field.type)])
-    else:
-        column = rows[field.name]
+def _by_name(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Return all columns at once: a table looks for a name among all of its names anew each time."""
+    return dict(zip(rows.column_names, rows.columns, strict=True))
+
+
+def _column(given: dict[str, pa.ChunkedArray], field: pa.Field, rows: int) -> pa.ChunkedArray:
+    column = given.get(field.name)
+    if column is None:
+        column = pa.chunked_array([pa.nulls(rows, field.type)])
     return _without_null_lists(column) if pa.types.is_list(field.type) and column.null_count else column
 
 

@@ -61,6 +61,16 @@ class Version:
         return arrow_schema(self.schema)
 
     @cached_property
+    def stored(self) -> pa.Schema:
+        """The columns of the table, which Lance would tell anew, at some cost, every time it is asked."""
+        return self.dataset.schema
+
+    @cached_property
+    def stored_names(self) -> frozenset[str]:
+        """Their names."""
+        return frozenset(self.stored.names)
+
+    @cached_property
     def summary(self) -> dict[int, Summary]:
         """What the version holds of each collection."""
         return joined(one.collections for one in self.contents)
@@ -153,7 +163,7 @@ class Table:
     def append(self, version: Version, rows: pa.Table) -> Version:
         """Commit rows as new fragments, durably."""
         fragments = write_fragments(
-            rows, version.dataset, schema=version.dataset.schema, mode="append", enable_stable_row_ids=True
+            rows, version.dataset, schema=version.stored, mode="append", enable_stable_row_ids=True
         )
         self.durability.sync_fragments(fragments)
         return self.commit(version, lance.LanceOperation.Append(fragments), appended=rows)
@@ -227,7 +237,8 @@ class Table:
             return cursor in self._cursors
 
     def _version(self, dataset: lance.LanceDataset) -> Version:
-        schema = _remembered(tuple((dataset.schema.metadata or {}).items()), dataset.schema)
+        stored = dataset.schema
+        schema = _remembered(tuple((stored.metadata or {}).items()), stored)
         return Version(dataset, int(dataset.version), schema, self.contents.of(dataset))
 
     def _open(self) -> lance.LanceDataset:
