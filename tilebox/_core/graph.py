@@ -1,0 +1,290 @@
+"""What a task submits: its subtasks and their dependencies, collected without any IO and sent with its report.
+
+On the wire, tasks stand in groups: those of one group depend on the same tasks, and the same tasks depend on them.
+A subtask can only depend on one that was submitted before it, so there are no cycles by construction.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from tilebox._core.protocol.workflows.v1 import core_pb2
+from tilebox._core.task_inputs import serialize
+from tilebox._core.tasks import Task, identifier_of
+from tilebox._core.versions import TaskIdentifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["ClusterLike", "FutureTask", "Subtasks", "root_tasks"]
+
+
+class HasSlug(Protocol):
+    """A cluster, as the client returns it."""
+
+    @property
+    def slug(self) -> str: ...
+
+
+ClusterLike = str | HasSlug
+
+_MAX_RETRIES = 2**31 - 1
+
+
+class FutureTask:
+    """A subtask that was submitted, for others to depend on.
+
+    Args:
+        index: Its position among the subtasks of its parent.
+        of: The collection that it belongs to, if any.
+        name: What it is called.
+    """
+
+    __slots__ = ("_of", "index", "name")
+
+    def __init__(self, index: int, of: Subtasks | None = None, name: str = "") -> None:
+        self.index = index
+        self.name = name
+        self._of = of
+
+    def is_of(self, subtasks: Subtasks) -> bool:
+        """Whether it was submitted there."""
+        return self._of is subtasks
+
+    def __repr__(self) -> str:
+        return f"FutureTask({self.index}{self.name and ', '}{self.name})"
+
+
+@dataclass(slots=True, eq=False)
+class _Submitted:
+    index: int
+    task_class: type[Task]
+    input: bytes
+    cluster: str
+    max_retries: int
+    is_optional: bool
+    depends_on: frozenset[int]
+
+
+class Subtasks:
+    """Collects subtasks. Several threads may submit at once.
+
+    Args:
+        cluster: Where those run that name no cluster.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+        # Counting and appending are single steps of the interpreter, so that threads need no lock.
+        self._numbers = itertools.count()
+        self._submitted: list[_Submitted] = []
+        self._closed: str | None = None
+
+    def submit(
+        self,
+        task: Task,
+        depends_on: FutureTask | Iterable[FutureTask] | None = None,
+        cluster: ClusterLike | None = None,
+        max_retries: int = 0,
+        optional: bool = False,
+    ) -> FutureTask:
+        """Add a subtask.
+
+        Args:
+            task: The task; later changes of its attributes change nothing.
+            depends_on: Subtasks that must be completed before it starts, with all of their subtasks.
+            cluster: Where it runs, if elsewhere than its parent.
+            max_retries: How many of its attempts may fail without failing it.
+            optional: Whether the job goes on if it fails.
+
+        Raises:
+            TypeError: An argument or an input is of a wrong type.
+            ValueError: A dependency is none of this collection, or a number makes no sense.
+            RuntimeError: The parent has ended.
+        """
+        return self.submit_many((task,), depends_on, cluster, max_retries, optional)[0]
+
+    def submit_many(
+        self,
+        tasks: Iterable[Task],
+        depends_on: FutureTask | Iterable[FutureTask] | None = None,
+        cluster: ClusterLike | None = None,
+        max_retries: int = 0,
+        optional: bool = False,
+    ) -> list[FutureTask]:
+        """Add subtasks that have all but their inputs in common: all of them, or none if one is refused."""
+        if self._closed is not None:
+            raise RuntimeError(self._closed)
+        before = self._indices(depends_on)
+        slug = self._cluster if cluster is None else slug_of(cluster) or self._cluster
+        _check_retries(max_retries)
+        if not isinstance(optional, bool):
+            raise TypeError(f"optional must be True or False, not {optional!r}")
+        prepared = [(type(task), _prepare(task)) for task in _each_task(tasks)]
+        added = [
+            _Submitted(next(self._numbers), task_class, data, slug, max_retries, optional, before)
+            for task_class, data in prepared
+        ]
+        self._submitted.extend(added)
+        return [FutureTask(each.index, self, each.task_class.__name__) for each in added]
+
+    def to_message(self) -> core_pb2.TaskSubmissions:
+        """Return the message; an empty one if nothing was submitted."""
+        return _to_message(sorted(self._submitted, key=lambda submitted: submitted.index))
+
+    def close(self, reason: str) -> None:
+        """Refuse whatever is submitted from now on."""
+        self._closed = reason
+
+    def __len__(self) -> int:
+        return len(self._submitted)
+
+    def _indices(self, depends_on: Any) -> frozenset[int]:
+        if depends_on is None:
+            return frozenset()
+        if isinstance(depends_on, FutureTask):
+            depends_on = (depends_on,)
+        elif isinstance(depends_on, str) or not isinstance(depends_on, Iterable):
+            raise TypeError(f"depends_on must be what submit_subtask returned, or a list of it, not {depends_on!r}")
+        indices = []
+        for future in depends_on:
+            if not isinstance(future, FutureTask):
+                hint = "; submit it first" if isinstance(future, Task) else ""
+                raise TypeError(f"depends_on must hold what submit_subtask returned, not {future!r}{hint}")
+            if not future.is_of(self):
+                raise ValueError(
+                    f"{future!r} was submitted in another context; a subtask can only depend on others of its parent"
+                )
+            indices.append(future.index)
+        return frozenset(indices)
+
+
+def root_tasks(
+    tasks: Task | Iterable[Task],
+    clusters: ClusterLike | Iterable[ClusterLike] | None = None,
+    max_retries: int = 0,
+) -> core_pb2.TaskSubmissions:
+    """Return the message of the tasks that a job begins with.
+
+    Args:
+        tasks: One, or several, which do not depend on each other.
+        clusters: The cluster of all of them, or one for each; None for the default cluster.
+        max_retries: How many attempts of each may fail.
+
+    Raises:
+        TypeError: An argument or an input is of a wrong type.
+        ValueError: There is no task, there are not as many clusters as tasks, or a number makes no sense.
+    """
+    roots = [tasks] if isinstance(tasks, (Task, type)) else list(_each_task(tasks))
+    if not roots:
+        raise ValueError("a job needs at least one task")
+    slugs = _slugs(clusters, len(roots))
+    _check_retries(max_retries)
+    return _to_message(
+        [
+            _Submitted(index, type(task), _prepare(task), slug, max_retries, False, frozenset())
+            for index, (task, slug) in enumerate(zip(roots, slugs, strict=True))
+        ]
+    )
+
+
+def slug_of(cluster: Any) -> str:
+    """Return the slug of a cluster, given as such or as what the client returns.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    slug = cluster if isinstance(cluster, str) else getattr(cluster, "slug", None)
+    if not isinstance(slug, str):
+        raise TypeError(f"a cluster is named by its slug, or by what clusters() returned, not by {cluster!r}")
+    return slug
+
+
+def _slugs(clusters: Any, count: int) -> list[str]:
+    if clusters is None:
+        return [""] * count
+    if isinstance(clusters, str) or not isinstance(clusters, Iterable):
+        return [slug_of(clusters)] * count
+    slugs = [slug_of(cluster) for cluster in clusters]
+    if len(slugs) == 1:
+        return slugs * count
+    if len(slugs) != count:
+        raise ValueError(f"there are {count} tasks and {len(slugs)} clusters; give one cluster, or one for each task")
+    return slugs
+
+
+def _check_retries(max_retries: Any) -> None:
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int):
+        raise TypeError(f"max_retries must be an integer, not {max_retries!r}")
+    if not 0 <= max_retries <= _MAX_RETRIES:
+        raise ValueError(f"max_retries must be 0 or more, and at most {_MAX_RETRIES}, not {max_retries}")
+
+
+def _each_task(tasks: Any) -> Iterator[Task]:
+    if isinstance(tasks, (str, bytes, type, Task)) or not isinstance(tasks, Iterable):
+        raise TypeError(f"tasks must be a list of tasks, not {tasks!r}")
+    return iter(tasks)
+
+
+def _prepare(task: Any) -> bytes:
+    if not isinstance(task, Task):
+        hint = f"; write {task.__name__}(...)" if isinstance(task, type) and issubclass(task, Task) else ""
+        raise TypeError(f"only tasks can be submitted, not {task!r}{hint}")
+    task._check_submittable()  # noqa: SLF001 - a hook for subclasses of ours, which is nothing to call for users
+    return serialize(task)
+
+
+Key = TypeVar("Key")
+
+
+class _Lookup(dict[Key, int]):
+    """Values in the order in which they come first, and their positions."""
+
+    def position(self, value: Key) -> int:
+        return self.setdefault(value, len(self))
+
+
+def _to_message(submitted: Sequence[_Submitted]) -> core_pb2.TaskSubmissions:
+    group_of = _groups([each.depends_on for each in submitted])
+    message = core_pb2.TaskSubmissions()
+    clusters, names = _Lookup[str](), _Lookup[str]()
+    identifiers = _Lookup[TaskIdentifier]()
+    members: dict[int, list[_Submitted]] = defaultdict(list)
+    for each, group in zip(submitted, group_of, strict=True):
+        members[group].append(each)
+    for of_group in members.values():
+        # Numbers are handed out group by group, as the lists are built below.
+        message.task_groups.add(
+            dependencies_on_other_groups=sorted({group_of[index] for index in of_group[0].depends_on}),
+            inputs=[each.input for each in of_group],
+            identifier_pointers=[identifiers.position(identifier_of(each.task_class)) for each in of_group],
+            cluster_slug_pointers=[clusters.position(each.cluster) for each in of_group],
+            display_pointers=[names.position(each.task_class.__name__) for each in of_group],
+            max_retries_values=[each.max_retries for each in of_group],
+            optional_values=[each.is_optional for each in of_group],
+        )
+    message.cluster_slug_lookup.extend(clusters)
+    message.display_lookup.extend(names)
+    for identifier in identifiers:
+        message.identifier_lookup.add(name=identifier.name, version=identifier.version)
+    return message
+
+
+def _groups(dependencies: Sequence[frozenset[int]]) -> list[int]:
+    """Number the groups in the order in which they come first; return that of each task.
+
+    Which tasks depend on one is told by which distinct sets of dependencies hold it, so that nobody compares
+    the tasks themselves: a thousand that depend on the same thousand are one set.
+    """
+    sets = _Lookup[frozenset[int]]()
+    set_of = [sets.position(depends_on) for depends_on in dependencies]
+    held_by: list[list[int]] = [[] for _ in dependencies]
+    for number, depends_on in enumerate(sets):
+        for index in depends_on:
+            held_by[index].append(number)
+    groups = _Lookup[tuple[int, tuple[int, ...]]]()
+    return [groups.position((set_of[index], tuple(holders))) for index, holders in enumerate(held_by)]
