@@ -30,12 +30,22 @@ def pytest_pyfunc_call(pyfuncitem):
 
 def open_client(url, token=None, *, wire=None, policy=IMPATIENT) -> Client:
     """Return a client that is quick to give up, over a transport of one's own if given."""
-    client = Client(url, token)
-    options = {} if wire is None else {"transport": wire}
-    client._transport = Transport(Config.resolve(url, token, {}), policy=policy, **options)
-    return client
+    return _over(Client(url, token), url, token, wire, policy)
+
+
+def open_workflows(url, token=None, *, wire=None, policy=IMPATIENT):
+    """Return a client of workflows, likewise."""
+    from tilebox.workflows.aio import Client
+
+    return _over(Client(url, token), url, token, wire, policy)
 
 
 async def together(*functions):
     """Call functions at the same time, and return their results."""
     return await asyncio.gather(*(function() for function in functions))
+
+
+def _over(client, url, token, wire, policy):
+    options = {} if wire is None else {"transport": wire}
+    client._transport = Transport(Config.resolve(url, token, {}), policy=policy, **options)
+    return client

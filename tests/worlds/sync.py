@@ -21,13 +21,23 @@ def pytest_pyfunc_call(pyfuncitem):
 
 def open_client(url, token=None, *, wire=None, policy=IMPATIENT) -> Client:
     """Return a client that is quick to give up, over a transport of one's own if given."""
-    client = Client(url, token)
-    options = {} if wire is None else {"transport": wire}
-    client._transport = Transport(Config.resolve(url, token, {}), policy=policy, **options)
-    return client
+    return _over(Client(url, token), url, token, wire, policy)
+
+
+def open_workflows(url, token=None, *, wire=None, policy=IMPATIENT):
+    """Return a client of workflows, likewise."""
+    from tilebox.workflows import Client
+
+    return _over(Client(url, token), url, token, wire, policy)
 
 
 def together(*functions):
     """Call functions at the same time, and return their results."""
     with ThreadPoolExecutor(len(functions)) as pool:
         return [future.result() for future in [pool.submit(function) for function in functions]]
+
+
+def _over(client, url, token, wire, policy):
+    options = {} if wire is None else {"transport": wire}
+    client._transport = Transport(Config.resolve(url, token, {}), policy=policy, **options)
+    return client

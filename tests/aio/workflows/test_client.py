@@ -1,0 +1,57 @@
+# Source of tests/sync/workflows/test_client.py, which scripts/unasync.py writes.
+"""The client of workflows itself: where it connects to, and what it does not do yet."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from answers import Answers
+from worlds.aio import open_workflows
+
+from tilebox._core.protocol.workflows.v1 import workflows_pb2
+
+
+async def test_a_client_makes_no_request_of_its_own_accord():
+    wire = Answers(ListClusters=workflows_pb2.ListClustersResponse())
+    client = open_workflows("http://box:1", "key", wire=wire)
+    client.jobs()
+    clusters = client.clusters()
+    assert wire.methods == []
+    assert await clusters.all() == []
+    assert repr(client) == "Client(url='http://box:1')"
+
+
+def test_url_and_key_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("TILEBOX_API_URL", "http://box:8080/")
+    monkeypatch.setenv("TILEBOX_API_KEY", "secret")
+    client = type(open_workflows("http://box:1"))()
+    assert repr(client) == "Client(url='http://box:8080')"
+    assert client._transport.config.headers == {"authorization": "Bearer secret"}
+
+
+def test_the_hosted_service_needs_a_key(monkeypatch):
+    monkeypatch.delenv("TILEBOX_API_URL", raising=False)
+    monkeypatch.delenv("TILEBOX_API_KEY", raising=False)
+    kind = type(open_workflows("http://box:1"))
+    with pytest.raises(ValueError, match=r"need an API key: pass token=\.\.\., or set TILEBOX_API_KEY"):
+        kind()
+    assert kind(token="key")
+    assert kind("http://localhost:8080")
+
+
+def test_what_is_not_there_yet_says_so():
+    client = open_workflows("http://box:1")
+    for missing in (client.recurrent_tasks, client.automations):
+        with pytest.raises(NotImplementedError, match=r"recurrent tasks .* are not part of this version yet"):
+            missing()
+    with pytest.raises(NotImplementedError, match="tracing is not part of this version yet"):
+        client.configure_tracing()
+
+
+def test_a_logger_must_be_one():
+    client = open_workflows("http://box:1")
+    client.configure_logger(logging.getLogger("mine"))
+    client.configure_logging(logging.getLogger("mine"))
+    with pytest.raises(TypeError, match=r"logger must be a logging\.Logger, not a str"):
+        client.configure_logger("mine")

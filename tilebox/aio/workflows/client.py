@@ -1,0 +1,139 @@
+# Source of tilebox/sync/workflows/client.py, which scripts/unasync.py writes.
+"""The client of Tilebox workflows."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tilebox._core import job_inputs
+from tilebox._core.config import Config
+from tilebox.aio.transport import Transport
+from tilebox.aio.workflows.clusters import ClusterClient
+from tilebox.aio.workflows.jobs import JobClient
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterable
+
+    from tilebox._core.jobs import ClusterLike
+    from tilebox._core.tasks import Task
+    from tilebox.aio.workflows.cache import JobCache
+    from tilebox.aio.workflows.runner import TaskRunner
+
+
+class Client:
+    """A client of Tilebox workflows.
+
+    Makes no request before the first call, needs no closing, and may be shared by threads and event loops.
+
+    Args:
+        url: Where the server is. By default the environment variable `TILEBOX_API_URL`, or else
+            https://api.tilebox.com.
+        token: The API key. By default the environment variable `TILEBOX_API_KEY`.
+
+    Raises:
+        ValueError: The URL or the key is malformed, or the server is the hosted one and there is no key.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+        config = Config.resolve(url, token, os.environ)
+        if config.is_anonymous:
+            raise ValueError(
+                f"workflows at {config.url} need an API key: pass token=..., or set TILEBOX_API_KEY; "
+                "for a server of your own pass url=..., or set TILEBOX_API_URL"
+            )
+        self._transport = Transport(config)
+        self._logger: logging.Logger | None = None
+
+    def jobs(self) -> JobClient:
+        """Return the client of jobs: submit them, look at them, wait for them, cancel and retry them."""
+        return JobClient(self._transport)
+
+    def clusters(self) -> ClusterClient:
+        """Return the client of clusters: create, list, find, change and delete them."""
+        return ClusterClient(self._transport)
+
+    def runner(
+        self,
+        cluster: ClusterLike | None = None,
+        tasks: Iterable[type[Task]] | None = None,
+        cache: JobCache | None = None,
+        context: Any = None,
+        *,
+        concurrency: int = 1,
+        isolation: str = "thread",
+        **options: Any,
+    ) -> TaskRunner:
+        """Make a runner, which executes tasks; it asks for none before it is told to run.
+
+        Args:
+            cluster: The cluster whose tasks to execute, or its slug. By default the default cluster.
+            tasks: The task classes that it can execute.
+            cache: Where tasks of a job share data. By default they cannot.
+            context: What tasks find as `context.runner_context`.
+            concurrency: How many tasks to execute at a time.
+            isolation: Where they are executed: `thread`, or `process` for a process of their own.
+            options: Further arguments of `TaskRunner`.
+
+        Raises:
+            ValueError: Two classes have the same name and version, or one cannot be executed.
+            TypeError: A class is no task.
+        """
+        from tilebox.aio.workflows.runner import TaskRunner
+
+        if self._logger is not None:
+            options.setdefault("logger", self._logger)
+        return TaskRunner(
+            self._transport,
+            None if cluster is None else job_inputs.slug(cluster),
+            tasks,
+            cache,
+            context,
+            concurrency=concurrency,
+            isolation=isolation,
+            **options,
+        )
+
+    def recurrent_tasks(self) -> NoReturn:
+        """Raise: this version cannot schedule tasks yet.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            "recurrent tasks (automations) are not part of this version yet; submit jobs with client.jobs().submit(...)"
+        )
+
+    def automations(self) -> NoReturn:
+        """Raise: this version cannot schedule tasks yet.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        self.recurrent_tasks()
+
+    def configure_logger(self, logger: logging.Logger) -> None:
+        """Let runners made from now on tell about themselves through a logger of yours.
+
+        Args:
+            logger: The logger. By default runners use `tilebox.workflows`.
+        """
+        if not callable(getattr(logger, "log", None)):
+            raise TypeError(f"logger must be a logging.Logger, not a {type(logger).__name__}")
+        self._logger = logger
+
+    def configure_logging(self, logger: logging.Logger) -> None:
+        """Do the same as `configure_logger`, by the name that it had before."""
+        self.configure_logger(logger)
+
+    def configure_tracing(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise: this version cannot export traces of tasks yet.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("tracing is not part of this version yet; jobs carry a trace parent already")
+
+    def __repr__(self) -> str:
+        return f"Client(url={self._transport.config.url!r})"

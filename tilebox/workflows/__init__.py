@@ -1,0 +1,152 @@
+"""Tilebox workflows: tasks that run wherever a runner is, and jobs that are made of them.
+
+    from tilebox.workflows import Client, ExecutionContext, Task
+
+    class Hello(Task):
+        name: str
+
+        def execute(self, context: ExecutionContext) -> None:
+            print(f"Hello {self.name}")
+
+    client = Client()
+    job = client.jobs().submit("hello", Hello("Moon"))
+    client.runner(tasks=[Hello]).run_all()
+
+`tilebox.workflows.aio` has the same client for `await`, `tilebox.workflows.cache` what tasks share data through.
+"""
+
+from typing import TYPE_CHECKING
+
+from tilebox._lazy import attach
+
+if TYPE_CHECKING:
+    from tilebox._core.context import CurrentTask, ExecutionContext, ProgressTracker, TaskJob
+    from tilebox._core.graph import FutureTask
+    from tilebox._core.jobs import (
+        Cluster,
+        ExecutionStats,
+        Job,
+        JobList,
+        JobState,
+        Progress,
+        QueuedTask,
+        QueueReason,
+        QueueStats,
+        TaskList,
+        TaskState,
+        TaskSummary,
+    )
+    from tilebox._core.retries import Retry
+    from tilebox._core.tasks import Task
+    from tilebox._core.versions import TaskIdentifier
+    from tilebox.errors import (
+        APIError,
+        AuthenticationError,
+        ConflictError,
+        InvalidArgumentError,
+        JobFailedError,
+        JobTimeoutError,
+        LeaseLostError,
+        MissingExtraError,
+        NonRetryableError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitedError,
+        ServerError,
+        TaskDefinitionError,
+        TileboxError,
+        TransportError,
+    )
+    from tilebox.sync.workflows.client import Client
+    from tilebox.sync.workflows.clusters import ClusterClient
+    from tilebox.sync.workflows.jobs import JobClient
+    from tilebox.sync.workflows.runner import TaskRunner
+
+__all__ = [
+    "APIError",
+    "AuthenticationError",
+    "Client",
+    "Cluster",
+    "ClusterClient",
+    "ConflictError",
+    "CurrentTask",
+    "ExecutionContext",
+    "ExecutionStats",
+    "FutureTask",
+    "InvalidArgumentError",
+    "Job",
+    "JobClient",
+    "JobFailedError",
+    "JobList",
+    "JobState",
+    "JobTimeoutError",
+    "LeaseLostError",
+    "MissingExtraError",
+    "NonRetryableError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "Progress",
+    "ProgressTracker",
+    "QueueReason",
+    "QueueStats",
+    "QueuedTask",
+    "RateLimitedError",
+    "Retry",
+    "ServerError",
+    "Task",
+    "TaskDefinitionError",
+    "TaskIdentifier",
+    "TaskJob",
+    "TaskList",
+    "TaskRunner",
+    "TaskState",
+    "TaskSummary",
+    "TileboxError",
+    "TransportError",
+]
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "APIError": "tilebox.errors",
+        "AuthenticationError": "tilebox.errors",
+        "Client": "tilebox.sync.workflows.client",
+        "Cluster": "tilebox._core.jobs",
+        "ClusterClient": "tilebox.sync.workflows.clusters",
+        "ConflictError": "tilebox.errors",
+        "CurrentTask": "tilebox._core.context",
+        "ExecutionContext": "tilebox._core.context",
+        "ExecutionStats": "tilebox._core.jobs",
+        "FutureTask": "tilebox._core.graph",
+        "InvalidArgumentError": "tilebox.errors",
+        "Job": "tilebox._core.jobs",
+        "JobClient": "tilebox.sync.workflows.jobs",
+        "JobFailedError": "tilebox.errors",
+        "JobList": "tilebox._core.jobs",
+        "JobState": "tilebox._core.jobs",
+        "JobTimeoutError": "tilebox.errors",
+        "LeaseLostError": "tilebox.errors",
+        "MissingExtraError": "tilebox.errors",
+        "NonRetryableError": "tilebox.errors",
+        "NotFoundError": "tilebox.errors",
+        "PermissionDeniedError": "tilebox.errors",
+        "Progress": "tilebox._core.jobs",
+        "ProgressTracker": "tilebox._core.context",
+        "QueueReason": "tilebox._core.jobs",
+        "QueueStats": "tilebox._core.jobs",
+        "QueuedTask": "tilebox._core.jobs",
+        "RateLimitedError": "tilebox.errors",
+        "Retry": "tilebox._core.retries",
+        "ServerError": "tilebox.errors",
+        "Task": "tilebox._core.tasks",
+        "TaskDefinitionError": "tilebox.errors",
+        "TaskIdentifier": "tilebox._core.versions",
+        "TaskJob": "tilebox._core.context",
+        "TaskList": "tilebox._core.jobs",
+        "TaskRunner": "tilebox.sync.workflows.runner",
+        "TaskState": "tilebox._core.jobs",
+        "TaskSummary": "tilebox._core.jobs",
+        "TileboxError": "tilebox.errors",
+        "TransportError": "tilebox.errors",
+    },
+)
