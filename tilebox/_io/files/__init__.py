@@ -1,0 +1,1 @@
+"""Folders of small files, written whole or not at all."""

@@ -1,0 +1,159 @@
+"""Values in a bucket of Google Cloud Storage, for the sync client: Google's library, one client a process."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tilebox._io.kept.sync import Kept
+from tilebox.errors import AuthenticationError, MissingExtraError, PermissionDeniedError, TileboxError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tilebox._core import cachekeys
+
+__all__ = ["Bucket"]
+
+
+class Bucket:
+    """A bucket, or what lies below a prefix in it.
+
+    Args:
+        bucket: A `google.cloud.storage.Bucket`, or the name of a bucket for the default credentials.
+        prefix: The first names of all objects.
+    """
+
+    def __init__(self, bucket: Any, prefix: cachekeys.Names) -> None:
+        given = None if isinstance(bucket, str) else bucket
+        self._name: str = bucket if given is None else given.name
+        self._prefix = prefix
+        self._settings = {} if given is None else _settings_of(given)
+        self._kept = Kept(partial(_open, self._settings), given and given.client)
+
+    def read(self, path: cachekeys.Names) -> bytes | None:
+        """Return a value, or None."""
+        blob = self._object(path)
+        with _translated(self._name):
+            try:
+                value: bytes = blob.download_as_bytes()
+            except Exception as error:
+                if _is_missing(error):
+                    return None
+                raise
+            return value
+
+    def write(self, path: cachekeys.Names, value: bytes) -> None:
+        """Keep a value."""
+        blob = self._object(path)
+        with _translated(self._name):
+            blob.upload_from_string(value, content_type="application/octet-stream")
+
+    def delete(self, path: cachekeys.Names) -> bool:
+        """Remove a value, and tell whether there was one."""
+        blob = self._object(path)
+        with _translated(self._name):
+            try:
+                blob.delete()
+            except Exception as error:
+                if _is_missing(error):
+                    return False
+                raise
+            return True
+
+    def exists(self, path: cachekeys.Names) -> bool:
+        """Tell whether there is a value."""
+        blob = self._object(path)
+        with _translated(self._name):
+            return bool(blob.exists())
+
+    def names(self, group: cachekeys.Names) -> Iterator[str]:
+        """Iterate over the names of the values directly in a group, in order."""
+        start = "".join(f"{name}/" for name in (*self._prefix, *group))
+        options = {"delimiter": "/", "fields": "items(name),nextPageToken", "page_size": 1000}
+        bucket = self._bucket()
+        with _translated(self._name):
+            for found in bucket.list_blobs(prefix=start, **options):
+                yield found.name.removeprefix(start)
+
+    def _object(self, path: cachekeys.Names) -> Any:
+        return self._bucket().blob("/".join((*self._prefix, *path)))
+
+    def _bucket(self) -> Any:
+        return self._kept.client().bucket(self._name, user_project=self._settings.get("user_project"))
+
+    def __getstate__(self) -> Any:
+        # A client belongs to its process; another one opens its own, with the same credentials.
+        return self._name, self._prefix, self._settings
+
+    def __setstate__(self, state: Any) -> None:
+        self._name, self._prefix, self._settings = state
+        self._kept = Kept(partial(_open, self._settings))
+
+    def __repr__(self) -> str:
+        return repr("/".join(("gs:/", self._name, *self._prefix)))
+
+
+def _settings_of(bucket: Any) -> dict[str, Any]:
+    """Return what it takes to reach a bucket from another process as from this one."""
+    client = bucket.client
+    # The library has no public name for the credentials of a client.
+    credentials = client._credentials  # noqa: SLF001
+    return {
+        "credentials": credentials,
+        "project": client.project,
+        "api_endpoint": client.api_endpoint,
+        "user_project": bucket.user_project,
+    }
+
+
+def _open(settings: dict[str, Any]) -> Any:
+    try:
+        from google.cloud import storage
+    except ImportError as error:
+        raise MissingExtraError("a cache in Google Cloud Storage", "gcs") from error
+    if not settings:
+        with _translated("of a cache"):
+            return storage.Client()
+    return storage.Client(
+        settings["project"],
+        settings["credentials"],
+        client_options={"api_endpoint": settings["api_endpoint"]},
+    )
+
+
+def _is_missing(error: Exception) -> bool:
+    from google.api_core.exceptions import NotFound
+
+    # What is missing may be the bucket, which must not look like a key without a value.
+    return isinstance(error, NotFound) and "bucket does not exist" not in str(error)
+
+
+@contextmanager
+def _translated(bucket: str) -> Iterator[None]:
+    """Raise what Google's library raises as errors of ours.
+
+    Args:
+        bucket: Its name, for the message.
+
+    Raises:
+        AuthenticationError: There are no credentials, or they are not valid.
+        PermissionDeniedError: The credentials do not allow this.
+        TransportError: No complete answer, after the retries of the library.
+        TileboxError: The store refuses for another reason, such as that there is no such bucket.
+    """
+    from google.api_core import exceptions as google
+    from google.auth import exceptions as auth
+    from requests import RequestException
+
+    try:
+        yield
+    except (google.Unauthorized, auth.DefaultCredentialsError, auth.RefreshError) as error:
+        raise AuthenticationError(f"the bucket {bucket} of a cache: {error}") from error
+    except google.Forbidden as error:
+        raise PermissionDeniedError(f"the bucket {bucket} of a cache: {error}") from error
+    except (google.ServerError, google.RetryError, auth.TransportError, RequestException) as error:
+        raise TransportError(f"no complete answer from the bucket {bucket} of a cache: {error}") from error
+    except (google.GoogleAPIError, auth.GoogleAuthError) as error:
+        raise TileboxError(f"the bucket {bucket} of a cache cannot be used: {error}") from error

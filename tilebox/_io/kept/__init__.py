@@ -1,0 +1,1 @@
+"""Clients of other libraries that nobody closes: one an event loop, or one a process."""

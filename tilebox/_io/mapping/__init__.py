@@ -1,0 +1,1 @@
+"""What a cache looks like: `cache["key"]` on the sync side, coroutines and `async for` on the other."""

@@ -1,0 +1,156 @@
+"""Values in a bucket of S3, for the sync client: botocore, one client a process."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tilebox._io.kept.sync import Kept
+from tilebox.errors import AuthenticationError, MissingExtraError, PermissionDeniedError, TileboxError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tilebox._core import cachekeys
+
+__all__ = ["Bucket", "is_missing", "translated"]
+
+_NO_SUCH_KEY = {"404", "NoSuchKey", "NotFound"}
+
+
+class Bucket:
+    """A bucket, or what lies below a prefix in it.
+
+    Args:
+        name: The bucket's name.
+        prefix: The first names of all objects.
+        region: Where it is, if the usual AWS settings do not say so.
+        endpoint_url: The store that has it, if not Amazon's.
+    """
+
+    def __init__(
+        self, name: str, prefix: cachekeys.Names, *, region: str | None = None, endpoint_url: str | None = None
+    ) -> None:
+        self._settings = (name, prefix, region, endpoint_url)
+        self._name = name
+        self._prefix = prefix
+        self._kept = Kept(partial(_open, name, region, endpoint_url))
+
+    def read(self, path: cachekeys.Names) -> bytes | None:
+        """Return a value, or None."""
+        client = self._kept.client()
+        with translated(self._name):
+            try:
+                answer = client.get_object(**self._object(path))
+            except Exception as error:
+                if is_missing(error):
+                    return None
+                raise
+            with answer["Body"] as body:
+                value: bytes = body.read()
+                return value
+
+    def write(self, path: cachekeys.Names, value: bytes) -> None:
+        """Keep a value."""
+        client = self._kept.client()
+        with translated(self._name):
+            client.put_object(**self._object(path), Body=value)
+
+    def delete(self, path: cachekeys.Names) -> bool:
+        """Remove a value, and tell whether there was one, which the request itself does not tell."""
+        if not self.exists(path):
+            return False
+        client = self._kept.client()
+        with translated(self._name):
+            client.delete_object(**self._object(path))
+        return True
+
+    def exists(self, path: cachekeys.Names) -> bool:
+        """Tell whether there is a value."""
+        client = self._kept.client()
+        with translated(self._name):
+            try:
+                client.head_object(**self._object(path))
+            except Exception as error:
+                if is_missing(error):
+                    return False
+                raise
+            return True
+
+    def names(self, group: cachekeys.Names) -> Iterator[str]:
+        """Iterate over the names of the values directly in a group, in order."""
+        start = "".join(f"{name}/" for name in (*self._prefix, *group))
+        client = self._kept.client()
+        with translated(self._name):
+            pages = client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._name, Prefix=start, Delimiter="/"):
+                for found in page.get("Contents", ()):
+                    yield found["Key"].removeprefix(start)
+
+    def _object(self, path: cachekeys.Names) -> dict[str, str]:
+        return {"Bucket": self._name, "Key": "/".join((*self._prefix, *path))}
+
+    def __reduce__(self) -> Any:
+        name, prefix, region, endpoint_url = self._settings
+        return _make, (type(self), name, prefix, region, endpoint_url)
+
+    def __repr__(self) -> str:
+        return repr("/".join(("s3:/", self._name, *self._prefix)))
+
+
+def is_missing(error: Exception) -> bool:
+    """Tell whether an error says that there is no such object."""
+    answer: dict[str, Any] = getattr(error, "response", {})
+    return answer.get("Error", {}).get("Code") in _NO_SUCH_KEY
+
+
+@contextmanager
+def translated(bucket: str) -> Iterator[None]:
+    """Raise what botocore raises as errors of ours.
+
+    Args:
+        bucket: Its name, for the message.
+
+    Raises:
+        AuthenticationError: There are no credentials, or the store does not know them.
+        PermissionDeniedError: The credentials do not allow this.
+        TransportError: No complete answer, after the retries of botocore.
+        TileboxError: The store refuses for another reason, such as that there is no such bucket.
+    """
+    from botocore import exceptions as botocore
+
+    try:
+        yield
+    except botocore.ClientError as error:
+        raise _refused(bucket, error) from error
+    except (botocore.NoCredentialsError, botocore.PartialCredentialsError, botocore.CredentialRetrievalError) as error:
+        raise AuthenticationError(
+            f"the bucket {bucket} of a cache: {error}; set AWS_ACCESS_KEY_ID, or a profile"
+        ) from error
+    except (botocore.HTTPClientError, botocore.ResponseStreamingError, botocore.IncompleteReadError) as error:
+        raise TransportError(f"no complete answer from the bucket {bucket} of a cache: {error}") from error
+    except botocore.BotoCoreError as error:
+        raise TileboxError(f"the bucket {bucket} of a cache cannot be used: {error}") from error
+
+
+def _refused(bucket: str, error: Any) -> TileboxError:
+    message = f"the bucket {bucket} of a cache: {error}"
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if error.response.get("Error", {}).get("Code") in {"InvalidAccessKeyId", "ExpiredToken", "SignatureDoesNotMatch"}:
+        return AuthenticationError(message)
+    return PermissionDeniedError(message) if status == 403 else TileboxError(message)
+
+
+def _make(kind: type[Bucket], name: str, prefix: cachekeys.Names, region: str | None, url: str | None) -> Bucket:
+    return kind(name, prefix, region=region, endpoint_url=url)
+
+
+def _open(bucket: str, region: str | None, endpoint_url: str | None) -> Any:
+    try:
+        from botocore.session import Session
+    except ImportError as error:
+        raise MissingExtraError("a cache in Amazon S3", "s3") from error
+    # A session of its own, because opening clients of one session is not safe in threads.
+    with translated(bucket):
+        return Session().create_client("s3", region_name=region, endpoint_url=endpoint_url)
