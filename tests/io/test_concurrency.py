@@ -137,3 +137,7 @@ def test_callbacks_come_in_the_callers_thread():
     threads = set()
     sync.gather_map(lambda n: n, range(20), limit=4, each=lambda _: threads.add(threading.current_thread()))
     assert threads == {threading.current_thread()}
+
+
+def test_one_call_alone_runs_in_the_callers_thread():
+    assert sync.gather_map(lambda _: threading.current_thread(), [None], limit=4) == [threading.current_thread()]

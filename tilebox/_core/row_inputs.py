@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +77,12 @@ def _read_form(schema: Schema, data: Any) -> dict[str, Input]:
 
 def _is_instance(data: Any, module: str, name: str) -> bool:
     """Tell whether data is of a class, without importing its module: an object of it has done that."""
-    return any(cls.__module__.partition(".")[0] == module and cls.__name__ == name for cls in type(data).__mro__)
+    return _is_subclass(type(data), module, name)  # type: ignore[arg-type]  # every class can be hashed
+
+
+@lru_cache(maxsize=256)
+def _is_subclass(kind: type, module: str, name: str) -> bool:
+    return any(cls.__module__.partition(".")[0] == module and cls.__name__ == name for cls in kind.__mro__)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -100,7 +106,7 @@ def _read_frame(schema: Schema, frame: pd.DataFrame) -> dict[str, Input]:
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
         raise ValueError(f"column {repeated[0]!r} is there more than once")
-    inputs = {str(name): _read_column(schema.get(str(name)), frame[name]) for name in frame.columns}
+    inputs = {str(name): _read_column(schema.get(str(name)), column) for name, column in frame.items()}
     active = getattr(frame, "_geometry_column_name", None)
     if active in inputs and active != GEOMETRY.name and GEOMETRY.name not in inputs:
         inputs[GEOMETRY.name] = inputs.pop(active)

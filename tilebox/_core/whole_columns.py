@@ -27,6 +27,7 @@ _UUID_DASHES = [8, 13, 18, 23]
 _UUID_DIGITS = [place for place in range(36) if place not in _UUID_DASHES]
 # Small enough to stay in the processor's cache from one step to the next.
 _BLOCK_ROWS = 4096
+_NIL = uuid.UUID(int=0)
 _NIBBLES = np.full(128, 255, np.uint8)
 _NIBBLES[[ord(digit) for digit in "0123456789abcdefABCDEF"]] = [*range(16), *range(10, 16)]
 
@@ -175,7 +176,11 @@ def _whole_uuids(field: Field, items: Array, missing: Array) -> Values | None:  
     if items.dtype == object:
         types = _types(items, missing)
         if types <= {uuid.UUID}:
-            joined = b"".join(bytes(16) if gone else item.bytes for item, gone in zip(items, missing, strict=True))
+            values = (
+                [_NIL if gone else item for item, gone in zip(items, missing, strict=True)] if missing.any() else items
+            )
+            # As `UUID.bytes` makes them, without the call of a property for each.
+            joined = b"".join([value.int.to_bytes(16, "big") for value in values])
             return Values(np.frombuffer(joined, np.uint8).reshape(-1, 16), missing)
         if not types <= {str} or max(map(len, items[~missing]), default=0) > 36:
             return None

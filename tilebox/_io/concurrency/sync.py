@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -55,8 +55,16 @@ def gather_map(
     Raises:
         Exception: The first error; calls under way are awaited, further ones do not start.
     """
+    waiting: Iterator[tuple[int, T]] = enumerate(items)
+    begun = list(islice(waiting, min(2, limit)))
+    if len(begun) == 1 and limit > 1:
+        # One call alone needs no thread, which would take a small request longer than the work it does.
+        result = function(begun[0][1])
+        if each is not None:
+            each(result)
+        return [result]
+    waiting = chain(begun, waiting)
     results: dict[int, R] = {}
-    waiting = enumerate(items)
     under_way: dict[Future[R], int] = {}
     with ThreadPoolExecutor(limit, thread_name_prefix="tilebox") as pool:
         while True:
