@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import numpy as np
-
 from tilebox._core.protocol.tilebox.v1 import id_pb2
 
 if TYPE_CHECKING:
@@ -82,6 +80,8 @@ def parse_many(value: Any) -> list[UUID]:
 
 def _items(value: Any) -> Iterable[Any]:
     if hasattr(value, "ndim"):
+        import numpy as np  # only what comes from there has an ndim, and runners need it in none of their processes
+
         # As objects, whatever string type numpy, pandas or Arrow behind pandas made of them.
         flat: Iterable[Any] = np.asarray(value, dtype=object).reshape(-1)
         return flat

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tilebox._core import graph, ids, times
+from tilebox._core import graph, ids
 from tilebox._core.jobs import Cluster, Job, JobState, TaskState
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
 
 if TYPE_CHECKING:
     from random import Random
     from uuid import UUID
+
+    from tilebox._core.times import TimeInterval
 
 MAX_NAME = 100
 """Characters of a name that jobs are looked for by."""
@@ -92,14 +94,19 @@ def job_filters(
     )
 
 
-def interval(value: Any) -> times.TimeInterval | None:
+def interval(value: Any) -> TimeInterval | None:
     """Read an interval, if one is given.
 
     Raises:
         ValueError: It is malformed.
         TypeError: It is of a type that cannot be one.
     """
-    return None if value is None else times.parse(value)
+    if value is None:
+        return None
+    # Brings numpy, which takes longer to import than all the rest.
+    from tilebox._core import times
+
+    return times.parse(value)
 
 
 def count(value: Any) -> int | None:

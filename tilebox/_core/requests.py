@@ -1,16 +1,11 @@
-"""Requests of the wire and how to read their answers; one function a call.
-
-A `Call` is a value: what to send, what comes back, and whether sending it twice does any harm.
-"""
+"""Requests of the wire about datasets and how to read their answers; one function a call."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-from google.protobuf.message import Message
+from typing import TYPE_CHECKING
 
 from tilebox._core import ids
+from tilebox._core.calls import Call
 from tilebox._core.protocol.datasets.v1 import (
     collections_pb2,
     core_pb2,
@@ -30,25 +25,6 @@ MAX_BATCH = 8192
 """Datapoints in one request to ingest or to delete."""
 
 QUERY_ARROW = "tilebox.ext.v1.DatapointService/QueryArrow"
-
-Answer = TypeVar("Answer", bound=Message)
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Answer]):
-    """One unary call.
-
-    Args:
-        method: Service and method, as in `datasets.v1.DatasetService/GetDataset`.
-        request: What to send.
-        answer: What comes back.
-        is_idempotent: Whether it may be sent again when nobody knows if it arrived.
-    """
-
-    method: str
-    request: Message
-    answer: type[Answer]
-    is_idempotent: bool = True
 
 
 def list_datasets() -> Call[datasets_pb2.ListDatasetsResponse]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from google.protobuf.duration_pb2 import Duration
 
 from tilebox._core import ids
+from tilebox._core.calls import Call
 from tilebox._core.job_inputs import text
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2, job_pb2, workflows_pb2
-from tilebox._core.requests import Call
 
 if TYPE_CHECKING:
     from uuid import UUID

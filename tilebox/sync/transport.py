@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import httpx
     from google.protobuf.message import Message
 
+    from tilebox._core.calls import Answer, Call
     from tilebox._core.config import Config
-    from tilebox._core.requests import Answer, Call
 
 _log = logging.getLogger("tilebox.transport")
 

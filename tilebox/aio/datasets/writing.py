@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from tilebox._core.calls import Call
     from tilebox._core.fields import Schema
-    from tilebox._core.requests import Call
     from tilebox._core.rows import Encoded
     from tilebox.aio.transport import Transport
 
