@@ -11,9 +11,11 @@ import typing
 
 import pytest
 
+from tilebox import workflows
 from tilebox.datasets import aio, sync
 from tilebox.datasets.aio import timeseries as aio_timeseries
 from tilebox.datasets.sync import timeseries as sync_timeseries
+from tilebox.workflows import aio as aio_workflows
 
 DOCUMENTED = {
     "tilebox.datasets": ["Client", "DatasetKind", "TimeInterval", "field", "NotFoundError", "AuthenticationError"],
@@ -34,6 +36,16 @@ DOCUMENTED = {
     "tilebox.datasets.data": ["TimeInterval", "TimeIntervalLike"],
     "tilebox.datasets.query": ["TimeInterval", "field"],
     "tilebox.clients.core.data": ["TimeInterval", "TimeIntervalLike"],
+    "tilebox.workflows": ["Client", "Cluster", "ExecutionContext", "Job", "Task", "NotFoundError", "JobFailedError"],
+    "tilebox.workflows.aio": ["Client"],
+    "tilebox.workflows.cache": [
+        "AmazonS3Cache",
+        "GoogleStorageCache",
+        "InMemoryCache",
+        "JobCache",
+        "LocalFileSystemCache",
+    ],
+    "tilebox.workflows.data": ["Cluster", "ExecutionStats", "Job", "JobState", "Progress", "TaskState", "TimeInterval"],
 }
 HEAVY = ["xarray", "pandas", "shapely", "httpx", "numpy", "pyarrow", "anyio", "tqdm", "pydantic", "google.protobuf"]
 
@@ -60,6 +72,18 @@ def test_importing_a_path_loads_nothing_heavy(path):
     assert loaded_by(f"import {path}") == []
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from tilebox.workflows import Client, ExecutionContext, Task; Client('http://box:1', 'key').jobs().submit",
+        "from tilebox.workflows.aio import Client; Client('http://box:1', 'key').jobs().submit",
+    ],
+)
+def test_tasks_are_defined_and_a_client_made_with_little_more_than_the_wire(statement):
+    # Every process of a runner does this.
+    assert set(loaded_by(statement)) <= {"google.protobuf", "anyio"}
+
+
 def test_a_client_is_made_without_the_libraries_that_only_requests_need():
     made = loaded_by("from tilebox.datasets import Client; Client('http://box:1', 'key')")
     assert set(made) <= {"numpy", "google.protobuf"}
@@ -69,6 +93,10 @@ PAIRS = [
     (aio.Client, sync.Client),
     (aio_timeseries.TimeseriesDataset, sync_timeseries.TimeseriesDataset),
     (aio_timeseries.TimeseriesCollection, sync_timeseries.TimeseriesCollection),
+    (aio_workflows.Client, workflows.Client),
+    (aio_workflows.ClusterClient, workflows.ClusterClient),
+    (aio_workflows.JobClient, workflows.JobClient),
+    (aio_workflows.TaskRunner, workflows.TaskRunner),
 ]
 
 
@@ -100,6 +128,19 @@ def test_the_documented_signatures():
         "datapoint_id",
         "skip_data",
     ]
+
+
+def test_the_documented_signatures_of_workflows():
+    def parameters(function):
+        return list(inspect.signature(function).parameters)
+
+    assert parameters(workflows.Client) == ["url", "token"]
+    assert parameters(workflows.Client.runner)[1:5] == ["cluster", "tasks", "cache", "context"]
+    jobs = workflows.JobClient
+    assert parameters(jobs.submit)[1:] == ["job_name", "root_task_or_tasks", "cluster", "max_retries"]
+    assert parameters(jobs.visualize)[1:] == ["job_or_id", "direction", "layout", "sketchy"]
+    assert parameters(jobs.cancel)[1:] == parameters(jobs.retry)[1:] == parameters(jobs.find)[1:] == ["job_or_id"]
+    assert parameters(workflows.ClusterClient.delete)[1:] == ["cluster_or_slug"]
 
 
 def test_interval_like_can_be_used_in_annotations():
