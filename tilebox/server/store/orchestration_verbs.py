@@ -30,7 +30,7 @@ from tilebox.server.store.orchestration import (
     new_ids,
 )
 from tilebox.server.store.statements import Steps, call, call_each
-from tilebox.server.store.transactions import Transactions, reads, writes
+from tilebox.server.store.transactions import Transactions, reads, writes, writes_together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         yield from _announce(self.process, effects)
         return effects
 
-    @writes
+    @writes_together
     def exchange(
         self,
         team: UUID,

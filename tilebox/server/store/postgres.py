@@ -17,6 +17,7 @@ from tilebox.server.store.migrate import Migration, apply, migrations, pending
 from tilebox.server.store.orchestration import Effects
 from tilebox.server.store.orchestration_verbs import OrchestrationVerbs, read_announcement
 from tilebox.server.store.postgres_engine import PostgresEngine, run_steps
+from tilebox.server.store.postgres_together import Together
 from tilebox.server.store.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class PostgresStore(Verbs, OrchestrationVerbs):
 
     def __init__(self, url: str) -> None:
         self._engine = PostgresEngine(url)
+        self._together = Together(self._engine)
         self._locks: WeakValueDictionary[UUID, anyio.Lock] = WeakValueDictionary()
         self._idle: list[Connection] = []
         self._is_closed = False
@@ -63,6 +65,10 @@ class PostgresStore(Verbs, OrchestrationVerbs):
     async def write(self, verb: Callable[[], Steps[T]]) -> T:
         """Run a verb in a transaction of its own."""
         return await self._engine.write(verb)
+
+    async def write_together(self, verb: Callable[[], Steps[T]]) -> T:
+        """Run a verb in a transaction that it may share with others that wait."""
+        return await self._together.write(verb)
 
     async def migrate(self) -> None:
         """Create or update the tables; other processes that try the same wait their turn."""
@@ -86,6 +92,7 @@ class PostgresStore(Verbs, OrchestrationVerbs):
     async def close(self) -> None:
         """Let go of all connections."""
         self._is_closed = True
+        await self._together.close()
         while self._idle:
             await self._idle.pop().close()
         await self._engine.close()

@@ -80,7 +80,7 @@ class PostgresEngine:
                         async with (await self._open()).connection() as connection:
                             return await run_steps(connection, verb())
                     except psycopg.OperationalError as error:
-                        if not attempts_left or not (isinstance(error, _COLLISIONS) or _is_lost(error)):
+                        if not attempts_left or not (isinstance(error, _COLLISIONS) or is_lost(error)):
                             raise
         raise AssertionError
 
@@ -183,8 +183,10 @@ async def _rows(connection: Connection, step: Call) -> list[Row]:
     return [*await cursor.fetchall()] if step.statement.answers else []
 
 
-def _is_lost(error: psycopg.OperationalError) -> bool:
+def is_lost(error: psycopg.Error) -> bool:
     """Tell whether the connection broke: the server said that it stops, or said nothing any more."""
+    if not isinstance(error, psycopg.OperationalError):
+        return False
     if error.sqlstate is None:
         return not isinstance(error, PoolTimeout)
     return isinstance(error, errors.AdminShutdown | errors.CrashShutdown)

@@ -27,6 +27,10 @@ class Transactions(ABC):
     async def write(self, verb: Callable[[], Steps[T]]) -> T:
         """Run a verb in a transaction of its own: whatever it raises undoes what it did."""
 
+    async def write_together(self, verb: Callable[[], Steps[T]]) -> T:
+        """Run a verb in a transaction that it may share with others that wait; whatever it raises undoes only it."""
+        return await self.write(verb)
+
 
 def reads(verb: Verb[S, P, T]) -> Method[S, P, T]:
     """Make a coroutine of a verb that changes nothing."""
@@ -44,5 +48,15 @@ def writes(verb: Verb[S, P, T]) -> Method[S, P, T]:
     @wraps(verb)
     async def method(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.write(lambda: verb(self, *args, **kwargs))
+
+    return method
+
+
+def writes_together(verb: Verb[S, P, T]) -> Method[S, P, T]:
+    """Make a coroutine of a verb that comes often, and may share its transaction with its like."""
+
+    @wraps(verb)
+    async def method(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.write_together(lambda: verb(self, *args, **kwargs))
 
     return method
