@@ -9,8 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from tilebox._core.protocol.workflows.v1 import core_pb2
 from tilebox._core.task_inputs import serialize
@@ -59,15 +58,18 @@ class FutureTask:
         return f"FutureTask({self.index}{self.name and ', '}{self.name})"
 
 
-@dataclass(slots=True, eq=False)
-class _Submitted:
-    index: int
+class _Submitted(NamedTuple):
+    number: int
     task_class: type[Task]
     input: bytes
+    depends_on: frozenset[int]
     cluster: str
     max_retries: int
     is_optional: bool
-    depends_on: frozenset[int]
+
+
+_Terms = tuple[frozenset[int], str, int, bool]
+_NOTHING: frozenset[int] = frozenset()
 
 
 class Subtasks:
@@ -106,7 +108,8 @@ class Subtasks:
             ValueError: A dependency is none of this collection, or a number makes no sense.
             RuntimeError: The parent has ended.
         """
-        return self.submit_many((task,), depends_on, cluster, max_retries, optional)[0]
+        terms = self._terms(depends_on, cluster, max_retries, optional)
+        return self._add(type(task), _prepare(task), terms)
 
     def submit_many(
         self,
@@ -117,24 +120,13 @@ class Subtasks:
         optional: bool = False,
     ) -> list[FutureTask]:
         """Add subtasks that have all but their inputs in common: all of them, or none if one is refused."""
-        if self._closed is not None:
-            raise RuntimeError(self._closed)
-        before = self._indices(depends_on)
-        slug = self._cluster if cluster is None else slug_of(cluster) or self._cluster
-        _check_retries(max_retries)
-        if not isinstance(optional, bool):
-            raise TypeError(f"optional must be True or False, not {optional!r}")
+        terms = self._terms(depends_on, cluster, max_retries, optional)
         prepared = [(type(task), _prepare(task)) for task in _each_task(tasks)]
-        added = [
-            _Submitted(next(self._numbers), task_class, data, slug, max_retries, optional, before)
-            for task_class, data in prepared
-        ]
-        self._submitted.extend(added)
-        return [FutureTask(each.index, self, each.task_class.__name__) for each in added]
+        return [self._add(task_class, data, terms) for task_class, data in prepared]
 
     def to_message(self) -> core_pb2.TaskSubmissions:
         """Return the message; an empty one if nothing was submitted."""
-        return _to_message(sorted(self._submitted, key=lambda submitted: submitted.index))
+        return _to_message(sorted(self._submitted, key=lambda submitted: submitted.number))
 
     def close(self, reason: str) -> None:
         """Refuse whatever is submitted from now on."""
@@ -143,9 +135,21 @@ class Subtasks:
     def __len__(self) -> int:
         return len(self._submitted)
 
+    def _terms(self, depends_on: Any, cluster: Any, max_retries: Any, optional: Any) -> _Terms:
+        if self._closed is not None:
+            raise RuntimeError(self._closed)
+        slug = self._cluster if cluster is None else slug_of(cluster) or self._cluster
+        if optional is not True and optional is not False:
+            raise TypeError(f"optional must be True or False, not {optional!r}")
+        before = _NOTHING if depends_on is None else self._indices(depends_on)
+        return before, slug, _checked_retries(max_retries), optional
+
+    def _add(self, task_class: type[Task], data: bytes, terms: _Terms) -> FutureTask:
+        number = next(self._numbers)
+        self._submitted.append(_Submitted(number, task_class, data, *terms))
+        return FutureTask(number, self, task_class.__name__)
+
     def _indices(self, depends_on: Any) -> frozenset[int]:
-        if depends_on is None:
-            return frozenset()
         if isinstance(depends_on, FutureTask):
             depends_on = (depends_on,)
         elif isinstance(depends_on, str) or not isinstance(depends_on, Iterable):
@@ -183,10 +187,10 @@ def root_tasks(
     if not roots:
         raise ValueError("a job needs at least one task")
     slugs = _slugs(clusters, len(roots))
-    _check_retries(max_retries)
+    retries = _checked_retries(max_retries)
     return _to_message(
         [
-            _Submitted(index, type(task), _prepare(task), slug, max_retries, False, frozenset())
+            _Submitted(index, type(task), _prepare(task), _NOTHING, slug, retries, False)
             for index, (task, slug) in enumerate(zip(roots, slugs, strict=True))
         ]
     )
@@ -217,11 +221,12 @@ def _slugs(clusters: Any, count: int) -> list[str]:
     return slugs
 
 
-def _check_retries(max_retries: Any) -> None:
+def _checked_retries(max_retries: Any) -> int:
     if isinstance(max_retries, bool) or not isinstance(max_retries, int):
         raise TypeError(f"max_retries must be an integer, not {max_retries!r}")
     if not 0 <= max_retries <= _MAX_RETRIES:
         raise ValueError(f"max_retries must be 0 or more, and at most {_MAX_RETRIES}, not {max_retries}")
+    return max_retries
 
 
 def _each_task(tasks: Any) -> Iterator[Task]:
@@ -249,17 +254,15 @@ class _Lookup(dict[Key, int]):
 
 
 def _to_message(submitted: Sequence[_Submitted]) -> core_pb2.TaskSubmissions:
-    group_of = _groups([each.depends_on for each in submitted])
-    message = core_pb2.TaskSubmissions()
-    clusters, names = _Lookup[str](), _Lookup[str]()
-    identifiers = _Lookup[TaskIdentifier]()
+    group_of = _groups(submitted)
     members: dict[int, list[_Submitted]] = defaultdict(list)
-    for each, group in zip(submitted, group_of, strict=True):
-        members[group].append(each)
+    for each in submitted:
+        members[group_of[each.number]].append(each)
+    message = core_pb2.TaskSubmissions()
+    clusters, names, identifiers = _Lookup[str](), _Lookup[str](), _Lookup[TaskIdentifier]()
     for of_group in members.values():
-        # Numbers are handed out group by group, as the lists are built below.
         message.task_groups.add(
-            dependencies_on_other_groups=sorted({group_of[index] for index in of_group[0].depends_on}),
+            dependencies_on_other_groups=sorted({group_of[number] for number in of_group[0].depends_on}),
             inputs=[each.input for each in of_group],
             identifier_pointers=[identifiers.position(identifier_of(each.task_class)) for each in of_group],
             cluster_slug_pointers=[clusters.position(each.cluster) for each in of_group],
@@ -274,17 +277,17 @@ def _to_message(submitted: Sequence[_Submitted]) -> core_pb2.TaskSubmissions:
     return message
 
 
-def _groups(dependencies: Sequence[frozenset[int]]) -> list[int]:
-    """Number the groups in the order in which they come first; return that of each task.
+def _groups(submitted: Sequence[_Submitted]) -> dict[int, int]:
+    """Return the group of each task, by the task's number; groups are numbered as they come first.
 
     Which tasks depend on one is told by which distinct sets of dependencies hold it, so that nobody compares
     the tasks themselves: a thousand that depend on the same thousand are one set.
     """
     sets = _Lookup[frozenset[int]]()
-    set_of = [sets.position(depends_on) for depends_on in dependencies]
-    held_by: list[list[int]] = [[] for _ in dependencies]
-    for number, depends_on in enumerate(sets):
-        for index in depends_on:
-            held_by[index].append(number)
+    set_of = {each.number: sets.position(each.depends_on) for each in submitted}
+    held_by: dict[int, list[int]] = {number: [] for number in set_of}
+    for held, depends_on in enumerate(sets):
+        for number in depends_on:
+            held_by[number].append(held)
     groups = _Lookup[tuple[int, tuple[int, ...]]]()
-    return [groups.position((set_of[index], tuple(holders))) for index, holders in enumerate(held_by)]
+    return {number: groups.position((set_of[number], tuple(holders))) for number, holders in held_by.items()}

@@ -97,6 +97,8 @@ def to_json(value: Any) -> bytes:
     Raises:
         Unfit: Text holds half a surrogate pair, which UTF-8 cannot say.
     """
+    if type(value) is int:  # the usual input of subtasks that are numbered
+        return b"%d" % value
     try:
         return _encode_json(value).encode()
     except UnicodeEncodeError as error:
@@ -413,7 +415,7 @@ class _Object(Codec):
         self.written = f"dict[{self._key.written}, {value.written}]"
 
     def encode(self, value: Any) -> Any:
-        if not isinstance(value, collections.abc.Mapping):
+        if not isinstance(value, (dict, collections.abc.Mapping)):
             raise self._unfit(value)
         return {self._encode_key(key): _at(key, self._value.encode, item) for key, item in value.items()}
 
@@ -426,6 +428,8 @@ class _Object(Codec):
         return (self._key, self._value)
 
     def _encode_key(self, key: Any) -> str:
+        if type(key) is str and type(self._key) is _Text:
+            return key
         try:
             return str(self._key.encode(key))
         except Unfit as unfit:
