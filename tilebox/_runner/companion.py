@@ -20,7 +20,7 @@ from tilebox._runner.leases import LeaseTable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_log = logging.getLogger("tilebox.runner")
+_log = logging.getLogger("tilebox.workflows.runner")
 
 PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 

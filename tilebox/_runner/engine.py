@@ -18,7 +18,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
-from anyio.from_thread import BlockingPortal
 
 from tilebox._core.runner import (
     COURIER,
@@ -64,7 +63,7 @@ if TYPE_CHECKING:
     from tilebox._core.runner import Command, Event, Exchange, Lease, Report
     from tilebox._core.versions import TaskIdentifier
 
-_log = logging.getLogger("tilebox.runner")
+_log = logging.getLogger("tilebox.workflows.runner")
 
 GRACE_SECONDS = 30.0
 SHORTEST_TICK_SECONDS = 0.01
@@ -80,7 +79,7 @@ REFUSED_PAUSE_SECONDS = 30.0
 class Executor(Protocol):
     """Executes tasks, each in the thread of its slot."""
 
-    def start(self, cluster: str, portal: BlockingPortal) -> None:
+    def start(self, cluster: str, loop: asyncio.AbstractEventLoop) -> None:
         """Get ready, before anything is requested."""
 
     def run(self, slot: int, lease: Lease) -> Report:
@@ -193,27 +192,25 @@ class _Run:
     async def main(self, config: Config, cluster: str, identifiers: Sequence[TaskIdentifier]) -> None:
         """Run."""
         self._loop = asyncio.get_running_loop()
-        async with BlockingPortal() as portal:
-            opened = await self._open(config, cluster)
-            if opened is None:
-                return
-            server, slug = opened
-            self._wire = open_wire(server, self._runner_id, slug, identifiers)
-            is_extended = EXTENSION in server.extensions
-            self._heart = Heart(
-                config.url,
-                config.headers,
-                runner_id=self._runner_id,
-                is_extended=is_extended,
-                slots=self._concurrency,
-            )
-            try:
-                await anyio.to_thread.run_sync(self._executor.start, slug, portal)
-                await self._supervise()
-            finally:
-                self._heart.close()
-                self._executor.close()
-                server.close()
+        opened = await self._open(config, cluster)
+        if opened is None:
+            return
+        server, slug = opened
+        self._wire = open_wire(server, self._runner_id, slug, identifiers)
+        self._heart = Heart(
+            config.url,
+            config.headers,
+            runner_id=self._runner_id,
+            is_extended=EXTENSION in server.extensions,
+            slots=self._concurrency,
+        )
+        try:
+            await anyio.to_thread.run_sync(self._executor.start, slug, self._loop)
+            await self._supervise()
+        finally:
+            self._heart.close()
+            self._executor.close()
+            server.close()
 
     def stop_soon(self) -> None:
         """Stop, from within a signal handler."""

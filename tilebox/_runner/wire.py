@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tilebox._runner.channel import Answer as Said
     from tilebox.errors import TileboxError
 
-_log = logging.getLogger("tilebox.runner")
+_log = logging.getLogger("tilebox.workflows.runner")
 
 EXTENSION = "runners/1"
 SILENCE_SECONDS = 30.0

@@ -1,0 +1,69 @@
+"""From the arguments of a runner to its engine; whatever is wrong with them is said here, before any request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tilebox._core.registry import Registry
+from tilebox._runner.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tilebox._core.config import Config
+    from tilebox._runner.engine import Executor
+
+MAX_CONCURRENCY = 1024
+
+
+def open_engine(
+    config: Config,
+    cluster: str,
+    tasks: Iterable[Any] | None,
+    cache: Any,
+    context: Any,
+    *,
+    concurrency: int,
+    isolation: str,
+    grace_seconds: float,
+    time_limit: float | None,
+    memory_limit: int | None,
+    recycle_after: int | None,
+    logger: Any,
+) -> Engine:
+    """Return the engine of a runner; see `TaskRunner`."""
+    registry = Registry(tasks or ())
+    if not registry.identifiers:
+        raise ValueError("a runner needs at least one task class: client.runner(tasks=[...])")
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= MAX_CONCURRENCY:
+        raise ValueError(f"concurrency must be a number from 1 to {MAX_CONCURRENCY}, not {concurrency!r}")
+    if not grace_seconds >= 0:
+        raise ValueError(f"grace_seconds must not be negative, which {grace_seconds!r} is")
+    limits = {"time_limit": time_limit, "memory_limit": memory_limit, "recycle_after": recycle_after}
+    for name, limit in limits.items():
+        if limit is not None and not limit > 0:
+            raise ValueError(f"{name} must be more than 0, which {limit!r} is not")
+        if limit is not None and isolation != "process":
+            raise ValueError(f'{name} can only be kept to in a process of its own: isolation="process"')
+    return Engine(
+        config,
+        cluster=cluster,
+        identifiers=registry.identifiers,
+        executor=_executor(registry, cache, context, isolation, logger, limits),
+        concurrency=concurrency,
+        grace_seconds=grace_seconds,
+    )
+
+
+def _executor(
+    registry: Registry, cache: Any, context: Any, isolation: str, logger: Any, limits: dict[str, Any]
+) -> Executor:
+    if isolation == "thread":
+        from tilebox._runner.executor import ThreadExecutor
+
+        return ThreadExecutor(registry, cache, context, logger)
+    if isolation == "process":
+        from tilebox._runner.process import ProcessExecutor
+
+        return ProcessExecutor(registry, cache, context, **limits)
+    raise ValueError(f'isolation must be "thread" or "process", not {isolation!r}')
