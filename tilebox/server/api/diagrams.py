@@ -1,0 +1,42 @@
+"""`workflows.v1.DiagramService`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tilebox._core.protocol.workflows.v1 import diagram_pb2 as wire
+from tilebox.server.keys import Permission
+from tilebox.server.services.diagrams import DEFAULT_PADDING, RenderOptions
+
+if TYPE_CHECKING:
+    from tilebox.server.auth import Caller
+    from tilebox.server.services.diagrams import Diagrams
+
+
+class DiagramService:
+    """Answers the calls of the service."""
+
+    descriptor = wire.DESCRIPTOR.services_by_name["DiagramService"]
+    permissions = {"Render": Permission.READ}  # noqa: RUF012
+
+    def __init__(self, diagrams: Diagrams) -> None:
+        self._diagrams = diagrams
+
+    async def render(self, _: Caller, request: wire.RenderDiagramRequest) -> wire.Diagram:
+        """Draw a text in the D2 language."""
+        return wire.Diagram(svg=await self._diagrams.render(request.diagram, render_options(request.render_options)))
+
+
+def render_options(message: wire.RenderOptions) -> RenderOptions:
+    """Read how a diagram is drawn; what is empty or zero means the default.
+
+    Raises:
+        InvalidArgumentError: A value is not known.
+    """
+    return RenderOptions(
+        layout=message.layout or "dagre",
+        direction=message.direction or None,
+        sketchy=message.sketchy,
+        padding=message.padding or DEFAULT_PADDING,
+        theme_id=message.theme_id if message.HasField("theme_id") else None,
+    )
