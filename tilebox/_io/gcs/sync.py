@@ -30,7 +30,7 @@ class Bucket:
         self._name: str = bucket if given is None else given.name
         self._prefix = prefix
         self._settings = {} if given is None else _settings_of(given)
-        self._kept = Kept(partial(_open, self._settings), given and given.client)
+        self._kept = Kept(partial(_open, self._name, self._settings), given and given.client)
 
     def read(self, path: cachekeys.Names) -> bytes | None:
         """Return a value, or None."""
@@ -89,7 +89,7 @@ class Bucket:
 
     def __setstate__(self, state: Any) -> None:
         self._name, self._prefix, self._settings = state
-        self._kept = Kept(partial(_open, self._settings))
+        self._kept = Kept(partial(_open, self._name, self._settings))
 
     def __repr__(self) -> str:
         return repr("/".join(("gs:/", self._name, *self._prefix)))
@@ -108,13 +108,13 @@ def _settings_of(bucket: Any) -> dict[str, Any]:
     }
 
 
-def _open(settings: dict[str, Any]) -> Any:
+def _open(bucket: str, settings: dict[str, Any]) -> Any:
     try:
         from google.cloud import storage
     except ImportError as error:
         raise MissingExtraError("a cache in Google Cloud Storage", "gcs") from error
     if not settings:
-        with _translated("of a cache"):
+        with _translated(bucket):
             return storage.Client()
     return storage.Client(
         settings["project"],

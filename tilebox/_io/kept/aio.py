@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
-    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["Kept"]
 
@@ -21,10 +20,10 @@ class Kept(Generic[C]):
     """A client for each loop, opened when it is first needed there.
 
     Args:
-        open_client: Returns an async context manager that gives the client.
+        open_client: Yields the client, and closes it when it is closed itself.
     """
 
-    def __init__(self, open_client: Callable[[], AbstractAsyncContextManager[C]]) -> None:
+    def __init__(self, open_client: Callable[[], AsyncGenerator[C, None]]) -> None:
         self._open_client = open_client
         self._lock = threading.Lock()
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[_Held[C]]] = {}
@@ -65,18 +64,13 @@ class _Held(Generic[C]):
 _open_ones: set[_Held[Any]] = set()
 
 
-async def _open(open_client: Callable[[], AbstractAsyncContextManager[C]]) -> _Held[C]:
-    holder = _hold(open_client)
+async def _open(open_client: Callable[[], AsyncGenerator[C, None]]) -> _Held[C]:
+    holder = open_client()
     held = _Held(asyncio.get_running_loop(), holder, await anext(holder))
     for one in [one for one in _open_ones.copy() if one.loop.is_closed()]:
         _open_ones.discard(one)
     _open_ones.add(held)
     return held
-
-
-async def _hold(open_client: Callable[[], AbstractAsyncContextManager[C]]) -> AsyncGenerator[C, None]:
-    async with open_client() as client:
-        yield client
 
 
 def _has_failed(opening: asyncio.Task[Any]) -> bool:

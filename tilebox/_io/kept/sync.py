@@ -53,7 +53,8 @@ class Kept(Generic[C]):
         self._lock = threading.Lock()
         if self._closing is not None:
             self._closing.detach()
-        _inherited.append(self._client)
+        if self._client is not None:
+            _inherited.append(self._client)
         self._client = self._closing = None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from tilebox._io.s3.sync import is_missing, translated
 from tilebox.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from tilebox._core import cachekeys
 
@@ -103,10 +102,10 @@ def _make(kind: type[Bucket], name: str, prefix: cachekeys.Names, region: str | 
     return kind(name, prefix, region=region, endpoint_url=url)
 
 
-@asynccontextmanager
-async def _open(bucket: str, region: str | None, endpoint_url: str | None) -> AsyncIterator[Any]:
+async def _open(bucket: str, region: str | None, endpoint_url: str | None) -> AsyncGenerator[Any, None]:
     try:
-        session = await to_thread(_read_descriptions)
+        with translated(bucket):
+            session = await to_thread(_read_descriptions)
     except ImportError as error:
         raise MissingExtraError("a cache in Amazon S3", "s3") from error
     with translated(bucket):
@@ -122,6 +121,8 @@ def _read_descriptions() -> Any:
     session = get_session()
     reader = Session()
     reader.register_component("data_loader", session.get_component("data_loader"))
-    reader.create_client("s3", region_name="us-east-1").close()
+    client = reader.create_client("s3", region_name="us-east-1")
+    client.get_paginator("list_objects_v2")
+    client.close()
     _ = session.full_config
     return session

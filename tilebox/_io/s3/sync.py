@@ -128,7 +128,7 @@ def translated(bucket: str) -> Iterator[None]:
         raise AuthenticationError(
             f"the bucket {bucket} of a cache: {error}; set AWS_ACCESS_KEY_ID, or a profile"
         ) from error
-    except (botocore.HTTPClientError, botocore.ResponseStreamingError, botocore.IncompleteReadError) as error:
+    except (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError) as error:
         raise TransportError(f"no complete answer from the bucket {bucket} of a cache: {error}") from error
     except botocore.BotoCoreError as error:
         raise TileboxError(f"the bucket {bucket} of a cache cannot be used: {error}") from error
