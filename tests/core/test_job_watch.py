@@ -82,3 +82,13 @@ def test_missing_runners_are_told_once():
     assert watch.news(reasons) == ["nobody is there"]
     assert watch.news([*reasons, queued(QueueReason.VERSION_TOO_LOW, "too old")]) == ["too old"]
     assert watch.news(reasons) == []
+
+
+def test_an_answer_without_news_that_was_not_held_calls_for_a_pause():
+    watch = JobWatch(job(queued=2, computed=1), None, 0.0)
+    watch.next_hold(10.0)
+    assert watch.is_hasty(job(queued=2, computed=1), 10.1)
+    assert watch.is_hasty(job(running=2, computed=1), 10.1)
+    assert not watch.is_hasty(job(queued=2, computed=1), 12.0)
+    assert not watch.is_hasty(job(queued=1, computed=2), 10.1)
+    assert not watch.is_hasty(job(JobState.FAILED, failed=2, computed=1), 10.1)

@@ -6,13 +6,17 @@ import asyncio
 import inspect
 
 import httpx
-import tqdm.std  # noqa: F401 importing it reads files, once, which is no blocking that matters
+
+# Importing reads files, once, which is no blocking that matters.
+import tqdm.std  # noqa: F401
 from blockbuster import blockbuster_ctx
 
 from tilebox._core.backoff import RetryPolicy
 from tilebox._core.config import Config
 from tilebox.aio.transport import Transport
 from tilebox.datasets.aio import Client
+from tilebox.workflows.aio import Client as WorkflowsClient
+from tilebox.workflows.aio import TaskRunner  # noqa: F401
 
 IMPATIENT = RetryPolicy(attempts=4, first_seconds=0.001, longest_seconds=0.002)
 Wire = httpx.AsyncHTTPTransport
@@ -33,11 +37,9 @@ def open_client(url, token=None, *, wire=None, policy=IMPATIENT) -> Client:
     return _over(Client(url, token), url, token, wire, policy)
 
 
-def open_workflows(url, token=None, *, wire=None, policy=IMPATIENT):
+def open_workflows(url, token=None, *, wire=None, policy=IMPATIENT) -> WorkflowsClient:
     """Return a client of workflows, likewise."""
-    from tilebox.workflows.aio import Client
-
-    return _over(Client(url, token), url, token, wire, policy)
+    return _over(WorkflowsClient(url, token), url, token, wire, policy)
 
 
 async def together(*functions):

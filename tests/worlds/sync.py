@@ -10,6 +10,7 @@ from tilebox._core.backoff import RetryPolicy
 from tilebox._core.config import Config
 from tilebox.datasets import Client
 from tilebox.sync.transport import Transport
+from tilebox.workflows import Client as WorkflowsClient
 
 IMPATIENT = RetryPolicy(attempts=4, first_seconds=0.001, longest_seconds=0.002)
 Wire = httpx.HTTPTransport
@@ -24,11 +25,9 @@ def open_client(url, token=None, *, wire=None, policy=IMPATIENT) -> Client:
     return _over(Client(url, token), url, token, wire, policy)
 
 
-def open_workflows(url, token=None, *, wire=None, policy=IMPATIENT):
+def open_workflows(url, token=None, *, wire=None, policy=IMPATIENT) -> WorkflowsClient:
     """Return a client of workflows, likewise."""
-    from tilebox.workflows import Client
-
-    return _over(Client(url, token), url, token, wire, policy)
+    return _over(WorkflowsClient(url, token), url, token, wire, policy)
 
 
 def together(*functions):

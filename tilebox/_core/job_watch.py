@@ -17,6 +17,8 @@ _FIRST_SECONDS = 2.0
 _HELD_SECONDS = 20.0
 _SHORTEST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
+# An answer without news that comes sooner was not held: the server is stopping, or has too much to do.
+_HASTY_SECONDS = 0.5
 # Of all tasks; a bar does not show less, and the server has better things to do.
 _STEP = 0.01
 
@@ -34,6 +36,7 @@ class JobWatch:
         self.job = job
         self._timeout = timeout
         self._started = now
+        self._asked = now
         self._hold = _FIRST_SECONDS
         self._pause = _SHORTEST_PAUSE
         self._told: set[str] = set()
@@ -57,6 +60,7 @@ class JobWatch:
             JobTimeoutError: The time is over.
         """
         seconds = self._within(self._hold, now)
+        self._asked = now
         self._hold = _HELD_SECONDS
         return seconds
 
@@ -69,6 +73,11 @@ class JobWatch:
         seconds = self._within(self._pause, now)
         self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
         return seconds
+
+    def is_hasty(self, job: Job, now: float) -> bool:
+        """Whether an answer came too soon for what it tells, so that a pause is due before the next request."""
+        is_news = job.state.has_ended or job.execution_stats.count(TaskState.COMPUTED) >= self.computed_at_least
+        return not is_news and now - self._asked < _HASTY_SECONDS
 
     def note(self, job: Job) -> None:
         """Take note of how the job is now."""

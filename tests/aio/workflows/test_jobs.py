@@ -19,6 +19,7 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2, job_pb2
 from tilebox._io import notebook
+from tilebox.aio.workflows import jobs as jobs_module
 from tilebox.workflows import (
     Cluster,
     JobFailedError,
@@ -332,6 +333,22 @@ async def test_waiting_is_one_held_request_after_the_other():
     assert heard == [0.0, 0.0, 1 / 301, 1.0]
 
 
+async def test_a_server_that_does_not_hold_requests_is_not_flooded(monkeypatch):
+    pauses = []
+    sleep = jobs_module.sleep
+
+    def counted(seconds):
+        pauses.append(seconds)
+        return sleep(0)
+
+    monkeypatch.setattr(jobs_module, "sleep", counted)
+    busy = job("RUNNING", running=1)
+    wire = Answers(RUNNERS, GetJob=busy, AwaitJob=[*[busy] * 5, job("COMPLETED", computed=1)])
+    await jobs_over(wire).wait(JOB, show_progress=False)
+    assert pauses == sorted(pauses)
+    assert len(pauses) == 5
+
+
 async def test_a_job_that_has_ended_is_not_waited_for():
     wire = Answers(RUNNERS, GetJob=job("FAILED", failed=1))
     assert (await jobs_over(wire).wait(JOB)).state is JobState.FAILED
@@ -348,7 +365,7 @@ async def test_a_missing_runner_is_told_once(caplog):
     wire = Answers(
         RUNNERS,
         GetJob=job(queued=1),
-        AwaitJob=[job(queued=1), job(queued=1), job("RUNNING", running=1), job("COMPLETED", computed=1)],
+        AwaitJob=[job(queued=1), job(queued=1), job("COMPLETED", computed=1)],
         ExplainJob=explained("NO_RUNNER"),
     )
     with caplog.at_level(logging.WARNING, "tilebox.workflows"):

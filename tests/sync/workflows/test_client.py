@@ -10,6 +10,12 @@ from answers import Answers
 from worlds.sync import open_workflows
 
 from tilebox._core.protocol.workflows.v1 import workflows_pb2
+from tilebox.workflows import Cluster, Task
+
+
+class Hello(Task):
+    def execute(self, context):
+        pass
 
 
 def test_a_client_makes_no_request_of_its_own_accord():
@@ -17,6 +23,7 @@ def test_a_client_makes_no_request_of_its_own_accord():
     client = open_workflows("http://box:1", "key", wire=wire)
     client.jobs()
     clusters = client.clusters()
+    client.runner(tasks=[Hello])
     assert wire.methods == []
     assert clusters.all() == []
     assert repr(client) == "Client(url='http://box:1')"
@@ -47,6 +54,18 @@ def test_what_is_not_there_yet_says_so():
             missing()
     with pytest.raises(NotImplementedError, match="tracing is not part of this version yet"):
         client.configure_tracing()
+
+
+def test_a_runner_is_made_for_a_cluster_or_its_slug():
+    client = open_workflows("http://box:1")
+    client.configure_logger(logging.getLogger("mine"))
+    for cluster in ("dev", Cluster("dev", "Development")):
+        assert "'dev'" in repr(client.runner(cluster, tasks=[Hello], concurrency=2, grace_seconds=5))
+    assert "'default'" in repr(client.runner(None, [Hello]))
+    with pytest.raises(TypeError, match="a cluster is given as Cluster or as its slug"):
+        client.runner([Hello])
+    with pytest.raises(TypeError, match="nonsense"):
+        client.runner(tasks=[Hello], nonsense=1)
 
 
 def test_a_logger_must_be_one():

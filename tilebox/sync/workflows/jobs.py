@@ -366,7 +366,10 @@ class JobClient:
         if self._transport.offers(workflow_requests.EXTENSION):
             seconds = watch.next_hold(monotonic())
             call = workflow_requests.await_job(identity, seconds=seconds, computed_at_least=watch.computed_at_least)
-            return Job.from_wire(self._transport.call(call))
+            job = Job.from_wire(self._transport.call(call))
+            if watch.is_hasty(job, monotonic()):
+                sleep(watch.next_pause(monotonic()))
+            return job
         sleep(watch.next_pause(monotonic()))
         return self.find(identity)
 
