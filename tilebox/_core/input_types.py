@@ -33,6 +33,7 @@ import re
 import reprlib
 import types
 import typing
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import PurePath
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Codec", "Grammar", "MessageCodec", "OptionalCodec", "Unfit", "UnsupportedTypeError", "to_json"]
 
-# Enough for any integer of 4300 digits, which is the longest that Python writes and reads as text.
-_MAX_INTEGER_BITS = 14_280
+# Python writes and reads no integer of more than 4300 digits as text.
+_INTEGER_LIMIT = 10**4300
 
 _ARRAYS: dict[Any, type] = {
     list: list,
@@ -184,7 +185,7 @@ class _Integer(Codec):
             if isinstance(value, bool) or not isinstance(value, numbers.Integral):
                 raise self._unfit(value)
             value = operator.index(value)
-        if value.bit_length() > _MAX_INTEGER_BITS:
+        if not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
             raise Unfit("has more than 4300 digits", is_type=False)
         return value
 
@@ -295,9 +296,9 @@ class _Written(Codec):
         if not isinstance(value, self._accepted) or (self._type is date and isinstance(value, datetime)):
             raise self._unfit(value, f"; write {self.written}({value!r})" if isinstance(value, str) else "")
         text = self._write(value)
-        # A subclass may write what its parent cannot read, such as NaT of pandas.
-        if type(value) is not self._type and not issubclass(self._type, PurePath):
-            self.decode(text)
+        # A subclass may write what its parent cannot read, as pandas does with nanoseconds and NaT.
+        if type(value) is not self._type and self.decode(text) != value:
+            raise self._unfit(value, f", which loses something as {_article(self.written)}")
         return text
 
     def decode(self, data: Any) -> Any:
@@ -571,10 +572,11 @@ class _Anything(Codec):
         # numpy's scalars are of types that no annotation has.
         if not isinstance(value, enum.Enum) and isinstance(value, numbers.Real):
             return _INTEGER if isinstance(value, numbers.Integral) else _REAL
-        try:
-            return self._grammar.codec(type(value))
-        except (UnsupportedTypeError, UnknownNameError):
-            raise Unfit(f"is {_described(value)}, which cannot travel as JSON") from None
+        with suppress(UnsupportedTypeError, UnknownNameError):
+            codec = self._grammar.codec(type(value))
+            if type(codec) is not _Anything:
+                return codec
+        raise Unfit(f"is {_described(value)}, which cannot travel as JSON")
 
     def _key(self, key: Any) -> str:
         if isinstance(key, str):
@@ -776,13 +778,17 @@ def _kind(data: Any) -> str:
 def _described(value: Any) -> str:
     if value is None:
         return "None"
-    return f"{_article(type(value).__name__)}: {_short.repr(value)}"
+    article = _article(type(value).__name__)
+    try:
+        return f"{article}: {_short.repr(value)}"
+    except Exception:  # noqa: BLE001 - such as that of an integer that is too long to be written
+        return article
 
 
 def _article(name: str) -> str:
     if name in ("None", "Any"):
         return name
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 def _unsupported(annotation: Any) -> UnsupportedTypeError:
@@ -817,6 +823,11 @@ _KINDS: dict[type, str] = {
     dict: "object",
 }
 
+
+def _isoformat(value: date | time) -> str:
+    return value.isoformat()
+
+
 _INTEGER = _Integer()
 _REAL = _Real()
 _SIMPLE: dict[Any, Codec] = {
@@ -826,9 +837,9 @@ _SIMPLE: dict[Any, Codec] = {
     bool: _Boolean(),
     type(None): _Null(),
     None: _Null(),
-    datetime: _Written(datetime, datetime.isoformat, datetime.fromisoformat),
-    date: _Written(date, date.isoformat, date.fromisoformat),
-    time: _Written(time, time.isoformat, time.fromisoformat),
+    datetime: _Written(datetime, _isoformat, datetime.fromisoformat),
+    date: _Written(date, _isoformat, date.fromisoformat),
+    time: _Written(time, _isoformat, time.fromisoformat),
     timedelta: _Written(timedelta, write_duration, read_duration),
     UUID: _Written(UUID, str, UUID),
     Decimal: _Written(Decimal, str, Decimal),

@@ -37,6 +37,7 @@ class Task:
             def execute(self, context: ExecutionContext) -> None:
                 print(f"Hello {self.name}")
 
+    A decorator `@dataclass` is not needed and changes nothing; tasks cannot be frozen.
     A class without `execute` can be submitted, for runners elsewhere that know one of the same identifier.
 
     Raises:
