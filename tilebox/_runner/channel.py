@@ -110,7 +110,7 @@ class Channel(Protocol):
         """
 
     def close(self) -> None:
-        """Close what is open; a later call opens it again."""
+        """Close what is open."""
 
 
 def open_channel(url: str, headers: Mapping[str, str]) -> Channel:
@@ -154,6 +154,7 @@ class SocketChannel:
         self._heads: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
+        self._is_closed = False
         self._tls: Any = None
 
     def post(self, path: str, body: bytes, *, seconds: float, ticket: Ticket | None = None) -> Answer:
@@ -164,8 +165,9 @@ class SocketChannel:
         return self._exchange(connection, request, seconds, ticket)
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the connections that are idle, and the others once their calls are over."""
         with self._lock:
+            self._is_closed = True
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
@@ -219,12 +221,15 @@ class SocketChannel:
             raise ChannelError(f"no complete answer from {self._host}:{self._port}: {error}") from None
         finally:
             ticket.attach(None)
-            if is_reusable:
-                with self._lock:
-                    self._idle.append(connection)
-            else:
-                connection.close()
+            self._give_back(connection, is_reusable=is_reusable)
         return answer
+
+    def _give_back(self, connection: _Connection, *, is_reusable: bool) -> None:
+        with self._lock:
+            if is_reusable and not self._is_closed:
+                self._idle.append(connection)
+                return
+        connection.close()
 
 
 class ProxiedChannel:

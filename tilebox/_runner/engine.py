@@ -248,6 +248,9 @@ class _Run:
         except Interrupted:
             server.close()
             return None
+        except BaseException:
+            server.close()
+            raise
 
     async def _supervise(self) -> None:
         """Let threads work until the machine says that it is over."""

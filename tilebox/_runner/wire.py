@@ -280,7 +280,7 @@ def _computed(report: runners_pb2.ComputedReport) -> task_pb2.ComputedTask:
 def _failed(report: Report) -> task_pb2.TaskFailedRequest:
     request = task_pb2.TaskFailedRequest(task_id=id_pb2.ID(uuid=report.task_id))
     if isinstance(report, runners_pb2.FailedReport):
-        error = report.error.strip().rpartition("\n")[2]
+        error = report.error.partition("\n")[0]
         request.display = f"{report.display}\n{error}"[:MAX_DISPLAY]
         request.was_workflow_error = report.kind in (runners_pb2.FAILURE_KIND_TASK, runners_pb2.FAILURE_KIND_FINAL)
         request.progress_updates.extend(report.progress_updates)

@@ -1,0 +1,432 @@
+"""Runners against a server that does as told: what they execute, deliver, survive, and when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+
+import anyio
+import pytest
+from runner.exchange_server import ExchangeServer
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox.errors import AuthenticationError, NonRetryableError, NotFoundError, PermissionDeniedError
+from tilebox.workflows import Client, ExecutionContext, Retry, Task
+from tilebox.workflows.aio import Client as AsyncClient
+
+LOGGER = "tilebox.workflows.runner"
+
+
+class Leaf(Task):
+    number: int
+
+    def execute(self, context: ExecutionContext) -> None:
+        context.current_task.display = f"Leaf {self.number}"
+        context.progress("leaves").done(1)
+
+
+class Branch(Task):
+    width: int
+
+    def execute(self, context: ExecutionContext) -> None:
+        context.submit_subtasks([Leaf(number) for number in range(self.width)])
+
+
+class Coroutine(Task):
+    async def execute(self, context: ExecutionContext) -> None:
+        await anyio.sleep(0)
+        context.runner_context.append(threading.current_thread())
+
+
+class Where(Task):
+    def execute(self, context: ExecutionContext) -> None:
+        context.runner_context.append(threading.current_thread())
+
+
+class Failing(Task):
+    how: str
+    retry = Retry(delay_seconds=4, jitter=0)
+
+    def execute(self, context: ExecutionContext) -> None:
+        raise {
+            "value": ValueError("wrong"),
+            "exit": SystemExit(3),
+            "final": NonRetryableError("never"),
+            "nul": ValueError("a\0b\ud800c"),
+            "huge": ValueError("x" * 10_000_000),
+            "rude": Rude(),
+        }[self.how]
+
+
+class Rude(Exception):
+    def __repr__(self):
+        raise RuntimeError("no")
+
+    __str__ = __repr__
+
+
+class Waiting(Task):
+    """Waits for the test, which holds the other end."""
+
+    def execute(self, context: ExecutionContext) -> None:
+        context.runner_context.started.set()
+        assert context.runner_context.released.wait(30)
+
+
+class Hold:
+    def __init__(self):
+        self.started = threading.Event()
+        self.released = threading.Event()
+
+
+def computed(server):
+    return len(server.reports("computed"))
+
+
+@pytest.mark.parametrize("extensions", ["runners/1", None])
+def test_all_tasks_are_executed_also_those_that_tasks_submit(scripted, extensions):
+    server = scripted(extensions=extensions)
+    server.submit("Branch", b"300")
+    runner = Client(server.url, "key").runner(tasks=[Branch, Leaf])
+    runner.run_all()
+    assert computed(server) == 301
+    report = server.tasks[(2).to_bytes(16, "big")].outcomes[0][1]
+    assert report.display == "Leaf 0"
+    assert report.progress_updates[0].label == "leaves"
+    assert {one["authorization"] for one in server.headers} == {"Bearer key"}
+
+
+def test_short_tasks_come_in_batches(scripted):
+    server = scripted()
+    for number in range(500):
+        server.submit("Leaf", b"%d" % number)
+    Client(server.url, "key").runner(tasks=[Leaf]).run_all()
+    assert computed(server) == 500
+    assert server.count("Exchange") < 200
+
+
+def test_a_runner_may_run_again(scripted):
+    server = scripted()
+    runner = Client(server.url, "key").runner(tasks=[Leaf])
+    for round_ in range(1, 4):
+        server.submit("Leaf", b"1")
+        runner.run_all()
+        assert computed(server) == round_
+
+
+def test_a_runner_runs_once_at_a_time(scripted, running):
+    server = scripted()
+    runner = running(server, [Leaf])
+    server.wait_for(lambda: server.waiting)
+    with pytest.raises(RuntimeError, match="runs already"):
+        runner.run_all()
+
+
+def test_stop_ends_a_runner_that_waits(scripted, running):
+    server = scripted()
+    runner = running(server, [Leaf])
+    server.wait_for(lambda: server.waiting)
+    runner.stop()
+    runner.thread.join(5)
+    assert not runner.thread.is_alive()
+    assert runner.error is None
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_at_most_so_many_tasks_execute_at_once(scripted, running, slots):
+    server = scripted()
+    for _ in range(slots + 2):
+        server.submit("Waiting")
+    hold = Hold()
+    running(server, [Waiting], context=hold, concurrency=slots)
+    server.wait_for(lambda: sum(one.is_leased for one in server.tasks.values()) == slots)
+    assert len(server.queue) == 2
+    hold.released.set()
+    server.wait_for(lambda: computed(server) == slots + 2)
+
+
+def test_idle_slots_wait_together(scripted, running):
+    server = scripted()
+    server.submit("Waiting")
+    hold = Hold()
+    running(server, [Waiting, Leaf], context=hold, concurrency=8)
+    assert hold.started.wait(30)
+    server.wait_for(lambda: server.waiting == 1)
+    for number in range(20):
+        server.submit("Leaf", b"%d" % number)
+    server.wait_for(lambda: computed(server) == 20)
+    assert server.connections <= 4
+    hold.released.set()
+
+
+def test_results_do_not_wait_for_a_long_batch_mate(scripted, running):
+    server = scripted()
+    for number in range(100):
+        server.submit("Leaf", b"%d" % number)
+    server.submit("Waiting")
+    for number in range(100):
+        server.submit("Leaf", b"%d" % number)
+    hold = Hold()
+    running(server, [Waiting, Leaf], context=hold)
+    assert hold.started.wait(30)
+    server.wait_for(lambda: computed(server) == 100)
+    server.wait_for(lambda: len(server.reports("returned")) > 0)
+    hold.released.set()
+    server.wait_for(lambda: computed(server) == 201)
+
+
+def test_coroutines_run_on_the_loop_and_functions_do_not(scripted):
+    server = scripted()
+    server.submit("Coroutine")
+    server.submit("Where")
+    seen = []
+    Client(server.url, "key").runner(tasks=[Coroutine, Where], context=seen).run_all()
+    assert (seen[0] is threading.current_thread(), seen[1] is threading.current_thread()) == (True, False)
+
+
+@pytest.mark.parametrize("extensions", ["runners/1", None])
+@pytest.mark.parametrize("how", ["value", "exit", "final", "nul", "huge", "rude"])
+def test_whatever_a_task_raises_is_reported(scripted, how, extensions):
+    server = scripted(extensions=extensions)
+    server.submit("Failing", f'"{how}"'.encode())
+    server.submit("Leaf", b"1")
+    Client(server.url, "key").runner(tasks=[Failing, Leaf]).run_all()
+    [failure] = server.reports("failed")
+    assert computed(server) == 1
+    first = {
+        "value": "ValueError('wrong')",
+        "exit": "SystemExit(3)",
+        "final": "NonRetryableError('never')",
+        "nul": r"ValueError('a\x00b\ud800c')",
+        "huge": "ValueError('xxx",
+        "rude": "<Rude, of which repr() fails>",
+    }[how]
+    if extensions is None:
+        assert failure.display.startswith(f"Failing\n{first}")
+        assert len(failure.display) <= 1024
+        assert failure.was_workflow_error
+        return
+    assert failure.error.startswith(first)
+    assert "in execute" in failure.error
+    assert len(failure.error) < 12_000
+    assert failure.kind == (runners_pb2.FAILURE_KIND_FINAL if how == "final" else runners_pb2.FAILURE_KIND_TASK)
+    assert failure.retry_after.seconds == (0 if how == "final" else 4)
+
+
+def test_input_that_does_not_fit_is_the_tasks_error(scripted):
+    server = scripted()
+    server.submit("Leaf", b'{"number": []}')
+    Client(server.url, "key").runner(tasks=[Leaf]).run_all()
+    [failure] = server.reports("failed")
+    assert failure.kind == runners_pb2.FAILURE_KIND_TASK
+
+
+def test_failed_attempts_are_counted_where_the_pause_grows(scripted):
+    server = scripted()
+    server.submit("Failing", b'"value"', max_retries=2)
+    Client(server.url, "key").runner(tasks=[Failing]).run_all()
+    assert [one.retry_after.seconds for one in server.reports("failed")] == [4, 8, 16]
+
+
+def test_run_all_waits_for_what_is_to_come(scripted, running):
+    server = scripted()
+    server.is_more_to_come = True
+    runner = running(server, [Leaf], run="run_all")
+    server.wait_for(lambda: server.waiting and server.count("Exchange") > 1)
+    server.submit("Leaf", b"1")
+    server.is_more_to_come = False
+    runner.thread.join(10)
+    assert not runner.thread.is_alive()
+    assert computed(server) == 1
+
+
+# Errors at the start
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("unauthenticated", AuthenticationError),
+        ("permission_denied", PermissionDeniedError),
+        ("not_found", NotFoundError),
+    ],
+)
+def test_what_waiting_does_not_mend_is_raised_at_the_start(scripted, code, error):
+    server = scripted()
+    server.faults["GetCluster"] = [code]
+    with pytest.raises(error):
+        Client(server.url, "key").runner(tasks=[Leaf]).run_all()
+    assert server.count("Exchange") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"tasks": []}, ValueError),
+        ({"tasks": None}, ValueError),
+        ({"tasks": [int]}, TypeError),
+        ({"tasks": [Leaf], "concurrency": 0}, ValueError),
+        ({"tasks": [Leaf], "isolation": "wish"}, ValueError),
+        ({"tasks": [Leaf], "time_limit": 3}, ValueError),
+        ({"tasks": [Leaf], "isolation": "process", "memory_limit": -1}, ValueError),
+    ],
+)
+def test_wrong_arguments_are_told_before_any_request(arguments, error):
+    with pytest.raises(error):
+        Client("http://127.0.0.1:1", "key").runner(**arguments)
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(scripted, running):
+    server = scripted()
+    server.submit("Leaf", b"1")
+    server.stop()
+    runner = running(server, [Leaf], run="run_all")
+    server.start()
+    runner.thread.join(30)
+    assert computed(server) == 1
+
+
+def test_a_runner_that_waits_for_a_server_can_be_stopped(running, caplog):
+    server = ExchangeServer()
+    server.stop()
+    caplog.set_level(logging.WARNING, LOGGER)
+    said = threading.Event()
+    logging.getLogger(LOGGER).addFilter(lambda _: said.set() or True)
+    try:
+        runner = running(server, [Leaf])
+        assert said.wait(10)
+        runner.stop()
+        runner.thread.join(5)
+        assert not runner.thread.is_alive()
+        assert runner.error is None
+    finally:
+        logging.getLogger(LOGGER).filters.clear()
+
+
+# Outages
+
+
+@pytest.mark.parametrize(
+    "fault", ["hang up", "hang up after", "unavailable", "internal", "resource_exhausted", "unauthenticated"]
+)
+def test_no_fault_of_an_exchange_loses_or_doubles_anything(scripted, fault):
+    server = scripted()
+    for number in range(40):
+        server.submit("Leaf", b"%d" % number)
+    server.faults["Exchange"] = [None, fault, None, None, fault, fault, None, None, fault]
+    Client(server.url, "key").runner(tasks=[Leaf]).run_all()
+    assert all([what for what, _ in given.outcomes] == ["computed"] for given in server.tasks.values())
+
+
+@pytest.mark.parametrize("fault", ["hang up", "unavailable"])
+def test_the_public_wire_survives_faults(scripted, fault):
+    server = scripted(extensions=None)
+    for number in range(5):
+        server.submit("Leaf", b"%d" % number)
+    server.faults["NextTask"] = [None, fault, None, fault]
+    Client(server.url, "key").runner(tasks=[Leaf]).run_all()
+    assert computed(server) == 5
+
+
+def test_a_result_is_kept_while_the_server_is_away(scripted, running):
+    server = scripted()
+    server.submit("Waiting")
+    hold = Hold()
+    running(server, [Waiting], context=hold)
+    assert hold.started.wait(30)
+    server.stop()
+    hold.released.set()
+    server.start()
+    server.wait_for(lambda: computed(server) == 1)
+    assert [what for what, _ in server.tasks[(1).to_bytes(16, "big")].outcomes] == ["computed"]
+
+
+def test_a_report_that_the_server_does_not_take_fails_its_task_only(scripted):
+    server = scripted()
+    for number in range(3):
+        server.submit("Leaf", b"%d" % number)
+    server.faults["Exchange"] = [None, "invalid_argument"]
+    Client(server.url, "key").runner(tasks=[Leaf]).run_all()
+    [failure] = server.reports("failed")
+    assert failure.kind == runners_pb2.FAILURE_KIND_FINAL
+    assert computed(server) == 2
+
+
+# Loops and threads
+
+
+def test_a_sync_runner_works_inside_a_running_loop(scripted, caplog):
+    server = scripted()
+    server.submit("Leaf", b"1")
+    caplog.set_level(logging.INFO, LOGGER)
+
+    async def cell():
+        Client(server.url, "key").runner(tasks=[Leaf]).run_all()
+
+    asyncio.run(cell())
+    assert computed(server) == 1
+    assert "tilebox.workflows.aio" in caplog.text
+
+
+def test_an_async_runner_lets_its_loop_go_on_and_is_stopped_by_cancelling(scripted):
+    server = scripted()
+    server.submit("Leaf", b"1")
+
+    async def service():
+        runner = AsyncClient(server.url, "key").runner(tasks=[Leaf])
+        task = asyncio.create_task(runner.run_forever())
+        await asyncio.to_thread(server.wait_for, lambda: computed(server) == 1 and server.waiting)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(service())
+
+
+def test_cancelling_lets_tasks_finish(scripted):
+    server = scripted()
+    server.submit("Waiting")
+    hold = Hold()
+
+    async def service():
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                runner = AsyncClient(server.url, "key").runner(tasks=[Waiting], context=hold)
+                group.start_soon(runner.run_forever)
+                await asyncio.to_thread(hold.started.wait)
+                scope.cancel()
+                asyncio.get_running_loop().call_soon(hold.released.set)
+
+    asyncio.run(service())
+    assert computed(server) == 1
+
+
+def test_two_runners_share_one_loop(scripted):
+    server = scripted()
+    for number in range(50):
+        server.submit("Leaf", b"%d" % number)
+
+    async def service():
+        client = AsyncClient(server.url, "key")
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(client.runner(tasks=[Leaf]).run_all)
+
+    asyncio.run(service())
+    assert computed(server) == 50
+
+
+def test_nothing_is_left_behind(scripted, recwarn):
+    server = scripted()
+    server.submit("Leaf", b"1")
+    before = threading.active_count()
+    Client(server.url, "key").runner(tasks=[Leaf], concurrency=4).run_all()
+    gc.collect()
+    assert not recwarn
+    slots = [one for one in threading.enumerate() if one.name.startswith("tilebox-")]
+    for one in slots:
+        one.join(5)
+        assert not one.is_alive()
+    assert threading.active_count() <= before + 2
