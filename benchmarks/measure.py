@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -46,9 +47,11 @@ class Table:
         return "\n".join(lines)
 
 
-def run_client(script: str, *arguments: str, official: bool = False, runs: int = 3) -> dict[str, float]:
+def run_client(
+    script: str, *arguments: str, python: str = sys.executable, official: bool = False, runs: int = 3
+) -> dict[str, float]:
     """Run a client script in fresh processes and return the median of every figure it prints as JSON."""
-    python = str(OFFICIAL / "bin" / "python") if official else sys.executable
+    python = str(OFFICIAL / "bin" / "python") if official else python
     # The official package has our import name, so its interpreter must not see this checkout.
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     results = []
@@ -82,13 +85,9 @@ class Server:
 @contextmanager
 def running_server(data_dir: Path) -> Iterator[Server]:
     """Start `tilebox serve` on a free port, wait until it is ready, and stop it at the end."""
-    import socket
-
     import httpx
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "tilebox.cli", "serve", "--data-dir", str(data_dir), "--port", str(port)]
     with (data_dir.parent / "server.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -107,6 +106,13 @@ def running_server(data_dir: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def rate(count: float, seconds: float) -> str:

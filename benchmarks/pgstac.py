@@ -1,0 +1,216 @@
+"""The peer of D10: stac-fastapi with pgstac, on a PostgreSQL of its own, filled with the same datapoints as STAC items.
+
+Its packages live in an environment of their own, `.nox/pgstac` or the one that `TILEBOX_PGSTAC_ENV` names, made
+when it is missing. PostgreSQL with PostGIS must be installed (Debian: `postgresql-15-postgis-3`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import shapely
+
+from benchmarks.measure import HERE, free_port
+
+ENVIRONMENT = Path(os.environ.get("TILEBOX_PGSTAC_ENV", HERE.parent / ".nox" / "pgstac"))
+PACKAGES = (
+    "pypgstac[psycopg]==0.10.0",
+    "stac-fastapi.pgstac==7.2.0",
+    "pystac-client==0.9.1",
+    "uvicorn",
+    "geopandas>=1.0",
+)
+COLLECTION = "sentinel-2"
+# PostgreSQL refuses to run as root; Debian's package brings this user.
+_ROOT_RUNS_AS = "postgres"
+_START_SECONDS = 60
+
+
+class CannotStartError(Exception):
+    """The peer cannot run here; the text says why."""
+
+
+@contextmanager
+def running_pgstac(frame: pd.DataFrame) -> Iterator[str]:
+    """Start it with these datapoints and return its URL.
+
+    Raises:
+        CannotStartError: Something that it needs is missing, or does not start.
+    """
+    binaries = _postgres_binaries()
+    _make_environment()
+    with tempfile.TemporaryDirectory(prefix="pgstac-") as folder, _postgres(binaries, Path(folder)) as settings:
+        _load(Path(folder), settings, frame)
+        with _service(Path(folder), settings) as url:
+            yield url
+
+
+def environment_python() -> str:
+    """Return the interpreter that has pystac-client."""
+    return str(ENVIRONMENT / "bin" / "python")
+
+
+def items(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield datapoints as STAC items, every field a property."""
+    times = ["time", "published", "updated"]
+    plain = frame.drop(columns="geometry").assign(
+        **{name: frame[name].dt.strftime("%Y-%m-%dT%H:%M:%S.%f").str[:-3] + "Z" for name in times},
+        datatake_id=frame["datatake_id"].astype(str),
+        product_id=frame["product_id"].astype(str),
+    )
+    for shape, record in zip(frame["geometry"], plain.to_dict("records"), strict=True):
+        properties = {"datetime": record.pop("time"), **record}
+        yield {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": record["granule_name"],
+            "collection": COLLECTION,
+            "geometry": shapely.geometry.mapping(shape),
+            "bbox": list(shape.bounds),
+            "properties": properties,
+            "links": [],
+            "assets": {},
+        }
+
+
+def _postgres_binaries() -> Path:
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    for folder in reversed(folders):
+        extensions = Path("/usr/share/postgresql") / folder.parent.name / "extension"
+        if (extensions / "postgis.control").exists():
+            return folder
+    what = "PostgreSQL is there, PostGIS is not" if folders else "there is no PostgreSQL where Debian has it"
+    raise CannotStartError(f"{what} (Debian: apt-get install postgresql-15-postgis-3)")
+
+
+def _make_environment() -> None:
+    if (ENVIRONMENT / "bin" / "pypgstac").exists():
+        return
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True, capture_output=True)
+        pip = [environment_python(), "-m", "pip", "install", "-q", *PACKAGES]
+        subprocess.run(pip, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise CannotStartError(f"its packages cannot be installed: {_last_line(str(error.stderr))}") from error
+
+
+@contextmanager
+def _postgres(binaries: Path, folder: Path) -> Iterator[dict[str, str]]:
+    """Start PostgreSQL with its usual durability, and return the settings of a connection."""
+    user = _ROOT_RUNS_AS if os.geteuid() == 0 else None
+    data, port = folder / "postgres", free_port()
+    data.mkdir()
+    if user is not None:
+        folder.chmod(0o755)
+        shutil.chown(data, user)
+    init = [binaries / "initdb", "-D", data, "-U", "pgstac", "--auth=trust", "-E", "UTF8"]
+    _run([str(part) for part in init], user=user)
+    command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(data), "-h", "127.0.0.1"]
+    settings = {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(port),
+        "PGUSER": "pgstac",
+        "PGPASSWORD": "pgstac",
+        "PGDATABASE": "postgres",
+    }
+    with (folder / "postgres.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, user=user, cwd="/")
+    try:
+        ready = [str(binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+        _await(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, process, log.name)
+        yield settings
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _load(folder: Path, settings: dict[str, str], frame: pd.DataFrame) -> None:
+    collection = {
+        "type": "Collection",
+        "stac_version": "1.0.0",
+        "id": COLLECTION,
+        "description": "The catalogue that is measured",
+        "license": "proprietary",
+        "extent": {
+            "spatial": {"bbox": [[-180, -90, 180, 90]]},
+            "temporal": {"interval": [["2015-01-01T00:00:00Z", None]]},
+        },
+        "links": [],
+    }
+    (folder / "collection.json").write_text(json.dumps(collection))
+    with (folder / "items.ndjson").open("w") as file:
+        file.writelines(f"{json.dumps(item)}\n" for item in items(frame))
+    pypgstac = str(ENVIRONMENT / "bin" / "pypgstac")
+    dsn = f"postgresql://pgstac:pgstac@127.0.0.1:{settings['PGPORT']}/{settings['PGDATABASE']}"
+    _run([pypgstac, "migrate", "--dsn", dsn])
+    _run([pypgstac, "load", "collections", str(folder / "collection.json"), "--dsn", dsn, "--method", "insert"])
+    _run([pypgstac, "load", "items", str(folder / "items.ndjson"), "--dsn", dsn, "--method", "insert"])
+
+
+@contextmanager
+def _service(folder: Path, settings: dict[str, str]) -> Iterator[str]:
+    """Start the API with one worker, as fast as it can be set: no validation of answers."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        **settings,
+        "ENABLE_RESPONSE_MODELS": "false",
+        "ENABLE_DIRECT_RESPONSE": "true",
+    }
+    command = [environment_python(), "-m", "uvicorn", "--factory", "stac_fastapi.pgstac.app:create_app"]
+    with (folder / "api.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), "--log-level", "warning"],
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd=folder,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _await(lambda: _answers(url), process, log.name)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/collections/{COLLECTION}", timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+def _await(is_ready: Any, process: subprocess.Popen[bytes], log: str) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while not is_ready():
+        if process.poll() is not None or time.monotonic() > until:
+            raise CannotStartError(f"it did not start: {_last_line(Path(log).read_text())}")
+        time.sleep(0.2)
+
+
+def _run(command: list[str], *, user: str | None = None) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, user=user, cwd="/")
+    except (subprocess.CalledProcessError, OSError, LookupError) as error:
+        reason = getattr(error, "stderr", None) or str(error)
+        raise CannotStartError(f"{Path(command[0]).name} failed: {_last_line(reason)}") from error
+
+
+def _last_line(text: str) -> str:
+    """Return what fits into a cell of the table."""
+    return (text.strip().splitlines() or ["it said nothing"])[-1][:200]
