@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tilebox._core.arrow import arrow_schema
 from tilebox._core.fields import GEOMETRY
-from tilebox._core.geometry import matches
+from tilebox._core.geometry import area_boxes, matches
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.points import keys, sql
 from tilebox.server.points.columns import COLLECTION, filled, footprints
@@ -40,6 +40,9 @@ _SCANNED_ROWS = 8_192
 # rows that could be scanned instead, it is left aside.
 _LISTED_ROWS = 20_000
 _LISTED_SHARE = 0.25
+
+# Footprints may lie so many times as close together as if they were spread evenly over the globe.
+_CROWDING = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ class Answer:
         if selection.rows <= rows:
             return True
         near = selection.rows_near(self.keys.start_ms, self.keys.end_ms)
-        if near <= rows / 4:
+        if near * self._share_of_globe() <= rows / 4:
             # Likely few, so not counted first: should there be many after all, the bound on bytes stops the read.
             return True
         if self.query.after is not None or near > 4 * rows:
@@ -159,6 +162,15 @@ class Answer:
             return False
         scanner = self._scanner(self.keys, ["time"], limit=rows + 1)
         return scanner is None or sum(batch.num_rows for batch in scanner.to_batches()) <= rows
+
+    def _share_of_globe(self) -> float:
+        """Estimate which share of footprints the area asked for touches; they are not spread evenly."""
+        area = self.query.area
+        if area is None:
+            return 1.0
+        boxes = area_boxes(area.geometry, area.spherical)
+        degrees = sum((east - west + 1) * (north - south + 1) for west, south, east, north in boxes)
+        return min(1.0, _CROWDING * degrees / (360 * 180))
 
     def _held(self, part: KeyRange) -> KeyRange:
         """Narrow a range down to the times that the table holds, and widen it to whole milliseconds."""
