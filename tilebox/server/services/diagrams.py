@@ -199,13 +199,15 @@ class Diagrams:
                 ) from None
 
     async def _run(self, command: list[str], text: bytes) -> bytes:
-        process = await anyio.open_process(
-            self._limited(command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={"GOMEMLIMIT": _MEMORY_GOAL},
-        )
+        # A start that is broken off half-way leaves a process that nobody ends.
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(
+                self._limited(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={"GOMEMLIMIT": _MEMORY_GOAL},
+            )
         drawn, said = bytearray(), bytearray()
         try:
             assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 - pipes, as asked for
