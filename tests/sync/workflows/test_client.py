@@ -58,7 +58,6 @@ def test_what_is_not_there_yet_says_so():
 
 def test_a_runner_is_made_for_a_cluster_or_its_slug():
     client = open_workflows("http://box:1")
-    client.configure_logger(logging.getLogger("mine"))
     for cluster in ("dev", Cluster("dev", "Development")):
         assert "'dev'" in repr(client.runner(cluster, tasks=[Hello], concurrency=2, grace_seconds=5))
     assert "'default'" in repr(client.runner(None, [Hello]))
@@ -68,9 +67,29 @@ def test_a_runner_is_made_for_a_cluster_or_its_slug():
         client.runner(tasks=[Hello], nonsense=1)
 
 
-def test_a_logger_must_be_one():
+@pytest.fixture
+def runners():
+    """The logger of runners, as it was before afterwards."""
+    logger = logging.getLogger("tilebox.workflows.runner")
+    parent, level = logger.parent, logger.level
+    yield logger
+    logger.parent = parent
+    logger.setLevel(level)
+
+
+def test_runners_log_through_a_logger_of_yours(runners):
+    mine = logging.Logger("mine", logging.INFO)
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    mine.addHandler(handler)
+    runners.info("not heard")
     client = open_workflows("http://box:1")
-    client.configure_logger(logging.getLogger("mine"))
-    client.configure_logging(logging.getLogger("mine"))
+    client.configure_logger(mine)
+    runners.info("heard")
+    runners.debug("too quiet")
+    client.configure_logging(runners)
+    runners.info("heard again")
+    assert [record.getMessage() for record in records] == ["heard", "heard again"]
     with pytest.raises(TypeError, match=r"logger must be a logging\.Logger, not a str"):
         client.configure_logger("mine")

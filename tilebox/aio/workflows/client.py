@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,13 +14,14 @@ from tilebox.aio.workflows.clusters import ClusterClient
 from tilebox.aio.workflows.jobs import JobClient
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Iterable
 
     from tilebox._core.jobs import ClusterLike
     from tilebox._core.tasks import Task
     from tilebox.aio.workflows.cache import JobCache
     from tilebox.aio.workflows.runner import TaskRunner
+
+_RUNNERS = "tilebox.workflows.runner"
 
 
 class Client:
@@ -44,7 +46,6 @@ class Client:
                 "for a server of your own pass url=..., or set TILEBOX_API_URL"
             )
         self._transport = Transport(config)
-        self._logger: logging.Logger | None = None
 
     def jobs(self) -> JobClient:
         """Return the client of jobs: submit them, look at them, wait for them, cancel and retry them."""
@@ -82,8 +83,6 @@ class Client:
         """
         from tilebox.aio.workflows.runner import TaskRunner
 
-        if self._logger is not None:
-            options.setdefault("logger", self._logger)
         return TaskRunner(
             self._transport,
             None if cluster is None else job_inputs.slug(cluster),
@@ -114,14 +113,23 @@ class Client:
         self.recurrent_tasks()
 
     def configure_logger(self, logger: logging.Logger) -> None:
-        """Let runners made from now on tell about themselves through a logger of yours.
+        """Let the runners of this process log through a logger of yours: with its handlers, and from its level on.
+
+        Tasks log to what `runner(..., logger=...)` says, or else to `tilebox.workflows.tasks`.
 
         Args:
-            logger: The logger. By default runners use `tilebox.workflows`.
+            logger: The logger. By default `tilebox.workflows`, as for every name below it.
+
+        Raises:
+            TypeError: It is no logger.
         """
-        if not callable(getattr(logger, "log", None)):
+        if not isinstance(logger, logging.Logger):
             raise TypeError(f"logger must be a logging.Logger, not a {type(logger).__name__}")
-        self._logger = logger
+        of_runners = logging.getLogger(_RUNNERS)
+        if logger is not of_runners:
+            of_runners.parent = logger
+            # Also makes it forget which levels its former parent let through.
+            of_runners.setLevel(logging.NOTSET)
 
     def configure_logging(self, logger: logging.Logger) -> None:
         """Do the same as `configure_logger`, by the name that it had before."""
