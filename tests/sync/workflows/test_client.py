@@ -78,18 +78,21 @@ def runners():
 
 
 def test_runners_log_through_a_logger_of_yours(runners):
-    mine = logging.Logger("mine", logging.INFO)
     records = []
     handler = logging.Handler()
     handler.emit = records.append
+    mine = logging.getLogger("tests.mine")
+    mine.setLevel(logging.INFO)
     mine.addHandler(handler)
     runners.info("not heard")
     client = open_workflows("http://box:1")
     client.configure_logger(mine)
     runners.info("heard")
     runners.debug("too quiet")
-    client.configure_logging(runners)
-    runners.info("heard again")
-    assert [record.getMessage() for record in records] == ["heard", "heard again"]
+    for own in (runners, runners.getChild("own")):
+        client.configure_logging(own)
+        own.info("heard again")
+    mine.removeHandler(handler)
+    assert [record.getMessage() for record in records] == ["heard", "heard again", "heard again"]
     with pytest.raises(TypeError, match=r"logger must be a logging\.Logger, not a str"):
         client.configure_logger("mine")

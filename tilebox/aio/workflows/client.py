@@ -14,7 +14,7 @@ from tilebox.aio.workflows.clusters import ClusterClient
 from tilebox.aio.workflows.jobs import JobClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tilebox._core.jobs import ClusterLike
     from tilebox._core.tasks import Task
@@ -126,7 +126,7 @@ class Client:
         if not isinstance(logger, logging.Logger):
             raise TypeError(f"logger must be a logging.Logger, not a {type(logger).__name__}")
         of_runners = logging.getLogger(_RUNNERS)
-        if logger is not of_runners:
+        if of_runners not in _line(logger):
             of_runners.parent = logger
             # Also makes it forget which levels its former parent let through.
             of_runners.setLevel(logging.NOTSET)
@@ -145,3 +145,11 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client(url={self._transport.config.url!r})"
+
+
+def _line(logger: logging.Logger) -> Iterator[logging.Logger]:
+    """Yield a logger, and those that it hands its records on to."""
+    one: logging.Logger | None = logger
+    while one is not None:
+        yield one
+        one = one.parent
