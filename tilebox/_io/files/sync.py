@@ -81,9 +81,9 @@ class Folder:
         return any(place.is_file() for place in self._places(path))
 
     def names(self, group: cachekeys.Names) -> Iterator[str]:
-        """Return the names of the values directly in a group, in order."""
+        """Return the names of the files directly in a group, in order; not all need be keys."""
         found = {*_files(self._inside(group)), *_files(self._inside((*group, _VALUES)))}
-        return iter(sorted(filter(cachekeys.is_name, found)))
+        return iter(sorted(found))
 
     def __repr__(self) -> str:
         return repr(str(self._root))
