@@ -1,52 +1,102 @@
-"""The public API of workflows as a typed program uses it; checked by mypy and pyright, never run."""
+"""Tasks as a typed program writes them; checked by mypy, never run."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import assert_type
+import enum
+from dataclasses import dataclass, field
+from datetime import date
+from typing import ClassVar, assert_type
 from uuid import UUID
 
-from tilebox.workflows import Client, Cluster, ExecutionContext, Job, JobState, QueuedTask, Task, TaskList, TaskRunner
-from tilebox.workflows.aio import Client as AsyncClient
-from tilebox.workflows.aio import TaskRunner as AsyncTaskRunner
+from tilebox._core.context import ExecutionContext
+from tilebox._core.graph import FutureTask
+from tilebox._core.registry import Registry
+from tilebox._core.retries import Retry
+from tilebox._core.task_inputs import deserialize, serialize
+from tilebox._core.tasks import Task
 
 
-class Hello(Task):
+class Mode(enum.Enum):
+    FAST = "fast"
+    EXACT = "exact"
+
+
+@dataclass
+class Scene:
     name: str
-    times: int = 1
+    acquired: date
+
+
+class Mosaic(Task):
+    scenes: list[Scene]
+    mode: Mode = Mode.FAST
+    options: dict[str, int] = field(default_factory=dict)
+    retry: ClassVar[Retry] = Retry(delay_seconds=5, jitter=0.5)
 
     def execute(self, context: ExecutionContext) -> None:
-        context.submit_subtask(Hello(self.name), depends_on=[])
+        context.current_task.display = f"Mosaic({len(self.scenes)})"
+        progress = context.progress("scenes")
+        progress.add(len(self.scenes))
+        reads = [context.submit_subtask(ReadScene(scene.name), max_retries=3) for scene in self.scenes]
+        assert_type(reads, list[FutureTask])
+        merged = context.submit_subtask(Merge(), depends_on=reads, cluster="gpu")
+        context.submit_subtask(Publish(name="mosaic"), depends_on=merged, optional=True)
+        more = context.submit_subtasks([ReadScene("a"), Merge()], depends_on=[merged])
+        assert_type(more, list[FutureTask])
+        progress.done(1)
 
 
-def sync_program() -> None:
-    client = Client("http://localhost:8080", token="key")
-    cluster = client.clusters().create("testing")
-    assert_type(cluster, Cluster)
-    assert_type(client.clusters().all(), list[Cluster])
-    jobs = client.jobs()
-    job = jobs.submit("hello", Hello("Moon", times=2), cluster, max_retries=5)
-    assert_type(job, Job)
-    assert_type(job.id, UUID)
-    assert_type(job.state, JobState)
-    jobs.submit("hello", [Hello("Moon"), Hello("Mars")], ["a", cluster])
-    jobs.submit(Hello("Moon"), cluster="testing-CvufcSxcC9SKfe")
-    for found in jobs.query(("2024-01-01", datetime(2024, 2, 1)), job_states=[JobState.FAILED, "running"], limit=5):
-        assert_type(found, Job)
-        assert_type(jobs.retry(found), int)
-    assert_type(jobs.visualize(job, direction="right", layout="elk", sketchy=False), str)
-    assert_type(jobs.tasks(job.id), TaskList)
-    assert_type(jobs.queued(str(job.id)), list[QueuedTask])
-    assert_type(jobs.wait(job, timeout=5, show_progress=print, raise_on_failure=True), Job)
-    assert_type(jobs.state_counts(), dict[JobState, int])
-    assert_type(client.runner("dev-cluster", tasks=[Hello]), TaskRunner)
+class ReadScene(Task):
+    name: str
+
+    async def execute(self, context: ExecutionContext) -> None:
+        context.job_cache[self.name] = b"data"
+        with context.tracer.span("read"):
+            context.logger.info("read", name=self.name, exc_info=False)
+        for key in context.job_cache.group("scenes"):
+            assert_type(context.job_cache[key], bytes)
 
 
-async def async_program() -> None:
-    client = AsyncClient()
-    job = await client.jobs().submit("hello", Hello("Moon"))
-    assert_type(await client.jobs().wait(job), Job)
-    assert_type(await client.clusters().find(), Cluster)
-    runner = client.runner(tasks=[Hello], concurrency=4)
-    assert_type(runner, AsyncTaskRunner)
-    await runner.run_all()
+class Merge(Task):
+    @staticmethod
+    def identifier() -> tuple[str, str]:
+        return "example.org/Merge", "v1.3"
+
+    def execute(self, context: ExecutionContext) -> None:
+        assert_type(context.current_task.job.id, UUID)
+
+
+class Publish(Task):
+    name: str
+
+    @classmethod
+    def identifier(cls) -> tuple[str, str]:
+        return f"example.org/{cls.__name__}", "v2.0"
+
+    def execute(self, context: ExecutionContext):  # type: ignore[no-untyped-def]  # as the documentation writes it
+        print(self.name)
+
+
+class PublishLoudly(Publish):
+    volume: float = 1.0
+
+
+def program() -> None:
+    Mosaic([Scene("a", date(2024, 1, 2))], Mode.EXACT)
+    Mosaic(scenes=[], options={"a": 1})
+    PublishLoudly("a", volume=2.0)
+    assert_type(ReadScene("a").name, str)
+    assert_type(deserialize(ReadScene, serialize(ReadScene("a"))), ReadScene)
+    Registry([Mosaic, ReadScene, Merge, Publish])
+
+
+def mistakes(context: ExecutionContext) -> None:
+    ReadScene()  # type: ignore[call-arg]
+    ReadScene(5)  # type: ignore[arg-type]
+    ReadScene("a", "b")  # type: ignore[call-arg]
+    Mosaic([], mode="fast")  # type: ignore[arg-type]
+    context.submit_subtask(ReadScene)  # type: ignore[arg-type]
+    context.submit_subtask(Merge(), depends_on=[Merge()])  # type: ignore[list-item]
+    context.submit_subtask(Merge(), max_retries="3")  # type: ignore[arg-type]
+    context.job_cache["key"] = "text"  # type: ignore[assignment]
+    context.current_task.job.name = "other"  # type: ignore[misc]

@@ -255,25 +255,26 @@ class _Lookup(dict[Key, int]):
 
 def _to_message(submitted: Sequence[_Submitted]) -> core_pb2.TaskSubmissions:
     group_of = _groups(submitted)
-    members: dict[int, list[_Submitted]] = defaultdict(list)
-    for each in submitted:
-        members[group_of[each.number]].append(each)
-    message = core_pb2.TaskSubmissions()
     clusters, names, identifiers = _Lookup[str](), _Lookup[str](), _Lookup[TaskIdentifier]()
-    for of_group in members.values():
+    rows: dict[int, list[tuple[_Submitted, int, int, int]]] = defaultdict(list)
+    for each in submitted:
+        task_class = each.task_class
+        identifier, name = identifiers.position(identifier_of(task_class)), names.position(task_class.__name__)
+        rows[group_of[each.number]].append((each, identifier, clusters.position(each.cluster), name))
+    message = core_pb2.TaskSubmissions(cluster_slug_lookup=clusters, display_lookup=names)
+    for of_group in rows.values():
+        members, identifier_pointers, cluster_pointers, name_pointers = zip(*of_group, strict=True)
         message.task_groups.add(
-            dependencies_on_other_groups=sorted({group_of[number] for number in of_group[0].depends_on}),
-            inputs=[each.input for each in of_group],
-            identifier_pointers=[identifiers.position(identifier_of(each.task_class)) for each in of_group],
-            cluster_slug_pointers=[clusters.position(each.cluster) for each in of_group],
-            display_pointers=[names.position(each.task_class.__name__) for each in of_group],
-            max_retries_values=[each.max_retries for each in of_group],
-            optional_values=[each.is_optional for each in of_group],
+            dependencies_on_other_groups=sorted({group_of[number] for number in members[0].depends_on}),
+            inputs=[each.input for each in members],
+            identifier_pointers=identifier_pointers,
+            cluster_slug_pointers=cluster_pointers,
+            display_pointers=name_pointers,
+            max_retries_values=[each.max_retries for each in members],
+            optional_values=[each.is_optional for each in members],
         )
-    message.cluster_slug_lookup.extend(clusters)
-    message.display_lookup.extend(names)
-    for identifier in identifiers:
-        message.identifier_lookup.add(name=identifier.name, version=identifier.version)
+    for known in identifiers:
+        message.identifier_lookup.add(name=known.name, version=known.version)
     return message
 
 
