@@ -247,6 +247,10 @@ class ExchangeServer:
         lease = core_pb2.TaskLease()
         with self.changed:
             self.extended[request.task_id.uuid] += 1
+            self._expire()
+            if not self.tasks[request.task_id.uuid].is_leased:
+                return lease
+            self.tasks[request.task_id.uuid].leased_until = time.monotonic() + self.lease_seconds
             lease.lease.FromSeconds(int(self.lease_seconds))
             lease.recommended_wait_until_next_extension.FromNanoseconds(int(self.extend_after_seconds * 1e9))
         return lease
@@ -346,7 +350,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.server_of_tasks.connections += 1
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         server = self.server_of_tasks
         server.headers.append({name.lower(): value for name, value in self.headers.items()})

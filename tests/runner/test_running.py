@@ -36,7 +36,7 @@ class Branch(Task):
 
 class Coroutine(Task):
     async def execute(self, context: ExecutionContext) -> None:
-        await anyio.sleep(0)
+        await asyncio.sleep(0)
         context.runner_context.append(threading.current_thread())
 
 
@@ -60,7 +60,7 @@ class Failing(Task):
         }[self.how]
 
 
-class Rude(Exception):
+class Rude(Exception):  # noqa: N818
     def __repr__(self):
         raise RuntimeError("no")
 

@@ -1,0 +1,333 @@
+"""Leases: extended while code holds the interpreter lock, let go when the runner is suspended or dead, and never in the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.protocol.workflows.v1 import core_pb2
+from tilebox._runner import heartbeat
+from tilebox._runner.channel import Answer, ChannelError
+from tilebox._runner.companion import Heart
+from tilebox._runner.heartbeat import Companion
+from tilebox._runner.leases import LeaseTable
+from tilebox.workflows import Client, ExecutionContext, Task
+
+SHORT_LEASE = (1.0, 0.1)
+
+
+class Short(Task):
+    def execute(self, context: ExecutionContext) -> None:
+        pass
+
+
+class Waiting(Task):
+    def execute(self, context: ExecutionContext) -> None:
+        context.runner_context.put(context)
+        assert context.runner_context.released.wait(30)
+
+
+class Holding:
+    def __init__(self):
+        self.contexts = []
+        self.started = threading.Event()
+        self.released = threading.Event()
+
+    def put(self, context):
+        self.contexts.append(context)
+        self.started.set()
+
+
+HOLDS_THE_LOCK = """
+import ctypes
+from tilebox.workflows import Client, Task
+
+class HoldsTheLock(Task):
+    def execute(self, context):
+        # Sleeps in C without giving the interpreter lock away.
+        ctypes.PyDLL(None).usleep({microseconds})
+
+Client({url!r}, "key").runner(tasks=[HoldsTheLock]).run_all()
+"""
+
+
+@pytest.mark.parametrize("extensions", ["runners/1", None])
+def test_code_that_holds_the_interpreter_lock_keeps_its_lease(scripted, extensions):
+    server = scripted(lease=SHORT_LEASE if extensions else (2, 1), expires=True, extensions=extensions)
+    task = server.submit("HoldsTheLock")
+    program = HOLDS_THE_LOCK.format(url=server.url, microseconds=2_500_000 if extensions else 5_000_000)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert [what for what, _ in task.outcomes] == ["computed"]
+    assert server.extended.total() >= (10 if extensions else 3)
+
+
+def test_a_companion_that_dies_is_replaced(scripted, running):
+    server = scripted(lease=SHORT_LEASE, expires=True)
+    server.submit("Waiting")
+    hold = Holding()
+    runner = running(server, [Waiting], context=hold)
+    server.wait_for(lambda: server.extended.total() >= 2)
+    heart = runner._engine._run._heart
+    first = heart.pid
+    os.kill(first, signal.SIGKILL)
+    seen = server.extended.total()
+    server.wait_for(lambda: server.extended.total() >= seen + 4)
+    assert heart.pid != first
+    hold.released.set()
+    server.wait_for(lambda: len(server.reports("computed")) == 1)
+
+
+def test_a_lost_lease_drops_the_result_and_tells_the_task(scripted, running, caplog):
+    server = scripted(lease=(60, 0.05))
+    task = server.submit("Waiting")
+    hold = Holding()
+    running(server, [Waiting], context=hold)
+    assert hold.started.wait(30)
+    with server.changed:
+        task.leased_until = None
+    # The task is told from outside; it has no event of its own.
+    deadline = time.monotonic() + 30
+    while hold.contexts[0].subtasks._closed is None:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+    with pytest.raises(RuntimeError, match="lease"):
+        hold.contexts[0].submit_subtask(Short())
+    hold.released.set()
+    server.wait_for(lambda: server.waiting)
+    assert task.outcomes == []
+    assert "does not count" in caplog.text
+
+
+def test_a_failing_heartbeat_kills_no_task(scripted, running):
+    server = scripted(lease=SHORT_LEASE)
+    server.faults["ExtendLeases"] = ["internal", "hang up", "unauthenticated", "hang up after"]
+    server.submit("Waiting")
+    hold = Holding()
+    running(server, [Waiting], context=hold)
+    server.wait_for(lambda: server.extended.total() >= 3)
+    hold.released.set()
+    server.wait_for(lambda: len(server.reports("computed")) == 1)
+
+
+def test_short_tasks_start_one_companion_at_most_and_it_ends_with_the_run(scripted):
+    server = scripted()
+    for _ in range(20):
+        server.submit("Short")
+    before = children()
+    Client(server.url, "key").runner(tasks=[Short]).run_all()
+    assert children() == before
+
+
+def children():
+    """Return the processes that this one has started and that live."""
+    found = set()
+    for thread in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with suppress(OSError):  # of a thread that has just ended
+            found.update((thread / "children").read_text().split())
+    return found
+
+
+# The companion by itself
+
+
+@pytest.fixture
+def companion(scripted):
+    """A companion process over a table of two rows, and its server."""
+    server = scripted(lease=SHORT_LEASE)
+    heart = Heart(server.url, {"authorization": "Bearer secret"}, runner_id=b"r" * 16, is_extended=True, slots=2)
+    heart.table.set_times(0.05, 1.0)
+    yield server, heart
+    heart.close()
+
+
+def leased(server, heart):
+    task = server.submit("Waiting")
+    with server.changed:
+        server._lease(task)
+    heart.table.set(0, task.task_id, task.lease_number, time.monotonic())
+    return task
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_it_is_small_and_shows_its_key_to_nobody(companion):
+    server, heart = companion
+    leased(server, heart)
+    heart.beat()
+    server.wait_for(lambda: server.extended.total() > 0)
+    lines = Path(f"/proc/{heart.pid}/status").read_text().splitlines()
+    resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+    assert resident < 20 * 1024
+    for place in ("cmdline", "environ"):
+        assert b"secret" not in Path(f"/proc/{heart.pid}/{place}").read_bytes()
+    assert server.headers[-1]["authorization"] == "Bearer secret"
+
+
+def test_the_lease_of_a_suspended_runner_is_let_go(scripted):
+    server = scripted(lease=SHORT_LEASE, expires=True)
+    program = (
+        "import sys, time\n"
+        "from tilebox.workflows import Client, Task\n"
+        "class Waiting(Task):\n"
+        "    def execute(self, context):\n"
+        "        time.sleep(60)\n"
+        f"Client({server.url!r}, 'key').runner(tasks=[Waiting]).run_forever()\n"
+    )
+    task = server.submit("Waiting")
+    process = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        server.wait_for(lambda: server.extended.total() >= 1)
+        process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 20
+        while not task.outcomes:
+            assert time.monotonic() < deadline
+            with server.changed:
+                server._expire()
+                server.changed.wait(0.05)
+        assert task.outcomes[0][0] == "expired"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_it_ends_with_its_runner(scripted, tmp_path):
+    program = (
+        "import sys\n"
+        "from tilebox._runner.companion import Heart\n"
+        "heart = Heart('http://127.0.0.1:1', {}, runner_id=b'r', is_extended=True, slots=1)\n"
+        "heart.beat()\n"
+        "print(heart.pid, heart.table.path, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    pid, path = process.stdout.readline().split()
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while Path(path).exists() or is_running(int(pid)):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+# Messages and rows, without a process
+
+
+class Recorded:
+    """A channel that remembers requests and answers with what it was given."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.requests = []
+
+    def post(self, path, body, *, seconds, ticket=None):
+        self.requests.append((path, body))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def table():
+    made = LeaseTable.create(3)
+    made.set_times(0.0, 60.0)
+    yield made
+    made.close()
+
+
+def test_its_messages_are_those_of_the_protobuf_library(table):
+    lost = runners_pb2.TaskLeaseNumber(task_id=b"b" * 16, lease_number=1 << 40)
+    answer = runners_pb2.ExtendLeasesResponse(lost=[lost])
+    answer.lease.seconds = 60
+    answer.extend_after.FromMilliseconds(12_345)
+    channel = Recorded(Answer(200, {}, answer.SerializeToString()))
+    companion = Companion(channel, table, runner_id=b"r" * 16, is_extended=True, runner_pid=0)
+    table.set(0, b"a" * 16, 1, 1.0)
+    table.set(2, b"b" * 16, 1 << 40, 1.0)
+    companion.round()
+    [(path, body)] = channel.requests
+    request = runners_pb2.ExtendLeasesRequest.FromString(body)
+    assert path == "tilebox.ext.v1.RunnerService/ExtendLeases"
+    assert [one.lease_number for one in request.leases] == [1, 1 << 40]
+    assert request.runner_id == b"r" * 16
+    assert not table.is_lost(0, 1)
+    assert table.is_lost(2, 1 << 40)
+    assert companion._extend_after == pytest.approx(12.345)
+    companion.round()
+    assert len(channel.requests) == 1
+
+
+def test_a_failed_round_is_tried_again(table):
+    good = Answer(200, {}, runners_pb2.ExtendLeasesResponse().SerializeToString())
+    channel = Recorded(ChannelError("away"), Answer(500, {}, b""), Answer(200, {}, b"\xff"), good)
+    companion = Companion(channel, table, runner_id=b"r", is_extended=True, runner_pid=0)
+    table.set(1, b"a" * 16, 7, 1.0)
+    for _ in range(4):
+        assert companion.round() > 0
+    assert len(channel.requests) == 4
+    assert not table.is_lost(1, 7)
+
+
+def test_the_public_wire_says_with_no_lease_that_it_is_lost(table):
+    lease = core_pb2.TaskLease()
+    lease.lease.seconds = 120
+    lease.recommended_wait_until_next_extension.seconds = 40
+    channel = Recorded(Answer(200, {}, lease.SerializeToString()), Answer(200, {}, b""))
+    companion = Companion(channel, table, runner_id=b"r", is_extended=False, runner_pid=0)
+    table.set(0, b"a" * 16, 0, 1.0)
+    companion.round()
+    assert not table.is_lost(0, 0)
+    table.set(1, b"b" * 16, 0, 1.0)
+    companion.round()
+    companion._due = dict.fromkeys(companion._due, 0.0)
+    channel.answers = [Answer(200, {}, b"")] * 2
+    companion.round()
+    assert table.is_lost(1, 0)
+
+
+def test_rows_that_are_being_written_are_left_out(table):
+    table.set(0, b"a" * 16, 1, 5.0)
+    offset = table._offset(0)
+    table._memory[offset] |= 1
+    assert table.read() == {}
+    table.set(0, b"b" * 16, 2, 6.0)
+    assert table.read() == {0: (b"b" * 16, 2, 6.0)}
+    table.clear(0)
+    assert table.read() == {}
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 2**64 - 1) | st.binary(max_size=40))))
+def test_fields_are_read_as_they_are_written(fields):
+    message = b"".join(
+        heartbeat._number(number, value) if isinstance(value, int) else heartbeat._field(number, value)
+        for number, value in fields
+    )
+    assert list(heartbeat._fields(message)) == fields
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused(data):
+    with suppress(ValueError):
+        list(heartbeat._fields(data))
