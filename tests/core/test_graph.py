@@ -269,6 +269,16 @@ def test_a_submission_that_never_arrived_moves_no_dependency():
     assert read(subtasks.to_message())[b"2"].depends_on == {b"1"}
 
 
+def test_what_was_submitted_can_be_looked_at():
+    subtasks = Subtasks("home")
+    first = subtasks.submit(Pair(1, "x"))
+    subtasks.submit(Numbered(2), first, "other", max_retries=3, optional=True)
+    one, two = subtasks
+    assert (one.task, two.task) == (Pair(1, "x"), Numbered(2))
+    assert (one.depends_on, one.cluster, one.max_retries, one.optional) == (frozenset(), "home", 0, False)
+    assert (two.depends_on, two.cluster, two.max_retries, two.optional) == ({0}, "other", 3, True)
+
+
 def test_a_future_tells_what_it_is_of():
     assert repr(Subtasks("home").submit(Named(1))) == "FutureTask(0, Named)"
     assert repr(FutureTask(7)) == "FutureTask(7)"

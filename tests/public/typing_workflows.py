@@ -8,12 +8,9 @@ from datetime import date
 from typing import ClassVar, assert_type
 from uuid import UUID
 
-from tilebox._core.context import ExecutionContext
-from tilebox._core.graph import FutureTask
 from tilebox._core.registry import Registry
-from tilebox._core.retries import Retry
 from tilebox._core.task_inputs import deserialize, serialize
-from tilebox._core.tasks import Task
+from tilebox.workflows import ExecutionContext, FutureTask, Retry, Task
 
 
 class Mode(enum.Enum):

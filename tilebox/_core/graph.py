@@ -9,17 +9,18 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from tilebox._core.protocol.workflows.v1 import core_pb2
-from tilebox._core.task_inputs import serialize
+from tilebox._core.task_inputs import deserialize, serialize
 from tilebox._core.tasks import Task, identifier_of
 from tilebox._core.versions import TaskIdentifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["ClusterLike", "FutureTask", "Subtasks", "root_tasks"]
+__all__ = ["ClusterLike", "FutureTask", "SubmittedTask", "Subtasks", "root_tasks"]
 
 
 class HasSlug(Protocol):
@@ -58,14 +59,31 @@ class FutureTask:
         return f"FutureTask({self.index}{self.name and ', '}{self.name})"
 
 
-class _Submitted(NamedTuple):
+class SubmittedTask(NamedTuple):
+    """A subtask, and what it was submitted with.
+
+    Args:
+        number: Its position among the subtasks of its parent, as `FutureTask.index`.
+        task_class: Its class.
+        input: Its inputs, as they travel.
+        depends_on: The numbers of those that it depends on.
+        cluster: Where it runs.
+        max_retries: How many of its attempts may fail.
+        optional: Whether the job goes on if it fails.
+    """
+
     number: int
     task_class: type[Task]
     input: bytes
     depends_on: frozenset[int]
     cluster: str
     max_retries: int
-    is_optional: bool
+    optional: bool
+
+    @property
+    def task(self) -> Task:
+        """The task, as a runner would get it."""
+        return deserialize(self.task_class, self.input)
 
 
 _Terms = tuple[frozenset[int], str, int, bool]
@@ -83,7 +101,7 @@ class Subtasks:
         self._cluster = cluster
         # Counting and appending are single steps of the interpreter, so that threads need no lock.
         self._numbers = itertools.count()
-        self._submitted: list[_Submitted] = []
+        self._submitted: list[SubmittedTask] = []
         self._closed: str | None = None
 
     def submit(
@@ -126,11 +144,14 @@ class Subtasks:
 
     def to_message(self) -> core_pb2.TaskSubmissions:
         """Return the message; an empty one if nothing was submitted."""
-        return _to_message(sorted(self._submitted, key=lambda submitted: submitted.number))
+        return _to_message(list(self))
 
     def close(self, reason: str) -> None:
         """Refuse whatever is submitted from now on."""
         self._closed = reason
+
+    def __iter__(self) -> Iterator[SubmittedTask]:
+        return iter(sorted(self._submitted, key=attrgetter("number")))
 
     def __len__(self) -> int:
         return len(self._submitted)
@@ -146,7 +167,7 @@ class Subtasks:
 
     def _add(self, task_class: type[Task], data: bytes, terms: _Terms) -> FutureTask:
         number = next(self._numbers)
-        self._submitted.append(_Submitted(number, task_class, data, *terms))
+        self._submitted.append(SubmittedTask(number, task_class, data, *terms))
         return FutureTask(number, self, task_class.__name__)
 
     def _indices(self, depends_on: Any) -> frozenset[int]:
@@ -190,7 +211,7 @@ def root_tasks(
     retries = _checked_retries(max_retries)
     return _to_message(
         [
-            _Submitted(index, type(task), _prepare(task), _NOTHING, slug, retries, False)
+            SubmittedTask(index, type(task), _prepare(task), _NOTHING, slug, retries, False)
             for index, (task, slug) in enumerate(zip(roots, slugs, strict=True))
         ]
     )
@@ -253,10 +274,10 @@ class _Lookup(dict[Key, int]):
         return self.setdefault(value, len(self))
 
 
-def _to_message(submitted: Sequence[_Submitted]) -> core_pb2.TaskSubmissions:
+def _to_message(submitted: Sequence[SubmittedTask]) -> core_pb2.TaskSubmissions:
     group_of = _groups(submitted)
     clusters, names, identifiers = _Lookup[str](), _Lookup[str](), _Lookup[TaskIdentifier]()
-    rows: dict[int, list[tuple[_Submitted, int, int, int]]] = defaultdict(list)
+    rows: dict[int, list[tuple[SubmittedTask, int, int, int]]] = defaultdict(list)
     for each in submitted:
         task_class = each.task_class
         identifier, name = identifiers.position(identifier_of(task_class)), names.position(task_class.__name__)
@@ -271,14 +292,14 @@ def _to_message(submitted: Sequence[_Submitted]) -> core_pb2.TaskSubmissions:
             cluster_slug_pointers=cluster_pointers,
             display_pointers=name_pointers,
             max_retries_values=[each.max_retries for each in members],
-            optional_values=[each.is_optional for each in members],
+            optional_values=[each.optional for each in members],
         )
     for known in identifiers:
         message.identifier_lookup.add(name=known.name, version=known.version)
     return message
 
 
-def _groups(submitted: Sequence[_Submitted]) -> dict[int, int]:
+def _groups(submitted: Sequence[SubmittedTask]) -> dict[int, int]:
     """Return the group of each task, by the task's number; groups are numbered as they come first.
 
     Which tasks depend on one is told by which distinct sets of dependencies hold it, so that nobody compares
