@@ -15,6 +15,7 @@ from tilebox.server.api.connect import Service, to_connect_error
 from tilebox.server.api.data_access import DataAccessService
 from tilebox.server.api.data_ingestion import DataIngestionService
 from tilebox.server.api.datasets import DatasetService
+from tilebox.server.api.exchange import Exchange
 from tilebox.server.api.extension import DatapointService, QueryArrow
 from tilebox.server.auth import Gatekeeper
 from tilebox.server.http import Envelope, answer_error
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from tilebox.server.orchestrator import Orchestrator
     from tilebox.server.points.interface import Points
     from tilebox.server.settings import Settings
     from tilebox.server.store.interface import Store
@@ -37,7 +39,7 @@ _PROBE_SECONDS = 5
 _NO_DATAPOINT = bytes(16)
 
 
-def build_app(store: Store, points: Points, settings: Settings) -> ASGIApp:
+def build_app(store: Store, points: Points, settings: Settings, orchestrator: Orchestrator) -> ASGIApp:
     """Return the whole application over a store and points that are open."""
     gatekeeper = Gatekeeper(store)
     catalogue = Catalogue(store, points)
@@ -49,6 +51,7 @@ def build_app(store: Store, points: Points, settings: Settings) -> ASGIApp:
         DataAccessService(queries, settings),
         DataIngestionService(ingestion),
         DatapointService(queries, ingestion),
+        *orchestrator.services,
     )
     health = _Health(store, points)
     routes = [Route("/healthz", health.alive, methods=["GET"]), Route("/readyz", health.ready, methods=["GET"])]
@@ -60,6 +63,9 @@ def build_app(store: Store, points: Points, settings: Settings) -> ASGIApp:
             gatekeeper,
             max_body_bytes=settings.max_body_bytes,
         )
+        if implementation is orchestrator.runners:
+            exchange = Exchange(orchestrator.runners, gatekeeper, service, max_body_bytes=settings.max_body_bytes)
+            routes.append(Route(Exchange.path, exchange, methods=["POST"]))
         routes += [Route(path, service, methods=["POST"]) for path in service.paths()]
     arrow = QueryArrow(queries, gatekeeper, max_body_bytes=settings.max_body_bytes)
     routes += [Route(QueryArrow.path, arrow, methods=["POST"]), Route("/{path:path}", _Elsewhere(gatekeeper))]

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import anyio
 
 from tilebox._core.arrow import EXTENSION, INGEST_EXTENSION
+from tilebox._core.workflow_requests import EXTENSION as RUNNERS_EXTENSION
 from tilebox._core.status import EXTENSIONS_HEADER, REQUEST_ID_HEADER, error_body, http_status
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class _Answer:
         self._body = body
         self._headers = [
             (REQUEST_ID_HEADER.encode(), name.encode()),
-            (EXTENSIONS_HEADER.encode(), f"{EXTENSION}, {INGEST_EXTENSION}".encode()),
+            (EXTENSIONS_HEADER.encode(), f"{EXTENSION}, {INGEST_EXTENSION}, {RUNNERS_EXTENSION}".encode()),
         ]
         self.status: int | None = None
 

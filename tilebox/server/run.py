@@ -70,6 +70,7 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
         # These take a second, which nobody should wait for to learn that the port is taken.
         from tilebox.server.app import build_app
         from tilebox.server.loops.upkeep import Upkeep
+        from tilebox.server.orchestrator import Orchestrator
 
         store = _open(lambda: open_store(settings.database_url), "database")
         stack.push_async_callback(store.close)
@@ -78,8 +79,11 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
         stack.push_async_callback(points.close)
         await _reach(settings.storage_url)
         first_key = await first_start(store, settings.data_dir)
-        app = build_app(store, points, settings)
+        orchestrator = Orchestrator(store, settings)
+        app = build_app(store, points, settings, orchestrator)
         async with anyio.create_task_group() as beside:
+            for loop in orchestrator.loops:
+                beside.start_soon(loop.run)
             beside.start_soon(Upkeep(store, points, pause_seconds=settings.upkeep_seconds).run)
             await _Server(app, settings, listener, first_key, started).serve([listener])
             beside.cancel_scope.cancel()

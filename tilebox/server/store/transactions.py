@@ -17,7 +17,13 @@ Method = Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
 
 
 class Transactions(ABC):
-    """The two ways in which a back end runs a verb."""
+    """The ways in which a back end runs a verb.
+
+    Attributes:
+        is_shared: Whether other processes change what is kept, too.
+    """
+
+    is_shared = False
 
     @abstractmethod
     async def read(self, verb: Callable[[], Steps[T]]) -> T:

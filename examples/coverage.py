@@ -1,0 +1,61 @@
+"""Datasets and workflows together: how often Europe was seen in a week, as a map.
+
+The tasks are in `tilebox/demo/coverage.py`, which is worth reading: a root that cuts the area into tiles, a task a
+tile that queries footprints and counts, and one that waits for all tiles and draws. Without a server in the
+environment, a week of Sentinel-2 is computed and stored first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tilebox.datasets import Client as DatasetsClient
+from tilebox.datasets import DatasetKind
+from tilebox.demo import acquisitions
+from tilebox.demo.coverage import EUROPE, TASKS, CoverageMap, Surroundings
+from tilebox.workflows import Client
+from tilebox.workflows.cache import InMemoryCache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DATASET = "open_data.copernicus.sentinel2_msi"
+COLLECTIONS = ["S2A_S2MSI1C", "S2B_S2MSI1C", "S2C_S2MSI1C"]
+
+
+def main(output: str = ".") -> Path:
+    """Draw the map and return where it is."""
+    with clients() as (datasets, workflows):
+        jobs = workflows.jobs()
+        job = jobs.submit("coverage", CoverageMap(DATASET, COLLECTIONS, "2026-03-16", "2026-03-23", list(EUROPE)))
+        runner = workflows.runner(
+            tasks=TASKS, cache=InMemoryCache(), context=Surroundings(datasets, Path(output)), concurrency=4
+        )
+        runner.run_all()
+        print(jobs.find(job))
+        (Path(output) / "coverage-job.svg").write_text(jobs.visualize(job))
+    return Path(output) / "coverage.png"
+
+
+@contextmanager
+def clients() -> Iterator[tuple[DatasetsClient, Client]]:
+    """Yield clients of the server in the environment, or of one that is started and filled."""
+    if "TILEBOX_API_URL" in os.environ:
+        yield DatasetsClient(), Client()
+        return
+    from tilebox.testing import LocalServer
+
+    with LocalServer() as server:
+        datasets = server.datasets()
+        dataset = datasets.create_or_update_dataset(DatasetKind.SPATIOTEMPORAL, DATASET, acquisitions.FIELDS)
+        for name, columns in acquisitions.collections():
+            dataset.create_collection(name).ingest(columns)
+        yield datasets, server.workflows()
+
+
+if __name__ == "__main__":
+    print(main(*sys.argv[1:]))

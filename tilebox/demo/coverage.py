@@ -1,0 +1,184 @@
+"""Datasets and workflows together: how often each place was seen, a task for each tile, and one that draws the map.
+
+The root task cuts an area into tiles. A task a tile asks the dataset for the footprints that touch it, counts on a
+grid of points how many of them cover each, and leaves the counts in the job's cache. When all tiles are done, the
+last task puts them together and draws them.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+from tilebox.workflows import ExecutionContext, Task
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tilebox.datasets import Client
+    from tilebox.workflows import JobCache
+
+    Counts = npt.NDArray[np.int64]
+
+TILE_DEGREES = 9
+STEP_DEGREES = 0.25
+EUROPE = (-12, 34, 42, 70)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the tasks find in their runner.
+
+    Args:
+        datasets: A client of datasets.
+        output: The folder for the picture.
+    """
+
+    datasets: Client
+    output: Path
+
+
+class CoverageMap(Task):
+    """The root: an area, cut into tiles.
+
+    Args:
+        dataset: Slug of a spatio-temporal dataset.
+        collections: Names of its collections.
+        start: First time.
+        end: The time at which to stop.
+        area: West, south, east and north in whole degrees, multiples of a tile apart.
+    """
+
+    dataset: str
+    collections: list[str]
+    start: str
+    end: str
+    area: list[int]
+
+    def execute(self, context: ExecutionContext) -> None:
+        west, south, east, north = self.area
+        context.current_task.display = f"{self.dataset.rpartition('.')[2]}\n{self.start} to {self.end}"
+        tiles = [
+            CountTile(self.dataset, self.collections, self.start, self.end, longitude, latitude)
+            for latitude in range(south, north, TILE_DEGREES)
+            for longitude in range(west, east, TILE_DEGREES)
+        ]
+        context.progress("tiles").add(len(tiles))
+        counted = context.submit_subtasks(tiles, max_retries=2)
+        context.submit_subtask(DrawMap(self.area, f"{self.start} to {self.end}"), depends_on=counted)
+
+
+class CountTile(Task):
+    """One tile: how many footprints cover each point of its grid."""
+
+    dataset: str
+    collections: list[str]
+    start: str
+    end: str
+    west: int
+    south: int
+
+    def execute(self, context: ExecutionContext) -> None:
+        surroundings: Surroundings = context.runner_context
+        tile = shapely.box(self.west, self.south, self.west + TILE_DEGREES, self.south + TILE_DEGREES)
+        data = surroundings.datasets.dataset(self.dataset).query(
+            collections=self.collections, temporal_extent=(self.start, self.end), spatial_extent=tile
+        )
+        footprints = data["geometry"].values if "geometry" in data else np.array([], dtype=object)
+        counts = count_covers(footprints, self.west, self.south)
+        context.current_task.display = f"{self.west}°E {self.south}°N\n{len(footprints)} footprints"
+        context.job_cache.group("tiles")[f"{self.west}_{self.south}"] = _pack(counts)
+        context.progress("tiles").done(1)
+
+
+class DrawMap(Task):
+    """The end: all tiles in one picture."""
+
+    area: list[int]
+    title: str
+
+    def execute(self, context: ExecutionContext) -> None:
+        surroundings: Surroundings = context.runner_context
+        counts = put_together(context.job_cache.group("tiles"), self.area)
+        draw(counts, self.area, self.title, surroundings.output / "coverage.png")
+        context.current_task.display = f"up to {counts.max()} times"
+
+
+TASKS = [CoverageMap, CountTile, DrawMap]
+
+
+def count_covers(footprints: npt.NDArray[Any], west: int, south: int) -> Counts:
+    """Count the footprints that cover each point of a tile's grid.
+
+    Args:
+        footprints: Geometries in degrees.
+        west: Western edge of the tile.
+        south: Its southern edge.
+
+    Returns:
+        Counts, shape (rows from south to north, columns from west to east).
+    """
+    steps = np.arange(STEP_DEGREES / 2, TILE_DEGREES, STEP_DEGREES)
+    longitude, latitude = np.meshgrid(west + steps, south + steps)
+    points = shapely.points(longitude.ravel(), latitude.ravel())
+    tree = shapely.STRtree(points)
+    _, covered = tree.query(footprints, predicate="covers") if len(footprints) else (None, np.array([], dtype=int))
+    return np.bincount(covered, minlength=len(points)).reshape(longitude.shape)
+
+
+def put_together(tiles: JobCache, area: list[int]) -> Counts:
+    """Return the counts of a whole area from those of its tiles."""
+    west, south, east, north = area
+    rows = [
+        np.hstack([_unpack(tiles[f"{longitude}_{latitude}"]) for longitude in range(west, east, TILE_DEGREES)])
+        for latitude in range(south, north, TILE_DEGREES)
+    ]
+    return np.vstack(rows)
+
+
+def draw(counts: Counts, area: list[int], title: str, path: Path) -> None:
+    """Write a picture of counts over the coasts."""
+    from matplotlib.collections import PolyCollection
+    from matplotlib.figure import Figure
+
+    from tilebox.demo import land
+
+    west, south, east, north = area
+    figure = Figure(figsize=(9, 7.2), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        np.where(counts > 0, counts, np.nan),
+        extent=(west, east, south, north),
+        origin="lower",
+        cmap="viridis",
+        interpolation="nearest",
+    )
+    coasts = shapely.get_parts(shapely.clip_by_rect(land.polygons(), west, south, east, north))
+    rings = [shapely.get_coordinates(part) for part in coasts if not part.is_empty]
+    axes.add_collection(PolyCollection(rings, facecolors="none", edgecolors="#26323f", linewidths=0.8))
+    axes.set_xlim(west, east)
+    axes.set_ylim(south, north)
+    # A degree of longitude is shorter than one of latitude, here by what holds in the middle.
+    axes.set_aspect(1 / np.cos(np.radians((south + north) / 2)))
+    axes.set_title(f"How often each place was seen, {title}", loc="left")
+    axes.set_xlabel("longitude in degrees")
+    axes.set_ylabel("latitude in degrees")
+    figure.colorbar(image, ax=axes, label="footprints that cover it", shrink=0.8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def _pack(counts: Counts) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, counts, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _unpack(data: bytes) -> Counts:
+    counts: Counts = np.load(io.BytesIO(data), allow_pickle=False)
+    return counts

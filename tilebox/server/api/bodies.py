@@ -1,0 +1,68 @@
+"""Reading a request's body where no library does it: bounded as sent and as unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from tilebox.errors import InvalidArgumentError, RateLimitedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope
+
+M = TypeVar("M", bound=Message)
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Return the headers of a request by lower-case name."""
+    return {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+
+
+async def read_message(receive: Receive, headers: Mapping[str, str], message: type[M], *, max_bytes: int) -> M:
+    """Read a body that is one protobuf message, perhaps packed with gzip.
+
+    Raises:
+        InvalidArgumentError: It is something else, or was cut off.
+        RateLimitedError: It is larger than allowed.
+    """
+    if headers.get("content-type") != "application/proto":
+        raise InvalidArgumentError("content-type must be application/proto")
+    body = await _read(receive, max_bytes)
+    if headers.get("content-encoding", "identity") == "gzip":
+        body = _unpack(body, max_bytes)
+    try:
+        return message.FromString(body)
+    except DecodeError:
+        raise InvalidArgumentError(f"the request is no {message.DESCRIPTOR.full_name}") from None
+
+
+async def _read(receive: Receive, max_bytes: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise InvalidArgumentError("the request ended before its body")
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > max_bytes:
+            raise RateLimitedError(f"the request is larger than {max_bytes} bytes; send less at once")
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+def _unpack(body: bytes, max_bytes: int) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
+            unpacked = packed.read(max_bytes + 1)
+    except (OSError, EOFError, zlib.error):
+        raise InvalidArgumentError("the request's body is no gzip") from None
+    if len(unpacked) > max_bytes:
+        raise RateLimitedError(f"the request unpacks to more than {max_bytes} bytes; send less at once")
+    return unpacked

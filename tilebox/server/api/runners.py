@@ -1,0 +1,152 @@
+"""`tilebox.ext.v1.RunnerService`: what our own runners speak, and what those who wait for jobs do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf.duration_pb2 import Duration
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2 as wire
+from tilebox._core.scheduling import Verdict
+from tilebox.errors import InvalidArgumentError
+from tilebox.server.api.task_reports import Reports, failed, microseconds, returned, task_id
+from tilebox.server.api.tasks import EXTEND_AFTER, identifiers
+from tilebox.server.keys import Permission
+from tilebox.server.services.leases import Wish
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    import anyio
+
+    from tilebox.server.auth import Caller
+    from tilebox.server.services.jobs import Jobs
+    from tilebox.server.services.leases import Handed, Leases
+    from tilebox.server.services.submissions import Submissions
+    from tilebox.server.store.orchestration import Report
+
+_NAME_BYTES = 16
+
+_MESSAGES = {
+    Verdict.ACCEPTED: "",
+    Verdict.REPEATED: "it was accepted before",
+    Verdict.STALE: "the lease is not valid any more: the task was taken back, or was ended otherwise",
+}
+
+
+class RunnerService:
+    """Answers the calls of the service that runners make.
+
+    Args:
+        leases: The verbs of runners.
+        submissions: Reads subtasks, and knows clusters.
+        jobs: Tells the names of jobs.
+    """
+
+    descriptor = wire.DESCRIPTOR.services_by_name["RunnerService"]
+    permissions = {  # noqa: RUF012
+        "Exchange": Permission.RUN,
+        "ExtendLeases": Permission.RUN,
+        "ExplainJob": Permission.READ,
+        "AwaitJob": Permission.READ,
+    }
+
+    def __init__(self, leases: Leases, submissions: Submissions, jobs: Jobs) -> None:
+        self._leases = leases
+        self._submissions = submissions
+        self._reports = Reports(submissions)
+        self._jobs = jobs
+
+    async def exchange(
+        self, caller: Caller, request: wire.ExchangeRequest, gone: anyio.Event | None = None
+    ) -> wire.ExchangeResponse:
+        """Carry out reports, and hand out tasks, unless the runner is gone."""
+        cluster = await self._submissions.cluster_number(caller.team.id, request.cluster_slug)
+        wish = self._wish(cluster, request) if request.max_tasks else None
+        reports, refusals = await self._read(caller.team.id, cluster, request)
+        handed = await self._leases.exchange(caller.team.id, reports, wish, is_repeated=request.is_repeated, gone=gone)
+        response = wire.ExchangeResponse(
+            outcomes=[_outcome(*one) for one in zip(handed.verdicts, refusals, strict=True)],
+            is_more_to_come=handed.is_more_to_come,
+            lease=_duration(self._leases.lease_us),
+            extend_after=_duration(round(self._leases.lease_us * EXTEND_AFTER)),
+        )
+        await self._add_tasks(caller.team.id, handed, response)
+        return response
+
+    async def extend_leases(self, caller: Caller, request: wire.ExtendLeasesRequest) -> wire.ExtendLeasesResponse:
+        """Extend leases."""
+        wanted = [(task_id(one.task_id), int(one.lease_number)) for one in request.leases]
+        extended = await self._leases.extend(caller.team.id, wanted)
+        return wire.ExtendLeasesResponse(
+            lost=[one for one, is_extended in zip(request.leases, extended, strict=True) if not is_extended],
+            lease=_duration(self._leases.lease_us),
+            extend_after=_duration(round(self._leases.lease_us * EXTEND_AFTER)),
+        )
+
+    async def explain_job(self, caller: Caller, request: wire.ExplainJobRequest) -> wire.ExplainJobResponse:
+        """Say why tasks of a job are still queued."""
+        raise NotImplementedError
+
+    async def await_job(self, caller: Caller, request: wire.AwaitJobRequest) -> wire.AwaitJobRequest:
+        """Wait for a job."""
+        raise NotImplementedError
+
+    def _wish(self, cluster: int, request: wire.ExchangeRequest) -> Wish:
+        for name in ("runner_id", "claim_id"):
+            if len(getattr(request, name)) != _NAME_BYTES:
+                raise InvalidArgumentError(f"{name} must have {_NAME_BYTES} bytes")
+        if not request.identifiers:
+            raise InvalidArgumentError("identifiers are required: say which tasks the runner can execute")
+        return Wish(
+            cluster=cluster,
+            identifiers=identifiers(request.identifiers),
+            runner=request.runner_id,
+            claim=request.claim_id,
+            count=request.max_tasks,
+            wait_seconds=microseconds(request.wait) / 1e6,
+            is_fenced=True,
+        )
+
+    async def _read(self, team: UUID, cluster: int, request: wire.ExchangeRequest) -> tuple[list[Report], list[str]]:
+        reports, refusals = [], []
+        for message in request.computed:
+            report, refusal = await self._reports.computed(team, cluster, message)
+            reports.append(report)
+            refusals.append(refusal)
+        reports += [failed(message) for message in request.failed]
+        reports += [returned(message) for message in request.returned]
+        return reports, refusals + [""] * (len(reports) - len(refusals))
+
+    async def _add_tasks(self, team: UUID, handed: Handed, response: wire.ExchangeResponse) -> None:
+        positions: dict[bytes, int] = {}
+        for task, identifier in zip(handed.tasks, handed.identifiers, strict=True):
+            position = positions.get(task.job)
+            if position is None:
+                position = positions[task.job] = len(positions)
+                job = await self._jobs.brief(team, task.job)
+                response.jobs.add(
+                    job_id=task.job,
+                    name=job.name if job is not None else "",
+                    trace_parent=job.trace_parent if job is not None else "",
+                )
+            response.tasks.add(
+                task_id=task.task,
+                lease_number=task.lease,
+                identifier=identifier,
+                input=task.input,
+                display=task.display,
+                job=position,
+                retry_count=task.retries,
+                max_retries=task.max_retries,
+            )
+
+
+def _outcome(verdict: Verdict, refusal: str) -> wire.ReportOutcome:
+    if refusal and verdict is Verdict.ACCEPTED:
+        return wire.ReportOutcome(verdict=wire.REPORT_VERDICT_REFUSED, message=refusal)
+    return wire.ReportOutcome(verdict=int(verdict), message=_MESSAGES[verdict])  # type: ignore[arg-type]
+
+
+def _duration(microseconds: int) -> Duration:
+    return Duration(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)

@@ -1,0 +1,63 @@
+"""Workflows in the server, put together: what answers requests, and what runs beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tilebox.server.api.clusters import ClusterService
+from tilebox.server.api.diagrams import DiagramService
+from tilebox.server.api.jobs import JobService
+from tilebox.server.api.runners import RunnerService
+from tilebox.server.api.tasks import TaskService
+from tilebox.server.clock import Clock
+from tilebox.server.loops.announcements import Announcements
+from tilebox.server.loops.lease_reaper import LeaseReaper
+from tilebox.server.services.clusters import Clusters
+from tilebox.server.services.diagrams import Diagrams
+from tilebox.server.services.jobs import Jobs
+from tilebox.server.services.leases import Leases
+from tilebox.server.services.submissions import Submissions
+from tilebox.server.store.orchestration import Limits
+
+if TYPE_CHECKING:
+    from tilebox.server.settings import Settings
+
+
+class Orchestrator:
+    """Everything about workflows.
+
+    Args:
+        store: Where jobs and tasks are kept.
+        settings: What the operator allows.
+
+    Attributes:
+        runners: The service whose calls take the short way (`api.exchange`).
+        services: All services of the wire.
+        loops: What has to run beside them, each with a coroutine `run`.
+    """
+
+    def __init__(self, store: Any, settings: Settings) -> None:
+        submissions = Submissions(store, settings)
+        self.leases = Leases(
+            store,
+            submissions,
+            Clock(),
+            lease_seconds=settings.lease_seconds,
+            limits=Limits(max_crashes=settings.max_crashes),
+        )
+        diagrams = Diagrams(max_tasks=settings.diagram_tasks)
+        jobs = Jobs(
+            store,
+            submissions,
+            virtual_rank=self.leases.virtual_rank,
+            on_effects=self.leases.tell,
+        )
+        self.runners = RunnerService(self.leases, submissions, jobs)
+        self.services = (
+            ClusterService(Clusters(store, submissions)),
+            JobService(jobs),
+            DiagramService(diagrams),
+            TaskService(self.leases, submissions, jobs, max_lease_seconds=settings.max_lease_seconds),
+            self.runners,
+        )
+        self.loops = (LeaseReaper(store, self.leases), Announcements(store, self.leases))
