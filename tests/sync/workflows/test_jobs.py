@@ -401,6 +401,9 @@ def test_a_failure_can_be_raised_and_names_the_tasks():
         jobs_over(wire).wait(JOB, raise_on_failure=True)
     assert caught.value.job.state is JobState.FAILED
     assert [one.state for one in caught.value.tasks] == [TaskState.FAILED]
+    silent = Answers(GetJob=job("FAILED", failed=2), ListJobTasks=refusal("internal"))
+    with pytest.raises(JobFailedError, match="2 tasks failed"):
+        jobs_over(silent).wait(JOB, raise_on_failure=True)
     with pytest.raises(JobFailedError, match="was cancelled"):
         jobs_over(Answers(GetJob=job("CANCELED", queued=1))).wait(JOB, raise_on_failure=True)
     assert (jobs_over(Answers(GetJob=job("COMPLETED"))).wait(JOB, raise_on_failure=True)).name == "hello"

@@ -384,13 +384,17 @@ class JobClient:
             return []
 
     def _failed_tasks(self, job: Job) -> list[TaskSummary]:
-        """Return some tasks that failed, or nothing for a job without any."""
+        """Return some tasks that failed; nothing for a job without any, or if the server does not list them."""
         if job.state is not JobState.FAILED:
             return []
         walk = TaskWalk(job.id)
         failed: list[TaskSummary] = []
-        while len(failed) < _MAX_FAILED_TASKS and self._step(walk):
-            failed = [task for task in walk.tasks if task.state is TaskState.FAILED]
+        try:
+            while len(failed) < _MAX_FAILED_TASKS and self._step(walk):
+                failed = [task for task in walk.tasks if task.state is TaskState.FAILED]
+        except TileboxError as error:
+            # That the job failed is worth more than the names of its tasks.
+            _log.debug("the tasks of job %s cannot be listed: %s", job.id, error)
         return failed
 
     def _step(self, walk: TaskWalk) -> bool:
