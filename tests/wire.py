@@ -20,16 +20,29 @@ from tilebox._core.protocol.datasets.v1 import (
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox._core.protocol.tilebox.v1.query_pb2 import TimeInterval
+from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2, workflows_pb2
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+DATASET_MODULES = (datasets_pb2, collections_pb2, data_access_pb2, data_ingestion_pb2, datapoints_pb2)
+WORK_MODULES = (workflows_pb2, job_pb2)
+
 SERVICES = {
     name: service
-    for module in (datasets_pb2, collections_pb2, data_access_pb2, data_ingestion_pb2, datapoints_pb2)
+    for module in (*DATASET_MODULES, *WORK_MODULES)
     for name, service in module.DESCRIPTOR.services_by_name.items()
 }
-METHODS = [f"{service.full_name}/{method.name}" for service in SERVICES.values() for method in service.methods]
+
+
+def methods_of(*modules):
+    """Return the methods of the services of some files of the wire."""
+    services = [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
+    return [f"{service.full_name}/{method.name}" for service in services for method in service.methods]
+
+
+METHODS = methods_of(*DATASET_MODULES)
+WORK_METHODS = methods_of(*WORK_MODULES)
 
 FIELDS = [
     Field(name="name", kind=FieldKind.STRING, queryable=True),
@@ -103,6 +116,16 @@ class Wire:
         )
         return self.call("DataIngestionService/Ingest", request)
 
+    def create_cluster(self, name="Testing", **values):
+        return self.call("WorkflowsService/CreateCluster", workflows_pb2.CreateClusterRequest(name=name, **values))
+
+    def submit_job(self, *groups, name="A job", **values):
+        """Submit a job of `task_group`s, by default one of one task."""
+        request = job_pb2.SubmitJobRequest(
+            tasks=submissions(*(groups or (task_group(1),))), job_name=name, trace_parent="00-trace", **values
+        )
+        return self.call("JobService/SubmitJob", request)
+
     def query(self, request):
         """Return all pages of a query, as a list of lists of serialised datapoints."""
         pages = []
@@ -117,6 +140,26 @@ class Wire:
 def unique(prefix: str) -> str:
     """Return a name that no other test has."""
     return f"{prefix}_{uuid4().hex[:12]}"
+
+
+def task_group(count=1, *, depends_on=(), cluster=0, identifier=0, display=0, **values):
+    """Return so many equal tasks."""
+    columns = {
+        "inputs": [b"{}"] * count,
+        "cluster_slug_pointers": [cluster] * count,
+        "identifier_pointers": [identifier] * count,
+        "display_pointers": [display] * count,
+        "max_retries_values": [0] * count,
+    }
+    return core_pb2.TaskSubmissionGroup(dependencies_on_other_groups=depends_on, **{**columns, **values})
+
+
+def submissions(*groups, clusters=("",), identifiers=(("tasks.Leaf", "v1.0"),), displays=("Leaf",)):
+    """Return groups of tasks with what they point to."""
+    lookup = [core_pb2.TaskIdentifier(name=name, version=version) for name, version in identifiers]
+    return core_pb2.TaskSubmissions(
+        task_groups=groups, cluster_slug_lookup=clusters, identifier_lookup=lookup, display_lookup=displays
+    )
 
 
 def wire_id(value: UUID | bytes) -> ID:

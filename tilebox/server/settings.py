@@ -44,6 +44,16 @@ class Settings(BaseModel):
         default=20, ge=0, description="How long requests under way may take to finish once the server is told to stop."
     )
     upkeep_seconds: float = Field(default=60, gt=0, description="Pause between two rounds of upkeep of the datapoints.")
+    max_subtasks: int = Field(default=64, ge=1, description="Tasks that one task may submit.")
+    max_task_input_bytes: int = Field(default=2048, ge=1, description="Largest input of a task, serialised, in bytes.")
+    lease_seconds: float = Field(
+        default=60, gt=0, description="How long a runner may be silent before its tasks are given to others."
+    )
+    max_lease_seconds: float = Field(default=3600, gt=0, description="Longest lease that a runner may ask for.")
+    max_crashes: int = Field(
+        default=10, ge=0, description="How often a task may take its runner down before it counts as failed."
+    )
+    diagram_tasks: int = Field(default=200, ge=4, description="Nodes in a job's diagram at the most.")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="What is logged.")
 
     @field_validator("storage")

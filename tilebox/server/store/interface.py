@@ -10,6 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tilebox.server.store.clusters import ClusterStore
+from tilebox.server.store.jobs import JobStore
+from tilebox.server.store.orchestration import Orchestration
+
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
@@ -98,8 +102,8 @@ class Collection:
     created_us: int
 
 
-class Store(Protocol):
-    """The control data."""
+class Store(Orchestration, ClusterStore, JobStore, Protocol):
+    """The control data, and what the orchestrator keeps."""
 
     async def migrate(self) -> None:
         """Create or update the tables. Safe to call from several processes at once."""

@@ -13,6 +13,8 @@ import psycopg
 from psycopg import errors
 
 from tilebox.errors import ServerError
+from tilebox.server.store.clusters_verbs import ClusterVerbs
+from tilebox.server.store.jobs_verbs import JobVerbs
 from tilebox.server.store.migrate import Migration, apply, migrations, pending
 from tilebox.server.store.orchestration import Effects
 from tilebox.server.store.orchestration_verbs import OrchestrationVerbs, read_announcement
@@ -40,7 +42,7 @@ MIGRATION_ATTEMPTS = 5
 _IDLE_LOCK_CONNECTIONS = 8
 
 
-class PostgresStore(Verbs, OrchestrationVerbs):
+class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
     """The control data of any number of server processes.
 
     Args:
@@ -50,6 +52,8 @@ class PostgresStore(Verbs, OrchestrationVerbs):
     Raises:
         ValueError: The URL cannot be read.
     """
+
+    is_shared = True
 
     def __init__(self, url: str) -> None:
         self._engine = PostgresEngine(url)

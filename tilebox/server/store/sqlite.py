@@ -9,6 +9,8 @@ from weakref import WeakValueDictionary
 
 import anyio
 
+from tilebox.server.store.clusters_verbs import ClusterVerbs
+from tilebox.server.store.jobs_verbs import JobVerbs
 from tilebox.server.store.migrate import apply_pending, migrations
 from tilebox.server.store.orchestration import Effects
 from tilebox.server.store.orchestration_verbs import OrchestrationVerbs
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SqliteStore(Verbs, OrchestrationVerbs):
+class SqliteStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
     """The control data of one server process.
 
     Other processes may read and write the file, but `writer_lock` holds within this process only: whoever serves

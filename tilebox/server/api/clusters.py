@@ -1,0 +1,75 @@
+"""`workflows.v1.WorkflowsService`: clusters. Workflows that the server runs by itself are not offered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tilebox._core.protocol.workflows.v1 import workflows_pb2 as wire
+from tilebox.errors import InvalidArgumentError, ServerError
+from tilebox.server.api import work_shapes
+from tilebox.server.keys import Permission
+
+if TYPE_CHECKING:
+    from tilebox.server.auth import Caller
+    from tilebox.server.services.clusters import Clusters
+
+
+class ClusterService:
+    """Answers the calls of the service that are about clusters."""
+
+    descriptor = wire.DESCRIPTOR.services_by_name["WorkflowsService"]
+    permissions = {  # noqa: RUF012
+        **{method.name: Permission.READ for method in descriptor.methods},
+        "CreateCluster": Permission.MANAGE,
+        "UpdateCluster": Permission.MANAGE,
+        "DeleteCluster": Permission.MANAGE,
+    }
+
+    def __init__(self, clusters: Clusters) -> None:
+        self._clusters = clusters
+
+    async def create_cluster(self, caller: Caller, request: wire.CreateClusterRequest) -> wire.Cluster:
+        """Create a cluster."""
+        created = await self._clusters.create(
+            caller.team.id, name=request.name, description=request.description, slug=request.slug
+        )
+        return work_shapes.cluster(created)
+
+    async def get_cluster(self, caller: Caller, request: wire.GetClusterRequest) -> wire.Cluster:
+        """Return a cluster by slug, or the default one."""
+        return work_shapes.cluster(await self._clusters.get(caller.team.id, request.cluster_slug))
+
+    async def list_clusters(self, caller: Caller, _: wire.ListClustersRequest) -> wire.ListClustersResponse:
+        """Return all clusters."""
+        found = await self._clusters.list(caller.team.id)
+        return wire.ListClustersResponse(clusters=map(work_shapes.cluster, found))
+
+    async def update_cluster(self, caller: Caller, request: wire.UpdateClusterRequest) -> wire.Cluster:
+        """Change a cluster's name or description."""
+        changed = await self._clusters.update(
+            caller.team.id,
+            _required(request.cluster_slug),
+            name=request.name if request.HasField("name") else None,
+            description=request.description if request.HasField("description") else None,
+        )
+        return work_shapes.cluster(changed)
+
+    async def delete_cluster(self, caller: Caller, request: wire.DeleteClusterRequest) -> wire.DeleteClusterResponse:
+        """Delete a cluster that nothing waits for."""
+        await self._clusters.delete(caller.team.id, _required(request.cluster_slug))
+        return wire.DeleteClusterResponse()
+
+    async def _not_offered(self, _: Caller, __: Any) -> NoReturn:
+        raise ServerError(
+            "this server keeps no workflows and releases: start a runner with their tasks instead", code="unimplemented"
+        )
+
+    create_workflow = list_workflows = list_public_workflows = get_workflow = update_workflow = _not_offered
+    delete_workflow = publish_workflow_release = unpublish_workflow_release = _not_offered
+    deploy_workflow_release = undeploy_workflow_release = _not_offered
+
+
+def _required(slug: str) -> str:
+    if not slug:
+        raise InvalidArgumentError("cluster_slug is required")
+    return slug

@@ -1,0 +1,92 @@
+"""Clusters, jobs and tasks of the server as messages of the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
+from tilebox._core.protocol.workflows.v1 import core_pb2, workflows_pb2
+from tilebox._core.scheduling import JobState, TaskState
+
+if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+
+    from tilebox.server.store.clusters import Cluster
+    from tilebox.server.store.jobs import Job
+
+_LEGACY_STATES = {
+    JobState.SUBMITTED: core_pb2.LEGACY_JOB_STATE_QUEUED,
+    JobState.RUNNING: core_pb2.LEGACY_JOB_STATE_STARTED,
+    JobState.STARTED: core_pb2.LEGACY_JOB_STATE_STARTED,
+    JobState.COMPLETED: core_pb2.LEGACY_JOB_STATE_COMPLETED,
+    JobState.FAILED: core_pb2.LEGACY_JOB_STATE_STARTED,
+    JobState.CANCELED: core_pb2.LEGACY_JOB_STATE_STARTED,
+}
+
+
+def cluster(record: Cluster) -> workflows_pb2.Cluster:
+    """Return a cluster."""
+    return workflows_pb2.Cluster(
+        slug=record.slug,
+        display_name=record.display_name,
+        description=record.description,
+        deletable=not record.is_default,
+    )
+
+
+def job(record: Job) -> core_pb2.Job:
+    """Return a job, also in the fields that earlier clients read."""
+    state = record.state
+    message = core_pb2.Job(
+        id=ID(uuid=record.id),
+        name=record.name,
+        trace_parent=record.trace_parent,
+        # A failed job counted as canceled, before there was a state for it.
+        canceled=state in (JobState.CANCELED, JobState.FAILED),
+        legacy_state=_LEGACY_STATES[state],
+        state=state.value,  # type: ignore[arg-type]
+        progress=[core_pb2.Progress(label=each.label, total=each.total, done=each.done) for each in record.progress],
+        execution_stats=_stats(record),
+    )
+    message.submitted_at.CopyFrom(timestamp(record.submitted_us))
+    if record.first_started_us is not None:
+        message.started_at.CopyFrom(timestamp(record.first_started_us))
+    if record.automation is not None:
+        message.automation_id.uuid = record.automation
+    return message
+
+
+def timestamp(microseconds: int) -> Timestamp:
+    """Return a time."""
+    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def _stats(record: Job) -> core_pb2.ExecutionStats:
+    counts = record.counts
+    stats = core_pb2.ExecutionStats(total_tasks=counts.total)
+    for state, count in (
+        (TaskState.QUEUED, counts.queued),
+        (TaskState.RUNNING, counts.running),
+        (TaskState.COMPUTED, counts.computed),
+        (TaskState.FAILED, counts.failed),
+        (TaskState.SKIPPED, counts.skipped),
+        (TaskState.FAILED_OPTIONAL, counts.failed_optional),
+    ):
+        if count:
+            stats.tasks_by_state.add(state=state.value, count=count)
+    _fill(stats.compute_time, record.compute_us)
+    first, last = record.first_started_us, record.last_stopped_us
+    if first is not None:
+        stats.first_task_started_at.CopyFrom(timestamp(first))
+    if last is not None:
+        stats.last_task_stopped_at.CopyFrom(timestamp(last))
+    if first is not None and last is not None and last > first:
+        _fill(stats.elapsed_time, last - first)
+        stats.parallelism = record.compute_us / (last - first)
+    return stats
+
+
+def _fill(duration: Duration, microseconds: int) -> None:
+    duration.seconds, duration.nanos = microseconds // 1_000_000, microseconds % 1_000_000 * 1000

@@ -1,0 +1,26 @@
+"""Slugs that are made from names: what people read, and random letters that keep them apart."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+
+MAX_SLUG_CHARACTERS = 100
+SLUG = re.compile(r"[A-Za-z0-9-]{1,100}")
+
+# Without 0, O, I and l, which look alike.
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_RANDOM_CHARACTERS = 14
+
+
+def make_slug(name: str) -> str:
+    """Return a new slug for a name.
+
+    >>> make_slug("Sentinel-2, Zürich")[:18]
+    'sentinel-2-zurich-'
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    readable = re.sub(r"[^a-z0-9]+", "-", plain)[: MAX_SLUG_CHARACTERS - _RANDOM_CHARACTERS - 1].strip("-")
+    letters = "".join(secrets.choice(_BASE58) for _ in range(_RANDOM_CHARACTERS))
+    return f"{readable}-{letters}" if readable else letters

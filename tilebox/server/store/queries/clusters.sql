@@ -1,0 +1,61 @@
+-- name: add_cluster
+-- Keep a cluster, unless its slug is taken, or it is to be a second default one.
+INSERT INTO clusters (team_id, slug, display_name, description, is_default, created_us)
+VALUES (:team, :slug, :display_name, :description, :is_default, :now_us)
+ON CONFLICT DO NOTHING
+RETURNING number, team_id, slug, display_name, description, is_default, created_us;
+
+-- name: default_cluster
+-- Where tasks of a team go that name no cluster.
+SELECT number, team_id, slug, display_name, description, is_default, created_us
+FROM clusters
+WHERE team_id = :team AND is_default AND deleted_us IS NULL;
+
+-- name: cluster
+-- The cluster of a slug.
+SELECT number, team_id, slug, display_name, description, is_default, created_us
+FROM clusters
+WHERE team_id = :team AND slug = :slug AND deleted_us IS NULL;
+
+-- name: clusters
+-- A team's clusters, the oldest first.
+SELECT number, team_id, slug, display_name, description, is_default, created_us
+FROM clusters
+WHERE team_id = :team AND deleted_us IS NULL
+ORDER BY number;
+
+-- name: update_cluster
+-- Change what is given of a cluster.
+UPDATE clusters SET
+    display_name = coalesce(:display_name, display_name),
+    description = coalesce(:description, description)
+WHERE team_id = :team AND slug = :slug AND deleted_us IS NULL
+RETURNING number, team_id, slug, display_name, description, is_default, created_us;
+
+-- name: delete_cluster
+-- Note that a cluster was deleted.
+UPDATE clusters SET deleted_us = :now_us
+WHERE team_id = :team AND slug = :slug AND deleted_us IS NULL
+RETURNING number, is_default;
+
+-- name: running_in_cluster
+-- Whether tasks run in a cluster.
+SELECT 1 AS found WHERE EXISTS (
+    SELECT 1 FROM tasks
+    WHERE state = 2 AND queue IN (SELECT number FROM queues WHERE cluster = :cluster)
+);
+
+-- name: waiting_in_cluster
+-- Whether tasks of jobs that go on wait in a cluster.
+SELECT 1 AS found WHERE EXISTS (
+    SELECT 1
+    FROM jobs
+    JOIN task_groups ON task_groups.job_id = jobs.id
+    JOIN tasks ON tasks.group_id = task_groups.id
+    WHERE jobs.team_id = :team AND jobs.open_groups > 0 AND jobs.failed = 0 AND NOT jobs.is_canceled
+        AND tasks.state = 1 AND tasks.queue IN (SELECT number FROM queues WHERE cluster = :cluster)
+);
+
+-- name: queue_by_number
+-- The queue of a number.
+SELECT number, cluster, name, major, minor FROM queues WHERE number = :number;
