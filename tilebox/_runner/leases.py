@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import tempfile
 from contextlib import suppress
 
 # Seconds until a new lease should be extended; seconds that it lasts.
@@ -41,6 +40,8 @@ class LeaseTable:
     @classmethod
     def create(cls, rows: int) -> LeaseTable:
         """Return a new, empty table in a file of its own, which `close` removes."""
+        import tempfile  # which the companion has no use for
+
         number, path = tempfile.mkstemp(prefix="tilebox-leases-")
         os.truncate(number, HEADER.size + rows * ROW.size)
         os.close(number)
