@@ -99,7 +99,7 @@ def running_server(data_dir: Path) -> Iterator[Server]:
                 try:
                     client.get(f"{url}/readyz").raise_for_status()
                     break
-                except (httpx.ConnectError, httpx.HTTPStatusError):
+                except (httpx.TransportError, httpx.HTTPStatusError):
                     if process.poll() is not None:
                         raise SystemExit(f"the server did not start, see {log.name}") from None
         yield Server(url, (data_dir / "api-key").read_text().strip(), process)

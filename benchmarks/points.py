@@ -10,8 +10,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-from uuid import UUID, uuid4
+from contextlib import ExitStack, asynccontextmanager
+from uuid import UUID
 
 import anyio
 import lance
@@ -31,6 +31,7 @@ DAY_MS = 86_400_000
 YEARS = 10
 BATCH_ROWS = 100_000
 COLLECTIONS = (1, 2, 3)
+TABLE = UUID(int=1)
 
 SCHEMA = Schema.of(
     DatasetKind.SPATIOTEMPORAL,
@@ -98,7 +99,7 @@ async def median_ms(call: Callable[[int], Awaitable[object]], repeats: int = 31)
 
 async def run(rows: int, folder: str) -> list[Row]:
     points = open_points(folder, writer_lock=no_lock)
-    table = uuid4()
+    table = TABLE
     await points.create(table, SCHEMA)
     lines = [await ingest_all(points, table, rows)]
     start = time.perf_counter()
@@ -246,27 +247,37 @@ async def small_ingests(points: LancePoints, table: UUID, rows: int) -> list[Row
 
 def main(table: Table, *, rows: int = 1_100_000, large: int | None = None) -> None:
     """Measure with a table of so many datapoints, then with a large one, and add the lines to the shared result."""
-    small_day = _measured(table, rows)
-    if large is not None:
-        large_day = _measured(table, large)
-        against = f"{large_day:.2f} ms against {small_day:.2f} ms"
-        table.add(
-            "D4",
-            f"a day of {large:,} rows against one of {rows:,}",
-            against,
-            "–",
-            _times(large_day, small_day),
-            "≤ 1.5×",
-        )
+    with ExitStack() as stack:
+        folders = {}
+        for size in (rows, large):
+            if size is not None:
+                folders[size] = stack.enter_context(tempfile.TemporaryDirectory())
+                for line in anyio.run(run, size, folders[size]):
+                    what = f"in process, {size:,} rows: {line.what}"
+                    table.add(line.target, what, line.ours, line.peer, line.ratio, line.wanted)
+        if large is not None:
+            small_day, large_day = anyio.run(days_in_turn, folders[rows], folders[large])
+            against = f"{large_day:.2f} ms against {small_day:.2f} ms"
+            what = f"a day of {large:,} rows against one of {rows:,}, in turn"
+            table.add("D4", what, against, "–", _times(large_day, small_day), "≤ 1.5×")
 
 
-def _measured(table: Table, rows: int) -> float:
-    """Add the lines of one table size, and return how many milliseconds a day took after all ingests."""
-    with tempfile.TemporaryDirectory() as folder:
-        lines = anyio.run(run, rows, folder)
-    for line in lines:
-        table.add(line.target, f"in process, {rows:,} rows: {line.what}", line.ours, line.peer, line.ratio, line.wanted)
-    return [float(line.ours.partition(" ")[0]) for line in lines if line.target == "D4"][-1]
+async def days_in_turn(*folders: str) -> list[float]:
+    """Return the median time of a day from each table, one query of each after the other, so that noise meets all."""
+    rng = np.random.default_rng(11)
+    stores = [open_points(folder, writer_lock=no_lock) for folder in folders]
+    times: list[list[float]] = [[] for _ in stores]
+    for _ in range(63):
+        start_ms = int(rng.integers(0, YEARS * 365)) * DAY_MS
+        query = PointQuery(COLLECTIONS, start_ms=start_ms, end_ms=start_ms + DAY_MS)
+        for store, own in zip(stores, times, strict=True):
+            begun = time.perf_counter()
+            async with store.stream(TABLE, query) as batches:
+                _ = [batch async for batch in batches]
+            own.append((time.perf_counter() - begun) * 1e3)
+    for store in stores:
+        await store.close()
+    return [statistics.median(own[2:]) for own in times]
 
 
 def _times(one: float, other: float) -> str:
