@@ -1,0 +1,92 @@
+"""`tilebox runner`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tilebox.cli.commands import tilebox
+
+PIPELINE = """
+    from tilebox.workflows import Task
+
+    class Leaf(Task):
+        def execute(self, context):
+            pass
+
+    class Abstract(Task):
+        pass
+
+    class Base(Task):
+        def execute(self, context):
+            context.submit_subtask(Leaf())
+
+    tasks = [Leaf]
+"""
+
+# As `tilebox` does once the command is registered.
+COMMAND = "import sys; from tilebox.cli.runner import command; command(sys.argv[1:], prog_name='tilebox runner')"
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    (tmp_path / "pipeline.py").write_text(textwrap.dedent(PIPELINE))
+    return tmp_path
+
+
+def run(folder, server, *arguments):
+    environment = {**os.environ, "TILEBOX_API_URL": server.url, "TILEBOX_API_KEY": "key"}
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize(("place", "count"), [("pipeline", 2), ("pipeline:tasks", 1), ("pipeline:Leaf", 1)])
+def test_tasks_of_a_module_are_executed(scripted, pipeline, place, count):
+    server = scripted()
+    server.submit("Base" if count == 2 else "Leaf")
+    _, errors = run(pipeline, server, place, "--until-done").communicate(timeout=60)
+    assert "Traceback" not in errors
+    assert len(server.reports("computed")) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "no module 'nowhere'"),
+        (["pipeline:nothing"], "has no 'nothing'"),
+        (["pipeline", "--time-limit", "3"], "isolation"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(scripted, pipeline, arguments, message):
+    process = run(pipeline, scripted(), *arguments)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_it_stops_as_it_is_told(scripted, pipeline):
+    server = scripted()
+    process = run(pipeline, server, "pipeline")
+    server.wait_for(lambda: server.waiting)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif("runner" not in tilebox.commands, reason="the command is not registered")
+def test_several_runners_end_with_the_one_that_started_them(scripted, pipeline):
+    server = scripted()
+    environment = {**os.environ, "TILEBOX_API_URL": server.url, "TILEBOX_API_KEY": "key"}
+    command = [sys.executable, "-m", "tilebox.cli", "runner", "pipeline", "-n", "2"]
+    process = subprocess.Popen(command, cwd=pipeline, env=environment)
+    server.wait_for(lambda: server.waiting == 2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    server.wait_for(lambda: server.waiting == 0)
