@@ -1,0 +1,144 @@
+# Source of tests/sync/workflows/test_with_server.py, which scripts/unasync.py writes.
+"""The clients of jobs and clusters with the real server; a runner in a process of its own executes the tasks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import client_tasks
+import pytest
+from client_tasks import Broken, Leaf, Root
+from worlds.aio import open_workflows
+
+from tilebox.workflows import (
+    ConflictError,
+    InvalidArgumentError,
+    JobFailedError,
+    JobState,
+    JobTimeoutError,
+    NotFoundError,
+    Task,
+    TaskState,
+)
+
+
+class Long(Task):
+    text: str
+
+
+@pytest.fixture
+def workflows(server):
+    """A client of its own for every test."""
+    return open_workflows(server.url, server.token)
+
+
+@pytest.fixture
+def execute(server):
+    """A function that executes all tasks of a cluster, in a process of its own."""
+    program = """
+import sys
+from pathlib import Path
+import client_tasks
+from tilebox.workflows import Client
+url, token, slug, *names = sys.argv[1:]
+Client(url, token).runner(slug, tasks=[getattr(client_tasks, name) for name in names]).run_all()
+"""
+
+    def run(slug, *tasks):
+        names = [task.__name__ for task in tasks]
+        command = [sys.executable, "-c", program, server.url, server.token, slug, *names]
+        environment = {**os.environ, "PYTHONPATH": str(Path(client_tasks.__file__).parent)}
+        subprocess.run(command, env=environment, check=True, timeout=60)
+
+    return run
+
+
+@pytest.fixture
+def slug():
+    """A slug that no other test has."""
+    return f"client-{uuid4().hex[:12]}"
+
+
+async def test_a_cluster_from_its_creation_to_its_end(workflows, slug):
+    clusters = workflows.clusters()
+    created = await clusters.create("Testing", "For tests", slug=slug)
+    assert repr(created) == f"Cluster(slug='{slug}', display_name='Testing')"
+    assert await clusters.find(slug) == created
+    assert created in await clusters.all()
+    changed = await clusters.update(created, name="Tested")
+    assert (changed.display_name, changed.description, changed.slug) == ("Tested", "For tests", slug)
+    with pytest.raises(ConflictError):
+        await clusters.create("Again", slug=slug)
+    await clusters.delete(changed)
+    for call in (clusters.find, clusters.delete):
+        with pytest.raises(NotFoundError, match=slug):
+            await call(slug)
+
+
+async def test_the_server_makes_slugs_and_keeps_its_default_cluster(workflows):
+    clusters = workflows.clusters()
+    created = await clusters.create("testing")
+    assert created.slug.startswith("testing-")
+    await clusters.delete(created)
+    default = await clusters.find()
+    assert not default.deletable
+    with pytest.raises(ConflictError):
+        await clusters.delete(default)
+
+
+async def test_a_job_is_executed_and_waited_for(workflows, slug, execute):
+    cluster = await workflows.clusters().create("Testing", slug=slug)
+    jobs = workflows.jobs()
+    job = await jobs.submit("trees", Root(3), cluster, max_retries=1)
+    assert (job.name, job.state) == ("trees", JobState.SUBMITTED)
+    with pytest.raises(JobTimeoutError):
+        await jobs.wait(job, timeout=0)
+    with pytest.raises(ConflictError):
+        await workflows.clusters().delete(cluster)
+    execute(slug, Root, Leaf)
+    heard = []
+    ended = await jobs.wait(job, timeout=30, show_progress=heard.append)
+    assert ended.state is JobState.COMPLETED
+    assert ended.execution_stats.total_tasks == ended.execution_stats.count(TaskState.COMPUTED) == 4
+    assert [(one.label, one.total, one.done) for one in ended.progress] == [("leaves", 3, 3)]
+    assert heard[-1] == 1.0
+
+
+async def test_a_failure_is_told_and_retried(workflows, slug, execute):
+    await workflows.clusters().create("Testing", slug=slug)
+    jobs = workflows.jobs()
+    job = await jobs.submit("breaks", Broken(), slug)
+    execute(slug, Broken)
+    with pytest.raises(JobFailedError, match="1 task failed") as caught:
+        await jobs.wait(job, timeout=30, raise_on_failure=True)
+    assert caught.value.job.state is JobState.FAILED
+    assert await jobs.retry(job) == 1
+    assert not (await jobs.find(job)).state.has_ended
+
+
+async def test_a_job_is_cancelled_and_resumed(workflows, slug):
+    await workflows.clusters().create("Testing", slug=slug)
+    jobs = workflows.jobs()
+    job = await jobs.submit("stops", Root(0), slug)
+    await jobs.cancel(job)
+    await jobs.cancel(job)
+    stopped = await jobs.wait(job, timeout=30)
+    assert (stopped.state, stopped.canceled) == (JobState.CANCELED, True)
+    await jobs.retry(job)
+    assert not (await jobs.find(job)).state.has_ended
+
+
+async def test_what_the_server_refuses(workflows, slug):
+    jobs = workflows.jobs()
+    with pytest.raises(NotFoundError, match=slug):
+        await jobs.submit("x", Root(1), slug)
+    with pytest.raises(InvalidArgumentError):
+        await jobs.submit("x", Long("x" * 5000))
+    unknown = uuid4()
+    for call in (jobs.find, jobs.cancel, jobs.retry, jobs.wait):
+        with pytest.raises(NotFoundError, match=str(unknown)):
+            await call(unknown)
