@@ -41,7 +41,6 @@ def execute(server):
     """A function that executes all tasks of a cluster, in a process of its own."""
     program = """
 import sys
-from pathlib import Path
 import client_tasks
 from tilebox.workflows import Client
 url, token, slug, *names = sys.argv[1:]
