@@ -425,7 +425,7 @@ def test_nothing_is_left_behind(scripted, recwarn):
     Client(server.url, "key").runner(tasks=[Leaf], concurrency=4).run_all()
     gc.collect()
     assert not recwarn
-    slots = [one for one in threading.enumerate() if one.name.startswith("tilebox-")]
+    slots = [one for one in threading.enumerate() if one.name.startswith(("tilebox-slot", "tilebox-courier"))]
     for one in slots:
         one.join(5)
         assert not one.is_alive()

@@ -15,7 +15,7 @@ import threading
 from queue import SimpleQueue
 from random import Random
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 
@@ -74,6 +74,9 @@ REMIND_SECONDS = 60.0
 START_PAUSE_SECONDS = 5.0
 # Of a refusal that only somebody at the server can end.
 REFUSED_PAUSE_SECONDS = 30.0
+
+
+T = TypeVar("T")
 
 
 class Executor(Protocol):
@@ -181,36 +184,29 @@ class _Run:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = asyncio.Event()
         self._woken = asyncio.Event()
-        self._is_opened = False
         self._opening = Ticket()
         self._tick_at = float("inf")
         self._check_seconds = LONGEST_CHECK_SECONDS
         self._outage = _OutageLog()
+        self._cluster = ""
+        self._threads: anyio.CapacityLimiter
         self._wire: Wire
         self._heart: Heart
 
     async def main(self, config: Config, cluster: str, identifiers: Sequence[TaskIdentifier]) -> None:
         """Run."""
         self._loop = asyncio.get_running_loop()
-        opened = await self._open(config, cluster)
-        if opened is None:
+        # Of its own, since the default one may be taken by what else goes on in the loop.
+        self._threads = anyio.CapacityLimiter(2)
+        server = await self._in_thread(self._open, config, cluster, identifiers)
+        if server is None:
             return
-        server, slug = opened
-        self._wire = open_wire(server, self._runner_id, slug, identifiers)
-        self._heart = Heart(
-            config.url,
-            config.headers,
-            runner_id=self._runner_id,
-            is_extended=EXTENSION in server.extensions,
-            slots=self._concurrency,
-        )
         try:
-            await anyio.to_thread.run_sync(self._executor.start, slug, self._loop)
+            await self._in_thread(self._executor.start, self._cluster, self._loop)
             await self._supervise()
         finally:
-            self._heart.close()
-            self._executor.close()
-            server.close()
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(self._close, server)
 
     def stop_soon(self) -> None:
         """Stop, from within a signal handler."""
@@ -224,33 +220,54 @@ class _Run:
         self._opening.interrupt()
         self._advance(StopAsked(self._grace_seconds if grace_seconds is None else grace_seconds))
 
-    async def _open(self, config: Config, cluster: str) -> tuple[Server, str] | None:
-        """Find the server and the cluster, however long that takes; None if told to stop meanwhile."""
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call what reads files, starts processes or waits for a server."""
         try:
-            return await anyio.to_thread.run_sync(self._find, config, cluster, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(
+                function, *arguments, limiter=self._threads, abandon_on_cancel=function == self._open
+            )
         except anyio.get_cancelled_exc_class():
             self._opening.interrupt()
             raise
 
-    def _find(self, config: Config, cluster: str) -> tuple[Server, str] | None:
+    def _open(self, config: Config, cluster: str, identifiers: Sequence[TaskIdentifier]) -> Server | None:
+        """Find the server and the cluster, however long that takes; None if told to stop meanwhile."""
         server = Server(config)
-        pause = 0.1
         try:
-            while True:
-                try:
-                    return server, server.find_cluster(cluster)
-                except (TransportError, ServerError, RateLimitedError) as error:
-                    if isinstance(error, RequestTooLargeError) or getattr(error, "code", "") == "unimplemented":
-                        raise
-                    self._outage.failed(error)
-                self._opening.pause(pause)
-                pause = min(2 * pause, START_PAUSE_SECONDS)
+            self._cluster = self._find(server, cluster)
+            self._opening.pause(0.0)  # raises if told to stop meanwhile
+            self._wire = open_wire(server, self._runner_id, self._cluster, identifiers)
+            self._heart = Heart(
+                config.url,
+                config.headers,
+                runner_id=self._runner_id,
+                is_extended=EXTENSION in server.extensions,
+                slots=self._concurrency,
+            )
         except Interrupted:
             server.close()
             return None
         except BaseException:
             server.close()
             raise
+        return server
+
+    def _find(self, server: Server, cluster: str) -> str:
+        pause = START_PAUSE_SECONDS / 64
+        while True:
+            try:
+                return server.find_cluster(cluster)
+            except (TransportError, ServerError, RateLimitedError) as error:
+                if isinstance(error, RequestTooLargeError) or getattr(error, "code", "") == "unimplemented":
+                    raise
+                self._outage.failed(error)
+            self._opening.pause(pause)
+            pause = min(2 * pause, START_PAUSE_SECONDS)
+
+    def _close(self, server: Server) -> None:
+        self._heart.close()
+        self._executor.close()
+        server.close()
 
     async def _supervise(self) -> None:
         """Let threads work until the machine says that it is over."""
@@ -292,7 +309,8 @@ class _Run:
             with anyio.move_on_after(max(0.0, seconds)):
                 await self._woken.wait()
                 continue
-            self._check_leases()
+            if self._machine.executing():
+                await self._in_thread(self._check_leases)
             self._advance(Ticked())
 
     def _next_tick(self) -> float:
