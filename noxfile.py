@@ -83,7 +83,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
-    session.run("mypy", "tests/public/typing_datasets.py")
+    session.run("mypy", "tests/public/typing_datasets.py", "tests/public/typing_workflows.py")
     session.run("lint-imports")
 
 

@@ -1,18 +1,40 @@
-"""Values in a bucket of Google Cloud Storage, for the async client: the sync side's bucket, in threads."""
+"""Values in a bucket of Google Cloud Storage, for the async client.
+
+A bucket given by name is reached through gcloud-aio-storage, one session a loop. One that is given as an object of
+Google's library carries credentials that only that library can use; its calls are made in threads.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from contextlib import contextmanager
+from random import Random
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from tilebox._core.backoff import Backoff, RetryPolicy
 from tilebox._io.concurrency.aio import to_thread
 from tilebox._io.gcs import sync
+from tilebox._io.kept.aio import Kept
+from tilebox.errors import AuthenticationError, MissingExtraError, PermissionDeniedError, TileboxError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
     from tilebox._core import cachekeys
 
 __all__ = ["Bucket"]
+
+T = TypeVar("T")
+
+SECONDS = 60
+"""How long one attempt of a call may take."""
+
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_POLICY = RetryPolicy()
+# Where the library looks for credentials when it has found no others.
+_METADATA_HOST = "metadata.google.internal"
+_random = Random()  # noqa: S311 it spreads retries, it hides nothing
 
 
 class Bucket:
@@ -24,28 +46,171 @@ class Bucket:
     """
 
     def __init__(self, bucket: Any, prefix: cachekeys.Names) -> None:
-        self._bucket = sync.Bucket(bucket, prefix)
+        self._bucket = _Named(bucket, prefix) if isinstance(bucket, str) else _Given(bucket, prefix)
 
     async def read(self, path: cachekeys.Names) -> bytes | None:
         """Return a value, or None."""
-        return await to_thread(self._bucket.read, path)
+        return await self._bucket.read(path)
 
     async def write(self, path: cachekeys.Names, value: bytes) -> None:
         """Keep a value."""
-        await to_thread(self._bucket.write, path, value)
+        await self._bucket.write(path, value)
 
     async def delete(self, path: cachekeys.Names) -> bool:
         """Remove a value, and tell whether there was one."""
-        return await to_thread(self._bucket.delete, path)
+        return await self._bucket.delete(path)
 
     async def exists(self, path: cachekeys.Names) -> bool:
         """Tell whether there is a value."""
-        return await to_thread(self._bucket.exists, path)
+        return await self._bucket.exists(path)
 
     async def names(self, group: cachekeys.Names) -> AsyncIterator[str]:
         """Iterate over the names of the values directly in a group, in order."""
+        async for name in self._bucket.names(group):
+            yield name
+
+    def __repr__(self) -> str:
+        return repr(self._bucket)
+
+
+class _Named:
+    """A bucket by name."""
+
+    def __init__(self, name: str, prefix: cachekeys.Names) -> None:
+        self._name = name
+        self._prefix = prefix
+        self._kept = Kept(_open)
+
+    async def read(self, path: cachekeys.Names) -> bytes | None:
+        storage = await self._kept.client()
+        value: bytes | None = await self._call(
+            lambda: storage.download(self._name, self._object(path), timeout=SECONDS), missing=None
+        )
+        return value
+
+    async def write(self, path: cachekeys.Names, value: bytes) -> None:
+        storage = await self._kept.client()
+        kind = "application/octet-stream"
+        await self._call(
+            lambda: storage.upload(self._name, self._object(path), value, content_type=kind, timeout=SECONDS)
+        )
+
+    async def delete(self, path: cachekeys.Names) -> bool:
+        storage = await self._kept.client()
+        answer = await self._call(lambda: storage.delete(self._name, self._object(path), timeout=SECONDS), missing=None)
+        return answer is not None
+
+    async def exists(self, path: cachekeys.Names) -> bool:
+        storage = await self._kept.client()
+        found = await self._call(
+            lambda: storage.download_metadata(self._name, self._object(path), timeout=SECONDS), missing=None
+        )
+        return found is not None
+
+    async def names(self, group: cachekeys.Names) -> AsyncIterator[str]:
+        storage = await self._kept.client()
+        start = "".join(f"{name}/" for name in (*self._prefix, *group))
+        params = {"prefix": start, "delimiter": "/", "fields": "items(name),nextPageToken", "maxResults": "1000"}
+        while True:
+            page = await self._call(lambda: storage.list_objects(self._name, params=dict(params), timeout=SECONDS))
+            for item in page.get("items", ()):
+                yield item["name"].removeprefix(start)
+            if "nextPageToken" not in page:
+                return
+            params["pageToken"] = page["nextPageToken"]
+
+    async def _call(self, call: Callable[[], Awaitable[Any]], *, missing: Any = ...) -> Any:
+        """Make a call, which the library makes only once, and again while that may help.
+
+        Args:
+            call: Makes it; every one of them may be repeated.
+            missing: What to return if there is no such object; by default that is an error.
+        """
+        import aiohttp
+
+        backoff = Backoff(_POLICY, _random, monotonic())
+        with _translated(self._name):
+            while True:
+                try:
+                    return await call()
+                except aiohttp.ClientResponseError as error:
+                    # What is missing may be the bucket, which must not look like a key without a value.
+                    if error.status == 404 and missing is not ... and "bucket does not exist" not in error.message:
+                        return missing
+                    seconds = backoff.delay(monotonic()) if error.status in _RETRIED else None
+                    if seconds is None:
+                        raise
+                except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+                    seconds = None if _METADATA_HOST in str(error) else backoff.delay(monotonic())
+                    if seconds is None:
+                        raise
+                await asyncio.sleep(seconds)
+
+    def _object(self, path: cachekeys.Names) -> str:
+        return "/".join((*self._prefix, *path))
+
+    def __reduce__(self) -> Any:
+        return _Named, (self._name, self._prefix)
+
+    def __repr__(self) -> str:
+        return repr("/".join(("gs:/", self._name, *self._prefix)))
+
+
+class _Given:
+    """A bucket of Google's library."""
+
+    def __init__(self, bucket: Any, prefix: cachekeys.Names) -> None:
+        self._bucket = sync.Bucket(bucket, prefix)
+
+    async def read(self, path: cachekeys.Names) -> bytes | None:
+        return await to_thread(self._bucket.read, path)
+
+    async def write(self, path: cachekeys.Names, value: bytes) -> None:
+        await to_thread(self._bucket.write, path, value)
+
+    async def delete(self, path: cachekeys.Names) -> bool:
+        return await to_thread(self._bucket.delete, path)
+
+    async def exists(self, path: cachekeys.Names) -> bool:
+        return await to_thread(self._bucket.exists, path)
+
+    async def names(self, group: cachekeys.Names) -> AsyncIterator[str]:
         for name in await to_thread(lambda: list(self._bucket.names(group))):
             yield name
 
     def __repr__(self) -> str:
         return repr(self._bucket)
+
+
+async def _open() -> AsyncGenerator[Any, None]:
+    try:
+        from gcloud.aio.storage import Storage
+    except ImportError as error:
+        raise MissingExtraError("a cache in Google Cloud Storage", "gcs") from error
+    async with Storage() as storage:
+        yield storage
+
+
+@contextmanager
+def _translated(bucket: str) -> Iterator[None]:
+    """Raise what the library raises as errors of ours, the same as `sync` raises for Google's."""
+    import aiohttp
+
+    try:
+        yield
+    except aiohttp.ClientResponseError as error:
+        what = f"the bucket {bucket} of a cache: {error.status} {error.message[:200]}"
+        if error.status == 401:
+            raise AuthenticationError(what) from error
+        if error.status == 403:
+            raise PermissionDeniedError(what) from error
+        if error.status in _RETRIED:
+            raise TransportError(f"no complete answer from {what}") from error
+        raise TileboxError(f"{what}: it cannot be used") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        if _METADATA_HOST in str(error):
+            raise AuthenticationError(
+                f"the bucket {bucket} of a cache: there are no credentials of Google's here, and this machine is none of "
+                "Google's; set GOOGLE_APPLICATION_CREDENTIALS"
+            ) from error
+        raise TransportError(f"no complete answer from the bucket {bucket} of a cache: {error}") from error
