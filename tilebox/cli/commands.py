@@ -9,13 +9,14 @@ import click
 from tilebox import __version__
 from tilebox.cli.import_stac import command as import_command
 from tilebox.cli.keys import keys
+from tilebox.cli.runner import command as runner_command
 from tilebox.cli.serve import serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tilebox")
 def tilebox() -> None:
-    """Space data, open: a catalogue of satellite metadata on your own machine.
+    """Space data, open: a catalogue of satellite metadata, and workflows over it, on your own machine.
 
     \b
     Start a server, which prints an API key on its first start:
@@ -28,6 +29,10 @@ def tilebox() -> None:
         python -c 'from tilebox.datasets import Client; print(Client().datasets())'
 
     \b
+    Execute the tasks of a module, in five processes:
+        tilebox runner my_workflow -n 5
+
+    \b
     Hand out a key that may only read:
         tilebox keys create notebook --role read
     """
@@ -36,3 +41,4 @@ def tilebox() -> None:
 tilebox.add_command(serve)
 tilebox.add_command(keys)
 tilebox.add_command(import_command)
+tilebox.add_command(runner_command, "runner")

@@ -17,6 +17,7 @@ from tilebox.server.api.data_ingestion import DataIngestionService
 from tilebox.server.api.datasets import DatasetService
 from tilebox.server.api.exchange import Exchange
 from tilebox.server.api.extension import DatapointService, QueryArrow
+from tilebox.server.api.otlp import OTLP_PATHS, Otlp
 from tilebox.server.auth import Gatekeeper
 from tilebox.server.http import Envelope, answer_error
 from tilebox.server.keys import Permission
@@ -68,6 +69,8 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
             routes.append(Route(Exchange.path, exchange, methods=["POST"]))
         routes += [Route(path, service, methods=["POST"]) for path in service.paths()]
     arrow = QueryArrow(queries, gatekeeper, max_body_bytes=settings.max_body_bytes)
+    otlp = Otlp(gatekeeper, max_body_bytes=settings.max_body_bytes)
+    routes += [Route(path, otlp, methods=["POST"]) for path in OTLP_PATHS]
     routes += [Route(QueryArrow.path, arrow, methods=["POST"]), Route("/{path:path}", _Elsewhere(gatekeeper))]
     return Envelope(Starlette(routes=routes), max_body_bytes=settings.max_body_bytes)
 

@@ -33,7 +33,7 @@ async def read_message(receive: Receive, headers: Mapping[str, str], message: ty
     """
     if headers.get("content-type") != "application/proto":
         raise InvalidArgumentError("content-type must be application/proto")
-    body = await _read(receive, max_bytes)
+    body = await read_body(receive, max_bytes)
     if headers.get("content-encoding", "identity") == "gzip":
         body = _unpack(body, max_bytes)
     try:
@@ -42,7 +42,13 @@ async def read_message(receive: Receive, headers: Mapping[str, str], message: ty
         raise InvalidArgumentError(f"the request is no {message.DESCRIPTOR.full_name}") from None
 
 
-async def _read(receive: Receive, max_bytes: int) -> bytes:
+async def read_body(receive: Receive, max_bytes: int) -> bytes:
+    """Read a body as it was sent.
+
+    Raises:
+        InvalidArgumentError: It was cut off.
+        RateLimitedError: It is larger than allowed.
+    """
     pieces: list[bytes] = []
     size = 0
     while True:

@@ -86,7 +86,7 @@ class TaskService:
         if verdict is not Verdict.ACCEPTED:
             return wire.TaskStateResponse()
         state = await self._jobs.task_state(caller.team.id, report.task)
-        return wire.TaskStateResponse(state=(state or TaskState.FAILED).value)
+        return wire.TaskStateResponse(state=(state or TaskState.FAILED).value)  # type: ignore[arg-type]
 
     async def extend_task_lease(self, caller: Caller, request: wire.TaskLeaseRequest) -> core_pb2.TaskLease:
         """Extend a lease; one of no length means that there is none to extend."""
@@ -119,7 +119,7 @@ class TaskService:
         return core_pb2.Task(
             id=id_pb2.ID(uuid=task.task),
             identifier=identifier,
-            state=TaskState.RUNNING.value,
+            state=TaskState.RUNNING.value,  # type: ignore[arg-type]
             input=task.input,
             display=task.display,
             job=core_pb2.Job(id=id_pb2.ID(uuid=task.job), name=job.name, trace_parent=job.trace_parent),
