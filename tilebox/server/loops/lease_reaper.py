@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilebox.server")
 
 ROUNDS_PER_LEASE = 12
+
+FORGET_SECONDS = 3600.0
+"""After how long a runner that was not heard of is forgotten; also how often that is looked at."""
+
 _BATCH = 500
 _SHORTEST_PAUSE = 0.02
 
@@ -44,6 +48,7 @@ class LeaseReaper:
         self._pause = min(self._lease_seconds / ROUNDS_PER_LEASE, 5.0)
         self._quiet_until = self._monotonic() + self._lease_seconds
         self._last_round: float | None = None
+        self._forget_at = self._monotonic()
 
     async def run(self) -> None:
         """Go round for ever."""
@@ -69,6 +74,9 @@ class LeaseReaper:
         self._leases.learn_ranks(await self._store.note_ranks(self._leases.ranks))
         if now >= self._quiet_until:
             await self._expire()
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_SECONDS
+            await self._store.forget_runners(self._leases.clock.now_us() - round(FORGET_SECONDS * 1e6))
         return await self._wake()
 
     def be_quiet(self) -> None:

@@ -255,6 +255,9 @@ class Orchestration(Protocol):
     async def note_runner(self, runner: bytes, cluster: int, identifiers: str, now_us: int) -> None:
         """Note that a runner was heard of, with the identifiers that it executes, as JSON."""
 
+    async def forget_runners(self, before_us: int) -> None:
+        """Forget runners that were not heard of since then."""
+
     async def clock_us(self) -> int | None:
         """Return what the database's clock says; None if it has none of its own."""
 

@@ -212,6 +212,11 @@ class OrchestrationVerbs(Transactions, Orchestration):
         yield call("note_runner", runner=runner, cluster=cluster, identifiers=identifiers, now_us=now_us)
 
     @writes
+    def forget_runners(self, before_us: int) -> Steps[None]:
+        """Forget runners that were not heard of since then."""
+        yield call("forget_runners", before_us=before_us)
+
+    @writes
     def note_ranks(self, ranks: Mapping[int, int]) -> Steps[dict[int, int]]:
         """Note the ranks that were handed out last, by cluster, and return the highest that anybody noted."""
         for cluster, rank in sorted(ranks.items()):
