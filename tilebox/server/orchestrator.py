@@ -14,6 +14,7 @@ from tilebox.server.loops.announcements import Announcements
 from tilebox.server.loops.lease_reaper import LeaseReaper
 from tilebox.server.services.clusters import Clusters
 from tilebox.server.services.diagrams import Diagrams
+from tilebox.server.services.explanations import Explanations
 from tilebox.server.services.jobs import Jobs
 from tilebox.server.services.leases import Leases
 from tilebox.server.services.submissions import Submissions
@@ -52,10 +53,11 @@ class Orchestrator:
             virtual_rank=self.leases.virtual_rank,
             on_effects=self.leases.tell,
         )
-        self.runners = RunnerService(self.leases, submissions, jobs)
+        explanations = Explanations(store, clock=self.leases.clock.now_us)
+        self.runners = RunnerService(self.leases, submissions, jobs, explanations)
         self.services = (
             ClusterService(Clusters(store, submissions)),
-            JobService(jobs),
+            JobService(jobs, diagrams),
             DiagramService(diagrams),
             TaskService(self.leases, submissions, jobs, max_lease_seconds=settings.max_lease_seconds),
             self.runners,

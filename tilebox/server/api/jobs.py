@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, TypeAlias
 
-from tilebox._core.protocol.workflows.v1 import core_pb2
+from tilebox._core.diagram import Theme
+from tilebox._core.protocol.tilebox.v1 import id_pb2, query_pb2
+from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2
 from tilebox._core.protocol.workflows.v1 import job_pb2 as wire
-from tilebox.errors import InvalidArgumentError, ServerError
-from tilebox.server.api import parse, work_shapes
+from tilebox.errors import InvalidArgumentError
+from tilebox.server.api import parse, work_parse, work_shapes
+from tilebox.server.api.diagrams import render_options
 from tilebox.server.keys import Permission
+from tilebox.server.services.catalogue import now_us
 from tilebox.server.services.submissions import from_legacy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tilebox.server.auth import Caller
-    from tilebox.server.services.jobs import Jobs
+    from tilebox.server.services.diagrams import Diagrams
+    from tilebox.server.services.jobs import Jobs, TaskPage
+
+
+_OfJob: TypeAlias = (
+    wire.GetJobRequest
+    | wire.RetryJobRequest
+    | wire.CancelJobRequest
+    | wire.ListJobTasksRequest
+    | wire.VisualizeJobRequest
+    | wire.GetJobPrototypeRequest
+    | wire.CloneJobRequest
+)
+
+PAGE_JOBS = 100
+PAGE_TASKS = 100
+MAX_PAGE = 1000
+MAX_PREFETCHED = 10_000
+"""Tasks below those of a page that are sent along with it, at most."""
 
 
 class JobService:
-    """Answers the calls of the service."""
+    """Answers the calls of the service.
+
+    Args:
+        jobs: The verbs of jobs.
+        diagrams: Draws them.
+    """
 
     descriptor = wire.DESCRIPTOR.services_by_name["JobService"]
     permissions = {  # noqa: RUF012
@@ -30,8 +57,9 @@ class JobService:
         "CloneJob": Permission.WRITE,
     }
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, diagrams: Diagrams) -> None:
         self._jobs = jobs
+        self._diagrams = diagrams
 
     async def submit_job(self, caller: Caller, request: wire.SubmitJobRequest) -> core_pb2.Job:
         """Submit a job."""
@@ -59,14 +87,95 @@ class JobService:
         await self._jobs.cancel(caller.team.id, job_id(request))
         return wire.CancelJobResponse()
 
-    async def _not_offered(self, _: Caller, __: Any) -> NoReturn:
-        raise ServerError("this server does not answer that yet", code="unimplemented")
+    async def query_jobs(self, caller: Caller, request: wire.QueryJobsRequest) -> wire.QueryJobsResponse:
+        """Return a page of jobs, the latest first unless the request says otherwise."""
+        found, last = await self._jobs.query(
+            caller.team.id,
+            work_parse.job_filter(request.filters),
+            latest_first=request.sort_direction != query_pb2.SORT_DIRECTION_ASCENDING,
+            after=_cursor(request.page),
+            count=parse.page_limit(request.page, default=PAGE_JOBS, maximum=MAX_PAGE),
+        )
+        return wire.QueryJobsResponse(jobs=map(work_shapes.job, found), next_page=_next_page(request.page, last))
 
-    list_job_tasks = visualize_job = query_jobs = get_job_prototype = clone_job = _not_offered
-    get_job_state_counts = get_task_queue_stats = _not_offered
+    async def list_job_tasks(self, caller: Caller, request: wire.ListJobTasksRequest) -> wire.ListJobTasksResponse:
+        """Return a page of root tasks of a job, or of those that one of its tasks submitted."""
+        parent = parse.optional_id(request.parent_task_id, "parent_task_id", given=request.HasField("parent_task_id"))
+        page = await self._jobs.tasks(
+            caller.team.id,
+            job_id(request),
+            parent=None if parent is None else parent.bytes,
+            after=_cursor(request.page),
+            count=parse.page_limit(request.page, default=PAGE_TASKS, maximum=MAX_PAGE),
+        )
+        response = wire.ListJobTasksResponse(page=_task_page(page, request.page))
+        if request.HasField("prefetch_children"):
+            limit = request.prefetch_children.limit
+            if limit < 1:
+                raise InvalidArgumentError(f"prefetch_children.limit must be at least 1, not {limit}")
+            limit = min(limit, max(1, MAX_PREFETCHED // max(1, len(page.tasks))))
+            children = await self._jobs.first_children(page, limit)
+            response.prefetched_child_pages.extend(
+                _task_page(each, query_pb2.Pagination(limit=request.prefetch_children.limit)) for each in children
+            )
+        return response
+
+    async def visualize_job(self, caller: Caller, request: wire.VisualizeJobRequest) -> diagram_pb2.Diagram:
+        """Draw a job."""
+        if request.theme not in {theme.value for theme in Theme}:
+            raise InvalidArgumentError(f"theme {request.theme} is not known")
+        options = render_options(request.render_options)
+        graph = await self._jobs.graph(caller.team.id, job_id(request), self._diagrams.max_tasks)
+        svg = await self._diagrams.of_job(graph, options, Theme(request.theme), request.include_job_name)
+        return diagram_pb2.Diagram(svg=svg)
+
+    async def get_job_prototype(
+        self, caller: Caller, request: wire.GetJobPrototypeRequest
+    ) -> wire.GetJobPrototypeResponse:
+        """Return what a job was submitted with."""
+        name, tasks = await self._jobs.prototype(caller.team.id, job_id(request))
+        return wire.GetJobPrototypeResponse(root_tasks=tasks, job_name=name)
+
+    async def clone_job(self, caller: Caller, request: wire.CloneJobRequest) -> core_pb2.Job:
+        """Submit a job again."""
+        cloned = await self._jobs.clone(
+            caller.team.id, job_id(request), name=request.job_name, overrides=request.root_tasks_overrides
+        )
+        return work_shapes.job(cloned)
+
+    async def get_job_state_counts(
+        self, caller: Caller, request: wire.GetJobStateCountsRequest
+    ) -> wire.GetJobStateCountsResponse:
+        """Count jobs by their state."""
+        wanted = work_parse.time_filter(request.time_interval, given=request.HasField("time_interval"))
+        counts = await self._jobs.counts(caller.team.id, wanted)
+        return wire.GetJobStateCountsResponse(
+            state_counts=[
+                wire.JobStateCount(state=state.value, count=count)  # type: ignore[arg-type]
+                for state, count in sorted(counts.items())
+            ],
+            total_jobs=sum(counts.values()),
+        )
+
+    async def get_task_queue_stats(
+        self, caller: Caller, request: wire.GetTaskQueueStatsRequest
+    ) -> wire.GetTaskQueueStatsResponse:
+        """Say how much work waits."""
+        wanted = work_parse.time_filter(request.job_time_interval, given=request.HasField("job_time_interval"))
+        if request.HasField("job_max_age"):
+            age = request.job_max_age
+            wanted = work_parse.younger(wanted, age.seconds * 1_000_000 + age.nanos // 1000, now_us())
+        backlog = await self._jobs.backlog(caller.team.id, wanted)
+        oldest = backlog.oldest_waiting_job
+        return wire.GetTaskQueueStatsResponse(
+            waiting_jobs=backlog.waiting_jobs,
+            running_jobs=backlog.running_jobs,
+            queued_tasks=backlog.queued_tasks,
+            oldest_waiting_job=None if oldest is None else work_shapes.job(oldest),
+        )
 
 
-def job_id(request: wire.GetJobRequest | wire.RetryJobRequest | wire.CancelJobRequest) -> bytes:
+def job_id(request: _OfJob) -> bytes:
     """Return the id of the job that a request is about.
 
     Raises:
@@ -88,3 +197,24 @@ def root_tasks(
     if tasks.task_groups:
         raise InvalidArgumentError("give either tasks or legacy_tasks, not both")
     return from_legacy(legacy)
+
+
+def _cursor(page: query_pb2.Pagination) -> bytes | None:
+    return parse.id_bytes(page.starting_after, "page.starting_after") if page.HasField("starting_after") else None
+
+
+def _next_page(page: query_pb2.Pagination, last: bytes | None) -> query_pb2.Pagination:
+    following = query_pb2.Pagination()
+    if page.HasField("limit"):
+        following.limit = page.limit
+    if last is not None:
+        following.starting_after.CopyFrom(id_pb2.ID(uuid=last))
+    return following
+
+
+def _task_page(page: TaskPage, asked: query_pb2.Pagination) -> wire.JobTaskPage:
+    return wire.JobTaskPage(
+        parent_task_id=None if page.parent is None else id_pb2.ID(uuid=page.parent),
+        tasks=map(work_shapes.task_summary, page.tasks),
+        next_page=_next_page(asked, page.tasks[-1].id if page.has_more else None),
+    )

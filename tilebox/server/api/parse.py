@@ -118,16 +118,26 @@ def milliseconds(interval: TimeInterval) -> tuple[int, int]:
     Raises:
         InvalidArgumentError: An end is missing or out of range, or it ends before it starts.
     """
-    if not interval.HasField("start_time") or not interval.HasField("end_time"):
-        raise InvalidArgumentError("time_interval must have start_time and end_time")
-    start, end = _nanoseconds(interval.start_time, "start_time"), _nanoseconds(interval.end_time, "end_time")
-    if end < start:
-        raise InvalidArgumentError("time_interval ends before it starts")
+    start, end = nanoseconds(interval)
     if not interval.start_exclusive and end - start == (0 if interval.end_inclusive else _MICROSECOND):
         return start // _MILLISECOND, start // _MILLISECOND + 1
     first = start // _MILLISECOND + 1 if interval.start_exclusive else -(-start // _MILLISECOND)
     behind = end // _MILLISECOND + 1 if interval.end_inclusive else -(-end // _MILLISECOND)
     return first, behind
+
+
+def nanoseconds(interval: TimeInterval) -> tuple[int, int]:
+    """Read both ends of an interval, in nanoseconds since 1970.
+
+    Raises:
+        InvalidArgumentError: An end is missing or out of range, or it ends before it starts.
+    """
+    if not interval.HasField("start_time") or not interval.HasField("end_time"):
+        raise InvalidArgumentError("time_interval must have start_time and end_time")
+    start, end = _nanoseconds(interval.start_time, "start_time"), _nanoseconds(interval.end_time, "end_time")
+    if end < start:
+        raise InvalidArgumentError("time_interval ends before it starts")
+    return start, end
 
 
 def id_range(interval: IDInterval) -> tuple[bytes, bytes]:

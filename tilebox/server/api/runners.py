@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2 as wire
 from tilebox._core.scheduling import Verdict
 from tilebox.errors import InvalidArgumentError
+from tilebox.server.api.runners_reading import RunnerReading
 from tilebox.server.api.task_reports import Reports, failed, microseconds, returned, task_id
 from tilebox.server.api.tasks import EXTEND_AFTER, identifiers
 from tilebox.server.keys import Permission
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import anyio
 
     from tilebox.server.auth import Caller
+    from tilebox.server.services.explanations import Explanations
     from tilebox.server.services.jobs import Jobs
     from tilebox.server.services.leases import Handed, Leases
     from tilebox.server.services.submissions import Submissions
@@ -34,13 +36,14 @@ _MESSAGES = {
 }
 
 
-class RunnerService:
+class RunnerService(RunnerReading):
     """Answers the calls of the service that runners make.
 
     Args:
         leases: The verbs of runners.
         submissions: Reads subtasks, and knows clusters.
-        jobs: Tells the names of jobs.
+        jobs: The verbs of jobs.
+        explanations: Explains queued tasks.
     """
 
     descriptor = wire.DESCRIPTOR.services_by_name["RunnerService"]
@@ -51,11 +54,11 @@ class RunnerService:
         "AwaitJob": Permission.READ,
     }
 
-    def __init__(self, leases: Leases, submissions: Submissions, jobs: Jobs) -> None:
+    def __init__(self, leases: Leases, submissions: Submissions, jobs: Jobs, explanations: Explanations) -> None:
+        super().__init__(jobs, explanations, leases.watch)
         self._leases = leases
         self._submissions = submissions
         self._reports = Reports(submissions)
-        self._jobs = jobs
 
     async def exchange(
         self, caller: Caller, request: wire.ExchangeRequest, gone: anyio.Event | None = None
@@ -83,14 +86,6 @@ class RunnerService:
             lease=_duration(self._leases.lease_us),
             extend_after=_duration(round(self._leases.lease_us * EXTEND_AFTER)),
         )
-
-    async def explain_job(self, caller: Caller, request: wire.ExplainJobRequest) -> wire.ExplainJobResponse:
-        """Say why tasks of a job are still queued."""
-        raise NotImplementedError
-
-    async def await_job(self, caller: Caller, request: wire.AwaitJobRequest) -> wire.AwaitJobRequest:
-        """Wait for a job."""
-        raise NotImplementedError
 
     def _wish(self, cluster: int, request: wire.ExchangeRequest) -> Wish:
         for name in ("runner_id", "claim_id"):

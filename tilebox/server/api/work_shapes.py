@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
-from tilebox._core.protocol.workflows.v1 import core_pb2, workflows_pb2
+from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2, workflows_pb2
 from tilebox._core.scheduling import JobState, TaskState
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
+    from tilebox.server.services.explanations import Explanation
     from tilebox.server.store.clusters import Cluster
-    from tilebox.server.store.jobs import Job
+    from tilebox.server.store.jobs import Job, JobTask
 
 _LEGACY_STATES = {
     JobState.SUBMITTED: core_pb2.LEGACY_JOB_STATE_QUEUED,
@@ -24,6 +26,9 @@ _LEGACY_STATES = {
     JobState.FAILED: core_pb2.LEGACY_JOB_STATE_STARTED,
     JobState.CANCELED: core_pb2.LEGACY_JOB_STATE_STARTED,
 }
+
+
+_FAILED = (TaskState.FAILED, TaskState.FAILED_OPTIONAL)
 
 
 def cluster(record: Cluster) -> workflows_pb2.Cluster:
@@ -58,9 +63,53 @@ def job(record: Job) -> core_pb2.Job:
     return message
 
 
+def task_summary(record: JobTask) -> job_pb2.TaskSummary:
+    """Return a task of a job."""
+    message = job_pb2.TaskSummary(
+        id=ID(uuid=record.id),
+        parent_id=None if record.parent is None else ID(uuid=record.parent),
+        display=_display(record),
+        state=record.state.value,  # type: ignore[arg-type]
+        input=record.input,
+        retry_count=record.retries,
+        max_retries=record.max_retries,
+        has_children=record.has_children,
+        cluster_slug=record.cluster_slug,
+        optional=record.is_optional,
+    )
+    # Ids carry when they were made.
+    message.submitted_at.FromMilliseconds(int.from_bytes(record.id[:6], "big"))
+    if record.started_us is not None:
+        message.started_at.CopyFrom(timestamp(record.started_us))
+    if record.stopped_us is not None:
+        message.stopped_at.CopyFrom(timestamp(record.stopped_us))
+    return message
+
+
+def queued_task(explained: Explanation) -> runners_pb2.QueuedTask:
+    """Return why a task is queued."""
+    task = explained.task
+    return runners_pb2.QueuedTask(
+        task_id=ID(uuid=task.id),
+        display=task.display.partition("\n")[0],
+        cluster_slug=task.cluster_slug,
+        identifier=core_pb2.TaskIdentifier(name=task.identifier.name, version=task.identifier.version),
+        reason=explained.reason.value,  # type: ignore[arg-type]
+        explanation=explained.sentence,
+        waits_for=[ID(uuid=each) for each in explained.waits_for],
+    )
+
+
 def timestamp(microseconds: int) -> Timestamp:
     """Return a time."""
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def _display(record: JobTask) -> str:
+    """Return what people read of a task; the wire has no other place for what went wrong than the lines behind it."""
+    if record.error and "\n" not in record.display and record.state in _FAILED:
+        return f"{record.display}\n{record.error}"
+    return record.display
 
 
 def _stats(record: Job) -> core_pb2.ExecutionStats:

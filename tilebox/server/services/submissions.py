@@ -144,15 +144,17 @@ def parse_submissions(message: core_pb2.TaskSubmissions, rules: Rules) -> Parsed
     return Parsed(parsed, [(clusters[cluster], identifiers[identifier]) for cluster, identifier in places])
 
 
-def from_legacy(tasks: Sequence[core_pb2.SingleTaskSubmission]) -> core_pb2.TaskSubmissions:
+def from_legacy(
+    tasks: Sequence[core_pb2.SingleTaskSubmission], *, max_tasks: int = MAX_LEGACY_TASKS
+) -> core_pb2.TaskSubmissions:
     """Turn tasks that name each other one by one into groups; tasks are in one if all their ties are equal.
 
     Raises:
         InvalidArgumentError: There are too many, or one depends on a task that is not there.
     """
-    if len(tasks) > MAX_LEGACY_TASKS:
+    if len(tasks) > max_tasks:
         raise InvalidArgumentError(
-            f"there are {len(tasks):,} tasks, and at most {MAX_LEGACY_TASKS:,} are allowed in this form: use task_groups"
+            f"there are {len(tasks):,} tasks, and at most {max_tasks:,} are allowed in this form: use task_groups"
         )
     dependents: defaultdict[int, set[int]] = defaultdict(set)
     for position, task in enumerate(tasks):

@@ -109,11 +109,9 @@ class JobWatch:
     def __init__(self) -> None:
         self._watched: dict[bytes, asyncio.Event] = {}
 
-    async def wait(self, job: bytes, seconds: float) -> None:
-        """Return when a job changed, or when the time is over."""
-        event = self._watched.setdefault(job, asyncio.Event())
-        with anyio.move_on_after(seconds):
-            await event.wait()
+    def next_change(self, job: bytes) -> asyncio.Event:
+        """Return what is set when a job changes from now on. Who takes it before reading the job misses nothing."""
+        return self._watched.setdefault(job, asyncio.Event())
 
     def tell(self, jobs: Iterable[bytes]) -> None:
         """Say that jobs changed."""

@@ -54,6 +54,8 @@ class Statement:
     def answers(self) -> bool:
         """Whether it returns rows, wherever it has a text."""
         text = self.sql or self.postgres or ""
+        if text.startswith("CREATE"):
+            return False
         return text.startswith("SELECT") or "RETURNING" in text or ("\nSELECT" in text and "INSERT" not in text)
 
 

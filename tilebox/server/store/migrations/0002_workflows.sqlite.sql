@@ -68,6 +68,7 @@ CREATE TABLE task_groups (
 
 CREATE INDEX task_groups_by_job ON task_groups (job_id, id);
 CREATE INDEX task_groups_by_parent ON task_groups (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX task_groups_of_roots ON task_groups (job_id, id) WHERE parent_id IS NULL;
 
 CREATE TABLE task_group_dependencies (
     group_id BLOB NOT NULL,
@@ -146,3 +147,30 @@ CREATE TABLE runners (
     seen_us INTEGER NOT NULL,
     PRIMARY KEY (cluster, id)
 ) STRICT, WITHOUT ROWID;
+
+-- Jobs as people ask for them: with what their running tasks tell, and their state by the rules of `scheduling.py`.
+CREATE VIEW jobs_now AS
+SELECT jobs.*, nullif(lower(hex(automation_id)), '') AS automation_hex,
+    (SELECT count(*) FROM tasks WHERE tasks.job_id = jobs.id AND tasks.state = 2) AS running,
+    (SELECT min(tasks.started_us) FROM tasks WHERE tasks.job_id = jobs.id AND tasks.state = 2) AS running_since_us,
+    CASE
+        WHEN failed > 0 THEN 5
+        WHEN open_groups = 0 THEN 4
+        WHEN is_canceled THEN 6
+        WHEN EXISTS (SELECT 1 FROM tasks WHERE tasks.job_id = jobs.id AND tasks.state = 2) THEN 2
+        WHEN first_started_us IS NOT NULL OR computed + failed_optional + skipped > 0 THEN 3
+        ELSE 1
+    END AS state
+FROM jobs;
+
+-- Tasks as people ask for them: with what they are, where they wait, and who submitted them.
+CREATE VIEW tasks_now AS
+SELECT tasks.id, tasks.job_id, tasks.group_id, tasks.position, task_groups.parent_id, task_groups.open_dependencies,
+    tasks.state, tasks.rank, tasks.wake_us, tasks.display, tasks.input, tasks.max_retries, tasks.retries,
+    tasks.is_optional, tasks.open_groups, tasks.started_us, tasks.stopped_us, tasks.error,
+    queues.name, queues.major, queues.minor, queues.cluster, clusters.slug AS cluster_slug,
+    EXISTS (SELECT 1 FROM task_groups AS below WHERE below.parent_id = tasks.id) AS has_children
+FROM task_groups
+JOIN tasks ON tasks.group_id = task_groups.id
+JOIN queues ON queues.number = tasks.queue
+JOIN clusters ON clusters.number = queues.cluster;

@@ -1,11 +1,6 @@
 -- name: job
--- The job of an id, with its running tasks counted.
-SELECT id, name, trace_parent, automation_id, submitted_us, is_canceled, total, computed, failed, failed_optional,
-    skipped, open_groups, first_started_us, last_stopped_us, compute_us,
-    (SELECT count(*) FROM tasks WHERE tasks.job_id = jobs.id AND tasks.state = 2) AS running,
-    (SELECT min(tasks.started_us) FROM tasks WHERE tasks.job_id = jobs.id AND tasks.state = 2) AS running_since_us
-FROM jobs
-WHERE team_id = :team AND id = :job;
+-- The job of an id.
+SELECT * FROM jobs_now WHERE team_id = :team AND id = :job;
 
 -- name: job_brief
 -- What of a job never changes.
@@ -20,10 +15,135 @@ JOIN tasks ON tasks.group_id = task_groups.id
 JOIN queues ON queues.number = tasks.queue
 WHERE jobs.team_id = :team AND jobs.id = :job AND task_groups.parent_id IS NULL;
 
+-- name: earliest_jobs
+-- Jobs of an interval, the earliest first. States are bits of a number, other lists are texts, since only one of the
+-- databases takes arrays.
+SELECT * FROM jobs_now
+WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :first_us AND submitted_us < :behind_us
+    AND (:states = 0 OR (:states & (1 << state)) > 0)
+    AND (:name = '' OR lower(name) LIKE lower(:name) ESCAPE '!')
+    AND (:automations = '' OR :automations LIKE '%' || automation_hex || '%')
+    AND (:task_states = 0
+        OR (:task_states & 2) > 0 AND total > computed + failed + failed_optional + skipped + running
+        OR (:task_states & 4) > 0 AND running > 0
+        OR (:task_states & 8) > 0 AND computed > 0
+        OR (:task_states & 16) > 0 AND failed > 0
+        OR (:task_states & 32) > 0 AND skipped > 0
+        OR (:task_states & 64) > 0 AND failed_optional > 0)
+    AND (:queues = '' OR EXISTS (
+        SELECT 1 FROM task_groups JOIN tasks ON tasks.group_id = task_groups.id
+        WHERE task_groups.job_id = jobs_now.id AND :queues LIKE '%,' || tasks.queue || ',%'))
+ORDER BY id
+LIMIT :count;
+
+-- name: latest_jobs
+-- Jobs of an interval, the latest first; as above.
+SELECT * FROM jobs_now
+WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :first_us AND submitted_us < :behind_us
+    AND (:states = 0 OR (:states & (1 << state)) > 0)
+    AND (:name = '' OR lower(name) LIKE lower(:name) ESCAPE '!')
+    AND (:automations = '' OR :automations LIKE '%' || automation_hex || '%')
+    AND (:task_states = 0
+        OR (:task_states & 2) > 0 AND total > computed + failed + failed_optional + skipped + running
+        OR (:task_states & 4) > 0 AND running > 0
+        OR (:task_states & 8) > 0 AND computed > 0
+        OR (:task_states & 16) > 0 AND failed > 0
+        OR (:task_states & 32) > 0 AND skipped > 0
+        OR (:task_states & 64) > 0 AND failed_optional > 0)
+    AND (:queues = '' OR EXISTS (
+        SELECT 1 FROM task_groups JOIN tasks ON tasks.group_id = task_groups.id
+        WHERE task_groups.job_id = jobs_now.id AND :queues LIKE '%,' || tasks.queue || ',%'))
+ORDER BY id DESC
+LIMIT :count;
+
+-- name: queues_of_slug
+-- The queues of all clusters that ever had a slug.
+SELECT queues.number FROM queues JOIN clusters ON clusters.number = queues.cluster
+WHERE clusters.team_id = :team AND clusters.slug = :slug;
+
+-- name: job_counts
+-- How many jobs of an interval are in which state, and how many of their tasks wait.
+SELECT state, count(*) AS jobs,
+    CAST(sum(total - computed - failed - failed_optional - skipped - running) AS bigint) AS queued
+FROM jobs_now
+WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :first_us AND submitted_us < :behind_us
+GROUP BY state;
+
+-- name: task_now
+-- A task.
+SELECT tasks_now.* FROM tasks_now JOIN jobs ON jobs.id = tasks_now.job_id
+WHERE tasks_now.id = :task AND jobs.team_id = :team;
+
+-- name: root_tasks
+-- Root tasks of a job behind one of them, in the order in which they were submitted.
+SELECT * FROM tasks_now
+WHERE job_id = :job AND parent_id IS NULL
+    AND (group_id > :after_group OR group_id = :after_group AND position > :after_position)
+ORDER BY group_id, position
+LIMIT :count;
+
+-- name: tasks_in_state
+-- Tasks of a job that are in a state.
+SELECT * FROM tasks_now WHERE job_id = :job AND state = :state ORDER BY group_id, position LIMIT :count;
+
+-- name: queued_tasks
+-- Tasks of a job that wait.
+SELECT tasks_now.* FROM task_groups JOIN tasks_now ON tasks_now.group_id = task_groups.id
+WHERE task_groups.job_id = :job AND task_groups.open_tasks > 0 AND tasks_now.state = 1
+ORDER BY task_groups.id, tasks_now.position
+LIMIT :count;
+
+-- name: cluster_runners
+-- Runners of a cluster, those first that were heard of lately.
+SELECT identifiers, seen_us,
+    EXISTS (SELECT 1 FROM tasks WHERE tasks.state = 2 AND tasks.runner_id = runners.id) AS is_busy
+FROM runners
+WHERE cluster = :cluster
+ORDER BY seen_us DESC
+LIMIT :count;
+
+-- name: job_groups
+-- The first groups of a job, with the task that submitted each.
+SELECT task_groups.id, task_groups.parent_id, parents.group_id AS parent_group, queues.name AS parent_name
+FROM task_groups
+LEFT JOIN tasks AS parents ON parents.id = task_groups.parent_id
+LEFT JOIN queues ON queues.number = parents.queue
+WHERE task_groups.job_id = :job
+ORDER BY task_groups.id
+LIMIT :count;
+
+-- name: job_dependencies
+-- What the groups of a job wait for, up to one of them.
+SELECT task_group_dependencies.group_id, task_group_dependencies.dependent_id
+FROM task_groups JOIN task_group_dependencies ON task_group_dependencies.dependent_id = task_groups.id
+WHERE task_groups.job_id = :job AND task_groups.id <= :last;
+
+-- name: group_counts
+-- The tasks of the groups of a job, up to one of them, counted by what they are and where.
+SELECT tasks.group_id, queues.name, tasks.state, count(*) AS count
+FROM task_groups
+JOIN tasks ON tasks.group_id = task_groups.id
+JOIN queues ON queues.number = tasks.queue
+WHERE task_groups.job_id = :job AND task_groups.id <= :last
+GROUP BY tasks.group_id, queues.name, tasks.state
+ORDER BY tasks.group_id, queues.name, tasks.state;
+
+-- name: rest_counts
+-- The tasks of all further groups of a job, counted by what they are and where.
+SELECT queues.name, tasks.state, count(*) AS count
+FROM task_groups
+JOIN tasks ON tasks.group_id = task_groups.id
+JOIN queues ON queues.number = tasks.queue
+WHERE task_groups.job_id = :job AND task_groups.id > :last
+GROUP BY queues.name, tasks.state
+ORDER BY queues.name, tasks.state;
+
+-- name: root_dependencies
+-- What the groups of a job's root tasks wait for.
+SELECT task_group_dependencies.group_id, task_group_dependencies.dependent_id
+FROM task_groups JOIN task_group_dependencies ON task_group_dependencies.dependent_id = task_groups.id
+WHERE task_groups.job_id = :job AND task_groups.parent_id IS NULL;
+
 -- name: task_state
 -- Where a task is.
-SELECT tasks.state, queues.cluster
-FROM tasks
-JOIN jobs ON jobs.id = tasks.job_id
-JOIN queues ON queues.number = tasks.queue
-WHERE tasks.id = :task AND jobs.team_id = :team;
+SELECT tasks.state FROM tasks JOIN jobs ON jobs.id = tasks.job_id WHERE tasks.id = :task AND jobs.team_id = :team;

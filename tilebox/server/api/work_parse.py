@@ -1,0 +1,136 @@
+"""Values of requests about jobs: filters, intervals and pages, each checked by the wire's rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from tilebox._core.scheduling import JobState, TaskState
+from tilebox.errors import InvalidArgumentError
+from tilebox.server.api import parse
+from tilebox.server.store.jobs import JobFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tilebox._core.protocol.tilebox.v1.query_pb2 import IDInterval, TimeInterval
+    from tilebox._core.protocol.workflows.v1 import job_pb2
+
+MAX_NAME_CHARACTERS = 100
+MAX_LISTED = 100
+
+_TAIL_BITS = 80
+_LAST_ID = (1 << 128) - 1
+_LAST_MS = (1 << 48) - 1
+
+State = TypeVar("State", JobState, TaskState)
+
+
+def job_filter(filters: job_pb2.QueryFilters) -> JobFilter:
+    """Read which jobs a request asks for.
+
+    Raises:
+        InvalidArgumentError: A part of it is malformed or against a rule.
+    """
+    has_times, has_ids = filters.HasField("time_interval"), filters.HasField("id_interval")
+    if has_times and has_ids:
+        raise InvalidArgumentError("filters must have at most one of time_interval and id_interval")
+    if len(filters.name) > MAX_NAME_CHARACTERS:
+        raise InvalidArgumentError(f"filters.name must have at most {MAX_NAME_CHARACTERS} characters")
+    for name in ("automation_ids", "cluster_slugs"):
+        if len(getattr(filters, name)) > MAX_LISTED:
+            raise InvalidArgumentError(f"filters.{name} must have at most {MAX_LISTED} entries")
+    first_us, behind_us = microseconds(filters.time_interval) if has_times else (None, None)
+    first, last = id_range(filters.id_interval) if has_ids else (None, None)
+    return interval_filter(
+        first_us,
+        behind_us,
+        first=first,
+        last=last,
+        states=_states(JobState, filters.states, "filters.states"),
+        name=filters.name,
+        task_states=_states(TaskState, filters.task_states, "filters.task_states"),
+        automations=[each.bytes for each in parse.ids(filters.automation_ids, "filters.automation_ids")],
+        clusters=list(filters.cluster_slugs),
+    )
+
+
+def time_filter(interval: TimeInterval, *, given: bool) -> JobFilter:
+    """Read an interval that a request may carry.
+
+    Raises:
+        InvalidArgumentError: It is malformed.
+    """
+    return interval_filter(*microseconds(interval)) if given else JobFilter()
+
+
+def younger(wanted: JobFilter, age_us: int, now_us: int) -> JobFilter:
+    """Leave out jobs that were submitted longer ago.
+
+    Raises:
+        InvalidArgumentError: The age is none.
+    """
+    if age_us < 0:
+        raise InvalidArgumentError("job_max_age must not be below zero")
+    least = interval_filter(now_us - age_us, None)
+    return replace(wanted, first_us=max(wanted.first_us, least.first_us), first=max(wanted.first, least.first))
+
+
+def interval_filter(
+    first_us: int | None,
+    behind_us: int | None,
+    *,
+    first: bytes | None = None,
+    last: bytes | None = None,
+    **others: object,
+) -> JobFilter:
+    """Return a filter of jobs by when they were submitted; ids carry that too, by which they are found at once."""
+    given: dict[str, object] = dict(others)
+    if first_us is not None:
+        given |= {"first_us": first_us, "first": _id(_millisecond(first_us) << _TAIL_BITS)}
+    if behind_us is not None:
+        given |= {"behind_us": behind_us, "last": _id(((_millisecond(behind_us) + 1) << _TAIL_BITS) - 1)}
+    given |= {name: value for name, value in (("first", first), ("last", last)) if value is not None}
+    return JobFilter(**given)  # type: ignore[arg-type]
+
+
+def microseconds(interval: TimeInterval) -> tuple[int, int]:
+    """Turn an interval into the half-open range of microseconds in it.
+
+    Raises:
+        InvalidArgumentError: An end is missing or out of range, or it ends before it starts.
+    """
+    start, end = parse.nanoseconds(interval)
+    first = start // 1000 + 1 if interval.start_exclusive else -(-start // 1000)
+    behind = end // 1000 + 1 if interval.end_inclusive else -(-end // 1000)
+    return first, behind
+
+
+def id_range(interval: IDInterval) -> tuple[bytes, bytes]:
+    """Turn an interval of ids into the smallest and the largest id in it.
+
+    Raises:
+        InvalidArgumentError: An end is missing or malformed, or it ends before it starts.
+    """
+    if not interval.HasField("start_id") or not interval.HasField("end_id"):
+        raise InvalidArgumentError("id_interval must have start_id and end_id")
+    start = int.from_bytes(parse.id_bytes(interval.start_id, "id_interval.start_id"), "big")
+    end = int.from_bytes(parse.id_bytes(interval.end_id, "id_interval.end_id"), "big")
+    if end < start:
+        raise InvalidArgumentError("id_interval ends before it starts; ids are ordered by time")
+    return _id(start + 1 if interval.start_exclusive else start), _id(end if interval.end_inclusive else end - 1)
+
+
+def _states(kind: type[State], numbers: Iterable[int], name: str) -> list[State]:
+    try:
+        return [kind(number) for number in numbers]
+    except ValueError as error:
+        raise InvalidArgumentError(f"{name}: {error}") from None
+
+
+def _millisecond(microseconds: int) -> int:
+    return min(max(microseconds // 1000, 0), _LAST_MS)
+
+
+def _id(number: int) -> bytes:
+    return min(max(number, 0), _LAST_ID).to_bytes(16, "big")
