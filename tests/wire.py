@@ -17,16 +17,16 @@ from tilebox._core.protocol.datasets.v1 import (
     data_ingestion_pb2,
     datasets_pb2,
 )
-from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
+from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2, runners_pb2
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox._core.protocol.tilebox.v1.query_pb2 import TimeInterval
-from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2, workflows_pb2
+from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2, job_pb2, task_pb2, workflows_pb2
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 DATASET_MODULES = (datasets_pb2, collections_pb2, data_access_pb2, data_ingestion_pb2, datapoints_pb2)
-WORK_MODULES = (workflows_pb2, job_pb2)
+WORK_MODULES = (workflows_pb2, job_pb2, task_pb2, diagram_pb2, runners_pb2)
 
 SERVICES = {
     name: service

@@ -8,11 +8,12 @@ import anyio
 import pyarrow as pa
 import pytest
 from google.protobuf.message_factory import GetMessageClass
-from wire import METHODS, SERVICES, CallError, Wire, datapoint, query, unique
+from wire import METHODS, SERVICES, WORK_METHODS, CallError, Wire, datapoint, query, task_group, unique
 
 from tilebox._core.arrow import to_stream
 from tilebox._core.protocol.datasets.v1 import collections_pb2, data_access_pb2, data_ingestion_pb2, datasets_pb2
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
+from tilebox._core.protocol.workflows.v1 import job_pb2
 from tilebox.server import keys
 from tilebox.server.services.catalogue import now_us
 from tilebox.server.store import open_store
@@ -30,6 +31,34 @@ READING = {
     "datasets.v1.DataAccessService/QueryByID",
     "tilebox.ext.v1.DatapointService/Count",
     ARROW,
+    "workflows.v1.WorkflowsService/GetCluster",
+    "workflows.v1.WorkflowsService/ListClusters",
+    "workflows.v1.JobService/GetJob",
+    "workflows.v1.JobService/ListJobTasks",
+    "workflows.v1.JobService/VisualizeJob",
+    "workflows.v1.JobService/QueryJobs",
+    "workflows.v1.JobService/GetJobPrototype",
+    "workflows.v1.JobService/GetJobStateCounts",
+    "workflows.v1.JobService/GetTaskQueueStats",
+    "workflows.v1.DiagramService/Render",
+    "tilebox.ext.v1.RunnerService/ExplainJob",
+    "tilebox.ext.v1.RunnerService/AwaitJob",
+}
+# Nobody may, and everybody is told so.
+NOT_OFFERED = {
+    f"workflows.v1.WorkflowsService/{name}"
+    for name in (
+        "CreateWorkflow",
+        "ListWorkflows",
+        "ListPublicWorkflows",
+        "GetWorkflow",
+        "UpdateWorkflow",
+        "DeleteWorkflow",
+        "PublishWorkflowRelease",
+        "UnpublishWorkflowRelease",
+        "DeployWorkflowRelease",
+        "UndeployWorkflowRelease",
+    )
 }
 WRITING = {
     "datasets.v1.CollectionService/CreateCollection",
@@ -37,26 +66,41 @@ WRITING = {
     "datasets.v1.DataIngestionService/Ingest",
     "datasets.v1.DataIngestionService/Delete",
     "tilebox.ext.v1.DatapointService/Ingest",
+    "workflows.v1.JobService/SubmitJob",
+    "workflows.v1.JobService/RetryJob",
+    "workflows.v1.JobService/CancelJob",
+    "workflows.v1.JobService/CloneJob",
+}
+RUNNING = {
+    "workflows.v1.TaskService/NextTask",
+    "workflows.v1.TaskService/TaskFailed",
+    "workflows.v1.TaskService/ExtendTaskLease",
+    "tilebox.ext.v1.RunnerService/Exchange",
+    "tilebox.ext.v1.RunnerService/ExtendLeases",
 }
 MANAGING = {
     "datasets.v1.DatasetService/CreateDataset",
     "datasets.v1.DatasetService/UpdateDataset",
     "datasets.v1.DatasetService/DeleteDataset",
+    "workflows.v1.WorkflowsService/CreateCluster",
+    "workflows.v1.WorkflowsService/UpdateCluster",
+    "workflows.v1.WorkflowsService/DeleteCluster",
 }
+EVERY_METHOD = sorted({*METHODS, *WORK_METHODS, ARROW})
 ALLOWED = {
-    "read": READING,
-    "submit": READING | WRITING,
-    "run": READING | WRITING,
-    "admin": READING | WRITING | MANAGING,
+    "read": READING | NOT_OFFERED,
+    "submit": READING | NOT_OFFERED | WRITING,
+    "run": READING | NOT_OFFERED | WRITING | RUNNING,
+    "admin": READING | NOT_OFFERED | WRITING | RUNNING | MANAGING,
 }
 
 
 def test_the_table_knows_every_method():
-    assert {*METHODS, ARROW} == READING | WRITING | MANAGING
+    assert set(EVERY_METHOD) == READING | NOT_OFFERED | WRITING | RUNNING | MANAGING
 
 
 @pytest.mark.parametrize("role", ALLOWED)
-@pytest.mark.parametrize("method", [*METHODS, ARROW])
+@pytest.mark.parametrize("method", EVERY_METHOD)
 def test_a_role_allows_what_it_should_and_no_more(server, method, role):
     with Wire(server.url, new_key(server, role=role)) as wire:
         code = code_of(wire, method)
@@ -66,7 +110,7 @@ def test_a_role_allows_what_it_should_and_no_more(server, method, role):
         assert code == "permission_denied"
 
 
-@pytest.mark.parametrize("method", [*METHODS, ARROW])
+@pytest.mark.parametrize("method", EVERY_METHOD)
 @pytest.mark.parametrize("token", [None, "nonsense", "tbx_" + "a" * 32])
 def test_without_a_good_key_nothing_is_allowed(server, method, token):
     with Wire(server.url, token) as wire:
@@ -140,6 +184,56 @@ def test_what_another_team_has_is_not_there(foreign, method):
             other.post(f"/{method}", request)
         assert error.value.code == "not_found"
         assert dataset.slug not in error.value.message.partition("Did you mean")[2]
+
+
+OF_A_JOB = sorted(
+    {
+        f"{service}/{name}"
+        for service, names in (
+            (
+                "workflows.v1.JobService",
+                (
+                    "GetJob",
+                    "ListJobTasks",
+                    "RetryJob",
+                    "CancelJob",
+                    "VisualizeJob",
+                    "GetJobPrototype",
+                    "CloneJob",
+                ),
+            ),
+            ("tilebox.ext.v1.RunnerService", ("ExplainJob", "AwaitJob")),
+        )
+        for name in names
+    }
+)
+
+
+@pytest.mark.parametrize("method", OF_A_JOB)
+def test_another_teams_jobs_are_not_there(server, foreign, method):
+    other, *_ = foreign
+    with Wire(server.url, server.token) as wire:
+        job = wire.submit_job(task_group(2))
+        service, _, name = method.rpartition(".")[2].partition("/")
+        request = GetMessageClass(SERVICES[service].methods_by_name[name].input_type)(job_id=job.id)
+        with pytest.raises(CallError, match="not_found: there is no job"):
+            other.post(f"/{method}", request)
+        assert wire.call("JobService/GetJob", job_pb2.GetJobRequest(job_id=job.id)) == job
+    assert job.id not in [each.id for each in other.call("JobService/QueryJobs").jobs]
+    assert other.call("JobService/GetJobStateCounts").total_jobs == 0
+    assert not other.call("JobService/GetTaskQueueStats").queued_tasks
+
+
+@pytest.mark.parametrize("name", ["GetCluster", "UpdateCluster", "DeleteCluster"])
+def test_another_teams_clusters_are_not_there(server, foreign, name):
+    other, *_ = foreign
+    with Wire(server.url, server.token) as wire:
+        cluster = wire.create_cluster(unique("foreign"))
+        request = GetMessageClass(SERVICES["WorkflowsService"].methods_by_name[name].input_type)
+        with pytest.raises(CallError, match=f"not_found: there is no cluster {cluster.slug}$"):
+            other.call(f"WorkflowsService/{name}", request(cluster_slug=cluster.slug))
+        assert cluster in wire.call("WorkflowsService/ListClusters").clusters
+    assert cluster not in other.call("WorkflowsService/ListClusters").clusters
 
 
 def test_teams_may_use_the_same_names(server, foreign):
