@@ -21,6 +21,7 @@ from tilebox.workflows import (
     JobState,
     JobTimeoutError,
     NotFoundError,
+    QueueReason,
     Task,
     TaskState,
 )
@@ -107,12 +108,34 @@ async def test_a_job_is_executed_and_waited_for(workflows, slug, execute):
     assert heard[-1] == 1.0
 
 
+async def test_tasks_are_listed_and_drawn(workflows, slug, execute):
+    await workflows.clusters().create("Testing", slug=slug)
+    jobs = workflows.jobs()
+    job = await jobs.submit("trees", Root(3), slug, max_retries=1)
+    execute(slug, Root, Leaf)
+    tasks = await jobs.tasks(job)
+    assert [task.display for task in tasks] == ["Root(3)", "Leaf", "Leaf", "Leaf"]
+    assert {task.parent_id for task in tasks[1:]} == {tasks[0].id}
+    assert (tasks[0].max_retries, tasks[0].cluster) == (1, slug)
+    assert "<svg" in await jobs.visualize(job)
+
+
+async def test_a_queued_task_tells_why(workflows, slug):
+    await workflows.clusters().create("Testing", slug=slug)
+    jobs = workflows.jobs()
+    job = await jobs.submit("waits", Root(3), slug)
+    (queued,) = await jobs.queued(job)
+    assert (queued.reason, queued.cluster, queued.identifier.name) == (QueueReason.NO_RUNNER, slug, "Root")
+    await jobs.cancel(job)
+    assert [one.reason for one in await jobs.queued(job)] == [QueueReason.JOB_STOPPED]
+
+
 async def test_a_failure_is_told_and_retried(workflows, slug, execute):
     await workflows.clusters().create("Testing", slug=slug)
     jobs = workflows.jobs()
     job = await jobs.submit("breaks", Broken(), slug)
     execute(slug, Broken)
-    with pytest.raises(JobFailedError, match="1 task failed") as caught:
+    with pytest.raises(JobFailedError, match=r"Broken: KeyError\('Title'\)") as caught:
         await jobs.wait(job, timeout=30, raise_on_failure=True)
     assert caught.value.job.state is JobState.FAILED
     assert await jobs.retry(job) == 1
@@ -131,6 +154,22 @@ async def test_a_job_is_cancelled_and_resumed(workflows, slug):
     assert not (await jobs.find(job)).state.has_ended
 
 
+async def test_jobs_are_looked_for(workflows, slug):
+    await workflows.clusters().create("Testing", slug=slug)
+    jobs = workflows.jobs()
+    submitted = [await jobs.submit(f"{slug}-{number}", Root(0), slug) for number in range(3)]
+    found = await jobs.query(clusters=slug)
+    assert [one.id for one in found] == [one.id for one in reversed(submitted)]
+    assert [one.id for one in await jobs.query(clusters=slug, limit=2)] == [one.id for one in found[:2]]
+    assert [one.id for one in await jobs.query(name=f"{slug}-1")] == [submitted[1].id]
+    assert await jobs.query(("2020-01-01", "2021-01-01"), clusters=slug) == []
+    assert (await jobs.state_counts())[JobState.SUBMITTED] >= 3
+    assert (await jobs.queue_stats()).waiting_jobs >= 3
+    again = await jobs.clone(submitted[0], "again")
+    assert again.name == "again"
+    assert again.id not in {one.id for one in submitted}
+
+
 async def test_what_the_server_refuses(workflows, slug):
     jobs = workflows.jobs()
     with pytest.raises(NotFoundError, match=slug):
@@ -138,6 +177,6 @@ async def test_what_the_server_refuses(workflows, slug):
     with pytest.raises(InvalidArgumentError):
         await jobs.submit("x", Long("x" * 5000))
     unknown = uuid4()
-    for call in (jobs.find, jobs.cancel, jobs.retry, jobs.wait):
+    for call in (jobs.find, jobs.cancel, jobs.retry, jobs.visualize, jobs.tasks, jobs.queued, jobs.wait):
         with pytest.raises(NotFoundError, match=str(unknown)):
             await call(unknown)

@@ -21,6 +21,7 @@ from tilebox.workflows import (
     JobState,
     JobTimeoutError,
     NotFoundError,
+    QueueReason,
     Task,
     TaskState,
 )
@@ -107,12 +108,34 @@ def test_a_job_is_executed_and_waited_for(workflows, slug, execute):
     assert heard[-1] == 1.0
 
 
+def test_tasks_are_listed_and_drawn(workflows, slug, execute):
+    workflows.clusters().create("Testing", slug=slug)
+    jobs = workflows.jobs()
+    job = jobs.submit("trees", Root(3), slug, max_retries=1)
+    execute(slug, Root, Leaf)
+    tasks = jobs.tasks(job)
+    assert [task.display for task in tasks] == ["Root(3)", "Leaf", "Leaf", "Leaf"]
+    assert {task.parent_id for task in tasks[1:]} == {tasks[0].id}
+    assert (tasks[0].max_retries, tasks[0].cluster) == (1, slug)
+    assert "<svg" in jobs.visualize(job)
+
+
+def test_a_queued_task_tells_why(workflows, slug):
+    workflows.clusters().create("Testing", slug=slug)
+    jobs = workflows.jobs()
+    job = jobs.submit("waits", Root(3), slug)
+    (queued,) = jobs.queued(job)
+    assert (queued.reason, queued.cluster, queued.identifier.name) == (QueueReason.NO_RUNNER, slug, "Root")
+    jobs.cancel(job)
+    assert [one.reason for one in jobs.queued(job)] == [QueueReason.JOB_STOPPED]
+
+
 def test_a_failure_is_told_and_retried(workflows, slug, execute):
     workflows.clusters().create("Testing", slug=slug)
     jobs = workflows.jobs()
     job = jobs.submit("breaks", Broken(), slug)
     execute(slug, Broken)
-    with pytest.raises(JobFailedError, match="1 task failed") as caught:
+    with pytest.raises(JobFailedError, match=r"Broken: KeyError\('Title'\)") as caught:
         jobs.wait(job, timeout=30, raise_on_failure=True)
     assert caught.value.job.state is JobState.FAILED
     assert jobs.retry(job) == 1
@@ -131,6 +154,22 @@ def test_a_job_is_cancelled_and_resumed(workflows, slug):
     assert not (jobs.find(job)).state.has_ended
 
 
+def test_jobs_are_looked_for(workflows, slug):
+    workflows.clusters().create("Testing", slug=slug)
+    jobs = workflows.jobs()
+    submitted = [jobs.submit(f"{slug}-{number}", Root(0), slug) for number in range(3)]
+    found = jobs.query(clusters=slug)
+    assert [one.id for one in found] == [one.id for one in reversed(submitted)]
+    assert [one.id for one in jobs.query(clusters=slug, limit=2)] == [one.id for one in found[:2]]
+    assert [one.id for one in jobs.query(name=f"{slug}-1")] == [submitted[1].id]
+    assert jobs.query(("2020-01-01", "2021-01-01"), clusters=slug) == []
+    assert (jobs.state_counts())[JobState.SUBMITTED] >= 3
+    assert (jobs.queue_stats()).waiting_jobs >= 3
+    again = jobs.clone(submitted[0], "again")
+    assert again.name == "again"
+    assert again.id not in {one.id for one in submitted}
+
+
 def test_what_the_server_refuses(workflows, slug):
     jobs = workflows.jobs()
     with pytest.raises(NotFoundError, match=slug):
@@ -138,6 +177,6 @@ def test_what_the_server_refuses(workflows, slug):
     with pytest.raises(InvalidArgumentError):
         jobs.submit("x", Long("x" * 5000))
     unknown = uuid4()
-    for call in (jobs.find, jobs.cancel, jobs.retry, jobs.wait):
+    for call in (jobs.find, jobs.cancel, jobs.retry, jobs.visualize, jobs.tasks, jobs.queued, jobs.wait):
         with pytest.raises(NotFoundError, match=str(unknown)):
             call(unknown)
