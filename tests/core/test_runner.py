@@ -118,11 +118,14 @@ def test_two_slots_end_only_when_neither_knows_of_more():
     [send] = scene.tell(Began())
     run, errand = scene.answer(send, 1)
     [poll] = scene.answer(errand)
+    sent = scene.now
     assert (poll.worker, poll.exchange.max_tasks, poll.exchange.wait_seconds) == (1, 1, 1.0)
     [errand] = scene.finish(run)
     assert (errand.worker, errand.exchange.wait_seconds) == (0, 0)
     # The waiting poll may have a task on its way: it is asked again before this is the end.
-    assert scene.answer(errand, outcomes=[1]) == [Cut(poll.exchange)]
+    assert scene.answer(errand, outcomes=[1]) == []
+    assert scene.tick() == [Cut(poll.exchange)]
+    assert scene.now - sent == pytest.approx(runner.SETTLE_SECONDS)
     [again] = scene.tell(WasCut(1, poll.exchange))
     assert again.exchange is poll.exchange
     assert again.exchange.is_repeated
@@ -310,7 +313,7 @@ def test_a_report_that_is_rejected_fails_its_task_and_holds_up_no_other():
 def test_an_idle_runner_stops_when_its_poll_is_cut_and_hands_back_what_the_poll_brought():
     scene = Scene()
     [poll] = scene.tell(Began())
-    assert scene.tell(StopAsked(30)) == [Cut(poll.exchange)]
+    assert scene.tell(StopAsked(30), 1) == [Cut(poll.exchange)]
     [again] = scene.tell(WasCut(0, poll.exchange))
     [send] = scene.answer(again, 5)
     assert isinstance(send.exchange.reports[0], runners_pb2.TaskLeaseNumber)
@@ -358,14 +361,14 @@ def test_the_second_signal_leaves_two_seconds_even_if_nobody_answers():
 def test_a_stop_during_an_outage_waits_for_the_server_as_long_as_for_tasks():
     scene = Scene()
     [poll] = scene.tell(Began())
-    [poll] = scene.tell(Unanswered(0, poll.exchange))
+    [poll] = scene.tell(Unanswered(0, poll.exchange), 1)
     assert scene.tell(StopAsked(30)) == [Cut(poll.exchange)]
     [send] = scene.tell(WasCut(0, poll.exchange))
     for _ in range(5):
         [send] = scene.tell(Unanswered(0, send.exchange), 5)
     scene.tick()
     assert [type(one) for one in scene.tick()] == [Cut, End]
-    assert scene.now == pytest.approx(1032)
+    assert scene.now == pytest.approx(1033)
 
 
 class World:

@@ -263,8 +263,11 @@ class ExchangeServer:
     def _claim(self, request):
         if not request.max_tasks:
             return []
-        if request.is_repeated and request.claim_id in self.claims:
+        if request.claim_id in self.claims:
             return [one for one in self.claims[request.claim_id] if one.is_leased]
+        if request.is_repeated:
+            # Whatever of it still waits in here waits for nobody.
+            self.claims[request.claim_id] = []
         self._expire()
         names = {(one.name, one.version) for one in request.identifiers}
         given = [one for one in self.queue if (one.name, one.version) in names][: request.max_tasks]

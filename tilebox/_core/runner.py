@@ -36,6 +36,8 @@ DELIVER_SECONDS = 0.02
 # Tasks that have not started by then, behind others, are somebody else's.
 PATIENCE_SECONDS = 0.05
 BATCH_SECONDS = 0.05
+# A request that was sent a moment ago may not have arrived; cut off, it could come in after its own repetition.
+SETTLE_SECONDS = 0.2
 MAX_BATCH = 256
 MAX_REPORTS = 512
 FIRST_PAUSE_SECONDS = 0.05
@@ -355,6 +357,8 @@ class Machine:
         self._ready: list[Lease] = []  # in reverse order, so that the first one is at the end
         self._poll: Exchange | None = None
         self._errand: Exchange | None = None
+        self._poll_sent = 0.0
+        self._is_poll_unwanted = False
         self._was_answered_empty = False
         self._is_done = False
         self._last_start = 0.0
@@ -403,6 +407,8 @@ class Machine:
             times.append(self._outbox.since + DELIVER_SECONDS)
         if self._ready:
             times.append(self._last_start + PATIENCE_SECONDS)
+        if self._poll and not self._poll.is_cut and (self.is_draining or self._is_poll_unwanted):
+            times.append(self._poll_sent + SETTLE_SECONDS)
         if self._last_deadline is not None:
             times.append(self._last_deadline)
         elif self._deadline is not None:
@@ -466,7 +472,7 @@ class Machine:
             leases = [Lease(task, jobs[task.job], now, seconds) for task in tasks]
             self._ready = [*reversed(leases), *self._ready]
         elif exchange.max_tasks and not response.is_more_to_come and self._ends_when_done:
-            self._note_no_more(exchange, commands)
+            self._note_no_more(exchange)
 
     def _note_outcomes(
         self, exchange: Exchange, response: runners_pb2.ExchangeResponse, commands: list[Command]
@@ -478,13 +484,13 @@ class Machine:
             elif outcome.verdict == runners_pb2.REPORT_VERDICT_REFUSED:
                 commands.append(Tell(report.task_id, f"it counts as failed: {outcome.message}"))
 
-    def _note_no_more(self, exchange: Exchange, commands: list[Command]) -> None:
+    def _note_no_more(self, exchange: Exchange) -> None:
         if self._outbox.reports or self._is_executing():
             return
         if exchange.is_last_word:
             self._is_done = True
-        elif self._poll is not None:
-            self._cut_poll(commands)
+        else:
+            self._is_poll_unwanted = True
 
     def _note_rejection(
         self, worker: int, exchange: Exchange, message: str, now: float, commands: list[Command]
@@ -513,7 +519,7 @@ class Machine:
     def _settle(self, worker: int, exchange: Exchange) -> None:
         """Note that a worker has nothing under way any more."""
         if exchange is self._poll:
-            self._poll = None
+            self._poll, self._is_poll_unwanted = None, False
         else:
             self._errand = None
         if worker != COURIER:
@@ -551,9 +557,9 @@ class Machine:
             commands.append(Run(number, lease))
 
     def _send(self, here: int | None, now: float, commands: list[Command]) -> None:
+        if self.is_draining or self._is_poll_unwanted:
+            self._cut_poll(now, commands)
         if self.is_draining:
-            if self._poll is not None:
-                self._cut_poll(commands)
             if self._outbox.reports and self._errand is None:
                 self._send_errand(self._idle(here), 0, 0, commands)
             return
@@ -564,13 +570,13 @@ class Machine:
             if self._outbox.reports and now >= self._outbox.since + DELIVER_SECONDS:
                 self._send_errand(None, 0, 0, commands)
         elif self._poll is None:
-            self._ask(worker, commands)
+            self._ask(worker, now, commands)
         elif self._outbox.reports:
             free = sum(slot.state in (SlotState.IDLE, SlotState.SENDING) for slot in self._slots)
             covers = max(0, free - self._poll.covers)
             self._send_errand(worker, covers * self._batch() if covers else 0, covers, commands)
 
-    def _ask(self, worker: int, commands: list[Command]) -> None:
+    def _ask(self, worker: int, now: float, commands: list[Command]) -> None:
         covers = sum(slot.state is SlotState.IDLE for slot in self._slots)
         wait = POLL_SECONDS
         if self._ends_when_done:
@@ -579,6 +585,7 @@ class Machine:
             self._send_errand(worker, covers * self._batch(), covers, commands)
             return
         self._poll = self._exchange(covers * self._batch(), wait, covers)
+        self._poll_sent = now
         self._slots[worker].state = SlotState.SENDING
         commands.append(Send(worker, self._poll))
 
@@ -594,8 +601,8 @@ class Machine:
         claim_id = self._random.randbytes(16)
         return Exchange(claim_id, reports, max_tasks, wait_seconds, covers, is_last_word)
 
-    def _cut_poll(self, commands: list[Command]) -> None:
-        if self._poll is not None and not self._poll.is_cut:
+    def _cut_poll(self, now: float, commands: list[Command]) -> None:
+        if self._poll is not None and not self._poll.is_cut and now >= self._poll_sent + SETTLE_SECONDS:
             self._poll.is_cut = True
             self._poll.is_last_word = not (self._errand or self._outbox.reports or self._is_executing())
             commands.append(Cut(self._poll))

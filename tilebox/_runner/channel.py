@@ -221,7 +221,8 @@ class SocketChannel:
             raise ChannelError(f"no complete answer from {self._host}:{self._port}: {error}") from None
         finally:
             ticket.attach(None)
-            self._give_back(connection, is_reusable=is_reusable)
+            # Interrupted at the last moment, the answer is whole and the connection is not.
+            self._give_back(connection, is_reusable=is_reusable and not ticket.is_interrupted)
         return answer
 
     def _give_back(self, connection: _Connection, *, is_reusable: bool) -> None:

@@ -189,6 +189,7 @@ class _Run:
         self._check_seconds = LONGEST_CHECK_SECONDS
         self._outage = _OutageLog()
         self._cluster = ""
+        self._failure: BaseException | None = None
         self._threads: anyio.CapacityLimiter
         self._wire: Wire
         self._heart: Heart
@@ -283,6 +284,8 @@ class _Run:
                 raise
             finally:
                 group.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
 
     async def _drain(self) -> None:
         """Stop because the task that runs the runner was cancelled; cancelled once more, stop at once."""
@@ -386,13 +389,17 @@ class _Run:
 
     def _work(self, worker: int, inbox: SimpleQueue[Command | None]) -> None:
         """Do what a worker is told, until it is let go."""
-        command = inbox.get()
-        while command is not None:
-            if isinstance(command, Run):
-                event = self._execute(command)
-            elif isinstance(command, Send):
-                event = self._deliver(command)
-            command = self._advance(event, worker) or inbox.get()
+        try:
+            command = inbox.get()
+            while command is not None:
+                if isinstance(command, Run):
+                    event = self._execute(command)
+                elif isinstance(command, Send):
+                    event = self._deliver(command)
+                command = self._advance(event, worker) or inbox.get()
+        except BaseException as error:  # noqa: BLE001 - a mistake of ours; who waits for the runner is to hear of it
+            self._failure = error
+            self._call_soon(self._ended.set)
 
     def _execute(self, command: Run) -> Event:
         slot, lease = command.slot, command.lease

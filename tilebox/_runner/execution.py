@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import traceback
 from contextlib import suppress
 from random import Random
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tilebox._core.registry import Registry
     from tilebox._core.runner import Report
     from tilebox._core.tasks import Task
+
+_log = logging.getLogger("tilebox.workflows.runner")
 
 MAX_REPR = 1024
 MAX_ERROR = 10_240
@@ -143,6 +146,8 @@ class Execution:
             kind=runners_pb2.FAILURE_KIND_FINAL if is_final else runners_pb2.FAILURE_KIND_TASK,
             error=describe(error),
         )
+        # Here too, not only at the server: whoever watches a runner is not to wonder why it goes on to something else.
+        _log.error("Task %s failed with exception: %s", task_class.__name__, report.error)
         if context is not None:
             context.close()
             report.progress_updates.extend(context.progress_updates())
