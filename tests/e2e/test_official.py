@@ -43,4 +43,5 @@ def test_the_official_sdk_works_against_our_server(server, official_python, scri
         timeout=180,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "passed\n"), done.stderr
+    # Its runner tells on the same stream of tasks that fail on purpose.
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["passed"]), done.stderr

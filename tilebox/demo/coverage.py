@@ -143,7 +143,7 @@ def put_together(tiles: JobCache, area: list[int]) -> Counts:
 
 def draw(counts: Counts, area: list[int], title: str, path: Path) -> None:
     """Write a picture of counts over the coasts."""
-    from matplotlib.collections import PolyCollection
+    from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
     from tilebox.demo import land
@@ -158,9 +158,9 @@ def draw(counts: Counts, area: list[int], title: str, path: Path) -> None:
         cmap="viridis",
         interpolation="nearest",
     )
-    coasts = shapely.get_parts(shapely.clip_by_rect(land.polygons(), west, south, east, north))
-    rings = [shapely.get_coordinates(part) for part in coasts if not part.is_empty]
-    axes.add_collection(PolyCollection(rings, facecolors="none", edgecolors="#26323f", linewidths=0.8))
+    coasts = shapely.clip_by_rect(shapely.boundary(land.polygons()), west, south, east, north)
+    lines = [shapely.get_coordinates(part) for part in shapely.get_parts(coasts)]
+    axes.add_collection(LineCollection(lines, colors="#26323f", linewidths=0.8))
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
     # A degree of longitude is shorter than one of latitude, here by what holds in the middle.

@@ -60,13 +60,19 @@ def _tasks(tasks: Iterable[JobTask], indices: Mapping[bytes, int]) -> list[Graph
             id=UUID(bytes=task.id),
             parent_id=_uuid(task.parent),
             group=indices[task.group],
-            display=task.display.partition("\n")[0],
+            display=_display(task),
             state=task.state,
             identifier=task.identifier.name,
             is_optional=task.is_optional,
         )
         for task in sorted(once.values(), key=lambda task: (task.group, task.position))
     ]
+
+
+def _display(task: JobTask) -> str:
+    # Of a task that failed, the lines behind the first one are what went wrong.
+    has_failed = task.state in (TaskState.FAILED, TaskState.FAILED_OPTIONAL)
+    return task.display.partition("\n")[0] if has_failed else task.display
 
 
 def _group(overview: GroupOverview, indices: Mapping[bytes, int]) -> GraphGroup:
