@@ -4,7 +4,7 @@ Runs in the official SDK's environment, not in ours. Arguments: URL, API key, tr
 code 0 and the word `passed` if all of it works.
 """
 
-# ruff: noqa: I001, PT017 - neither pytest nor our package is there where this runs
+# ruff: noqa: I001 - neither pytest nor our package is there where this runs
 
 from __future__ import annotations
 

