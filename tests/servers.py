@@ -15,7 +15,7 @@ import anyio
 import httpx
 
 from tilebox.server.run import Running, serve
-from tilebox.server.settings import Settings
+from tilebox.server.settings import PREFIX, Settings
 
 START_SECONDS = 60
 
@@ -92,17 +92,23 @@ class ServerProcess:
     Args:
         data_dir: Where it keeps everything.
         arguments: What else stands behind `serve`.
+        port: Where it listens; 0 takes a free one.
+        settings: What to set besides, in its environment.
     """
 
-    def __init__(self, data_dir: Path, *arguments: str, port: int = 0) -> None:
+    def __init__(self, data_dir: Path, *arguments: str, port: int = 0, **settings: object) -> None:
         self.data_dir = Path(data_dir)
         self.log = self.data_dir.parent / f"{self.data_dir.name}-{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "tilebox.cli", "serve"]
         command += ["--data-dir", str(self.data_dir), "--port", str(port), *arguments]
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        environment = {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.items()}
         with self.log.open("w") as output:
             self.process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
             )
 
     def wait_until_ready(self) -> ServerProcess:

@@ -1,0 +1,178 @@
+"""Tasks that write down what they do, and a runner for them as a process of its own.
+
+    python work.py URL TOKEN FOLDER OPTIONS-AS-JSON
+
+Every execution adds a line to the file `effects` in FOLDER when it starts and when it ends, in one write each, so
+that lines of all processes stand in the order of what happened. It is what a task would do to the outside world.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tilebox.workflows import Client, ExecutionContext, Task
+
+_serial = itertools.count()
+
+
+class Execution:
+    """One execution of a task, written down; what is submitted within goes through `submit`."""
+
+    def __init__(self, context: ExecutionContext) -> None:
+        self._context = context
+        self._submitted = 0
+        self.folder = Path(context.runner_context)
+        self._name = f"{os.getpid()}.{next(_serial)}"
+
+    def __enter__(self):
+        self._write("start")
+        return self
+
+    def __exit__(self, kind, *_):
+        self._write("end" if kind is None else "failure")
+
+    def submit(self, task, **options):
+        self._submitted += 1
+        return self._context.submit_subtask(task, **options)
+
+    def wait_for(self, name: str) -> None:
+        """Take until a file is there."""
+        while not (self.folder / name).exists():
+            time.sleep(0.005)
+
+    def _write(self, kind: str) -> None:
+        task = self._context.current_task.id.hex
+        line = f"{kind} {task} {self._name} {time.monotonic_ns()} {self._submitted}\n"
+        number = os.open(self.folder / "effects", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(number, line.encode())
+        os.close(number)
+
+
+class Leaf(Task):
+    """Takes a while."""
+
+    index: int
+    milliseconds: int = 0
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context):
+            time.sleep(self.milliseconds / 1000)
+
+
+class Fan(Task):
+    """Submits leaves, and one that waits for all of them."""
+
+    leaves: int
+    milliseconds: int = 0
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context) as execution:
+            leaves = [execution.submit(Leaf(index, self.milliseconds)) for index in range(self.leaves)]
+            execution.submit(Leaf(-1), depends_on=leaves)
+
+
+class Tree(Task):
+    """Submits as many of its kind as it is wide, down to a depth."""
+
+    depth: int
+    width: int
+    milliseconds: int = 0
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context) as execution:
+            for index in range(self.width):
+                if self.depth > 1:
+                    execution.submit(Tree(self.depth - 1, self.width, self.milliseconds))
+                else:
+                    execution.submit(Leaf(index, self.milliseconds))
+
+
+class Chain(Task):
+    """Submits one of its kind, so many times."""
+
+    left: int
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context) as execution:
+            if self.left > 0:
+                execution.submit(Chain(self.left - 1))
+
+
+class Steps(Task):
+    """Submits tasks of which each waits for the one before."""
+
+    count: int
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context) as execution:
+            before = []
+            for index in range(self.count):
+                before = [execution.submit(Leaf(index), depends_on=before)]
+
+
+class Diamond(Task):
+    """Two arms that both fan out, and an end that waits for all that they submit."""
+
+    leaves: int
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context) as execution:
+            top = execution.submit(Fan(self.leaves))
+            arms = [execution.submit(Fan(self.leaves), depends_on=[top]) for _ in range(2)]
+            execution.submit(Leaf(0), depends_on=arms)
+
+
+class Gated(Task):
+    """Says by a file that it has started, and takes until another file is there; then submits a leaf."""
+
+    name: str
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context) as execution:
+            (execution.folder / f"{self.name}.started").write_text(str(os.getpid()))
+            execution.wait_for(self.name)
+            execution.submit(Leaf(0))
+
+
+class Locking(Task):
+    """Holds the interpreter lock, in C, for a while."""
+
+    seconds: int
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context):
+            ctypes.PyDLL(None).sleep(self.seconds)
+
+
+class Poison(Task):
+    """Ends the process that executes it."""
+
+    how: str
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context):
+            if self.how == "exit":
+                os._exit(7)
+            os.kill(os.getpid(), getattr(signal, self.how))
+
+
+TASKS = [Leaf, Fan, Tree, Chain, Steps, Diamond, Gated, Locking, Poison]
+
+
+def main() -> None:
+    url, token, folder, options = sys.argv[1:]
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="WARNING")
+    logging.getLogger("tilebox").setLevel("INFO")
+    Client(url, token).runner(tasks=TASKS, context=folder, **json.loads(options)).run_forever()
+
+
+if __name__ == "__main__":
+    main()
