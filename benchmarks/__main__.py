@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from benchmarks.measure import Table
 
-NAMES = ("imports", "points", "ingest", "load", "concurrent", "items")
+NAMES = ("imports", "points", "ingest", "load", "concurrent", "items", "workflows")
 
 
 def main() -> None:

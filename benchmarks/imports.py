@@ -14,15 +14,15 @@ RUNS = 15
 
 def main(table: Table) -> None:
     """Measure ours and the official package's."""
-    ours = _cost(sys.executable, "import tilebox.datasets")
+    ours = import_milliseconds(sys.executable, "import tilebox.datasets")
     missing = official_missing()
-    official = 0.0 if missing else _cost(str(OFFICIAL / "bin" / "python"), "import tilebox.datasets")
+    official = 0.0 if missing else import_milliseconds(str(OFFICIAL / "bin" / "python"), "import tilebox.datasets")
     peer, ratio = (missing, "–") if missing else (f"official {official:.0f} ms", f"{official / ours:.1f}×")
     table.add("D9", "import tilebox.datasets", f"{ours:.0f} ms", peer, ratio, "≤ 150 ms")
 
 
-def _cost(python: str, statement: str) -> float:
-    """Return milliseconds; both kinds of process run in turn, so that noise meets both."""
+def import_milliseconds(python: str, statement: str) -> float:
+    """Return what a statement costs; both kinds of process run in turn, so that noise meets both."""
     bare, full = [], []
     for _ in range(RUNS):
         bare.append(_process(python, "pass"))

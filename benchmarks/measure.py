@@ -83,14 +83,15 @@ class Server:
 
 
 @contextmanager
-def running_server(data_dir: Path) -> Iterator[Server]:
-    """Start `tilebox serve` on a free port, wait until it is ready, and stop it at the end."""
+def running_server(data_dir: Path, **settings: object) -> Iterator[Server]:
+    """Start `tilebox serve` on a free port with these settings, wait until it is ready, and stop it at the end."""
     import httpx
 
     port = free_port()
     command = [sys.executable, "-m", "tilebox.cli", "serve", "--data-dir", str(data_dir), "--port", str(port)]
     with (data_dir.parent / "server.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        environment = {**os.environ, **{f"TILEBOX_SERVER_{name.upper()}": str(settings[name]) for name in settings}}
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
         transport = httpx.HTTPTransport(retries=10)

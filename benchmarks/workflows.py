@@ -1,0 +1,263 @@
+"""W1 to W10: the orchestrator beside its peers, which are started here, in the same run and on the same disk.
+
+Each figure is the best of some runs, for us and for the peers alike: a shared machine only ever makes it worse. The
+first line says how long this machine's disk takes to keep a write, since durable designs are made of that.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.imports import import_milliseconds
+from benchmarks.measure import HERE, Server, Table, free_port, rate, running_server
+from benchmarks.queue_depth import FEW
+from benchmarks.queue_depth import measure as measure_depth
+from benchmarks.workflow_peers import (
+    PEERS,
+    CannotStartError,
+    best,
+    fresh_database,
+    measure_peer,
+    measure_workload,
+    running,
+    running_postgres,
+    running_redis,
+)
+
+MAX_SUBTASKS = 20_000
+_OURS = "workload_ours.py"
+_IDLE_SECONDS = 5.0
+_FLUSHES = 50
+
+T = TypeVar("T")
+Found = Mapping[str, float]
+
+
+def main(table: Table, *, runs: int = 3, many: int = 1_000_000) -> None:
+    """Start everybody in turn and fill the table."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        table.add("–", "one flush of this disk (fdatasync of 4 KiB), p50", f"{_flush_milliseconds(folder):.2f} ms")
+        postgres = _tried(table, "PostgreSQL", lambda: stack.enter_context(running_postgres()))
+        redis = _tried(table, "Redis", lambda: stack.enter_context(running_redis(folder)))
+        _speeds(table, folder, postgres, redis, runs)
+        _null_servers(table, folder)
+        _memory(table, folder)
+        _start(table, folder, runs)
+        _depth(table, folder, postgres, many)
+        cost = import_milliseconds(sys.executable, "import tilebox.workflows")
+        table.add("D9", "import tilebox.workflows", f"{cost:.0f} ms", "–", "–", "≤ 150 ms")
+
+
+def _speeds(table: Table, folder: Path, postgres: str | None, redis: str | None, runs: int) -> None:
+    """Fan-out, start and chain: ours and the peers in turn, so that noise meets all of them."""
+    found: dict[str, list[Found]] = {}
+    for _ in range(runs):
+        _keep(found, table, "ours, SQLite", lambda: _ours(folder))
+        if postgres is not None:
+            for workers in (1, 2):
+                _keep(found, table, f"ours, PostgreSQL, {workers}", lambda n=workers: _ours(folder, postgres, n))
+        for kind in PEERS:
+            if {"redis": redis, "postgres": postgres}.get(kind.needs, "") is None:
+                continue
+            counts = (1, 2) if kind.needs == "postgres" else (1,)
+            for workers in counts:
+                label = f"{kind.name}, {workers}" if kind.needs == "postgres" else kind.name
+                places = (redis or "", postgres or "")
+                _keep(found, table, label, partial(measure_peer, kind, folder, *places, workers=workers))
+    figures = {name: best(results) for name, results in found.items()}
+    local = {kind.name for kind in PEERS if kind.needs != "postgres"}
+    stored = {kind.name for kind in PEERS if kind.needs == "postgres"}
+    leaves = "fan-out of 10,000, 1 runner"
+    _against(table, "W1", f"{leaves}, SQLite, FULL", figures, "ours, SQLite", local, "tasks_per_s", "≥ 6,000/s")
+    for workers, wanted in ((1, "≥ 8,000/s"), (2, "≥ 12,000/s")):
+        names = {f"{name}, {workers}" for name in stored}
+        what = f"fan-out of 10,000, {workers} runner(s), PostgreSQL"
+        _against(table, "W2", what, figures, f"ours, PostgreSQL, {workers}", names, "tasks_per_s", wanted)
+    everybody = local | {f"{name}, 1" for name in stored}
+    for figure, wanted in (("start_p50_ms", "≤ 1.2 ms"), ("start_p95_ms", "≤ 2.5 ms")):
+        what = f"submit → start on an idle runner, SQLite, {figure[6:9]}"
+        _against(table, "W3", what, figures, "ours, SQLite", everybody, figure, wanted)
+    _against(table, "W4", "chain of 200, a step, SQLite", figures, "ours, SQLite", local, "step_p50_ms", "≤ 0.7 ms")
+    names = {f"{name}, 1" for name in stored}
+    what = "chain of 200, a step, PostgreSQL"
+    _against(table, "W4", what, figures, "ours, PostgreSQL, 1", names, "step_p50_ms", "≤ 1.2 ms")
+
+
+def _ours(folder: Path, postgres: str | None = None, workers: int = 1) -> Found:
+    with ExitStack() as stack:
+        settings: dict[str, object] = {"max_subtasks": MAX_SUBTASKS}
+        if postgres is not None:
+            settings["database"] = stack.enter_context(fresh_database(postgres))
+        server = stack.enter_context(running_server(_fresh(folder), **settings))
+        return measure_workload(sys.executable, _OURS, _place(server.url, server.token), folder, workers=workers)
+
+
+def _against(
+    table: Table, target: str, what: str, figures: dict[str, dict[str, float]], ours: str, peers: set[str], figure: str,
+    wanted: str,
+) -> None:  # fmt: skip
+    """Add a line: ours, every peer, and how many times better than the best of them ours is."""
+    if ours not in figures:
+        return
+    is_rate = figure.endswith("_per_s")
+    write: Callable[[float], str] = (lambda value: rate(value, 1)) if is_rate else (lambda value: f"{value:.2f} ms")
+    others = {name: figures[name][figure] for name in sorted(peers & figures.keys())}
+    peer = "; ".join(f"{name} {write(value)}" for name, value in others.items()) or "–"
+    own, ratio = figures[ours][figure], "–"
+    if others:
+        times = own / max(others.values()) if is_rate else min(others.values()) / own
+        ratio = f"{times:.1f}×"
+    table.add(target, what, write(own), peer, ratio, wanted)
+
+
+def _null_servers(table: Table, folder: Path) -> None:
+    for batch, what, wanted in ((1, "one task a request", "≥ 3,000/s"), (256, "adaptive", "≥ 15,000/s")):
+        port = free_port()
+        command = [sys.executable, "-m", "benchmarks.null_server", "--port", str(port), "--batch", str(batch)]
+        marks = folder / f"null-{batch}"
+        place = {**_place(f"http://127.0.0.1:{port}", "tbx_none"), "WORKLOAD_MARKS": str(marks)}
+        place["PYTHONPATH"] = str(HERE / "clients")
+        with (
+            running(command, folder / "null.log", cwd=HERE.parent),
+            running([sys.executable, _OURS, "worker"], folder / "null.log", place, HERE / "clients"),
+        ):
+            time.sleep(_IDLE_SECONDS)
+            before, started = _size(marks), time.perf_counter()
+            time.sleep(_IDLE_SECONDS)
+            done, seconds = (_size(marks) - before) / 8, time.perf_counter() - started
+        table.add("W7", f"our runner, a server that does nothing, {what}", rate(done, seconds), "–", "–", wanted)
+
+
+def _memory(table: Table, folder: Path) -> None:
+    """What a server and its runner hold when idle, and after many tasks."""
+    leaves = 10_000
+    with running_server(_fresh(folder), max_subtasks=MAX_SUBTASKS) as server:
+        marks = folder / "memory-marks"
+        place = {**_place(server.url, server.token), "WORKLOAD_MARKS": str(marks), "PYTHONPATH": str(HERE / "clients")}
+        with running([sys.executable, _OURS, "worker"], folder / "memory.log", place, HERE / "clients") as runner:
+            time.sleep(_IDLE_SECONDS)
+            before = (_mebibytes(runner.pid), _mebibytes(server.process.pid))
+            environment = {**os.environ, **place, "WORKLOAD_LEAVES": str(leaves)}
+            for _ in range(10):
+                client = [sys.executable, _OURS, "measure", "fan_out"]
+                subprocess.run(client, env=environment, cwd=HERE / "clients", check=True, capture_output=True)
+            time.sleep(_IDLE_SECONDS)
+            after = (_mebibytes(runner.pid), _mebibytes(server.process.pid))
+        for position, (what, wanted) in enumerate((("runner", "≤ 45 MiB"), ("server with one runner", "≤ 130 MiB"))):
+            table.add("W8", f"idle memory (PSS): {what}", f"{before[position]:.0f} MiB", "–", "–", wanted)
+            table.add("W8", f"the same after {10 * leaves:,} tasks", f"{after[position]:.0f} MiB", "–", "–", "flat")
+        _diagram(table, server, leaves)
+
+
+def _diagram(table: Table, server: Server, tasks: int) -> None:
+    from tilebox.workflows import Client
+
+    jobs = Client(url=server.url, token=server.token).jobs()
+    job = next(job for job in jobs.query(("2020-01-01", "2100-01-01")) if job.name == "fan-out")
+    try:
+        jobs.visualize(job)  # the first one starts the program
+        started = time.perf_counter()
+        size = len(jobs.visualize(job))
+        seconds = time.perf_counter() - started
+    except Exception as error:  # noqa: BLE001 - a benchmark that goes on with the next line
+        table.add("W9", f"diagram of a job of {tasks:,} tasks", f"not measured: {error}", "–", "–", "≤ 1 s")
+        return
+    what = f"{seconds * 1e3:.0f} ms, {size / 1024:.0f} KiB of SVG"
+    table.add("W9", f"diagram of a job of {tasks:,} tasks", what, "official: 200 tasks at most", "–", "≤ 1 s")
+
+
+def _start(table: Table, folder: Path, runs: int) -> None:
+    seconds = []
+    for _ in range(runs + 1):
+        started = time.perf_counter()
+        with running_server(_fresh(folder)):
+            seconds.append(time.perf_counter() - started)
+    table.add("W10", "`tilebox serve` to healthy, warm", f"{min(seconds[1:]):.2f} s", "–", "–", "≤ 2 s")
+
+
+def _depth(table: Table, folder: Path, postgres: str | None, many: int) -> None:
+    places = [("SQLite", f"sqlite://{folder / 'depth.sqlite'}", many)]
+    with ExitStack() as stack:
+        if postgres is not None:
+            places.append(("PostgreSQL", stack.enter_context(fresh_database(postgres)), many))
+        for name, url, count in places:
+            found = measure_depth(url, count)
+            for figure, waiting in (
+                ("many", f"{count:,} queued, right after their insert"),
+                ("blocked", "as many blocked"),
+            ):
+                table.add(
+                    "W5",
+                    f"{name}: tasks handed out and reported with {waiting}",
+                    rate(found[figure], 1),
+                    f"ours with {FEW:,} queued: {rate(found['few'], 1)}",
+                    f"{found[figure] / found['few']:.2f}",
+                    "≥ 0.9",
+                )
+            table.add("–", f"{name}: inserting them", rate(found["insert"], 1))
+
+
+def _keep(found: dict[str, list[Found]], table: Table, name: str, measure: Callable[[], Found]) -> None:
+    """Keep what a measurement found, or say once why there was none."""
+    result = _tried(table, name, measure)
+    if result is not None:
+        found.setdefault(name, []).append(result)
+
+
+def _tried(table: Table, name: str, start: Callable[[], T]) -> T | None:
+    try:
+        return start()
+    except CannotStartError as error:
+        if not any(row.what == name for row in table.rows):
+            table.add("–", name, f"skipped: {error}")
+        return None
+
+
+def _place(url: str, token: str) -> dict[str, str]:
+    return {"WORKLOAD_ADDRESS": url, "WORKLOAD_TOKEN": token}
+
+
+def _fresh(folder: Path) -> Path:
+    return folder / f"data-{time.monotonic_ns()}"
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _mebibytes(process: int) -> float:
+    """Return what a process and its children hold, pages that several share divided among them."""
+    total = 0
+    for member in (process, *_children(process)):
+        lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
+        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def _children(process: int) -> Iterator[int]:
+    for task in Path(f"/proc/{process}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield int(child)
+            yield from _children(int(child))
+
+
+def _flush_milliseconds(folder: Path) -> float:
+    times = []
+    with (folder / "flush").open("wb", buffering=0) as file:
+        for _ in range(_FLUSHES):
+            started = time.perf_counter()
+            file.write(bytes(4096))
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(times)
