@@ -89,7 +89,7 @@ class JobCounts:
         computed: Executed, whatever became of what they submitted.
         failed: Failed for good, which stops the job.
         failed_optional: Failed where that is allowed.
-        skipped: Never executed because something optional failed.
+        skipped: Not executed, or not again, because something optional failed.
     """
 
     total: int

@@ -250,7 +250,7 @@ class Orchestration(Protocol):
         """
 
     async def is_more_to_come(self, queues: Sequence[int]) -> bool:
-        """Tell whether tasks of these queues wait for a pause to end, or for tasks that are being executed."""
+        """Tell whether tasks of these queues are ready, or wait for a pause to end or for tasks being executed."""
 
     async def note_runner(self, runner: bytes, cluster: int, identifiers: str, now_us: int) -> None:
         """Note that a runner was heard of, with the identifiers that it executes, as JSON."""

@@ -157,7 +157,11 @@ class OrchestrationVerbs(Transactions, Orchestration):
                 if not row["failed"] and not row["is_canceled"]
             }
             given = [
-                {"task": bytes(row["task"]), "rank": virtual_rank if bytes(row["job_id"]) in live else None}
+                {
+                    "task": bytes(row["task"]),
+                    "rank": virtual_rank if bytes(row["job_id"]) in live else None,
+                    "now_us": now_us,
+                }
                 for row in rows
             ]
             for row in (yield call_each("wake_tasks", given)):
@@ -172,7 +176,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         """Stop a job from handing out tasks. Nothing changes if it has ended."""
         row = yield from _lock_job(team, job)
         effects = Effects()
-        if row["open_groups"] and not row["is_canceled"]:
+        if row["open_groups"] and not row["failed"] and not row["is_canceled"]:
             yield call("cancel_job", job=job)
             yield call_each("stop_jobs", [{"job": job}])
             effects.jobs.add(job)
@@ -200,9 +204,10 @@ class OrchestrationVerbs(Transactions, Orchestration):
 
     @reads
     def is_more_to_come(self, queues: Sequence[int]) -> Steps[bool]:
-        """Tell whether tasks of these queues wait for a pause to end, or for tasks that are being executed."""
+        """Tell whether tasks of these queues are ready, or wait for a pause to end or for tasks being executed."""
         given = [{"queue": queue} for queue in queues]
-        if (yield call_each("asleep_in_queue", given)):
+        # Some may have become ready since the runner looked, or were kept from it while others looked.
+        if (yield call_each("ready_in_queue", given)) or (yield call_each("asleep_in_queue", given)):
             return True
         return bool((yield call_each("blocked_behind_running", given)))
 
@@ -313,8 +318,8 @@ class _Change:
         held = yield from self._hold(tasks)
         expired = 0
         for task, row in held.items():
-            # Between finding and locking them, some were reported.
-            if row["state"] == TaskState.RUNNING:
+            # Between finding and locking them, some were reported, handed out again, or had their leases extended.
+            if row["state"] == TaskState.RUNNING and row["leased_until_us"] < now_us:
                 expired += 1
                 seconds = (now_us - (row["started_us"] or now_us)) / 1e6
                 error = f"its runner was not heard of any more, {seconds:.0f} s after it was handed the task"
@@ -378,7 +383,7 @@ class _Change:
             line,
             report.task,
             report.groups,
-            is_abandoned=bool(row["is_abandoned"]) or report.task in self._abandoned,
+            is_abandoned=self._is_abandoned(row),
         )
         self._computed.append(
             {
@@ -410,19 +415,7 @@ class _Change:
         if event is TaskEvent.REQUEUE:
             self._requeue(row, report, attempts, error=report.error[:MAX_ERROR_CHARACTERS])
             return
-        state = next_state(TaskState.RUNNING, event)
-        self._ended.append(
-            {
-                "task": report.task,
-                "state": int(state),
-                "display": report.display or row["display"],
-                "error": report.error[:MAX_ERROR_CHARACTERS],
-                "retries": attempts.retries,
-                "crashes": attempts.crashes,
-                "started_us": started_us,
-                "stopped_us": self.now_us,
-            }
-        )
+        self._ended.append(self._end(row, report, next_state(TaskState.RUNNING, event), attempts))
         if excuse is None:
             line.failed += 1
             line.is_live = False
@@ -431,6 +424,21 @@ class _Change:
             line.failed_optional += 1
             self._closed[bytes(row["group_id"])] += 1
             yield from self._skip_below(excuse, line)
+
+    def _end(self, row: Row, report: Report, state: TaskState, attempts: Attempts) -> dict[str, Any]:
+        return {
+            "task": report.task,
+            "state": int(state),
+            "display": report.display or row["display"],
+            "error": report.error[:MAX_ERROR_CHARACTERS],
+            "retries": attempts.retries,
+            "crashes": attempts.crashes,
+            "started_us": self._started(row, report),
+            "stopped_us": self.now_us,
+        }
+
+    def _is_abandoned(self, row: Row) -> bool:
+        return bool(row["is_abandoned"]) or bytes(row["id"]) in self._abandoned
 
     def _optional_above(self, row: Row) -> Steps[bytes | None]:
         """Return the nearest optional task at or above a task."""
@@ -461,6 +469,12 @@ class _Change:
 
     def _requeue(self, row: Row, report: Report, attempts: Attempts, *, error: str | None) -> None:
         line = self.jobs[bytes(row["job_id"])]
+        if self._is_abandoned(row):
+            # It would wait below an optional task that failed, and what waits there is skipped.
+            self._ended.append(self._end(row, report, TaskState.SKIPPED, attempts))
+            line.skipped += 1
+            self._closed[bytes(row["group_id"])] += 1
+            return
         wakes = report.retry_after_us > 0
         is_ready = line.is_live and not wakes
         self._requeued.append(
@@ -551,7 +565,7 @@ class _Change:
 
     def _note_progress(self, row: Row, report: Report) -> None:
         job = bytes(row["job_id"])
-        if row["retries"] or row["crashes"]:
+        if row["lease_number"] > 1:
             self._outdated_progress.append({"job": job, "task": report.task})
         updates = {update.label: update for update in report.progress}
         self._progress += [

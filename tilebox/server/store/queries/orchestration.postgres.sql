@@ -6,7 +6,7 @@ SELECT id FROM jobs WHERE id IN (SELECT job_id FROM tasks WHERE id = ANY(:task))
 -- What a report on a task is judged by.
 SELECT tasks.id, tasks.job_id, tasks.group_id, tasks.queue, tasks.state, tasks.lease_number, tasks.is_fenced,
     tasks.is_optional, tasks.is_abandoned, tasks.max_retries, tasks.retries, tasks.crashes, tasks.started_us,
-    tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank
+    tasks.leased_until_us, tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank
 FROM tasks JOIN jobs ON jobs.id = tasks.job_id
 WHERE tasks.id = ANY(:task);
 
@@ -153,9 +153,13 @@ SELECT id, failed, is_canceled FROM jobs WHERE id = ANY(:job) ORDER BY id FOR NO
 -- name: wake_tasks
 -- End the pause of tasks.
 UPDATE tasks SET wake_us = NULL, rank = given.rank
-FROM unnest(:task::bytea[], :rank::bigint[]) AS given (task, rank)
-WHERE tasks.id = given.task AND wake_us IS NOT NULL AND state = 1
+FROM unnest(:task::bytea[], :rank::bigint[], :now_us::bigint[]) AS given (task, rank, now_us)
+WHERE tasks.id = given.task AND wake_us <= given.now_us AND state = 1
 RETURNING queue, tasks.rank;
+
+-- name: ready_in_queue
+-- Whether tasks of some queues can be handed out.
+SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM tasks WHERE queue = ANY(:queue) AND rank IS NOT NULL);
 
 -- name: asleep_in_queue
 -- Whether tasks of some queues wait for a pause to end.

@@ -5,7 +5,7 @@
 -- What a report on a task is judged by. For each task.
 SELECT tasks.id, tasks.job_id, tasks.group_id, tasks.queue, tasks.state, tasks.lease_number, tasks.is_fenced,
     tasks.is_optional, tasks.is_abandoned, tasks.max_retries, tasks.retries, tasks.crashes, tasks.started_us,
-    tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank
+    tasks.leased_until_us, tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank
 FROM tasks JOIN jobs ON jobs.id = tasks.job_id
 WHERE tasks.id = :task;
 
@@ -113,8 +113,12 @@ SELECT id, failed, is_canceled FROM jobs WHERE id = :job;
 
 -- name: wake_tasks
 -- End the pause of tasks. For each task.
-UPDATE tasks SET wake_us = NULL, rank = :rank WHERE id = :task AND wake_us IS NOT NULL AND state = 1
+UPDATE tasks SET wake_us = NULL, rank = :rank WHERE id = :task AND wake_us <= :now_us AND state = 1
 RETURNING queue, rank;
+
+-- name: ready_in_queue
+-- Whether tasks of a queue can be handed out. For each queue.
+SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM tasks WHERE queue = :queue AND rank IS NOT NULL);
 
 -- name: asleep_in_queue
 -- Whether tasks of a queue wait for a pause to end. For each queue.
