@@ -6,7 +6,9 @@ import ast
 import asyncio
 import inspect
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,10 +66,14 @@ def test_page(
 ) -> None:
     use(catalogue)
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "__page__"}
+    module = ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)  # as task classes for other processes have to be in one
+    names = module.__dict__
     for snippet in SNIPPET.finditer(page.read_text()):
         line = page.read_text()[: snippet.start(1)].count("\n")
-        code = compile("\n" * line + snippet[1], str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code = compile(
+            "\n" * line + snippet[1], str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+        )
         awaited = eval(code, names)  # as a notebook cell runs it
         if inspect.iscoroutine(awaited):
             asyncio.run(awaited)
