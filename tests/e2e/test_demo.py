@@ -39,6 +39,9 @@ def test_the_tour(tmp_path):
     assert "<xarray.Dataset>" in output
     assert (tmp_path / "out" / "map.png").stat().st_size > 300_000
     assert (tmp_path / "out" / "map.html").stat().st_size > 500_000
+    assert "Job coverage [COMPLETED]: 26 of 26 tasks computed" in output
+    assert (tmp_path / "out" / "coverage.png").stat().st_size > 30_000
+    assert "footprints" in (tmp_path / "out" / "coverage-job.svg").read_text()
 
 
 def test_items_of_ones_own(tmp_path):

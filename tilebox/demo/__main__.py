@@ -1,4 +1,4 @@
-"""`python -m tilebox.demo`: a server, a week of Sentinel-2, queries from both clients, and a map; all in a minute.
+"""`python -m tilebox.demo`: a server, a week of Sentinel-2, queries from both clients, a map, a workflow.
 
 With `--stac FILE` the catalogue is that file, imported as `tilebox import stac` does it.
 """
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             tour.query_concurrently(server, shown, transcript)
             tour.query_by_place_and_field(server, shown, transcript)
             tour.draw(found, shown, given.output, transcript)
+            tour.cover(server, shown, given.output, transcript)
         local_server.explain(data_dir, shown, transcript)
     except (TileboxError, ValueError, OSError, local_server.ServerFailedError) as error:
         sys.stderr.write(f"\nError: {error}\n")

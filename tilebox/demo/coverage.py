@@ -159,7 +159,7 @@ def draw(counts: Counts, area: list[int], title: str, path: Path) -> None:
     west, south, east, north = area
     # A degree of longitude is shorter than one of latitude, here by what holds in the middle.
     aspect = 1 / np.cos(np.radians((south + north) / 2))
-    figure = Figure(figsize=(9, 9 * (north - south) / (east - west) * aspect), dpi=120, facecolor=_SEA)
+    figure = Figure(figsize=(9, 8.3 * (north - south) / (east - west) * aspect), dpi=120, facecolor=_SEA)
     figure.set_layout_engine("constrained")
     axes = figure.add_subplot(facecolor=_SEA)
     most = max(int(counts.max()), 1)

@@ -1,4 +1,4 @@
-"""The steps of the demonstration: fill a dataset, query it in four ways, draw it."""
+"""The steps of the demonstration: fill a dataset, query it in four ways, draw it, run a workflow over it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import shapely
 
 from tilebox.datasets import Client, DatasetKind, field
 from tilebox.datasets.aio import Client as AsyncClient
-from tilebox.demo import acquisitions
+from tilebox.demo import acquisitions, coverage
 from tilebox.demo import map as maps
+from tilebox.workflows import Client as WorkflowsClient
+from tilebox.workflows.cache import InMemoryCache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,6 +200,32 @@ def draw(data: xr.Dataset, shown: Shown, output: Path, transcript: Transcript) -
             write(footprints, output / name, title=shown.title, note=note)
         transcript.say(f"{(output / name).resolve()}  ({watch.seconds:.1f} s)")
     transcript.say("The page works without a network: drag, scroll, pick days, point at a footprint.")
+
+
+def cover(server: LocalServer, shown: Shown, output: Path, transcript: Transcript) -> None:
+    """Run a workflow over the dataset: a task for each tile of an area, four at a time, and one that draws a map."""
+    transcript.step("Run a workflow over it: how often each place in Europe was seen")
+    transcript.code(
+        f"""
+        from tilebox.workflows import Client
+        job = Client().jobs().submit("coverage", CoverageMap("{shown.slug}", ...))
+        Client().runner(tasks=[CoverageMap, CountTile, DrawMap], cache=InMemoryCache(), concurrency=4).run_all()
+        """
+    )
+    client = WorkflowsClient(url=server.url, token=server.token)
+    surroundings = coverage.Surroundings(Client(url=server.url, token=server.token), output)
+    root = coverage.CoverageMap(shown.slug, list(shown.collections), *shown.interval, list(coverage.EUROPE))
+    with transcript.timed() as watch:
+        submitted = client.jobs().submit("coverage", root)
+        client.runner(tasks=coverage.TASKS, cache=InMemoryCache(), context=surroundings, concurrency=4).run_all()
+        job = client.jobs().wait(submitted, show_progress=False, raise_on_failure=True)
+    transcript.say(str(job))
+    transcript.say(f"{watch.rate(job.execution_stats.total_tasks, 'tasks')}.")
+    diagram = output / "coverage-job.svg"
+    diagram.write_text(client.jobs().visualize(job))
+    transcript.say(f"{(output / 'coverage.png').resolve()}")
+    transcript.say(f"{diagram.resolve()}: its tasks, coloured by state")
+    transcript.say("The tasks are a page of Python, tilebox/demo/coverage.py.")
 
 
 def _report_found(data: xr.Dataset, watch: Stopwatch, transcript: Transcript) -> None:
