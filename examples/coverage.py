@@ -36,7 +36,7 @@ def main(output: str = ".") -> Path:
             tasks=TASKS, cache=InMemoryCache(), context=Surroundings(datasets, Path(output)), concurrency=4
         )
         runner.run_all()
-        print(jobs.find(job))
+        print(jobs.wait(job, show_progress=False, raise_on_failure=True))
         (Path(output) / "coverage-job.svg").write_text(jobs.visualize(job))
     return Path(output) / "coverage.png"
 

@@ -45,9 +45,7 @@ def main(num_images: int = 9) -> int:
     """Download pictures into a folder that goes away again, and say how many."""
     with workflows() as client, fake_api() as api, tempfile.TemporaryDirectory() as folder:
         client.jobs().submit("dogs", DownloadRandomDogImages(api, num_images))
-        runner = client.runner(
-            tasks=[DownloadRandomDogImages, DownloadImage], context=Path(folder), concurrency=4
-        )
+        runner = client.runner(tasks=[DownloadRandomDogImages, DownloadImage], context=Path(folder), concurrency=4)
         runner.run_all()
         found = len(list(Path(folder).iterdir()))
     print(f"{found} pictures of dogs")
