@@ -68,20 +68,23 @@ async def test_several_processes_migrate_at_once(database_url):
         assert await store.teams() == []
 
 
-def _with_second(monkeypatch, sql):
+NEXT = len(migrations("sqlite")) + 1
+
+
+def _with_another(monkeypatch, sql):
     known = {dialect: migrations(dialect) for dialect in ("sqlite", "postgres")}
-    second = Migration(2, "second", tuple(script(sql)))
+    following = Migration(NEXT, "following", tuple(script(sql)))
     for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "migrations", lambda dialect: (*known[dialect], second))
+        monkeypatch.setattr(module, "migrations", lambda dialect: (*known[dialect], following))
 
 
 async def test_a_migration_that_fails_leaves_nothing_and_can_be_run_again(store, team, database_url, monkeypatch):
-    _with_second(monkeypatch, "CREATE TABLE extra (id integer);\nINSERT INTO nowhere VALUES (1);\n")
+    _with_another(monkeypatch, "CREATE TABLE extra (id integer);\nINSERT INTO nowhere VALUES (1);\n")
     with pytest.raises(ServerError, match="nowhere"):
         await store.migrate()
     assert await store.teams() == [team]
 
-    _with_second(
+    _with_another(
         monkeypatch, "-- What it does;\nCREATE TABLE extra (id integer);\nALTER TABLE extra ADD COLUMN a text;\n"
     )
     await store.migrate()
@@ -91,7 +94,7 @@ async def test_a_migration_that_fails_leaves_nothing_and_can_be_run_again(store,
 
 async def test_a_database_that_is_ahead_still_serves(store, team, monkeypatch):
     with monkeypatch.context() as newer:
-        _with_second(newer, "CREATE TABLE extra (id integer);\n")
+        _with_another(newer, "CREATE TABLE extra (id integer);\n")
         await store.migrate()
     await store.migrate()
     assert await store.teams() == [team]
@@ -118,10 +121,10 @@ async def test_a_migration_gives_up_on_a_table_that_is_held(postgres_server, mon
     with fresh_database(postgres_server) as url:
         async with opened(url) as store:
             await store.migrate()
-            _with_second(monkeypatch, "ALTER TABLE teams ADD COLUMN motto text;\n")
+            _with_another(monkeypatch, "ALTER TABLE teams ADD COLUMN motto text;\n")
             with psycopg.connect(url) as holder:
                 holder.execute("SELECT * FROM teams")
-                with pytest.raises(ServerError, match=r"migration 2 .* nothing was changed"):
+                with pytest.raises(ServerError, match=rf"migration {NEXT} .* nothing was changed"):
                     await store.migrate()
             await store.migrate()
 

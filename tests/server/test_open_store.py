@@ -54,18 +54,28 @@ def test_sqlite_needs_no_postgres_driver():
 
 
 def test_every_statement_has_a_sentence_and_is_used():
-    sources = "".join((files("tilebox.server.store") / name).read_text("utf-8") for name in ("verbs.py", "migrate.py"))
+    folder = files("tilebox.server.store")
+    sources = "".join(file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".py"))
     for name, statement in statements().items():
         assert statement.summary.endswith("."), name
-        assert f'call("{name}"' in sources, name
+        # By `call`, by `call_each`, or from a list of names.
+        assert f'"{name}"' in sources, name
 
 
 def test_every_statement_about_a_teams_rows_takes_the_team():
-    without = {name for name, statement in statements().items() if ":team" not in statement.sql}
-    assert without == {
-        "add_team", "teams", "ping", "key_by_digest", "touch_key", "all_datasets",
-        "create_migrations", "migrations", "add_migration",
-    }  # fmt: skip
+    """Those of the orchestrator work on rows of jobs whose team was checked first, or on all teams' rows in loops."""
+    without = {name for name, statement in _statements_of("teams", "keys", "groups", "datasets", "collections")}
+    assert without == {"add_team", "teams", "ping", "key_by_digest", "touch_key", "all_datasets"}
+
+
+def _statements_of(*files_of):
+    named = [
+        line.removeprefix("-- name: ")
+        for name in files_of
+        for line in (files("tilebox.server.store") / "queries" / f"{name}.sql").read_text("utf-8").splitlines()
+        if line.startswith("-- name: ")
+    ]
+    return [(name, statements()[name]) for name in named if ":team" not in statements()[name].sql]
 
 
 def test_parameters_are_rewritten_for_psycopg():
