@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+
+import psycopg
+from psycopg.rows import dict_row
 
 from tilebox._core.scheduling import TaskState
 
@@ -74,20 +77,36 @@ class Database:
 
 def read_sqlite(path: Path) -> Database:
     """Read the database of a server that may be running."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
-        connection.row_factory = sqlite3.Row
+    with _sqlite(path) as connection:
         connection.execute("BEGIN")
         return Database.of({table: _rows(connection.execute(f"SELECT * FROM {table}")) for table in TABLES})
 
 
 def read_postgres(url: str) -> Database:
     """Read the database of a server that may be running."""
-    import psycopg
-    from psycopg.rows import dict_row
-
-    with psycopg.connect(url, row_factory=dict_row) as connection:
+    with _postgres(url) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         return Database.of({table: _rows(connection.execute(f"SELECT * FROM {table}")) for table in TABLES})
+
+
+def ended_jobs(database: Path | str) -> set[str]:
+    """Return the ids of jobs that have ended, in hexadecimal; a database has a path or a URL."""
+    with _sqlite(database) if isinstance(database, Path) else _postgres(database) as connection:
+        rows = _rows(connection.execute("SELECT id FROM jobs WHERE open_groups = 0 OR failed > 0"))
+    return {row["id"].hex() for row in rows}
+
+
+@contextmanager
+def _sqlite(path: Path):
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+        connection.row_factory = sqlite3.Row
+        yield connection
+
+
+@contextmanager
+def _postgres(url: str):
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        yield connection
 
 
 def read_effects(path: Path) -> list[Line]:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from servers import ServerProcess
-from survival.invariants import Expectation, check, read_effects, read_sqlite
+from survival.invariants import Expectation, check, ended_jobs, read_effects, read_postgres, read_sqlite
 
 from tilebox.workflows import Client
 
@@ -29,7 +29,7 @@ def wait_until(condition, what: str, seconds: float = PATIENCE_SECONDS):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"in vain, for {seconds:.0f} s: {what() if callable(what) else what}"
-        time.sleep(0.01)
+        time.sleep(0.02)
     return found
 
 
@@ -173,11 +173,11 @@ class Stage:
 
     def ended(self) -> set[str]:
         """Return the ids of jobs that have ended, in hexadecimal."""
-        return {job["id"].hex() for job in self.read().jobs.values() if not job["open_groups"] or job["failed"]}
+        return ended_jobs(self.data_dir / "tilebox.sqlite" if self.database is None else self.database)
 
     def read(self):
         """Return what the database holds."""
-        return read_sqlite(self.data_dir / "tilebox.sqlite")
+        return read_postgres(self.database) if self.database else read_sqlite(self.data_dir / "tilebox.sqlite")
 
     def check(self, **options):
         """Check the invariants, when all is over."""

@@ -1,0 +1,101 @@
+"""Networks that lose answers, hold them up, double requests and cut connections; the runner rides all of it out."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+from survival.proxy import Call
+from survival.stage import wait_until
+from survival.work import Chain, Fan, Gated
+
+pytestmark = pytest.mark.slow
+
+
+class Weather:
+    """A rule under which calls of runners get lost, one way or the other, or arrive twice, by chance.
+
+    Args:
+        seed: Of the chance.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self.happened: list[str] = []
+
+    def __call__(self, call):
+        with self._lock:
+            what = self._random.choices(["well", "request lost", "answer lost", "doubled"], [7, 1, 1, 1])[0]
+            self.happened.append(what)
+        if what == "request lost":
+            return None
+        answer = call.forward()
+        if what == "doubled":
+            # What a proxy does that tries again by itself; the runner gets the second answer.
+            answer = call.forward()
+        return None if what == "answer lost" else answer
+
+
+def test_lost_and_doubled_messages_lose_and_double_nothing(stage, proxy):
+    there = stage(lease_seconds=1)
+    way = proxy(there)
+    weather = way.rule = Weather(seed=3)
+    there.submit(Fan(60, milliseconds=5), Chain(60))
+    runners = [there.start_runner(way.url) for _ in range(2)]
+    there.wait_for_jobs()
+    assert all(runner.is_alive() for runner in runners)
+    assert {"request lost", "answer lost", "doubled"} <= set(weather.happened)
+    way.rule = Call.forward
+    counted = there.check()
+    assert counted["end"] >= 62 + 61
+
+
+def test_a_partition_in_one_direction_and_its_end(stage, proxy):
+    there = stage(lease_seconds=1)
+    way = proxy(there)
+    is_cut = threading.Event()
+
+    def rule(call):
+        # Requests arrive, answers do not: the server sees a living runner, the runner a dead server.
+        answer = call.forward()
+        return None if is_cut.is_set() else answer
+
+    way.rule = rule
+    job = there.submit(Gated("gate"), Chain(20))
+    runner = there.start_runner(way.url)
+    there.wait_for_file("gate.started")
+    is_cut.set()
+    there.open_gate("gate")
+    # The report has arrived, many times over.
+    wait_until(lambda: there.read().jobs[job.id.bytes]["computed"] >= 1, "the report")
+    wait_until(lambda: "trying again" in runner.log.read_text(), "the runner's notice")
+    is_cut.clear()
+    there.wait_for_jobs(job)
+    there.check()
+
+
+def test_a_connection_that_is_half_open_costs_the_lease_and_nothing_else(stage, proxy):
+    there = stage(lease_seconds=1)
+    way = proxy(there)
+    is_dead = threading.Event()
+
+    def rule(call):
+        if is_dead.is_set():
+            way.hold()
+        return call.forward()
+
+    way.rule = rule
+    job = there.submit(Gated("gate"))
+    cut_off = there.start_runner(way.url)
+    there.wait_for_file("gate.started")
+    is_dead.set()
+    # Nothing arrives any more, though nobody hung up: to the server the runner has gone silent.
+    there.open_gate("gate")
+    there.start_runner()
+    there.wait_for_jobs(job)
+    cut_off.kill()
+    counted = there.check()
+    assert (counted["start"], counted["end"]) == (3, 3)
+    assert [attempt["outcome"] for attempt in there.read().attempts] == ["expired"]

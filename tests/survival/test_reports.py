@@ -1,0 +1,171 @@
+"""Reports that come twice, late, out of order or all at once, sent by hand; and claims whose answer got lost."""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from uuid import uuid4
+
+import pytest
+from survival.hand import ACCEPTED, LEAF, REPEATED, STALE, Hand
+from survival.proxy import answer_body, read_message
+from survival.stage import wait_until
+from wire import CallError, submissions, task_group, wire_id
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.protocol.workflows.v1 import task_pb2, workflows_pb2
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def hand(fresh_server):
+    """A function that starts a server, and a runner by hand."""
+    hands = []
+
+    def start(**settings):
+        hands.append(Hand(fresh_server(**settings)))
+        return hands[-1]
+
+    yield start
+    for one in hands:
+        one.wire.http.close()
+
+
+def test_a_report_that_is_replayed_changes_nothing(hand):
+    runner = hand()
+    runner.submit()
+    (task,) = runner.claim()
+    report = runner.computed(task, children=3)
+    assert runner.report(report) == [ACCEPTED]
+    assert runner.report(report) == [REPEATED]
+    assert runner.report(report, report) == [REPEATED, REPEATED]
+    assert len(runner.finish().tasks) == 4
+
+
+def test_a_report_that_comes_many_times_at_once_is_accepted_once(hand):
+    runner = hand()
+    runner.submit()
+    (task,) = runner.claim()
+    report = runner.computed(task, children=5)
+    with ThreadPoolExecutor(16) as pool:
+        verdicts = [verdict for answer in pool.map(lambda _: runner.report(report), range(64)) for verdict in answer]
+    assert sorted(verdicts) == [ACCEPTED, *[REPEATED] * 63]
+    assert len(runner.finish().tasks) == 6
+
+
+def test_reports_in_any_order_and_doubled_within_one_request(hand):
+    runner = hand()
+    runner.submit(task_group(4))
+    tasks = runner.claim(4)
+    reports = [runner.computed(task, children=index) for index, task in enumerate(tasks)]
+    assert runner.report(reports[3], reports[1], reports[3]) == [ACCEPTED, ACCEPTED, REPEATED]
+    assert runner.report(*reports) == [ACCEPTED, REPEATED, ACCEPTED, REPEATED]
+    assert len(runner.finish().tasks) == 4 + 0 + 1 + 2 + 3
+
+
+def test_a_report_after_the_lease_has_passed_on_is_stale(hand):
+    runner = hand(lease_seconds=0.2)
+    runner.submit()
+    (old,) = runner.claim()
+    (new,) = wait_until(runner.claim, "the end of the lease")
+    assert (old.task_id, old.lease_number + 1) == (new.task_id, new.lease_number)
+    late = runner.computed(old, children=7)
+    assert runner.report(late) == [STALE]
+    failure = runners_pb2.FailedReport(
+        task_id=old.task_id, lease_number=old.lease_number, kind=runners_pb2.FAILURE_KIND_FINAL
+    )
+    assert [one.verdict for one in runner.exchange(failed=[failure]).outcomes] == [STALE]
+    lease = runners_pb2.TaskLeaseNumber(task_id=old.task_id, lease_number=old.lease_number)
+    extended = runner.wire.call("RunnerService/ExtendLeases", runners_pb2.ExtendLeasesRequest(leases=[lease]))
+    assert list(extended.lost) == [lease]
+    assert runner.report(runner.computed(new, children=1)) == [ACCEPTED]
+    assert runner.report(late) == [STALE]
+    assert len(runner.finish().tasks) == 2
+
+
+def test_a_failure_and_a_success_of_one_lease_count_as_what_came_first(hand):
+    runner = hand()
+    runner.submit(task_group(2, max_retries_values=[1, 1]))
+    first, second = runner.claim(2)
+    failures = [
+        runners_pb2.FailedReport(
+            task_id=task.task_id, lease_number=task.lease_number, kind=runners_pb2.FAILURE_KIND_TASK, error="no"
+        )
+        for task in (first, second)
+    ]
+    assert runner.report(runner.computed(first)) == [ACCEPTED]
+    assert [one.verdict for one in runner.exchange(failed=failures).outcomes] == [STALE, ACCEPTED]
+    late = runners_pb2.ComputedReport(task_id=second.task_id, lease_number=second.lease_number)
+    assert runner.report(late) == [STALE]
+    assert len(runner.finish().attempts) == 1
+
+
+def test_a_claim_whose_answer_got_lost_is_answered_the_same_again(hand):
+    runner = hand()
+    runner.submit(task_group(10))
+    claim = uuid4().bytes
+    tasks = runner.claim(4, claim=claim)
+    again = runner.exchange(count=4, claim=claim, is_repeated=True).tasks
+    assert list(again) == tasks
+    # Together with reports that were accepted the first time.
+    reports = [runner.computed(task) for task in tasks]
+    second = uuid4().bytes
+    answers = [runner.exchange(computed=reports, count=3, claim=second, is_repeated=bool(n)) for n in range(3)]
+    assert [[one.verdict for one in answer.outcomes] for answer in answers] == [[ACCEPTED] * 4, *[[REPEATED] * 4] * 2]
+    assert answers[0].tasks == answers[1].tasks == answers[2].tasks
+    for task in answers[0].tasks:
+        runner.note("start", task.task_id)
+    runner.report(*[runner.computed(task) for task in answers[0].tasks])
+    assert len(runner.finish().tasks) == 10
+
+
+def test_the_public_wire_says_twice_what_it_says_once(hand):
+    runner = hand()
+    runner.submit()
+    cluster = runner.wire.call("WorkflowsService/GetCluster", workflows_pb2.GetClusterRequest())
+    wanted = task_pb2.NextTaskToRun(cluster_slug=cluster.slug, identifiers=[LEAF])
+    task = runner.wire.call("TaskService/NextTask", task_pb2.NextTaskRequest(next_task_to_run=wanted)).next_task
+    runner.note("start", task.id.uuid)
+    runner.note("end", task.id.uuid, 2)
+    done = task_pb2.ComputedTask(id=task.id, sub_tasks=submissions(task_group(2)))
+    for _ in range(3):
+        runner.wire.call("TaskService/NextTask", task_pb2.NextTaskRequest(computed_task=done))
+    # Nor can a failure undo it.
+    failure = task_pb2.TaskFailedRequest(task_id=task.id, was_workflow_error=True)
+    with suppress(CallError):
+        runner.wire.call("TaskService/TaskFailed", failure)
+    assert len(runner.finish().tasks) == 3
+
+
+def test_a_report_about_what_is_not_there_is_stale(hand):
+    runner = hand()
+    runner.submit()
+    nowhere = runners_pb2.ComputedReport(task_id=wire_id(uuid4()).uuid, lease_number=1)
+    assert runner.report(nowhere) == [STALE]
+    runner.finish()
+
+
+def test_of_a_hundred_that_wait_one_gets_the_one_task(hand):
+    runner = hand()
+    address = runner.server.url.removeprefix("http://").split(":")
+    head = (
+        "POST /tilebox.ext.v1.RunnerService/Exchange HTTP/1.1\r\nhost: test\r\ncontent-type: application/proto\r\n"
+        f"authorization: Bearer {runner.server.token}\r\ncontent-length: "
+    )
+    waiting = []
+    for number in range(100):
+        body = runner.request(runner=number.to_bytes(16, "big"), count=1, wait=2).SerializeToString()
+        connection = socket.create_connection((address[0], int(address[1])), timeout=60)
+        connection.sendall(f"{head}{len(body)}\r\n\r\n".encode() + body)
+        waiting.append(connection)
+    runner.submit()
+    answers = [answer_body(b"".join(read_message(connection))) for connection in waiting]
+    for connection in waiting:
+        connection.close()
+    handed = [task for answer in answers for task in answer.tasks]
+    assert [task.lease_number for task in handed] == [1]
+    runner.note("start", handed[0].task_id)
+    assert runner.report(runner.computed(handed[0])) == [ACCEPTED]
+    runner.finish()
