@@ -408,6 +408,9 @@ async def test_a_claim_that_is_repeated_gets_the_same_tasks(world):
     # Another runner's claim of that name is another claim.
     other = await world.exchange((), replace(again, runner=b"o" * 16))
     assert labels(other.tasks) == ["t2", "t3"]
+    # So is another team's, and one without a name cannot be repeated.
+    stranger = await World.make(world.store)
+    assert (await stranger.exchange((), replace(again, queues=stranger.queues))).tasks == []
     # Once they are reported the request is a new one.
     await world.exchange([done(task) for task in handed])
     assert labels((await world.exchange((), again)).tasks) == ["t4"]

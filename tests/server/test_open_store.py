@@ -62,20 +62,47 @@ def test_every_statement_has_a_sentence_and_is_used():
         assert f'"{name}"' in sources, name
 
 
+# Statements that take no team, by the reason why they need none.
+WITHOUT_TEAM = {
+    "what belongs to no team, or to all": {
+        "add_team", "teams", "ping", "clock", "announce", "create_migrations", "migrations", "add_migration",
+    },
+    "the key is what tells the team": {"key_by_digest", "touch_key"},
+    "loops look after every team at once": {
+        "all_datasets", "cluster_ranks", "raise_rank", "forget_runners", "expired_tasks", "due_tasks", "next_wake",
+        "live_jobs", "wake_tasks",
+    },
+    "these find out the team of a task, whose job is kept from others; who asks compares it": {
+        "lock_jobs_of_tasks", "held_tasks",
+    },
+    "the task was found to be the team's in the same transaction, or its lease is over": {
+        "extend_leases", "compute_tasks", "end_tasks", "requeue_tasks", "add_attempts", "clear_progress",
+        "put_progress", "ancestors", "skip_below", "abandon_below",
+    },
+    "the job was found to be the team's in the same transaction, and is kept from others": {
+        "add_groups", "add_dependencies", "add_tasks", "close_tasks", "close_dependencies", "close_child_groups",
+        "release_groups", "stop_jobs", "change_jobs", "cancel_job", "requeue_failed", "revive_job",
+        "open_groups_of_job",
+    },
+    "the services found the cluster by the team before, and its queues by the cluster": {
+        "queues", "add_queue", "queue", "queue_by_number", "running_in_cluster", "note_runner", "cluster_runners",
+        "ready_tasks", "claim_tasks", "ready_in_queue", "asleep_in_queue", "blocked_behind_running",
+    },
+    "the services found the job, or the task, by the team before": {
+        "job_progress", "job_groups", "job_dependencies", "root_dependencies", "root_tasks", "child_tasks",
+        "queued_tasks", "tasks_in_state", "tasks_of_group", "group_counts", "rest_counts", "waited_for", "wait_counts",
+    },
+}  # fmt: skip
+
+
 def test_every_statement_about_a_teams_rows_takes_the_team():
-    """Those of the orchestrator work on rows of jobs whose team was checked first, or on all teams' rows in loops."""
-    without = {name for name, statement in _statements_of("teams", "keys", "groups", "datasets", "collections")}
-    assert without == {"add_team", "teams", "ping", "key_by_digest", "touch_key", "all_datasets"}
-
-
-def _statements_of(*files_of):
-    named = [
-        line.removeprefix("-- name: ")
-        for name in files_of
-        for line in (files("tilebox.server.store") / "queries" / f"{name}.sql").read_text("utf-8").splitlines()
-        if line.startswith("-- name: ")
-    ]
-    return [(name, statements()[name]) for name in named if ":team" not in statements()[name].sql]
+    for dialect in ("sql", "postgres"):
+        texts = {name: getattr(statement, dialect) for name, statement in statements().items()}
+        without = {name for name, text in texts.items() if text is not None and ":team" not in text}
+        known = set().union(*WITHOUT_TEAM.values())
+        assert without <= known, f"these take no team: {without - known}"
+    assert known == {name for name, statement in statements().items() if ":team" not in statement.sql}
+    assert len(known) == sum(map(len, WITHOUT_TEAM.values())), "one is named twice"
 
 
 def test_parameters_are_rewritten_for_psycopg():

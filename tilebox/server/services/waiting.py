@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import anyio
 
@@ -26,10 +27,14 @@ class Waiter:
 
     Args:
         minors: The highest minor version that it executes, by kind.
+
+    Attributes:
+        reason: The kind and minor version of the task that it was woken for, if it was for one.
     """
 
     def __init__(self, minors: dict[Kind, int]) -> None:
         self.minors = minors
+        self.reason: tuple[Kind, int] | None = None
         self._woken = asyncio.Event()
 
     @property
@@ -37,12 +42,14 @@ class Waiter:
         """Whether a task was ready for it since it last looked."""
         return self._woken.is_set()
 
-    def wake(self) -> None:
+    def wake(self, reason: tuple[Kind, int] | None = None) -> None:
         """Make it look for a task."""
+        self.reason = reason
         self._woken.set()
 
     def look(self) -> None:
         """Note that it looks for a task now."""
+        self.reason = None
         self._woken.clear()
 
     async def wait(self, seconds: float, gone: anyio.Event | None = None) -> None:
@@ -72,9 +79,9 @@ class WaitingRoom:
             self._waiters[kind].pop(waiter, None)
             if not self._waiters[kind]:
                 del self._waiters[kind]
-        if waiter.is_woken:
-            for kind, minor in waiter.minors.items():
-                self._wake(kind, minor, 1)
+        if waiter.reason is not None:
+            kind, minor = waiter.reason
+            self._wake(kind, minor, 1)
 
     def wake(self, queue: Queue, count: int) -> None:
         """Wake as many runners as there are tasks in a queue."""
@@ -83,13 +90,13 @@ class WaitingRoom:
     def wake_everyone(self) -> None:
         """Make every runner look, because nobody knows what changed."""
         for waiter in {waiter for waiters in self._waiters.values() for waiter in waiters}:
-            waiter.wake()
+            waiter.wake(waiter.reason)
 
     def _wake(self, kind: Kind, minor: int, count: int) -> None:
         for waiter in self._able(kind, minor):
             if count <= 0:
                 return
-            waiter.wake()
+            waiter.wake((kind, minor))
             count -= 1
 
     def _able(self, kind: Kind, minor: int) -> Iterator[Waiter]:
@@ -107,7 +114,8 @@ class JobWatch:
     """Those who wait for a job to change."""
 
     def __init__(self) -> None:
-        self._watched: dict[bytes, asyncio.Event] = {}
+        # Forgotten with the last of those who wait.
+        self._watched: WeakValueDictionary[bytes, asyncio.Event] = WeakValueDictionary()
 
     def next_change(self, job: bytes) -> asyncio.Event:
         """Return what is set when a job changes from now on. Who takes it before reading the job misses nothing."""

@@ -111,7 +111,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         change = _Change(now_us, virtual_rank, limits)
         verdicts = (yield from change.report(team, reports)) if reports else []
         effects = yield from change.finish()
-        tasks = (yield from _hand_out(claim, now_us, effects)) if claim is not None else []
+        tasks = (yield from _hand_out(team, claim, now_us, effects)) if claim is not None else []
         for task in tasks:
             if task.queue in effects.ready:
                 effects.ready[task.queue] -= 1
@@ -612,9 +612,9 @@ class _Change:
         }
 
 
-def _hand_out(claim: Claim, now_us: int, effects: Effects) -> Steps[list[Claimed]]:
-    if claim.is_repeated:
-        known = yield call("claimed_tasks", claim=claim.claim, runner=claim.runner)
+def _hand_out(team: UUID, claim: Claim, now_us: int, effects: Effects) -> Steps[list[Claimed]]:
+    if claim.is_repeated and claim.claim:
+        known = yield call("claimed_tasks", claim=claim.claim, runner=claim.runner, team=team)
         if known:
             return [_claimed(row, 0) for row in known]
     rows = yield call_each("ready_tasks", [{"queue": queue, "count": claim.count} for queue in claim.queues])

@@ -35,9 +35,10 @@ SELECT number, last_rank FROM clusters WHERE deleted_us IS NULL;
 
 -- name: claimed_tasks
 -- The tasks that an earlier copy of a request was handed.
-SELECT id, job_id, queue, lease_number, input, display, retries, max_retries
-FROM tasks
-WHERE state = 2 AND claim_id = :claim AND runner_id = :runner;
+SELECT tasks.id, tasks.job_id, tasks.queue, tasks.lease_number, tasks.input, tasks.display, tasks.retries,
+    tasks.max_retries
+FROM tasks JOIN jobs ON jobs.id = tasks.job_id
+WHERE tasks.state = 2 AND tasks.claim_id = :claim AND tasks.runner_id = :runner AND jobs.team_id = :team;
 
 -- name: ancestors
 -- A task and those above it, the nearest first.
