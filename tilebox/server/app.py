@@ -26,6 +26,8 @@ from tilebox.server.services.ingestion import Ingestion
 from tilebox.server.services.queries import Queries
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -56,6 +58,7 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
     )
     health = _Health(store, points)
     routes = [Route("/healthz", health.alive, methods=["GET"]), Route("/readyz", health.ready, methods=["GET"])]
+    calls: dict[str, ASGIApp] = {}
     for implementation in implementations:
         service = Service(
             implementation.descriptor,
@@ -64,15 +67,32 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
             gatekeeper,
             max_body_bytes=settings.max_body_bytes,
         )
+        calls |= dict.fromkeys(service.paths(), service)
         if implementation is orchestrator.runners:
             exchange = Exchange(orchestrator.runners, gatekeeper, service, max_body_bytes=settings.max_body_bytes)
-            routes.append(Route(Exchange.path, exchange, methods=["POST"]))
-        routes += [Route(path, service, methods=["POST"]) for path in service.paths()]
-    arrow = QueryArrow(queries, gatekeeper, max_body_bytes=settings.max_body_bytes)
-    otlp = Otlp(gatekeeper, max_body_bytes=settings.max_body_bytes)
-    routes += [Route(path, otlp, methods=["POST"]) for path in OTLP_PATHS]
-    routes += [Route(QueryArrow.path, arrow, methods=["POST"]), Route("/{path:path}", _Elsewhere(gatekeeper))]
-    return Envelope(Starlette(routes=routes), max_body_bytes=settings.max_body_bytes)
+            calls[Exchange.path] = exchange
+    calls |= dict.fromkeys(OTLP_PATHS, Otlp(gatekeeper, max_body_bytes=settings.max_body_bytes))
+    calls[QueryArrow.path] = QueryArrow(queries, gatekeeper, max_body_bytes=settings.max_body_bytes)
+    routes += [Route(path, call, methods=["POST"]) for path, call in calls.items()]
+    routes.append(Route("/{path:path}", _Elsewhere(gatekeeper)))
+    return Envelope(_Calls(calls, Starlette(routes=routes)), max_body_bytes=settings.max_body_bytes)
+
+
+class _Calls:
+    """Finds a call by its path at once: to try one route after the other costs as much as a small task.
+
+    Args:
+        calls: What answers a POST, by path.
+        otherwise: What answers everything else.
+    """
+
+    def __init__(self, calls: Mapping[str, ASGIApp], otherwise: ASGIApp) -> None:
+        self._calls = calls
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._calls.get(scope["path"]) if scope.get("method") == "POST" else None
+        await (found or self._otherwise)(scope, receive, send)
 
 
 class _Health:

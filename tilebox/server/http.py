@@ -33,6 +33,8 @@ _DRAIN_SECONDS = 30
 
 # Probes come every few seconds and would hide everything else.
 _PROBES = frozenset({"/healthz", "/readyz"})
+# Runners ask thousands of times a second. That it went well is not worth a line each time.
+_FREQUENT = frozenset({"/tilebox.ext.v1.RunnerService/Exchange"})
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _PACKING_HEADERS = frozenset({b"accept-encoding", b"grpc-accept-encoding"})
@@ -82,8 +84,9 @@ class Envelope:
                 )
         finally:
             milliseconds = (time.perf_counter() - started) * 1000
+            is_usual = scope["path"] in _PROBES or (scope["path"] in _FREQUENT and answer.status == 200)
             access_log.log(
-                logging.DEBUG if scope["path"] in _PROBES else logging.INFO,
+                logging.DEBUG if is_usual else logging.INFO,
                 "%s %s %s %s %.1f ms",
                 name,
                 scope["method"],
