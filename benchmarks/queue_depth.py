@@ -39,7 +39,7 @@ async def _measure(url: str, many: int) -> dict[str, float]:
         await place.insert(many)
         found["insert"] = many / (time.perf_counter() - started)
         found["many"] = await place.drain()
-        await place.insert(many // 2, is_blocked=True)
+        await place.insert(many, is_blocked=True)
         found["blocked"] = await place.drain()
     finally:
         await store.close()
