@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -84,13 +85,16 @@ class Stage:
 
     Args:
         folder: For everything.
+        data_dir: Of the server, if not in there.
         database: URL of a PostgreSQL database, if not SQLite.
         settings: Of the server.
     """
 
-    def __init__(self, folder: Path, *, database: str | None = None, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, *, data_dir: Path | None = None, database: str | None = None, **settings: object
+    ) -> None:
         self.folder = folder
-        self.data_dir = folder / "data"
+        self.data_dir = data_dir or folder / "data"
         self.effects = folder / "effects"
         self.database = database
         self.settings = settings
@@ -104,6 +108,13 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+        # Shown where a test failed.
+        for log in (one.log for one in (*self.servers, *self.runners)):
+            print(f"--- {log.name}\n{log.read_text()[-4000:]}")
+
+    def close(self) -> None:
+        """End everything at once."""
         for runner in self.runners:
             if runner.is_alive():
                 runner.send(signal.SIGCONT)
@@ -111,9 +122,6 @@ class Stage:
         for server in self.servers:
             if server.process.poll() is None:
                 server.kill()
-        # Shown where a test failed.
-        for log in (one.log for one in (*self.servers, *self.runners)):
-            print(f"--- {log.name}\n{log.read_text()[-4000:]}")
 
     @property
     def server(self) -> ServerProcess:
@@ -133,6 +141,16 @@ class Stage:
         arguments = [] if self.database is None else ["--database", self.database]
         server = ServerProcess(self.data_dir, *arguments, port=self.port, **self.settings)
         self.servers.append(server)
+        return server.wait_until_ready()
+
+    def start_server_beside(self) -> ServerProcess:
+        """Start another server on the same PostgreSQL database, on a port of its own."""
+        data_dir = self.folder / f"beside-{len(self.servers)}"
+        data_dir.mkdir()
+        shutil.copy(self.data_dir / "api-key", data_dir)
+        arguments = ["--database", self.database, "--storage", str(self.data_dir / "datapoints")]
+        server = ServerProcess(data_dir, *arguments, **self.settings)
+        self.servers.insert(0, server)
         return server.wait_until_ready()
 
     def client(self, url: str | None = None) -> Client:
