@@ -50,7 +50,7 @@ def test_every_answer_names_its_request_and_the_extensions(proto):
         proto.http.post(LIST, content=b"", headers={"content-type": "application/grpc"}),
     ]
     assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
-    assert {answer.headers["tilebox-extensions"] for answer in answers} == {"arrow/1, arrow-ingest/1"}
+    assert {answer.headers["tilebox-extensions"] for answer in answers} == {"arrow/1, arrow-ingest/1, runners/1"}
 
 
 def test_what_is_not_there_says_so(proto):
