@@ -146,6 +146,7 @@ async def test_runners_of_two_servers(postgres_server):
             await store.migrate()
             world = await World.make(store)
             await check(world, *await run_down([world, world.beside(other)], 8, Random(8)))
+        assert await _deadlocks(url) == 0
 
 
 async def test_servers_that_claim_at_once_share_the_tasks(postgres_server):
@@ -195,6 +196,16 @@ async def test_a_lease_that_is_extended_while_it_is_taken_back_stays(postgres_se
                         await _until_somebody_waits(url)
                         await holder.commit()
                 assert expired == [0]
+
+
+async def _deadlocks(url):
+    """Return how many deadlocks a database broke up, once all who were connected told of them."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as watcher:
+        others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        while await (await watcher.execute(others)).fetchone():
+            await anyio.lowlevel.checkpoint()
+        found = await watcher.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return (await found.fetchone())[0]
 
 
 async def _until_somebody_waits(url):

@@ -30,7 +30,7 @@ from tilebox.server.store.orchestration import (
     new_ids,
 )
 from tilebox.server.store.statements import Steps, call, call_each
-from tilebox.server.store.transactions import Transactions, reads, writes, writes_together
+from tilebox.server.store.transactions import Transactions, reads, writes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,8 +96,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         yield from _announce(self.process, effects)
         return effects
 
-    @writes_together
-    def exchange(
+    async def exchange(
         self,
         team: UUID,
         reports: Sequence[Report],
@@ -106,12 +105,19 @@ class OrchestrationVerbs(Transactions, Orchestration):
         now_us: int,
         virtual_rank: int,
         limits: Limits,
-    ) -> Steps[Exchanged]:
+    ) -> Exchanged:
         """Carry out reports, then hand out tasks, which may be ones that the reports made ready."""
-        change = _Change(now_us, virtual_rank, limits)
+        return await self.write_together(
+            lambda: self._exchange(team, reports, claim, _Change(now_us, virtual_rank, limits)),
+            [report.task for report in reports],
+        )
+
+    def _exchange(
+        self, team: UUID, reports: Sequence[Report], claim: Claim | None, change: _Change
+    ) -> Steps[Exchanged]:
         verdicts = (yield from change.report(team, reports)) if reports else []
         effects = yield from change.finish()
-        tasks = (yield from _hand_out(team, claim, now_us, effects)) if claim is not None else []
+        tasks = (yield from _hand_out(team, claim, change.now_us, effects)) if claim is not None else []
         for task in tasks:
             if task.queue in effects.ready:
                 effects.ready[task.queue] -= 1

@@ -23,7 +23,7 @@ from tilebox.server.store.postgres_together import Together
 from tilebox.server.store.verbs import Verbs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
     from uuid import UUID
 
     from tilebox.server.store.postgres_engine import Connection
@@ -70,9 +70,9 @@ class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
         """Run a verb in a transaction of its own."""
         return await self._engine.write(verb)
 
-    async def write_together(self, verb: Callable[[], Steps[T]]) -> T:
+    async def write_together(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:
         """Run a verb in a transaction that it may share with others that wait."""
-        return await self._together.write(verb)
+        return await self._together.write(verb, tasks)
 
     async def migrate(self) -> None:
         """Create or update the tables; other processes that try the same wait their turn."""

@@ -2,6 +2,9 @@
 
 One connection that carries 32 rows a transaction does eight to thirteen times what it does with one row, and four of
 them side by side do less than one: they wait for each other's rows and flushes. So these verbs queue, as SQLite's do.
+
+A transaction of several verbs locks all that they will lock before it runs the first of them: what each locks in
+the right order for itself would be in no order for all, and two servers would wait for each other.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import psycopg
 
 from tilebox.server.store.postgres_engine import is_lost, run_steps
+from tilebox.server.store.statements import call_each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tilebox.server.store.postgres_engine import Connection, PostgresEngine
     from tilebox.server.store.statements import Steps
@@ -30,10 +34,11 @@ IDLE_SECONDS = 2.0
 
 
 class _Waiting(Generic[T]):
-    """A verb that waits for its turn."""
+    """A verb that waits for its turn, with the tasks whose jobs it locks."""
 
-    def __init__(self, verb: Callable[[], Steps[T]]) -> None:
+    def __init__(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> None:
         self.verb = verb
+        self.tasks = tasks
         self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.result: T
         self.error: Exception | None = None
@@ -67,13 +72,17 @@ class Together:
         self._connection: Connection | None = None
         self._used = 0.0
 
-    async def write(self, verb: Callable[[], Steps[T]]) -> T:
+    async def write(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:
         """Run a verb in a transaction that it may share with others, and return its answer once that is committed.
+
+        Args:
+            verb: What to run.
+            tasks: Those whose jobs it locks.
 
         Raises:
             ServerError: The database failed. What the verb itself raises passes through, and undoes the verb.
         """
-        waiting = _Waiting(verb)
+        waiting = _Waiting(verb, tasks)
         self._queue.append(waiting)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.ensure_future(self._work())
@@ -109,6 +118,7 @@ class Together:
     async def _commit(self, group: list[_Waiting[Any]]) -> None:
         connection = await self._connect()
         async with connection.pipeline(), connection.transaction():
+            await run_steps(connection, _lock([task for waiting in group for task in waiting.tasks]))
             for waiting in group:
                 waiting.error = None
                 try:
@@ -150,3 +160,7 @@ class Together:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _lock(tasks: Sequence[bytes]) -> Steps[None]:
+    yield call_each("lock_jobs_of_tasks", [{"task": task} for task in tasks])

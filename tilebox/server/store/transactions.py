@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -33,8 +33,13 @@ class Transactions(ABC):
     async def write(self, verb: Callable[[], Steps[T]]) -> T:
         """Run a verb in a transaction of its own: whatever it raises undoes what it did."""
 
-    async def write_together(self, verb: Callable[[], Steps[T]]) -> T:
-        """Run a verb in a transaction that it may share with others that wait; whatever it raises undoes only it."""
+    async def write_together(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:  # noqa: ARG002
+        """Run a verb in a transaction that it may share with others that wait; whatever it raises undoes only it.
+
+        Args:
+            verb: What to run.
+            tasks: Those whose jobs it locks.
+        """
         return await self.write(verb)
 
 
@@ -54,15 +59,5 @@ def writes(verb: Verb[S, P, T]) -> Method[S, P, T]:
     @wraps(verb)
     async def method(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.write(lambda: verb(self, *args, **kwargs))
-
-    return method
-
-
-def writes_together(verb: Verb[S, P, T]) -> Method[S, P, T]:
-    """Make a coroutine of a verb that comes often, and may share its transaction with its like."""
-
-    @wraps(verb)
-    async def method(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.write_together(lambda: verb(self, *args, **kwargs))
 
     return method
