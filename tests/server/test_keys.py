@@ -96,8 +96,8 @@ def test_the_table_of_roles():
     assert table == {
         "read": {"read"},
         "submit": {"read", "write"},
-        "run": {"read", "write"},
-        "admin": {"read", "write", "manage"},
+        "run": {"read", "write", "run"},
+        "admin": {"read", "write", "run", "manage"},
     }
 
 

@@ -18,6 +18,7 @@ from tilebox._core.arrow import ERROR_KEY
 from tilebox._core.protocol.datasets.v1 import collections_pb2, core_pb2, data_ingestion_pb2, datasets_pb2
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 from tilebox.server.app import build_app
+from tilebox.server.orchestrator import Orchestrator
 from tilebox.server.points import open_points
 from tilebox.server.run import first_start
 from tilebox.server.settings import Settings
@@ -70,7 +71,7 @@ async def application(folder, then):
     points = open_points(folder / "points", writer_lock=store.writer_lock)
     token = await first_start(store, folder)
     faulty = Faulty(points, then)
-    app = build_app(store, faulty, Settings())
+    app = build_app(store, faulty, Settings(), Orchestrator(store, Settings()))
     try:
         yield app, faulty, token, await fill(app, token)
     finally:
