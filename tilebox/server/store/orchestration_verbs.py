@@ -429,7 +429,9 @@ class _Change:
         else:
             line.failed_optional += 1
             self._closed[bytes(row["group_id"])] += 1
-            yield from self._skip_below(excuse, line)
+            # Below a task that was not computed there is nothing.
+            if excuse != report.task:
+                yield from self._skip_below(excuse, line)
 
     def _end(self, row: Row, report: Report, state: TaskState, attempts: Attempts) -> dict[str, Any]:
         return {

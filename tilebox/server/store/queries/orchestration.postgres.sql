@@ -159,7 +159,12 @@ RETURNING queue, tasks.rank;
 
 -- name: ready_in_queue
 -- Whether tasks of some queues can be handed out.
-SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM tasks WHERE queue = ANY(:queue) AND rank IS NOT NULL);
+SELECT 1 AS found
+FROM unnest(:queue::bigint[]) AS given (queue)
+CROSS JOIN LATERAL (
+    SELECT id FROM tasks WHERE tasks.queue = given.queue AND rank IS NOT NULL ORDER BY rank, id LIMIT 1
+) AS first
+LIMIT 1;
 
 -- name: asleep_in_queue
 -- Whether tasks of some queues wait for a pause to end.
