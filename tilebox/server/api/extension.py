@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import logging
-import zlib
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 import pyarrow as pa
-from google.protobuf.message import DecodeError
 
 from tilebox._core.arrow import ERROR_KEY, MEDIA_TYPE, ROWS_KEY, SNAPSHOT_KEY
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2 as wire
 from tilebox._core.protocol.tilebox.v1.query_pb2 import SORT_DIRECTION_DESCENDING
-from tilebox.errors import InvalidArgumentError, RateLimitedError
+from tilebox.errors import InvalidArgumentError
 from tilebox.server.api import parse
+from tilebox.server.api.bodies import headers_of, read_message
 from tilebox.server.api.connect import to_connect_error
 from tilebox.server.http import answer_error
 from tilebox.server.keys import Permission
@@ -98,9 +96,9 @@ class QueryArrow:
             await send(message)
 
         try:
-            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+            headers = headers_of(scope)
             caller = await self._gatekeeper.admit(headers.get("authorization"), Permission.READ)
-            request = await self._read(receive, headers)
+            request = await read_message(receive, headers, wire.QueryArrowRequest, max_bytes=self._max_body_bytes)
             dataset, query = await self._resolve(caller, request)
             await self._answer(dataset, query, _codec(headers), receive, note_start)
         except Exception as error:
@@ -108,17 +106,6 @@ class QueryArrow:
                 raise
             failure = to_connect_error(error)
             await answer_error(scope, send, failure.code.value, failure.message)
-
-    async def _read(self, receive: Receive, headers: Mapping[str, str]) -> wire.QueryArrowRequest:
-        if headers.get("content-type") != "application/proto":
-            raise InvalidArgumentError("content-type must be application/proto")
-        body = await _body(receive, self._max_body_bytes)
-        if headers.get("content-encoding", "identity") == "gzip":
-            body = _unpack(body, self._max_body_bytes)
-        try:
-            return wire.QueryArrowRequest.FromString(body)
-        except DecodeError:
-            raise InvalidArgumentError("the request is no tilebox.ext.v1.QueryArrowRequest") from None
 
     async def _resolve(self, caller: Caller, request: wire.QueryArrowRequest) -> tuple[Dataset, PointQuery]:
         dataset, query = await self._queries.resolve(caller.team, parse.selection(request.query))
@@ -206,32 +193,6 @@ async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel()
-
-
-async def _body(receive: Receive, max_bytes: int) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise InvalidArgumentError("the request ended before its body")
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > max_bytes:
-            raise RateLimitedError(f"the request is larger than {max_bytes} bytes; send less at once")
-        if not message.get("more_body"):
-            return b"".join(pieces)
-
-
-def _unpack(body: bytes, max_bytes: int) -> bytes:
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
-            unpacked = packed.read(max_bytes + 1)
-    except (OSError, EOFError, zlib.error):
-        raise InvalidArgumentError("the request's body is no gzip") from None
-    if len(unpacked) > max_bytes:
-        raise RateLimitedError(f"the request unpacks to more than {max_bytes} bytes; send less at once")
-    return unpacked
 
 
 def _limit(request: wire.QueryArrowRequest) -> int | None:
