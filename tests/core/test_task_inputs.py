@@ -20,7 +20,7 @@ from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilebox._core.input_types import read_duration, write_duration
+from tilebox._core.durations import read_duration, write_duration
 from tilebox._core.task_inputs import MAX_INPUT_BYTES, deserialize, serialize
 from tilebox._core.tasks import Task
 from tilebox.errors import TaskDefinitionError

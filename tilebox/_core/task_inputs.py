@@ -11,17 +11,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tilebox._core.annotations import Scope, UnknownNameError
-from tilebox._core.input_types import (
-    Codec,
-    Grammar,
-    MessageCodec,
-    OptionalCodec,
-    Unfit,
-    UnsupportedTypeError,
-    has_default,
-    to_json,
-    travelling_fields,
-)
+from tilebox._core.input_codecs import Codec, Unfit, UnsupportedTypeError, to_json
+from tilebox._core.input_containers import OptionalCodec, has_default, travelling_fields
+from tilebox._core.input_scalars import MessageCodec
+from tilebox._core.input_types import Grammar
 from tilebox.errors import TaskDefinitionError
 
 if TYPE_CHECKING:
