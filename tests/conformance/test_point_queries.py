@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -72,6 +73,52 @@ async def test_one_millisecond_is_streamed_in_slices(points, descending):
     await points.ingest(table, 1, rows, allow_existing=False)
     found = await read(points, table, PointQuery((1,), fields=(), descending=descending))
     assert ids_of(found) == (in_order(rows)[::-1] if descending else in_order(rows))
+
+
+async def test_short_times_and_single_datapoints_are_found_whatever_was_merged_and_deleted(points):
+    """Positions of rows move with deletions and merges; what is read by position must not."""
+    random, table = np.random.default_rng(5), await new_table(points)
+    rows = scenes(np.sort(random.integers(-50_000, 50_000, 9_000)))
+    scattered = scenes(random.integers(-50_000, 50_000, 90), first=9_000)
+    stored = {1: [], 2: []}
+    for number, part in enumerate([rows.slice(0, 4_000), rows.slice(4_000, 5_000)]):
+        await points.ingest(table, number + 1, part, allow_existing=False)
+        stored[number + 1] += _keys_of(part)
+    for start in range(0, 90, 9):
+        await points.ingest(table, 1 + start % 2, scattered.slice(start, 9), allow_existing=False)
+        stored[1 + start % 2] += _keys_of(scattered.slice(start, 9))
+    await _compare_short_times(points, table, stored, random)
+    for number, kept in stored.items():
+        gone, stored[number] = kept[::7], [key for index, key in enumerate(kept) if index % 7]
+        await points.delete(table, number, [datapoint for _, datapoint in gone])
+        assert await points.find(table, (1, 2), gone[3][1]) is None
+    await _compare_short_times(points, table, stored, random)
+    await points.maintain(table)
+    await _compare_short_times(points, table, stored, random)
+    await points.delete_collection(table, 2)
+    await _compare_short_times(points, table, {**stored, 2: []}, random)
+
+
+def _keys_of(rows):
+    return list(zip(rows["time"].cast(pa.int64()).to_pylist(), ids_of(rows), strict=True))
+
+
+async def _compare_short_times(points, table, stored, random):
+    for collections, length in itertools.product([(1,), (2,), (2, 1)], [1, 100, 5_000]):
+        start = int(random.integers(-51_000, 51_000))
+        query = PointQuery(collections, start_ms=start, end_ms=start + length)
+        own = sorted(key for number in collections for key in stored[number] if start <= key[0] < start + length)
+        found = await read(points, table, query)
+        assert _keys_of(found) == own
+        assert found["orbit"].null_count == 0
+        if own:
+            middle, datapoint = len(own) // 2, own[len(own) // 2][1]
+            behind = await read(points, table, replace(query, after=datapoint, descending=True))
+            assert _keys_of(behind) == own[:middle][::-1]
+            found = await points.find(table, collections, datapoint)
+            assert ids_of(found) == [datapoint]
+            others = tuple({1, 2} - set(collections))
+            assert await points.find(table, others, datapoint) is None
 
 
 async def test_large_datapoints_make_small_slices(points, monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from tilebox._core.arrow import arrow_schema
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import lance
-    import numpy as np
     from numpy.typing import NDArray
 
     from tilebox._core.fields import Schema
+    from tilebox.server.points.fragments import FragmentContents, Selection
     from tilebox.server.points.table import Table, Version
 
 SLICE_BYTES = 48 << 20
@@ -73,7 +74,8 @@ class Answer:
             InvalidArgumentError: The snapshot is gone, `after` is no datapoint of the query, or a condition
                 does not fit the schema.
         """
-        version, latest = table.at(query.snapshot), table.latest()
+        version = table.at(query.snapshot)
+        latest = version if query.snapshot is None else table.latest()
         schema = latest.schema
         wanted = latest.columns if query.fields is None else arrow_schema(schema.select(query.fields))
         whole = _asked(query)
@@ -150,7 +152,7 @@ class Answer:
 
     def _has_at_most(self, rows: int) -> bool:
         """Tell whether the answer is so short, or likely to be, that it needs no plan."""
-        selection = self.version.select(self.query.collections, self.keys.start_ms, self.keys.end_ms)
+        selection = self._selected(self.keys)
         if selection.rows <= rows:
             return True
         near = selection.rows_near(self.keys.start_ms, self.keys.end_ms)
@@ -203,9 +205,32 @@ class Answer:
         if self.query.area is not None:
             needed.append(GEOMETRY.name)
         stored = self.version.stored_names
-        scanner = self._scanner(part, [name for name in dict.fromkeys(needed) if name in stored])
+        names = [name for name in dict.fromkeys(needed) if name in stored]
+        near = None if self.conditions or not part else self._selected(part).near(part.start_ms, part.end_ms)
+        if near is not None:
+            for one, positions in near:
+                exact = self._exactly(one, positions, part)
+                if len(exact):
+                    yield one.take(exact, names)
+            return
+        scanner = self._scanner(part, names)
         for batch in scanner.to_batches() if scanner else ():
             yield self._refined(keys.within(pa.Table.from_batches([batch]), part))
+
+    def _exactly(self, one: FragmentContents, positions: NDArray[np.int64], part: KeyRange) -> NDArray[np.int64]:
+        """Keep those positions whose datapoints are of the collections and the range asked for.
+
+        A column or two of some rows too many take 0.2 ms; all columns of them could take any amount of memory.
+        """
+        is_mixed = not one.collections.keys() <= set(self.query.collections)
+        rows = one.take(positions, ["time", *(["id"] if part.cuts_ids else []), *([COLLECTION] if is_mixed else [])])
+        times = keys.times_of(rows)
+        kept = (times >= part.start_ms) & (times < part.end_ms)
+        if part.cuts_ids:
+            kept &= keys.are_within(rows, part)
+        if is_mixed:
+            kept &= np.isin(np.asarray(rows[COLLECTION]), self.query.collections)
+        return positions[kept]
 
     def _refined(self, rows: pa.Table) -> pa.Table:
         area = self.query.area
@@ -214,9 +239,12 @@ class Answer:
         found = matches(footprints(rows[GEOMETRY.name]), area.geometry, area.mode.value, area.spherical)
         return rows.filter(pa.array(found))
 
+    def _selected(self, part: KeyRange) -> Selection:
+        return self.version.select(self.query.collections, part.start_ms, part.end_ms)
+
     def _scanner(self, part: KeyRange, columns: list[str], limit: int | None = None) -> lance.LanceScanner | None:
         collections, start_ms, end_ms = self.query.collections, part.start_ms, part.end_ms
-        selection = self.version.select(collections, start_ms, end_ms) if part else None
+        selection = self._selected(part) if part else None
         if selection is None or not selection.parts:
             return None
         near = selection.rows_near(start_ms, end_ms)
@@ -243,20 +271,33 @@ def find(version: Version, collections: tuple[int, ...], datapoint: bytes, colum
     """Return one datapoint by id as a table of one row, or None."""
     time_ms = keys.milliseconds_of(datapoint)
     selection = version.select(collections, time_ms, time_ms + 1)
-    if not selection.parts:
-        return None
     # The collection is tested here: a further condition would make Lance read the columns in two steps. It is not
     # even read where all are alike: Lance unpacks the whole of a constant column for one value, 2 ms a million.
     is_mixed = selection.has_other_than(collections)
-    found = version.dataset.scanner(
-        columns=[*columns, COLLECTION] if is_mixed else columns,
-        filter=sql.has_id([datapoint]),
-        fragments=selection.fragments,
-        late_materialization=True,
-    ).to_table()
+    read = [*columns, COLLECTION] if is_mixed else columns
+    near = selection.near(time_ms, time_ms + 1)
+    if near is None:
+        found = version.dataset.scanner(
+            columns=read,
+            filter=sql.has_id([datapoint]),
+            fragments=selection.fragments,
+            late_materialization=True,
+        ).to_table()
+    else:
+        found = _take_one(near, datapoint, read)
     if not found.num_rows or (is_mixed and found[COLLECTION][0].as_py() not in collections):
         return None
     return found.select(columns)
+
+
+def _take_one(near: list[tuple[FragmentContents, NDArray[np.int64]]], datapoint: bytes, columns: list[str]) -> pa.Table:
+    """Read one datapoint if it is at one of the positions given: first ids, a column that takes 0.1 ms, then it."""
+    wanted = np.frombuffer(datapoint, dtype=">u8")
+    for one, positions in near:
+        at = positions[(keys.id_words(one.take(positions, ["id"])["id"]) == wanted).all(axis=1)]
+        if len(at):
+            return one.take(at, columns)
+    return pa.table({name: [] for name in columns})
 
 
 def batches_of(rows: pa.Table) -> Iterator[pa.RecordBatch]:

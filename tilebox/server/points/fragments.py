@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from tilebox.server.points.blocks import Blocks
 from tilebox.server.points.columns import COLLECTION
 from tilebox.server.points.interface import Summary
 from tilebox.server.points.keys import times_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import lance
     from numpy.typing import NDArray
@@ -27,18 +30,45 @@ if TYPE_CHECKING:
 FragmentKey = tuple[int, str]
 _KEPT_VERSIONS = 16
 
+# Up to so many rows in so many fragments are read by their positions: a millisecond a fragment, and one for each
+# 3,000 rows. For more, one scan of all is faster.
+_TAKEN_ROWS = 6_144
+_TAKEN_FRAGMENTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a fragment holds: by collection, and by time in the order of its rows."""
+
+    collections: Mapping[int, Summary]
+    blocks: Blocks
+
+    @classmethod
+    def of(cls, collections: NDArray[np.int32], times: NDArray[np.int64]) -> Held:
+        """Sum up rows; both arrays have the shape (rows,), times in milliseconds since 1970."""
+        return cls(summarised(collections, times), Blocks.of(times))
+
 
 @dataclass(frozen=True, slots=True)
 class FragmentContents:
-    """A fragment and what it holds, by collection."""
+    """A fragment and what it holds."""
 
     fragment: lance.LanceFragment
-    collections: Mapping[int, Summary]
+    held: Held
+
+    @property
+    def collections(self) -> Mapping[int, Summary]:
+        """What it holds of each collection."""
+        return self.held.collections
 
     @property
     def rows(self) -> int:
         """Number of datapoints in it."""
-        return sum(held.count for held in self.collections.values())
+        return self.held.blocks.rows
+
+    def take(self, positions: NDArray[np.int64], columns: list[str]) -> pa.Table:
+        """Read datapoints by their positions among those that are not deleted."""
+        return self.fragment.take(positions.tolist(), columns=columns)
 
     def matches(self, collections: Iterable[int] | None, start_ms: int, end_ms: int) -> bool:
         """Tell whether datapoints of these collections (None: of any) and times may be in it."""
@@ -92,13 +122,25 @@ class Selection:
         held = [summary for one in self.parts for summary in one.collections.values()]
         return sum(one.count * _overlap(one, start_ms, end_ms) for one in held)
 
+    def near(self, start_ms: int, end_ms: int) -> list[tuple[FragmentContents, NDArray[np.int64]]] | None:
+        """Return the positions of at least the datapoints of a time, by fragment, or None if they are many."""
+        found, rows = [], 0
+        for one in self.parts:
+            positions = one.held.blocks.near(start_ms, end_ms)
+            rows += len(positions)
+            if len(positions):
+                found.append((one, positions))
+            if rows > _TAKEN_ROWS or len(found) > _TAKEN_FRAGMENTS:
+                return None
+        return found
+
 
 class Contents:
     """The contents of all fragments of a table, for any version of it. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[FragmentKey, Mapping[int, Summary]] = {}
+        self._known: dict[FragmentKey, Held] = {}
         self._versions: dict[int, tuple[FragmentContents, ...]] = {}
 
     def of(self, dataset: lance.LanceDataset) -> tuple[FragmentContents, ...]:
@@ -120,13 +162,13 @@ class Contents:
         if len(new) == 1 and new[0].physical_rows == rows.num_rows:
             numbers = np.asarray(rows[COLLECTION].combine_chunks())
             with self._lock:
-                self._known = {**self._known, _key(new[0]): summarised(numbers, times_of(rows))}
+                self._known = {**self._known, _key(new[0]): Held.of(numbers, times_of(rows))}
 
     def _remember(
         self,
         version: int,
         fragments: Mapping[FragmentKey, lance.LanceFragment],
-        found: Mapping[FragmentKey, Mapping[int, Summary]],
+        found: Mapping[FragmentKey, Held],
     ) -> tuple[FragmentContents, ...]:
         with self._lock:
             known = {**self._known, **found}
@@ -183,16 +225,23 @@ def _key(fragment: lance.LanceFragment) -> FragmentKey:
     return fragment.fragment_id, "" if deletions is None else f"{deletions.read_version}-{deletions.id}"
 
 
-def _read(
-    dataset: lance.LanceDataset, fragments: list[lance.LanceFragment]
-) -> dict[FragmentKey, Mapping[int, Summary]]:
-    parts: dict[int, list[Mapping[int, Summary]]] = {fragment.fragment_id: [] for fragment in fragments}
+def _read(dataset: lance.LanceDataset, fragments: list[lance.LanceFragment]) -> dict[FragmentKey, Held]:
+    keys = {fragment.fragment_id: _key(fragment) for fragment in fragments}
     scanner = dataset.scanner(columns=[COLLECTION, "time"], fragments=fragments, with_row_address=True)
+    found = {}
+    # A scan goes through fragments and their rows in order, so that one fragment at a time is held in memory.
+    for owner, pieces in groupby(_pieces(scanner), key=itemgetter(0)):
+        _, numbers, times = zip(*pieces, strict=True)
+        found[keys[owner]] = Held.of(np.concatenate(numbers), np.concatenate(times))
+    return found
+
+
+def _pieces(scanner: lance.LanceScanner) -> Iterator[tuple[int, NDArray[np.int32], NDArray[np.int64]]]:
+    """Yield fragment, collections and times of rows that were scanned together."""
     for batch in scanner.to_batches():
         rows = pa.Table.from_batches([batch])
         numbers, times = np.asarray(rows[COLLECTION]), times_of(rows)
         owners = np.asarray(rows["_rowaddr"]) >> 32
         for owner in np.unique(owners):
             own = owners == owner
-            parts[int(owner)].append(summarised(numbers[own], times[own]))
-    return {_key(fragment): joined(parts[fragment.fragment_id]) for fragment in fragments}
+            yield int(owner), numbers[own], times[own]

@@ -91,6 +91,12 @@ def within(rows: pa.Table, keys: KeyRange) -> pa.Table:
     """Drop the rows outside a range of keys, whose times are within it already."""
     if not keys.cuts_ids or not rows.num_rows:
         return rows
+    kept = are_within(rows, keys)
+    return rows if kept.all() else rows.filter(pa.array(kept))
+
+
+def are_within(rows: pa.Table, keys: KeyRange) -> NDArray[np.bool_]:
+    """Tell which rows are inside a range of keys, whose times are within it already; shape (rows,)."""
     times, words = times_of(rows), id_words(rows["id"])
     kept = np.ones(rows.num_rows, dtype=bool)
     low_ms, low_id = keys.low
@@ -99,7 +105,7 @@ def within(rows: pa.Table, keys: KeyRange) -> pa.Table:
     high_ms, high_id = keys.high
     if high_id:
         kept &= (times < high_ms) | ((times == high_ms) & _are_before(words, high_id))
-    return rows if kept.all() else rows.filter(pa.array(kept))
+    return kept
 
 
 def _is_sorted(times: NDArray[np.int64], words: NDArray[np.uint64]) -> bool:
