@@ -24,7 +24,7 @@ SCHEMA = Schema.of(
     "tests.Identity",
 )
 COLLECTION = UUID(int=5)
-KNOWN_ID = "018bcfe56800fd443b4fc9bc55f8ab7a"
+KNOWN_ID = "018bcfe5680072af03b2d0d6228e829b"
 
 
 def rows(**columns) -> pa.Table:

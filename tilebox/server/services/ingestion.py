@@ -10,9 +10,10 @@ import anyio.to_thread
 import pyarrow as pa
 
 from tilebox._core import arrow, arrow_rows, messages
+from tilebox._core.fields import ID, INGESTION_TIME
 from tilebox.errors import ConflictError, InvalidArgumentError
 from tilebox.server.points.columns import with_boxes
-from tilebox.server.points.identity import encoded, with_identity
+from tilebox.server.points.identity import with_identity
 from tilebox.server.services.catalogue import now_us
 from tilebox.server.services.checks import (
     Problem,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tilebox.server.store.interface import Collection, Team
 
 MAX_BATCH_DATAPOINTS = 8192
+_GIVEN = frozenset({ID.name, INGESTION_TIME.name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,12 @@ def _prepare_messages(schema: Schema, collection: Collection, values: Sequence[b
         rows = messages.to_arrow(schema, values)
     except ValueError:
         raise rejection(len(values), undecodable(schema, values)) from None
-    said = encoded(schema, rows)
-    return _named(schema, collection, rows, unknown_field_problems(schema, values, said), said)
+    return _named(schema, collection, rows, unknown_field_problems(schema, values, _encoded(schema, rows)))
+
+
+def _encoded(schema: Schema, rows: pa.RecordBatch) -> list[bytes]:
+    """Return the canonical serialisation of datapoints without what the server gives."""
+    return messages.from_arrow(schema, rows.select([name for name in rows.schema.names if name not in _GIVEN]))
 
 
 def _prepare_stream(schema: Schema, collection: Collection, stream: bytes) -> pa.Table:
@@ -154,19 +160,13 @@ def _prepare_stream(schema: Schema, collection: Collection, stream: bytes) -> pa
     return _named(schema, collection, rows, problems)
 
 
-def _named(
-    schema: Schema,
-    collection: Collection,
-    rows: pa.RecordBatch,
-    problems: list[Problem],
-    said: Sequence[bytes] | None = None,
-) -> pa.Table:
+def _named(schema: Schema, collection: Collection, rows: pa.RecordBatch, problems: list[Problem]) -> pa.Table:
     """Finish the checks of a batch, and give its datapoints their ids."""
     found = footprints(schema, rows)
     problems = [*problems, *row_problems(schema, rows, found)]
     if problems:
         raise rejection(rows.num_rows, problems)
-    table = with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us(), said=said)
+    table = with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us())
     return table if found is None else with_boxes(table, found.bounds())
 
 
