@@ -14,6 +14,10 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--seed", type=int, help="play only this seed of the simulation (tests/simulation)")
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """A real server in a thread, one a test process; `.url` and `.token`. Tests choose names of their own in it."""

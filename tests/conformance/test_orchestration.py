@@ -245,6 +245,29 @@ async def test_leases_end_in_batches(world):
     assert [(await world.expire(2))[0] for _ in range(4)] == [2, 2, 1, 0]
 
 
+async def test_leases_and_pauses_outlast_no_clock_that_was_set_back(world, store):
+    await world.submit(group(*[world.task(label, max_retries=1) for label in "abc"]))
+    asleep, _, public = [(await world.claim(is_fenced=label != "c"))[0] for label in "abc"]
+    await store.extend_leases(world.team, [(public.task, None)], until_us=world.now_us + 9 * LEASE_US)
+    await world.report(asleep, failure=Failure.TASK, retry_after_us=5 * SECOND_US)
+    await store.note_runner(b"r" * 16, world.cluster, "[]", world.now_us)
+    noted, hour_us = world.now_us, 3600 * SECOND_US
+
+    async def times():
+        tasks = await world.tasks()
+        return [tasks["a"]["wake_us"], tasks["b"]["leased_until_us"], tasks["c"]["leased_until_us"]]
+
+    before = [noted + 5 * SECOND_US, noted + LEASE_US, noted + 9 * LEASE_US]
+    # A clock that went on, or was set forward, changes nothing.
+    await store.set_back(now_us=noted, lease_us=LEASE_US)
+    await store.set_back(now_us=noted + hour_us, lease_us=LEASE_US)
+    assert await times() == before
+    # Two servers see it.
+    for _ in range(2):
+        await store.set_back(now_us=noted - hour_us, lease_us=LEASE_US)
+        assert await times() == [moment - hour_us for moment in before]
+
+
 async def test_a_pause_before_the_next_attempt(world):
     await world.submit(group(world.task("a", max_retries=1)))
     (task,) = await world.claim()

@@ -371,6 +371,18 @@ def test_a_stop_during_an_outage_waits_for_the_server_as_long_as_for_tasks():
     assert scene.now == pytest.approx(1033)
 
 
+def test_what_is_left_when_the_last_answer_comes_too_late_is_neither_sent_nor_cut():
+    scene = Scene(slots=2)
+    [send] = scene.tell(Began())
+    first, second = scene.answer(send, 1, 2)
+    assert (first.slot, second.slot) == (0, 1)
+    scene.tell(StopAsked(1))
+    [send] = scene.finish(first, 0.5)
+    # The other one is handed back, but the request before has not been answered.
+    assert scene.tick() == [Abandon(1, second.lease)]
+    assert scene.answer(send, after=runner.LAST_SECONDS + 0.1, outcomes=[1]) == [End(1)]
+
+
 class World:
     """A server and slots that do what the machine says, in an order that somebody else chooses.
 

@@ -617,8 +617,9 @@ class Machine:
             self.is_ended = True
             under_way = [exchange for exchange in (self._poll, self._errand) if exchange is not None]
             undelivered = len(self._outbox.reports) + sum(len(one.reports) for one in under_way)
+            unsent = [one.exchange for one in commands if isinstance(one, Send)]
             commands[:] = [one for one in commands if not isinstance(one, Send)]
-            commands += [Cut(exchange) for exchange in under_way]
+            commands += [Cut(exchange) for exchange in under_way if exchange not in unsent]
             commands.append(End(undelivered))
 
     def _idle(self, here: int | None) -> int | None:

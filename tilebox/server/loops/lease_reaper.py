@@ -1,7 +1,8 @@
 """Takes back what runners hold that are not heard of any more, and ends the pauses of tasks that failed.
 
 After an outage, its own or the database's, leases look over only because nobody could extend them. So it takes
-nothing before one lease has passed in which every round of it went well.
+nothing before one lease has passed in which every round of it went well. Where a clock was set back, leases and pauses
+would last too long; it ends them in time, in its first round too, since nobody knows what clocks said before.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class LeaseReaper:
         self._pause = min(self._lease_seconds / ROUNDS_PER_LEASE, 5.0)
         self._quiet_until = self._monotonic() + self._lease_seconds
         self._last_round: float | None = None
+        self._is_set_back = False
         self._forget_at = self._monotonic()
 
     async def run(self) -> None:
@@ -70,7 +72,11 @@ class LeaseReaper:
         if self._leases.clock.follow(await self._store.clock_us()):
             logger.warning("the clock was set; leases are left alone for %.0f s", self._lease_seconds)
             self.be_quiet()
+            self._is_set_back = False
         self._last_round = now
+        if not self._is_set_back:
+            await self._store.set_back(now_us=self._leases.clock.now_us(), lease_us=self._leases.lease_us)
+            self._is_set_back = True
         self._leases.learn_ranks(await self._store.note_ranks(self._leases.ranks))
         if now >= self._quiet_until:
             await self._expire()

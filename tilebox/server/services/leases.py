@@ -15,7 +15,7 @@ from tilebox.server.services.waiting import JobWatch, Waiter, WaitingRoom
 from tilebox.server.store.orchestration import Claim, Effects, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from tilebox._core.scheduling import Verdict
@@ -90,10 +90,18 @@ class Leases:
         clock: The time by which leases end.
         lease_seconds: How long a lease is.
         limits: Rules that the operator set.
+        monotonic: Seconds that only grow.
     """
 
     def __init__(
-        self, store: Orchestration, submissions: Submissions, clock: Clock, *, lease_seconds: float, limits: Limits
+        self,
+        store: Orchestration,
+        submissions: Submissions,
+        clock: Clock,
+        *,
+        lease_seconds: float,
+        limits: Limits,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.room = WaitingRoom()
         self.watch = JobWatch()
@@ -102,6 +110,7 @@ class Leases:
         self.lease_us = round(lease_seconds * 1e6)
         self._store = store
         self._submissions = submissions
+        self._monotonic = monotonic
         self._ranks: dict[int, int] = {}
         self._matches: dict[tuple[int, tuple[Identifier, ...]], _Match] = {}
         self._noted: dict[tuple[bytes, int], float] = {}
@@ -144,12 +153,12 @@ class Leases:
         match = await self._match(wish)
         await self._note(wish)
         waiter = Waiter(match.minors)
-        deadline = time.monotonic() + min(wish.wait_seconds, MAX_WAIT_SECONDS)
+        deadline = self._monotonic() + min(wish.wait_seconds, MAX_WAIT_SECONDS)
         # It waits before it looks, so that what becomes ready in between wakes it.
         self.room.enter(waiter)
         try:
             handed = await self._look(team, reports, wish, match, waiter, is_repeated=is_repeated)
-            while not handed.tasks and (left := deadline - time.monotonic()) > 0:
+            while not handed.tasks and (left := deadline - self._monotonic()) > 0:
                 await waiter.wait(min(left, LOOK_SECONDS), gone)
                 if gone is not None and gone.is_set():
                     return handed
@@ -229,7 +238,7 @@ class Leases:
 
     async def _note(self, wish: Wish) -> None:
         """Note that a runner is there; the reasons of queued tasks are made of this."""
-        key, now = (wish.runner, wish.cluster), time.monotonic()
+        key, now = (wish.runner, wish.cluster), self._monotonic()
         if now - self._noted.get(key, -NOTE_SECONDS) < NOTE_SECONDS:
             return
         if len(self._noted) > 10_000:

@@ -264,5 +264,12 @@ class Orchestration(Protocol):
     def announcements(self) -> AsyncGenerator[Effects, None]:
         """Yield what other processes changed; first of all, once it is sure that nothing will be missed, nothing."""
 
+    async def set_back(self, *, now_us: int, lease_us: int) -> None:
+        """Shorten what would last too long because the clock was ahead of what it says now.
+
+        No lease of a runner that knows its number ends later than `lease_us` from now. Pauses, and the other leases, end
+        earlier by as much as the latest note of a runner lies ahead of now.
+        """
+
     async def note_ranks(self, ranks: Mapping[int, int]) -> dict[int, int]:
         """Note the ranks that were handed out last, by cluster, and return the highest that anybody noted."""

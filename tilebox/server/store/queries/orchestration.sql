@@ -25,6 +25,26 @@ ON CONFLICT (cluster, id) DO UPDATE SET identifiers = excluded.identifiers, seen
 -- Forget runners that were not heard of for long.
 DELETE FROM runners WHERE seen_us < :before_us;
 
+-- name: latest_note
+-- When a runner was heard of last.
+SELECT max(seen_us) AS seen_us FROM runners;
+
+-- name: set_back_notes
+-- Note that no runner was heard of later than now.
+UPDATE runners SET seen_us = :now_us WHERE seen_us > :now_us;
+
+-- name: shorten_leases
+-- End leases that are always extended by one length, and that would last longer.
+UPDATE tasks SET leased_until_us = :until_us WHERE state = 2 AND is_fenced AND leased_until_us > :until_us;
+
+-- name: set_back_leases
+-- End the other leases earlier.
+UPDATE tasks SET leased_until_us = leased_until_us - :back_us WHERE state = 2 AND NOT is_fenced;
+
+-- name: set_back_pauses
+-- End pauses earlier.
+UPDATE tasks SET wake_us = wake_us - :back_us WHERE wake_us IS NOT NULL;
+
 -- name: raise_rank
 -- Note the rank that was handed out last, unless it is known that a higher one was.
 UPDATE clusters SET last_rank = :rank WHERE number = :cluster AND last_rank < :rank;

@@ -1,0 +1,34 @@
+"""Plans as messages of the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulation.chance import KINDS
+from wire import submissions, task_group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulation.chance import GroupPlan, TaskPlan
+
+
+def submissions_of(groups: Sequence[GroupPlan]):
+    """Return what submits some groups."""
+    return submissions(*map(_group, groups), identifiers=KINDS, displays=("task",))
+
+
+def _group(group: GroupPlan):
+    return task_group(
+        len(group.tasks),
+        depends_on=group.dependencies,
+        inputs=[task.label.encode() for task in group.tasks],
+        identifier_pointers=[task.kind for task in group.tasks],
+        max_retries_values=[task.max_retries for task in group.tasks],
+        optional_values=[task.is_optional for task in group.tasks],
+    )
+
+
+def size_of(task: TaskPlan) -> int:
+    """Return how many tasks a task submits."""
+    return sum(len(group.tasks) for group in task.groups)

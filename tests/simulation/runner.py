@@ -1,0 +1,235 @@
+"""One life of a runner: the real state machine, and around it what carries out its commands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from simulation.chance import KINDS, LEASE_SECONDS
+from simulation.messages import submissions_of
+from simulation.network import Request, Unreachable
+from simulation.server import Refused
+from simulation.virtual import Process, nothing
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.protocol.workflows.v1 import core_pb2
+from tilebox._core.runner import (
+    Abandon,
+    Answered,
+    Began,
+    Cut,
+    End,
+    Event,
+    Exchange,
+    Finished,
+    Lease,
+    LeaseLost,
+    Machine,
+    Rejected,
+    Report,
+    Run,
+    Send,
+    StopAsked,
+    Ticked,
+    Unanswered,
+    WasCut,
+)
+
+if TYPE_CHECKING:
+    from simulation.chance import TaskPlan
+    from simulation.world import World
+
+EXTEND_AFTER = LEASE_SECONDS / 3
+SHORTEST_TICK_SECONDS = 0.01
+FAILURES = {
+    "failed": runners_pb2.FAILURE_KIND_TASK,
+    "final": runners_pb2.FAILURE_KIND_FINAL,
+    "crashed": runners_pb2.FAILURE_KIND_CRASH,
+}
+
+
+class CutShort(Exception):  # noqa: N818 - it is what happened
+    """The runner itself ended the waiting for an answer."""
+
+
+class Runner:
+    """A process that executes tasks.
+
+    Args:
+        world: Where it is.
+        number: Its place, in which another runner follows it.
+        life: How many were there before.
+        slots: How many tasks it executes at once.
+        is_able: Whether it executes all kinds of tasks, or only the first.
+    """
+
+    def __init__(self, world: World, number: int, life: int, *, slots: int, is_able: bool) -> None:
+        self._world = world
+        self._number = number
+        self.name = f"runner {number}.{life}"
+        self.process = Process(world.loop, world.on_mistake)
+        self._machine = Machine(slots, ends_when_done=False, random=world.random)
+        identifiers = [
+            core_pb2.TaskIdentifier(name=name, version=version) for name, version in KINDS[: 2 if is_able else 1]
+        ]
+        # As the wire of a real runner does it: messages put behind one another merge.
+        self._who = runners_pb2.ExchangeRequest(
+            runner_id=world.random.randbytes(16), cluster_slug="sim", identifiers=identifiers
+        ).SerializeToString()
+        self._requests: dict[Exchange, Request] = {}
+        self._tick: asyncio.TimerHandle | None = None
+        self._is_suspended: asyncio.Event | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._world.note(self.name, "starts")
+        self._advance(Began())
+
+    def stop(self, grace_seconds: float) -> None:
+        """Tell it to end when it can."""
+        self._world.note(self.name, "is told to stop")
+        self._advance(StopAsked(grace_seconds))
+
+    def die(self) -> None:
+        """End as SIGKILL does."""
+        self._world.note(self.name, "dies")
+        self._end()
+
+    async def _breathe(self) -> None:
+        """Come to a point at which it may die, or be suspended."""
+        if self._world.dies("runner_dies"):
+            self.die()
+            await nothing()
+        if self._is_suspended is None and self._world.happens("suspended"):
+            self._is_suspended = asyncio.Event()
+            seconds = self._world.random.uniform(0.5, 2.5) * LEASE_SECONDS
+            self._world.note(self.name, f"is suspended for {seconds:.1f} s")
+            self._world.loop.call_later(seconds, self._resume)
+        if self._is_suspended is not None:
+            await self._is_suspended.wait()
+
+    def _resume(self) -> None:
+        if self._is_suspended is not None:
+            self._world.note(self.name, "goes on")
+            self._is_suspended.set()
+            self._is_suspended = None
+
+    def _advance(self, event: Event) -> None:
+        if self.process.is_dead:
+            return
+        for command in self._machine.step(event, self._world.loop.time()):
+            match command:
+                case Send(_, exchange):
+                    message = self._who + exchange.to_message().SerializeToString()
+                    self._requests[exchange] = Request(
+                        self._world.loop, self.name, "Exchange", message, exchange.wait_seconds
+                    )
+                    self.process.start(self._deliver(command))
+                case Run(slot, lease):
+                    self.process.start(self._execute(slot, lease))
+                case Cut(exchange):
+                    self._requests[exchange].fail(CutShort())
+                case Abandon():
+                    pass  # what executes goes on, as a thread does; nobody takes its result
+                case End():
+                    self._world.note(self.name, "ends")
+                    self._end()
+                    return
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = None
+        tick = self._machine.next_tick()
+        if tick is not None:
+            at = max(tick, self._world.loop.time() + SHORTEST_TICK_SECONDS)
+            self._tick = self._world.loop.call_at(at, self._ticked)
+
+    def _ticked(self) -> None:
+        if self._is_suspended is None:
+            self._advance(Ticked())
+        else:
+            self.process.start(self._ticked_later())
+
+    async def _ticked_later(self) -> None:
+        if self._is_suspended is not None:
+            await self._is_suspended.wait()
+        self._advance(Ticked())
+
+    def _end(self) -> None:
+        if self._tick is not None:
+            self._tick.cancel()
+        self.process.kill()
+        self._world.runner_ended(self._number)
+
+    async def _deliver(self, command: Send) -> None:
+        request = self._requests[command.exchange]
+        if command.pause_seconds:
+            await asyncio.wait([request.answered], timeout=command.pause_seconds)
+        await self._breathe()
+        event = await self._exchange(command.worker, command.exchange, request)
+        await self._breathe()
+        self._advance(event)
+
+    async def _exchange(self, worker: int, exchange: Exchange, request: Request) -> Event:
+        self._world.note(self.name, exchange)
+        try:
+            answer = await self._world.network.carry(request)
+        except CutShort:
+            return WasCut(worker, exchange)
+        except Unreachable:
+            return Unanswered(worker, exchange)
+        except Refused as error:
+            self._world.note(self.name, f"is refused: {error}")
+            if str(error) == "unavailable":
+                return Unanswered(worker, exchange)
+            return Rejected(worker, exchange, str(error))
+        response = runners_pb2.ExchangeResponse.FromString(answer)
+        self._world.note(self.name, response)
+        return Answered(worker, exchange, response)
+
+    async def _execute(self, slot: int, lease: Lease) -> None:
+        await self._breathe()
+        task = self._world.task_plan(lease.task.input)
+        execution = self._world.started(self.name, lease.task.task_id, task)
+        await self._pass_time(task.seconds, slot, lease)
+        await self._breathe()
+        outcome = task.outcome(execution)
+        if outcome == "poison":
+            self.die()
+            await nothing()
+        self._world.ended(self.name, lease.task.task_id, task, outcome)
+        self._advance(Finished(slot, _report(lease, task, outcome), task.seconds))
+
+    async def _pass_time(self, seconds: float, slot: int, lease: Lease) -> None:
+        """Execute, and extend the lease meanwhile, as the companion process does."""
+        over = self._world.loop.time() + seconds
+        due = lease.claimed + EXTEND_AFTER
+        while due < over:
+            await asyncio.sleep(max(0.0, due - self._world.loop.time()))
+            await self._breathe()
+            due = self._world.loop.time() + (EXTEND_AFTER if await self._extend(slot, lease) else EXTEND_AFTER / 4)
+        await asyncio.sleep(max(0.0, over - self._world.loop.time()))
+
+    async def _extend(self, slot: int, lease: Lease) -> bool:
+        one = runners_pb2.TaskLeaseNumber(task_id=lease.task.task_id, lease_number=lease.task.lease_number)
+        request = runners_pb2.ExtendLeasesRequest(leases=[one])
+        try:
+            answer = await self._world.network.call(self.name, "ExtendLeases", request.SerializeToString())
+        except (Unreachable, Refused):
+            return False
+        if runners_pb2.ExtendLeasesResponse.FromString(answer).lost:
+            self._world.note(self.name, f"lost its lease of {lease.task.input.decode()}")
+            self._advance(LeaseLost(slot, lease))
+        return True
+
+
+def _report(lease: Lease, task: TaskPlan, outcome: str) -> Report:
+    number = {"task_id": lease.task.task_id, "lease_number": lease.task.lease_number}
+    if outcome == "computed":
+        report = runners_pb2.ComputedReport(**number)
+        if task.groups:
+            report.sub_tasks.CopyFrom(submissions_of(task.groups))
+        return report
+    failure = runners_pb2.FailedReport(**number, kind=FAILURES[outcome], error=outcome)
+    if outcome == "failed" and task.pause_seconds:
+        failure.retry_after.FromMilliseconds(round(task.pause_seconds * 1000))
+    return failure

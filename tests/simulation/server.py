@@ -1,0 +1,104 @@
+"""One life of a server: the real services and loops, on a clock of the simulation."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from simulation.chance import LEASE_SECONDS, MAX_CRASHES
+from simulation.store import SimulatedStore
+from simulation.virtual import Process
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.protocol.workflows.v1 import job_pb2
+from tilebox.errors import APIError
+from tilebox.server.api.jobs import JobService
+from tilebox.server.api.runners import RunnerService
+from tilebox.server.clock import Clock
+from tilebox.server.loops.announcements import Announcements
+from tilebox.server.loops.lease_reaper import LeaseReaper
+from tilebox.server.services.jobs import Jobs
+from tilebox.server.services.leases import Leases
+from tilebox.server.services.submissions import Submissions
+from tilebox.server.settings import Settings
+from tilebox.server.store.orchestration import Limits
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+SETTINGS = Settings(lease_seconds=LEASE_SECONDS, max_crashes=MAX_CRASHES)
+
+
+class Refused(Exception):  # noqa: N818 - it is what happened
+    """The server answered with an error, whose code this is."""
+
+
+class Server:
+    """A process that answers calls.
+
+    Args:
+        world: Where it is.
+        host: Number of the machine that it runs on.
+        life: How many ran there before.
+    """
+
+    def __init__(self, world: World, host: int, life: int) -> None:
+        self.world, self.host = world, host
+        self.name = f"server {host}.{life}"
+        self.process = Process(world.loop, world.on_mistake)
+        store = SimulatedStore(world, self, self.name)
+        submissions = Submissions(store, SETTINGS, monotonic=world.loop.time)
+        clock = Clock(lambda: world.wall_us(host), lambda: round(world.loop.time() * 1e9))
+        limits = Limits(max_crashes=MAX_CRASHES)
+        self.leases = Leases(
+            store, submissions, clock, lease_seconds=LEASE_SECONDS, limits=limits, monotonic=world.loop.time
+        )
+        jobs = Jobs(
+            store,
+            submissions,
+            virtual_rank=self.leases.virtual_rank,
+            on_effects=self.leases.tell,
+            clock=clock.now_us,
+        )
+        runners: Any = RunnerService(self.leases, submissions, jobs, None)
+        people: Any = JobService(jobs, None)
+        self._methods = {
+            "Exchange": (runners.exchange, runners_pb2.ExchangeRequest),
+            "ExtendLeases": (runners.extend_leases, runners_pb2.ExtendLeasesRequest),
+            "SubmitJob": (people.submit_job, job_pb2.SubmitJobRequest),
+            "CancelJob": (people.cancel_job, job_pb2.CancelJobRequest),
+            "RetryJob": (people.retry_job, job_pb2.RetryJobRequest),
+        }
+        self._caller = SimpleNamespace(team=SimpleNamespace(id=world.team))
+        self._store = store
+
+    def start(self) -> None:
+        """Run what runs beside requests."""
+        self.world.note(self.name, "starts")
+        self.process.start(LeaseReaper(self._store, self.leases, monotonic=self.world.loop.time).run())
+        if self._store.is_shared:
+            self.process.start(Announcements(self._store, self.leases).run())
+
+    def die(self) -> None:
+        """End as a power loss would."""
+        self.world.note(self.name, "dies")
+        self.process.kill()
+        self.world.server_died(self)
+
+    async def answer(self, method: str, body: bytes, gone: anyio.Event) -> bytes:
+        """Carry out a call.
+
+        Raises:
+            Refused: It is answered with an error.
+        """
+        verb, message = self._methods[method]
+        request = message.FromString(body)
+        try:
+            if method == "Exchange":
+                response = await verb(self._caller, request, gone)
+            else:
+                response = await verb(self._caller, request)
+        except APIError as error:
+            raise Refused(error.code) from error
+        return response.SerializeToString()

@@ -1,0 +1,184 @@
+"""The real verbs over SQLite in memory, run by processes that may die between any two statements.
+
+A transaction is carried out in one moment, as it is for everybody else; before it, its process waits for its turn,
+and after it for its answer. Whoever dies within a transaction has changed nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from simulation.virtual import nothing
+
+from tilebox.errors import ServerError
+from tilebox.server.store.migrate import apply_pending, migrations
+from tilebox.server.store.orchestration import Effects
+from tilebox.server.store.orchestration_verbs import read_announcement
+from tilebox.server.store.sqlite import SqliteStore, run_steps
+
+if TYPE_CHECKING:
+    from simulation.server import Server
+    from simulation.world import World
+
+_note: ContextVar[Callable[[Any], None] | None] = ContextVar("note", default=None)
+
+
+class Disk:
+    """The database of one seed after the other."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
+        self.connection.row_factory = sqlite3.Row
+        self.connection.execute("PRAGMA foreign_keys = ON")
+        run_steps(self.connection, apply_pending(migrations("sqlite")))
+
+    def begin(self) -> None:
+        """Start a seed."""
+        self.connection.execute("BEGIN")
+
+    def forget(self) -> None:
+        """Undo all that a seed did."""
+        self.connection.execute("ROLLBACK")
+
+    def select(self, sql: str, *arguments: Any) -> list[sqlite3.Row]:
+        return self.connection.execute(sql, arguments).fetchall()
+
+
+class SimulatedStore(SqliteStore):
+    """What one server process knows of the database.
+
+    Args:
+        world: Where it is.
+        server: Whose it is.
+        name: Of the process.
+    """
+
+    def __init__(self, world: World, server: Server, name: str) -> None:
+        self.process = name
+        self.is_shared = world.plan.servers > 1
+        self._world = world
+        self._server = server
+
+    async def clock_us(self) -> int | None:
+        """Return the time of the database, if servers share it."""
+        return self._world.true_us() if self.is_shared else None
+
+    async def read(self, verb):
+        await self._world.wait_a_moment()
+        self._fail_by_chance()
+        return run_steps(self._world.disk.connection, verb())
+
+    async def write(self, verb):
+        await self._world.wait_a_moment()
+        self._fail_by_chance()
+        answer = await self._commit(verb)
+        await self._world.wait_a_moment()
+        # The other kind of failure: it happened, and nobody is told so.
+        self._fail_by_chance()
+        return answer
+
+    async def write_together(self, verb, tasks):
+        return await self.write(verb)
+
+    async def exchange(self, team, reports, claim, **rules):
+        return await self._noted(
+            super().exchange(team, reports, claim, **rules),
+            lambda answer: self._world.exchanged(self.process, reports, claim, answer),
+        )
+
+    async def submit_job(self, job, **rules):
+        return await self._noted(super().submit_job(job, **rules), lambda _: self._world.ledger.submitted.add(job.id))
+
+    async def cancel_job(self, team, job):
+        return await self._noted(super().cancel_job(team, job), lambda effects: self._world.canceled(job, effects))
+
+    async def retry_job(self, team, job, **rules):
+        return await self._noted(super().retry_job(team, job, **rules), lambda _: self._world.ledger.went_on(job))
+
+    async def announcements(self) -> AsyncGenerator[Effects, None]:
+        """Yield what other servers committed."""
+        inbox = self._world.subscribe(self._server)
+        yield Effects()
+        while True:
+            effects = read_announcement(await inbox.get(), self.process)
+            if effects is not None:
+                yield effects
+
+    def undo(self, connection) -> None:
+        """Take back what a transaction did so far."""
+        connection.execute("ROLLBACK TO simulated")
+        connection.execute("RELEASE simulated")
+
+    async def _noted(self, verb, note):
+        token = _note.set(note)
+        try:
+            return await verb
+        finally:
+            _note.reset(token)
+
+    async def _commit(self, verb):
+        connection, note = self._world.disk.connection, _note.get()
+        connection.execute("SAVEPOINT simulated")
+        announced: list[str] = []
+        try:
+            answer = self._run(connection, verb(), announced)
+        except _Died:
+            self.undo(connection)
+            self._server.die()
+            await nothing()
+        except BaseException:
+            self.undo(connection)
+            raise
+        connection.execute("RELEASE simulated")
+        if note is not None:
+            note(answer)
+        for message in announced:
+            self._world.announce(message)
+        if self._world.dies("server_dies"):
+            self._server.die()
+            await nothing()
+        return answer
+
+    def _run(self, connection, steps, announced):
+        if not self._world.faults.server_dies and not self.is_shared:
+            return run_steps(connection, steps)
+        return run_steps(connection, self._watched(steps, announced))
+
+    def _watched(self, steps, announced):
+        """Let the process die before any of the steps, and hear what is announced."""
+        rows = None
+        while True:
+            try:
+                step = steps.send(rows)
+            except StopIteration as stop:
+                return stop.value
+            if self._world.dies("server_dies"):
+                raise _Died
+            if step.statement.name == "announce":
+                announced.append(step.arguments["message"])
+            rows = yield step
+
+    def _fail_by_chance(self) -> None:
+        if self._world.happens("refused"):
+            self._world.note(self.process, "database fails")
+            raise ServerError("the database went away", code="unavailable")
+
+
+class _Died(BaseException):
+    """The process is gone."""
+
+
+def make_team(disk: Disk) -> UUID:
+    """Add a team with its default cluster, which every seed finds."""
+    team = UUID(int=1)
+    disk.connection.execute("INSERT INTO teams (id, slug, name, created_us) VALUES (?, 'sim', 'Sim', 0)", (team.bytes,))
+    disk.connection.execute(
+        "INSERT INTO clusters (team_id, slug, display_name, description, is_default, created_us)"
+        " VALUES (?, 'sim', 'Sim', '', 1, 0)",
+        (team.bytes,),
+    )
+    return team

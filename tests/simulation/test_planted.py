@@ -1,0 +1,169 @@
+"""The simulation finds mistakes: each of these is planted into the real code, and found within some hundred seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from simulation import store as simulated
+
+from tilebox._core.scheduling import Failure, TaskEvent, Verdict, after_failure, judge
+from tilebox.server.store import orchestration_verbs, statements
+
+SEEDS = 1500
+
+MISTAKES = {}
+
+
+def mistake(plant):
+    """Remember how to plant a mistake, by what it is."""
+    MISTAKES[plant.__name__.replace("_", " ")] = plant
+    return plant
+
+
+def change_sql(monkeypatch, name, old, new):
+    known = statements.statements()
+    assert old in known[name].sql
+    monkeypatch.setitem(known, name, replace(known[name], sql=known[name].sql.replace(old, new)))
+
+
+@mistake
+def the_fence_is_not_checked(monkeypatch):
+    def lenient(state, **known):
+        return judge(state, **{**known, "reported_lease": known["lease_number"]})
+
+    monkeypatch.setattr(orchestration_verbs, "judge", lenient)
+
+
+@mistake
+def a_report_is_applied_twice(monkeypatch):
+    def forgetful(state, **known):
+        verdict = judge(state, **known)
+        return Verdict.ACCEPTED if verdict is Verdict.REPEATED else verdict
+
+    monkeypatch.setattr(orchestration_verbs, "judge", forgetful)
+
+
+@mistake
+def a_dependency_is_counted_twice(monkeypatch):
+    change_sql(monkeypatch, "close_dependencies", "open_dependencies - 1", "max(0, open_dependencies - 2)")
+
+
+@mistake
+def a_group_is_done_with_its_first_task(monkeypatch):
+    change_sql(monkeypatch, "close_tasks", "open_tasks - :count", "min(0, :count)")
+
+
+@mistake
+def crashes_are_not_capped(monkeypatch):
+    def patient(failure, *arguments, **rules):
+        if failure in (Failure.CRASH, Failure.EXPIRED):
+            return TaskEvent.REQUEUE
+        return after_failure(failure, *arguments, **rules)
+
+    monkeypatch.setattr(orchestration_verbs, "after_failure", patient)
+
+
+@mistake
+def one_retry_more_than_allowed(monkeypatch):
+    def generous(*arguments, max_retries, **rules):
+        return after_failure(*arguments, max_retries=max_retries + 1, **rules)
+
+    monkeypatch.setattr(orchestration_verbs, "after_failure", generous)
+
+
+@mistake
+def a_canceled_job_goes_on(monkeypatch):
+    change_sql(monkeypatch, "stop_jobs", "rank IS NOT NULL", "false")
+
+
+@mistake
+def leases_never_end(monkeypatch):
+    change_sql(monkeypatch, "expired_tasks", "leased_until_us < :now_us", "false")
+
+
+@mistake
+def leases_end_though_they_were_extended(monkeypatch):
+    change_sql(monkeypatch, "extend_leases", "leased_until_us = :until_us", "leased_until_us = leased_until_us")
+
+
+@mistake
+def leases_outlast_a_clock_that_is_set_back(monkeypatch):
+    change_sql(monkeypatch, "shorten_leases", "state = 2", "false")
+
+
+@mistake
+def pauses_never_end(monkeypatch):
+    change_sql(monkeypatch, "due_tasks", "wake_us <= :now_us", "false")
+
+
+@mistake
+def a_lease_has_the_number_of_the_one_before(monkeypatch):
+    change_sql(monkeypatch, "claim_tasks", "lease_number + 1", "max(1, lease_number)")
+
+
+@mistake
+def what_failed_is_not_tried_again(monkeypatch):
+    change_sql(monkeypatch, "requeue_failed", "state = 4", "false")
+
+
+@mistake
+def a_crash_leaves_half_a_transaction(monkeypatch):
+    class Torn(simulated.SimulatedStore):
+        def undo(self, connection):
+            connection.execute("RELEASE simulated")
+
+    monkeypatch.setattr("simulation.server.SimulatedStore", Torn)
+
+
+@mistake
+def an_answer_comes_before_it_is_on_disk(monkeypatch):
+    class Hasty(simulated.SimulatedStore):
+        def _watched(self, steps, announced):
+            answer = yield from super()._watched(steps, announced)
+            if self._world.happens("server_dies"):
+                raise _Lost(answer)
+            return answer
+
+        async def _commit(self, verb):
+            try:
+                return await super()._commit(verb)
+            except _Lost as lost:
+                return lost.args[0]
+
+    monkeypatch.setattr("simulation.server.SimulatedStore", Hasty)
+
+
+class _Lost(Exception):  # noqa: N818 - it is what happened
+    """What was answered, though it is not there."""
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_planted_mistake_is_found(stage, monkeypatch, what):
+    MISTAKES[what](monkeypatch)
+    for seed in range(SEEDS):
+        try:
+            stage.play(seed)
+        except AssertionError as error:
+            print(f"found by seed {seed}: {error.__cause__}")
+            return
+    pytest.fail(f"not found in {SEEDS} seeds")
+
+
+def test_a_failure_tells_its_story_and_how_to_see_it_again(stage, monkeypatch):
+    a_report_is_applied_twice(monkeypatch)
+    seed = next(seed for seed in range(SEEDS) if not is_well(stage, seed))
+    with pytest.raises(AssertionError) as failure:
+        stage.play(seed)
+    story, _, end = str(failure.value).rpartition("\n\n")
+    assert "ComputedReport" in story
+    assert f"--seed {seed}" in end
+    assert "I2" in end
+
+
+def is_well(stage, seed):
+    try:
+        stage.play(seed)
+    except AssertionError:
+        return False
+    return True
