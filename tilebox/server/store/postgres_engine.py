@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -18,9 +19,11 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tilebox.errors import InvalidArgumentError, ServerError, TileboxError
+from tilebox.server.store.postgres_pipeline import SETTINGS as PIPELINE_SETTINGS
+from tilebox.server.store.postgres_pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from tilebox.server.store.statements import Call, Row, Steps
 
@@ -113,6 +116,16 @@ class PostgresEngine:
             self._url, autocommit=True, row_factory=dict_row, connect_timeout=math.ceil(CONNECT_SECONDS)
         )
 
+    async def open_pipeline(self) -> Pipeline:
+        """Open a connection outside the pool for many short transactions; the caller closes it."""
+        connection = await self.connect()
+        try:
+            await _configure(connection, PIPELINE_SETTINGS)
+            return Pipeline(connection)
+        except BaseException:
+            await connection.close()
+            raise
+
     @asynccontextmanager
     async def explained(self, *, is_change: bool = False) -> AsyncIterator[None]:
         """Say in our words what PostgreSQL raises, and what that means for a change."""
@@ -192,6 +205,8 @@ def is_lost(error: psycopg.Error) -> bool:
     return isinstance(error, errors.AdminShutdown | errors.CrashShutdown)
 
 
-async def _configure(connection: Connection) -> None:
-    for setting, seconds in (("lock_timeout", LOCK_SECONDS), ("statement_timeout", STATEMENT_SECONDS)):
-        await connection.execute("SELECT set_config(%s, %s, false)", (setting, f"{seconds * 1000:.0f}ms"))
+async def _configure(connection: Connection, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+    times = {"lock_timeout": LOCK_SECONDS, "statement_timeout": STATEMENT_SECONDS}
+    limits = {setting: f"{seconds * 1000:.0f}ms" for setting, seconds in times.items()}
+    for setting, value in {**limits, **settings}.items():
+        await connection.execute("SELECT set_config(%s, %s, false)", (setting, value))

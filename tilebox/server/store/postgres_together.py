@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import psycopg
 
-from tilebox.server.store.postgres_engine import is_lost, run_steps
-from tilebox.server.store.statements import call_each
+from tilebox.server.store.postgres_engine import is_lost
+from tilebox.server.store.statements import call_each, later
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tilebox.server.store.postgres_engine import Connection, PostgresEngine
+    from tilebox.server.store.postgres_engine import PostgresEngine
+    from tilebox.server.store.postgres_pipeline import Pipeline
     from tilebox.server.store.statements import Steps
 
 T = TypeVar("T")
@@ -42,11 +43,6 @@ class _Waiting(Generic[T]):
         self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.result: T
         self.error: Exception | None = None
-
-    async def run(self, connection: Connection) -> None:
-        """Run in a transaction, and keep what the verb itself raises."""
-        async with connection.transaction():
-            self.result = await run_steps(connection, self.verb())
 
     def tell(self) -> None:
         """Answer whoever waits."""
@@ -69,7 +65,7 @@ class Together:
         self._engine = engine
         self._queue: list[_Waiting[Any]] = []
         self._worker: asyncio.Task[None] | None = None
-        self._connection: Connection | None = None
+        self._pipeline: Pipeline | None = None
         self._used = 0.0
 
     async def write(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:
@@ -100,46 +96,40 @@ class Together:
             group, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
             try:
                 await self._commit(group)
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits must be answered
                 await self._drop()
-                if is_lost(error):
+                if isinstance(error, psycopg.Error) and is_lost(error):
                     # Perhaps it was committed. Who asked can ask again, and say so.
                     await self._fail(group, error)
                 else:
-                    # One of them collided with another transaction, or broke a rule of the database. Alone, each
-                    # hears of its own failure only.
+                    # One of them collided with another transaction, or broke a rule of the database or of its own.
+                    # Alone, each hears of its own failure only.
                     await asyncio.gather(*map(self._run_alone, group))
-            except Exception as error:  # noqa: BLE001 - whoever waits must be answered
-                await self._drop()
-                await self._fail(group, error)
             for waiting in group:
                 waiting.tell()
 
     async def _commit(self, group: list[_Waiting[Any]]) -> None:
-        connection = await self._connect()
-        async with connection.pipeline(), connection.transaction():
-            await run_steps(connection, _lock([task for waiting in group for task in waiting.tasks]))
-            for waiting in group:
-                waiting.error = None
-                try:
-                    await waiting.run(connection)
-                except psycopg.Error:
-                    raise
-                except Exception as error:  # noqa: BLE001 - told to the one who asked
-                    waiting.error = error
+        pipeline = await self._connect()
+        pipeline.command(b"BEGIN")
+        if len(group) > 1:
+            await pipeline.run(_lock([task for waiting in group for task in waiting.tasks]))
+        for waiting in group:
+            waiting.result = await pipeline.run(waiting.verb())
+        pipeline.command(b"COMMIT")
+        await pipeline.sync()
 
-    async def _connect(self) -> Connection:
-        """Return the connection; one that idled is tried first, since the database may have been restarted."""
+    async def _connect(self) -> Pipeline:
+        """Return the session; one that idled is tried first, since the database may have been restarted."""
         now = time.monotonic()
-        if self._connection is not None and now - self._used > IDLE_SECONDS:
+        if self._pipeline is not None and now - self._used > IDLE_SECONDS:
             try:
-                await self._connection.execute("SELECT 1")
+                await self._pipeline.sync()
             except psycopg.OperationalError:
                 await self._drop()
-        if self._connection is None or self._connection.closed:
-            self._connection = await self._engine.connect()
+        if self._pipeline is None:
+            self._pipeline = await self._engine.open_pipeline()
         self._used = now
-        return self._connection
+        return self._pipeline
 
     async def _fail(self, group: list[_Waiting[Any]], error: Exception) -> None:
         try:
@@ -157,10 +147,10 @@ class Together:
             waiting.error = error
 
     async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            await pipeline.close()
 
 
 def _lock(tasks: Sequence[bytes]) -> Steps[None]:
-    yield call_each("lock_jobs_of_tasks", [{"task": task} for task in tasks])
+    yield later(call_each("lock_jobs_of_tasks", [{"task": task} for task in tasks]))

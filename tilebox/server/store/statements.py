@@ -29,6 +29,14 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
 @dataclass(frozen=True)
+class Numbered:
+    """A text whose parameters are numbered from 1, and their names in that order."""
+
+    text: str
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Statement:
     """A statement of SQL.
 
@@ -51,6 +59,13 @@ class Statement:
         return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
 
     @cached_property
+    def numbered(self) -> Numbered:
+        """The text for PostgreSQL with parameters written `$1`, as the database itself has them."""
+        text = self.sql if self.postgres is None else self.postgres
+        parameters = tuple(dict.fromkeys(_PARAMETER.findall(text)))
+        return Numbered(_PARAMETER.sub(lambda found: f"${parameters.index(found[1]) + 1}", text), parameters)
+
+    @cached_property
     def answers(self) -> bool:
         """Whether it returns rows, wherever it has a text."""
         text = self.sql or self.postgres or ""
@@ -67,11 +82,14 @@ class Call:
         statement: What to run.
         arguments: By parameter.
         each: Rows of arguments, for a statement that is called for each of them.
+        is_awaited: Whether its rows are needed at once. Otherwise a back end may answer with a list that it fills
+            later, but before it answers the next call whose rows are needed.
     """
 
     statement: Statement
     arguments: dict[str, Any]
     each: Sequence[dict[str, Any]] | None = None
+    is_awaited: bool = True
 
     @property
     def arrays(self) -> dict[str, list[Any]]:
@@ -105,6 +123,11 @@ def call_each(name: str, rows: Sequence[dict[str, Any]], /) -> Call:
     Texts in the rows are not checked, unlike those of `call`: whoever makes the rows has to.
     """
     return Call(statements()[name], {}, rows)
+
+
+def later(made: Call) -> Call:
+    """Return a call whose rows are looked at only after those of the next one that is not called so."""
+    return replace(made, is_awaited=False)
 
 
 def script(text: str) -> list[Call]:
