@@ -180,6 +180,27 @@ def test_every_form_gives_the_same_datapoints(data, way):
     assert encoded.messages(1, 2) == [serialise(expected_records()[1])]
 
 
+@pytest.mark.parametrize("dtype", [pd.StringDtype("pyarrow"), pd.StringDtype("python"), object], ids=str)
+def test_text_of_pandas_is_the_same_however_it_is_kept(dtype, way):
+    del way
+    text = {"granule_name": ["é", None, ""], "direction": ["ASCENDING", None, "FLIGHT_DIRECTION_DESCENDING"]}
+    frame = pd.DataFrame({name: pd.Series(values, dtype=dtype) for name, values in text.items()})
+    frame["time"] = pd.Series(["2024-01-01", "2024-01-02T03:00", "2024-01-03"], dtype=dtype)
+    frame["tags"] = [["x"], [], ["y", "z"]]
+    plain = {name: frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in frame}
+    for rows in (frame, frame.iloc[1:], pd.concat([frame, frame[::-1]])):
+        wanted = [{name: plain[name][row] for name in plain} for row in rows.index]
+        assert encode(SMALL, rows).messages() == encode(SMALL, wanted).messages()
+
+
+def test_wrong_text_of_pandas_is_named():
+    text = pd.DataFrame({"time": ["2024-01-01"] * 2, "direction": ["ASCENDING", "sideways"]})
+    with pytest.raises(ValueError, match="Record 1: Field 'direction': 'sideways' is not a label"):
+        encode(SMALL, text)
+    with pytest.raises(ValueError, match="Record 0: Field 'cloud_cover': expected a number"):
+        encode(SMALL, text[["time"]].assign(cloud_cover=["much", "little"]))
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "wanted"),
     [

@@ -7,13 +7,13 @@ geometries, which `geometry.py` looks at.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
 
 from tilebox._core import antimeridian, extents, geometry
+from tilebox._core.wkb import LITTLE_ENDIAN, ONE_RING, POLYGON, RING_HEADER, VERTEX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-# Byte order, kind, number of rings, number of vertices.
-_HEADER = struct.Struct("<BIII")
-_LITTLE_ENDIAN, _POLYGON, _ONE_RING = 1, 3, 1
-_VERTEX_BYTES = 16
 _FEWEST_VERTICES = 4
 # Small enough that a block stays in the processor's cache from one step to the next.
 _BLOCK_ROWS = 4096
@@ -86,16 +82,16 @@ def _single_rings(column: pa.Array) -> Iterator[tuple[npt.NDArray[np.intp], Floa
 
     lengths = pc.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False)
     for length in np.unique(lengths).tolist():
-        vertices, rest = divmod(length - _HEADER.size, _VERTEX_BYTES)
+        vertices, rest = divmod(length - RING_HEADER.size, VERTEX_BYTES)
         if rest or vertices < _FEWEST_VERTICES:
             continue
-        header = np.frombuffer(_HEADER.pack(_LITTLE_ENDIAN, _POLYGON, _ONE_RING, vertices), np.uint8)
+        header = np.frombuffer(RING_HEADER.pack(LITTLE_ENDIAN, POLYGON, ONE_RING, vertices), np.uint8)
         rows = np.flatnonzero(lengths == length)
         raw = _bytes_of(column if len(rows) == len(column) else column.take(pa.array(rows)), length)
         for start in range(0, len(rows), _BLOCK_ROWS):
             block = raw[start : start + _BLOCK_ROWS]
-            fits = (block[:, : _HEADER.size] == header).all(axis=1)
-            numbers = np.ascontiguousarray(block[fits, _HEADER.size :]).view("<f8")
+            fits = (block[:, : RING_HEADER.size] == header).all(axis=1)
+            numbers = np.ascontiguousarray(block[fits, RING_HEADER.size :]).view("<f8")
             yield rows[start : start + _BLOCK_ROWS][fits], _by_axis(numbers)
 
 

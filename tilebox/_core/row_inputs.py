@@ -1,7 +1,8 @@
 """What `ingest` takes, in all its forms, as columns of equal length.
 
 A column is a numpy array, or for repeated and vector fields an array with more axes or an object array of sequences.
-Its values are not looked at here; `row_values.py` does that.
+Text that pandas keeps in Arrow stays there if a field takes it as it is. Values are not looked at here;
+`row_values.py` does that.
 """
 
 from __future__ import annotations
@@ -15,14 +16,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tilebox._core.columns import object_array
-from tilebox._core.fields import GEOMETRY, ID, INGESTION_TIME, TIME, VECTOR_DIMENSIONS, Field, Schema
+from tilebox._core.fields import (
+    GEOMETRY,
+    ID,
+    INGESTION_TIME,
+    TIME,
+    VECTOR_DIMENSIONS,
+    Field,
+    FieldKind,
+    Schema,
+)
 from tilebox._core.geometry_inputs import check_crs
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     import xarray as xr
 
     Array = np.ndarray[Any, Any]
+
+_TEXT_KINDS = (FieldKind.STRING, FieldKind.ENUM)
 
 GENERATED = (ID.name, INGESTION_TIME.name)
 """Fields that the server gives; ignored on input, so that what was loaded can be ingested."""
@@ -38,7 +51,7 @@ class Input:
         missing: True where a value is missing, if the source says so beside the values.
     """
 
-    values: Array
+    values: Array | pa.Array
     padded: bool = False
     missing: Array | None = None
 
@@ -132,7 +145,7 @@ def _read_column(field: Field | None, column: Any) -> Input:
     if _is_instance(column, "xarray", "DataArray") or _is_instance(column, "xarray", "Variable"):
         return Input(column.to_numpy(), padded=True)
     if _is_instance(column, "pandas", "Series") or _is_instance(column, "pandas", "Index"):
-        return _read_series(column)
+        return _read_text(field, column) or _read_series(column)
     if isinstance(column, np.ndarray):
         return Input(column)
     check_crs(getattr(column, "crs", None), f"column {field.name if field else GEOMETRY.name!r}")
@@ -145,6 +158,22 @@ def _read_column(field: Field | None, column: Any) -> Input:
         )
     values = column if isinstance(column, Sequence) else list(column)
     return Input(object_array(values, len(values)))
+
+
+def _read_text(field: Field | None, series: Any) -> Input | None:
+    """Return the Arrow array in which pandas keeps text, for fields that take text."""
+    if getattr(series.dtype, "storage", None) != "pyarrow" or field is None:
+        return None
+    if field.repeated or field.kind not in _TEXT_KINDS:
+        return None
+    import pyarrow as pa
+
+    text = pa.array(series.array)
+    try:
+        whole = pa.concat_arrays(text.chunks) if isinstance(text, pa.ChunkedArray) else text
+        return Input(whole.cast(pa.utf8()))
+    except pa.ArrowInvalid:  # more than 2 GB
+        return None
 
 
 def _read_series(series: Any) -> Input:

@@ -32,9 +32,11 @@ from tilebox._core import columns
 from tilebox._core.columns import object_array
 from tilebox._core.fields import VECTOR_COMPONENTS, Field, FieldKind
 from tilebox._core.single_values import ONE, Rejected, one_vector, shown
-from tilebox._core.whole_columns import WHOLE, Values, no_fast_way
+from tilebox._core.whole_columns import WHOLE, Values, arrow_text, no_fast_way
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tilebox._core.row_inputs import Input
 
     Array = np.ndarray[Any, Any]
@@ -83,7 +85,12 @@ def convert(field: Field, source: Input, problems: Problems) -> Values:
 Note = Callable[[int, Field, str], None]
 
 
-def _convert_items(field: Field, items: Array, missing: Array | None, note: Note) -> Values:
+def _convert_items(field: Field, items: Array | pa.Array, missing: Array | None, note: Note) -> Values:
+    if not isinstance(items, np.ndarray):
+        whole = arrow_text(field, items)
+        if whole is not None:
+            return Values(whole.items, _none_if_none(whole.missing))
+        items = items.to_numpy(zero_copy_only=False)
     if field.kind in VECTOR_COMPONENTS:
         return _vectors(field, items, note)
     if items.ndim != 1:

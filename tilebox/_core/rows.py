@@ -115,6 +115,8 @@ def _arrow_items(field: Field, values: Values, target: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
     items, missing = values.items, values.missing
+    if isinstance(items, pa.Array):
+        return items
     if field.kind in VECTOR_COMPONENTS:
         components = [pa.array(np.ascontiguousarray(items[:, place])) for place in range(items.shape[1])]
         if missing is not None:

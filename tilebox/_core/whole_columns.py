@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilebox._core import columns
+from tilebox._core import columns, wkb
 from tilebox._core.columns import object_array
 from tilebox._core.fields import Field, FieldKind
 from tilebox._core.geometry_inputs import are_storable
@@ -20,6 +20,8 @@ from tilebox._core.single_values import LAST_SECOND, Rejected, enum_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pyarrow as pa
 
 Array = np.ndarray[Any, Any]
 
@@ -37,12 +39,13 @@ class Values:
     """A converted column.
 
     Args:
-        items: The values; what stands in place of a missing one has no meaning.
+        items: The values; what stands in place of a missing one has no meaning. Text and well-known binary may be in
+            Arrow arrays of their final type.
         missing: True where there is no value, shape (items,); None if there is one everywhere.
         lengths: For repeated fields, how many items each row has.
     """
 
-    items: Array
+    items: Array | pa.Array
     missing: Array | None = None
     lengths: Array | None = None
 
@@ -217,7 +220,7 @@ def _whole_geometries(field: Field, items: Array, missing: Array) -> Values | No
             items = shapely.from_wkb(_blanked(items, missing))
         if not shapely.is_geometry(items[~missing]).all() or not are_storable(field, items):
             return None
-        return Values(shapely.to_wkb(items, flavor="iso"), missing)
+        return Values(wkb.encode(items), missing)
     except (shapely.errors.ShapelyError, TypeError):
         return None
 
@@ -230,6 +233,16 @@ def _blanked(items: Array, missing: Array) -> Array:
     return items
 
 
+def arrow_text(field: Field, text: pa.Array) -> Values | None:
+    """Convert a column of text that is in Arrow already, for a field of text or labels."""
+    missing = np.asarray(text.is_null())
+    if field.kind is FieldKind.STRING:
+        return Values(text, missing)
+    encoded = text.dictionary_encode()
+    codes = encoded.indices.fill_null(0).to_numpy()
+    return _labelled(field, codes, encoded.dictionary.to_pylist(), missing)
+
+
 def _whole_enums(field: Field, items: Array, missing: Array) -> Values | None:
     numbers = {0, *field.enum_labels}
     if items.dtype.kind in "iu":
@@ -240,13 +253,18 @@ def _whole_enums(field: Field, items: Array, missing: Array) -> Values | None:
     if items.dtype.kind not in "OU" or not _types(items, missing) <= {str, np.str_}:
         return None
     codes, labels = pd.factorize(np.where(missing, "", items.astype(object)))
-    try:
-        table = np.array([0 if label == "" else enum_number(field, label) for label in labels], np.int32)
-    except Rejected:
-        return None
     if (labels[codes] == "")[~missing].any():
         return None
-    found = table[codes] if len(table) else np.zeros(0, np.int32)
+    return _labelled(field, codes, ["UNSPECIFIED" if label == "" else label for label in labels], missing)
+
+
+def _labelled(field: Field, codes: Array, labels: list[Any], missing: Array) -> Values | None:
+    """Return the numbers of labels, of which each code says which one a row has."""
+    try:
+        table = np.array([enum_number(field, label) for label in labels], np.int32)
+    except Rejected:
+        return None
+    found = table[codes] if len(table) else np.zeros(len(codes), np.int32)
     return Values(found, missing | (found == 0))
 
 
