@@ -204,6 +204,7 @@ class Search:
 def check_all(kinds, **rules):
     search = Search(JOBS[kinds], **rules)
     search.explore(search.start)
+    print(len(search.edges), sum(map(len, search.edges.values())))
     assert len(search.edges) > 100
     assert search.goals
     assert not search.dead_ends()

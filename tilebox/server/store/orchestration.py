@@ -267,8 +267,8 @@ class Orchestration(Protocol):
     async def set_back(self, *, now_us: int, lease_us: int) -> None:
         """Shorten what would last too long because the clock was ahead of what it says now.
 
-        No lease of a runner that knows its number ends later than `lease_us` from now. Pauses, and the other leases, end
-        earlier by as much as the latest note of a runner lies ahead of now.
+        No lease of a runner that knows its number ends later than `lease_us` from now; the other leases end earlier by as
+        much as the latest note of a runner lies ahead of now, and pauses by as much as the attempts before them do.
         """
 
     async def note_ranks(self, ranks: Mapping[int, int]) -> dict[int, int]:

@@ -42,8 +42,16 @@ UPDATE tasks SET leased_until_us = :until_us WHERE state = 2 AND is_fenced AND l
 UPDATE tasks SET leased_until_us = leased_until_us - :back_us WHERE state = 2 AND NOT is_fenced;
 
 -- name: set_back_pauses
--- End pauses earlier.
-UPDATE tasks SET wake_us = wake_us - :back_us WHERE wake_us IS NOT NULL;
+-- Let pauses that followed an attempt of later than now begin now. Where that was done they end before it ended.
+UPDATE tasks SET wake_us = wake_us + :now_us - (
+    SELECT task_attempts.stopped_us FROM task_attempts
+    WHERE task_id = tasks.id AND task_attempts.lease_number = tasks.lease_number
+)
+WHERE wake_us IS NOT NULL AND EXISTS (
+    SELECT 1 FROM task_attempts
+    WHERE task_id = tasks.id AND task_attempts.lease_number = tasks.lease_number
+        AND task_attempts.stopped_us > :now_us AND task_attempts.stopped_us < tasks.wake_us
+);
 
 -- name: raise_rank
 -- Note the rank that was handed out last, unless it is known that a higher one was.
