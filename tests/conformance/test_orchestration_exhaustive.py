@@ -1,14 +1,14 @@
 """Everything that can happen to three tasks and two runners, one of which crashes: each state that can be reached.
 
-Nothing is left to chance here: from every state every step is taken. In each state the store agrees with the model,
-and from each of them the job can still be completed.
+Nothing is left to chance here: from every state every step is taken. Behind each step the store agrees with the model,
+also where it leads to a state that was reached another way, and from every state the job can still be completed.
 """
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 from collections import Counter, defaultdict
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -106,16 +106,18 @@ class Search:
 
     def explore(self, state):
         """Take every step from a state, and from all that follow; undo each."""
-        self.check(state)
         if state.model.jobs[self.job].state is JobState.COMPLETED:
             self.goals.add(state.key)
-        self.edges[state.key] = set()
+        edges = self.edges[state.key] = set()
+        before = pickle.dumps(state)
         for step in self.steps(state):
             self.store.connection.execute("SAVEPOINT step")
-            following = deepcopy(state)
+            # A copy; several times as fast as `deepcopy`.
+            following = pickle.loads(before)
             step(following)
-            self.edges[state.key].add(following.key)
-            if following.key not in self.edges:
+            self.check(following)
+            edges.add(key := following.key)
+            if key not in self.edges:
                 self.explore(following)
             self.store.connection.execute("ROLLBACK TO step")
             self.store.connection.execute("RELEASE step")
@@ -203,8 +205,8 @@ class Search:
 
 def check_all(kinds, **rules):
     search = Search(JOBS[kinds], **rules)
+    search.check(search.start)
     search.explore(search.start)
-    print(len(search.edges), sum(map(len, search.edges.values())))
     assert len(search.edges) > 100
     assert search.goals
     assert not search.dead_ends()
