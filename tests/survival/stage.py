@@ -49,12 +49,16 @@ class RunnerProcess:
         token: An API key.
         folder: Where tasks write what they do.
         log: Where the runner writes what it has to say.
+        inside: The network namespace that it runs in, if another one.
         options: Of the runner.
     """
 
-    def __init__(self, url: str, token: str, folder: Path, log: Path, **options: object) -> None:
+    def __init__(
+        self, url: str, token: str, folder: Path, log: Path, *, inside: str | None = None, **options: object
+    ) -> None:
         self.log = log
-        command = [sys.executable, str(PROGRAM), url, token, str(folder), json.dumps(options)]
+        command = ["ip", "netns", "exec", inside] if inside else []
+        command += [sys.executable, str(PROGRAM), url, token, str(folder), json.dumps(options)]
         environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])}
         with log.open("w") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)

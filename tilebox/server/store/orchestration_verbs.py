@@ -232,10 +232,11 @@ class OrchestrationVerbs(Transactions, Orchestration):
         """Shorten what would last too long because the clock was ahead of what it says now."""
         yield call("shorten_leases", until_us=now_us + lease_us)
         yield call("set_back_pauses", now_us=now_us)
+        yield call("set_back_attempts", now_us=now_us)
         latest = (yield call("latest_note"))[0]["seen_us"]
         if latest is not None and latest > now_us:
             yield call("set_back_leases", back_us=latest - now_us)
-            # So that nobody sets them back for the same reason again.
+            # What is noted now sets nothing back for the same reason again.
             yield call("set_back_notes", now_us=now_us)
 
     @writes

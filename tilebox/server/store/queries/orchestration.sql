@@ -30,7 +30,7 @@ DELETE FROM runners WHERE seen_us < :before_us;
 SELECT max(seen_us) AS seen_us FROM runners;
 
 -- name: set_back_notes
--- Note that no runner was heard of later than now.
+-- Note that runners were heard of no later than now.
 UPDATE runners SET seen_us = :now_us WHERE seen_us > :now_us;
 
 -- name: shorten_leases
@@ -42,7 +42,7 @@ UPDATE tasks SET leased_until_us = :until_us WHERE state = 2 AND is_fenced AND l
 UPDATE tasks SET leased_until_us = leased_until_us - :back_us WHERE state = 2 AND NOT is_fenced;
 
 -- name: set_back_pauses
--- Let pauses that followed an attempt of later than now begin now. Where that was done they end before it ended.
+-- Let pauses that followed an attempt of later than now begin now.
 UPDATE tasks SET wake_us = wake_us + :now_us - (
     SELECT task_attempts.stopped_us FROM task_attempts
     WHERE task_id = tasks.id AND task_attempts.lease_number = tasks.lease_number
@@ -50,8 +50,13 @@ UPDATE tasks SET wake_us = wake_us + :now_us - (
 WHERE wake_us IS NOT NULL AND EXISTS (
     SELECT 1 FROM task_attempts
     WHERE task_id = tasks.id AND task_attempts.lease_number = tasks.lease_number
-        AND task_attempts.stopped_us > :now_us AND task_attempts.stopped_us < tasks.wake_us
+        AND task_attempts.stopped_us > :now_us
 );
+
+-- name: set_back_attempts
+-- Note that the attempts before pauses ended no later than now.
+UPDATE task_attempts SET stopped_us = :now_us, started_us = CASE WHEN started_us > :now_us THEN :now_us ELSE started_us END
+WHERE task_id IN (SELECT id FROM tasks WHERE wake_us IS NOT NULL) AND stopped_us > :now_us;
 
 -- name: raise_rank
 -- Note the rank that was handed out last, unless it is known that a higher one was.

@@ -1,0 +1,253 @@
+"""Slow, lossy, half-open and torn connections, byte by byte; and real partitions between network namespaces."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+from survival.link import BACK, THERE, Link
+from survival.stage import wait_until
+from survival.work import Chain, Fan, Gated, Tree
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def link():
+    """A function that lays a link to a stage's server."""
+    links = []
+
+    def start(stage, **options):
+        links.append(Link(stage.port, **options))
+        return links[-1]
+
+    yield start
+    for one in links:
+        one.__exit__()
+
+
+def lease_ends(there):
+    """Return when the leases of the tasks that are executed end."""
+    return [task["leased_until_us"] for task in there.read().tasks.values() if task["state"] == 2]
+
+
+def wait_for_extensions(there, number):
+    """Return once a lease was extended so many times."""
+    ends = set()
+
+    def are_seen():
+        ends.update(lease_ends(there))
+        return len(ends) > number
+
+    wait_until(are_seen, "extensions of a lease")
+
+
+def test_half_a_second_of_latency_costs_time_and_nothing_else(stage, link):
+    there = stage(lease_seconds=3)
+    way = link(there)
+    way.delay_seconds = 0.25  # each way
+    there.submit(Gated("gate"), Fan(10), Chain(2))
+    runners = [there.start_runner(way.url, concurrency=2) for _ in range(2)]
+    there.wait_for_file("gate.started")
+    wait_for_extensions(there, 3)
+    there.open_gate("gate")
+    there.wait_for_jobs()
+    assert all(runner.is_alive() for runner in runners)
+    counted = there.check()
+    assert counted["start"] == counted["end"] == 2 + 12 + 3
+    assert there.read().attempts == []
+
+
+def test_a_fifth_of_all_packets_lost_costs_time_and_nothing_else(stage, link):
+    there = stage(lease_seconds=10)
+    way = link(there, seed=5)
+    way.delay_seconds, way.loss = 0.01, 0.2
+    there.submit(Fan(40), Chain(10))
+    runners = [there.start_runner(way.url) for _ in range(3)]
+    there.wait_for_jobs()
+    assert all(runner.is_alive() for runner in runners)
+    counted = there.check()
+    assert counted["start"] == counted["end"] == 42 + 11
+    assert there.read().attempts == []
+
+
+def test_connections_torn_off_in_the_middle_of_a_message_lose_and_double_nothing(stage, link):
+    there = stage(lease_seconds=20)
+    way = link(there, seed=11)
+    way.tears = 60
+    there.submit(Fan(60, milliseconds=2), Tree(2, 6), Chain(40))
+    runners = [there.start_runner(way.url) for _ in range(3)]
+    there.wait_for_jobs()
+    assert all(runner.is_alive() for runner in runners)
+    assert way.torn >= 20
+    counted = there.check()
+    # Half a report is none, and half an answer is asked for again.
+    assert counted["start"] == counted["end"] == 62 + 43 + 41
+    assert there.read().attempts == []
+
+
+def test_tasks_handed_to_a_runner_behind_a_dead_connection_come_back(stage, link):
+    there = stage(lease_seconds=1)
+    way = link(there)
+    cut_off = there.start_runner(way.url)
+    wait_until(lambda: way.carried[BACK], "the runner")
+    there.wait_for_jobs(there.submit(Chain(0)))
+    # It waits for work, over a connection that looks as it did before; the server hands it some.
+    way.cut(THERE, BACK)
+    job = there.submit(Chain(3))
+    wait_until(
+        lambda: any(task["lease_number"] for task in there.read().tasks.values() if task["state"] == 2), "a claim"
+    )
+    there.start_runner()
+    there.wait_for_jobs(job)
+    # What it was handed arrives now, long after its lease.
+    way.heal()
+    there.wait_for_jobs(there.submit(Fan(20, milliseconds=5)))
+    assert cut_off.is_alive()
+    counted = there.check()
+    # It cannot know how long the answer was under way, so it may execute what is another's by now.
+    assert counted["start"] == counted["end"] in (1 + 4 + 22, 1 + 4 + 22 + 1)
+    assert [attempt["outcome"] for attempt in there.read().attempts] == ["expired"]
+
+
+@pytest.mark.parametrize("direction", [THERE, BACK])
+def test_a_way_that_is_cut_in_one_direction_and_heals(stage, link, direction):
+    there = stage(lease_seconds=1)
+    way = link(there)
+    gated = there.submit(Gated("gate"))
+    cut_off = there.start_runner(way.url)
+    there.wait_for_file("gate.started")
+    way.cut(direction)
+    if direction == BACK:
+        # It is heard, though it hears nothing, so it keeps its lease.
+        wait_for_extensions(there, 1)
+        there.open_gate("gate")
+        wait_until(lambda: there.lines("end"), "the end of the task")
+        wait_until(lambda: there.read().jobs[gated.id.bytes]["computed"], "the report")
+        outcomes = []
+    else:
+        there.start_runner()
+        wait_until(lambda: len(there.lines("start")) == 2, "another runner")
+        there.open_gate("gate")
+        outcomes = ["expired"]
+    way.heal()
+    there.wait_for_jobs(there.submit(Fan(20, milliseconds=2)))
+    there.wait_for_jobs()
+    assert cut_off.is_alive()
+    there.check()
+    assert [attempt["outcome"] for attempt in there.read().attempts] == outcomes
+
+
+def test_a_way_that_flaps_loses_and_doubles_nothing(stage, link):
+    there = stage(lease_seconds=2)
+    way = link(there)
+    there.submit(Tree(2, 14, milliseconds=5), Chain(30))
+    runners = [there.start_runner(way.url) for _ in range(3)]
+    for number in range(6):
+        goal = len(there.lines("end")) + 15
+        wait_until(lambda goal=goal: len(there.lines("end")) >= goal, "more tasks")
+        way.cut(*[(THERE,), (BACK,), (THERE, BACK)][number % 3])
+        wait_for_silence(way)
+        way.heal()
+    there.wait_for_jobs()
+    assert all(runner.is_alive() for runner in runners)
+    counted = there.check()
+    assert counted["end"] >= 211 + 31
+
+
+def wait_for_silence(way):
+    """Return once nothing has arrived between three looks."""
+    seen = []
+
+    def is_silent():
+        seen.append(way.carried.total())
+        return seen[-3:] == [seen[-1]] * 3
+
+    wait_until(is_silent, "silence")
+
+
+class Namespace:
+    """A network of its own, with one wire to this one.
+
+    Args:
+        name: Of the namespace.
+        number: Of its addresses.
+    """
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.here, self.there = f"10.213.{number}.1", f"10.213.{number}.2"
+        self._ends = f"{name}a", f"{name}b"
+
+    def open(self) -> None:
+        here, there = self._ends
+        ip("netns", "add", self.name)
+        ip("link", "add", here, "type", "veth", "peer", "name", there)
+        ip("link", "set", there, "netns", self.name)
+        ip("addr", "add", f"{self.here}/30", "dev", here)
+        ip("link", "set", here, "up")
+        self.inside("addr", "add", f"{self.there}/30", "dev", there)
+        self.inside("link", "set", there, "up")
+
+    def close(self) -> None:
+        ip("netns", "del", self.name, check=False)
+        ip("link", "del", self._ends[0], check=False)
+
+    def inside(self, *arguments: str) -> None:
+        ip("-n", self.name, *arguments)
+
+    @contextmanager
+    def cut(self, direction: str):
+        """Let nothing arrive meanwhile, at the server (`there`), at the runner (`back`), or anywhere (`both`)."""
+        routes = {
+            THERE: [("-n", self.name, self.here)],
+            BACK: [(self.there,)],
+            "both": [("-n", self.name, self.here), (self.there,)],
+        }
+        for *where, address in routes[direction]:
+            ip(*where, "route", "add", "blackhole", f"{address}/32")
+        yield
+        for *where, address in routes[direction]:
+            ip(*where, "route", "del", "blackhole", f"{address}/32")
+
+
+def ip(*arguments: str, check: bool = True) -> None:
+    subprocess.run(["ip", *arguments], check=check, capture_output=True)
+
+
+@pytest.fixture
+def namespace():
+    """A network namespace; skips where none can be made."""
+    made = Namespace(f"tb{os.getpid() % 100_000}", os.getpid() % 250)
+    try:
+        made.open()
+    except (OSError, subprocess.CalledProcessError) as error:
+        made.close()
+        pytest.skip(f"no network namespaces here: {error}")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("direction", [THERE, BACK, "both"])
+def test_a_partition_between_network_namespaces(stage, namespace, direction):
+    there = stage(lease_seconds=1, host="0.0.0.0")
+    url = f"http://{namespace.here}:{there.port}"
+    gated = there.submit(Gated("gate"))
+    cut_off = there.start_runner(url, inside=namespace.name)
+    there.wait_for_file("gate.started")
+    with namespace.cut(direction):
+        # Not a packet says that it is gone; others take over.
+        there.start_runner()
+        wait_until(lambda: len(there.lines("start")) == 2, "another runner")
+        there.open_gate("gate")
+        there.wait_for_jobs(gated)
+    # It delivers what does not count, and goes on with other work.
+    there.wait_for_jobs(there.submit(Fan(60, milliseconds=20)))
+    wait_until(
+        lambda: "its lease was lost" in cut_off.log.read_text() or "not valid" in cut_off.log.read_text(), "word of it"
+    )
+    assert cut_off.is_alive()
+    there.check()
+    assert [attempt["outcome"] for attempt in there.read().attempts] == ["expired"]
