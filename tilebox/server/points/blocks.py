@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilebox.server.points.moments import Moments
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,17 +29,20 @@ class Blocks:
         rows: Number of rows.
         first_ms: The earliest time of each block, shape (blocks,).
         last_ms: The latest time of each block, shape (blocks,).
+        moments: All times.
     """
 
     rows: int
     first_ms: NDArray[np.int64]
     last_ms: NDArray[np.int64]
+    moments: Moments
 
     @classmethod
     def of(cls, times: NDArray[np.int64]) -> Blocks:
         """Divide rows, of which there is at least one, by their times in the order in which they are stored."""
         starts = np.arange(0, len(times), BLOCK_ROWS)
-        return cls(len(times), np.minimum.reduceat(times, starts), np.maximum.reduceat(times, starts))
+        first_ms, last_ms = np.minimum.reduceat(times, starts), np.maximum.reduceat(times, starts)
+        return cls(len(times), first_ms, last_ms, Moments.of(times))
 
     def near(self, start_ms: int, end_ms: int) -> NDArray[np.int64]:
         """Return the positions of at least those rows whose times lie in a range."""

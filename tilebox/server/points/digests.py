@@ -77,14 +77,14 @@ def digests(columns: Iterable[tuple[int, pa.Array]], rows: int, person: bytes) -
 
 def _closed(lanes: Words, person: Words) -> NDArray[np.uint8]:
     """Mix both lanes into the bytes of digests."""
-    first = _mixed(_mixed(lanes[0] ^ person[0]) ^ lanes[1] ^ person[1])
-    second = _mixed(first + lanes[1])
+    first = mixed(mixed(lanes[0] ^ person[0]) ^ lanes[1] ^ person[1])
+    second = mixed(first + lanes[1])
     both = np.stack([first, second], axis=1).astype("<u8").view(np.uint8)
     return both[:, :DIGEST_BYTES]
 
 
-def _mixed(words: Words) -> Words:
-    """Mix words in place, one to one, so that every bit depends on every other."""
+def mixed(words: Words) -> Words:
+    """Mix words (in place) one to one, so that every bit depends on every other."""
     shifted = words >> _SHIFTS[0]
     words ^= shifted
     for factor, shift in zip(_FACTORS, _SHIFTS[1:], strict=True):
@@ -96,19 +96,19 @@ def _mixed(words: Words) -> Words:
 
 def _keys(places: Words) -> Words:
     """Return the keys of words, as a column."""
-    return _mixed(places + _ONE)[:, np.newaxis]
+    return mixed(places + _ONE)[:, np.newaxis]
 
 
 def _sums(words: Words, keys: Words, missing: NDArray[np.bool_] | None = None) -> tuple[Words, Words]:
     """Return both lanes of words (words, rows), which are changed; what is missing adds nothing."""
     words ^= keys
-    mixed = _mixed(words)
+    mixed(words)
     if missing is not None:
-        mixed[missing] = 0
-    first = mixed.sum(axis=0)
-    mixed *= _SECOND_FACTOR
-    mixed ^= mixed >> _SECOND_SHIFT
-    return first, mixed.sum(axis=0)
+        words[missing] = 0
+    first = words.sum(axis=0)
+    words *= _SECOND_FACTOR
+    words ^= words >> _SECOND_SHIFT
+    return first, words.sum(axis=0)
 
 
 # --- values of one width --------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ An object store acknowledges only what is durable, so there it is all nothing to
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lance.fragment import FragmentMetadata
+
+_FLUSHES_AT_ONCE = 8
 
 LAST_VERSION = 2**64 - 1
 """Manifests are named by the distance of their version from this one."""
@@ -108,10 +112,8 @@ class LocalDisk:
     def _sync_tree(self, top: Path) -> None:
         for folder, _, names in os.walk(top):
             # Writers beside us sync their own files; theirs under way have hidden names and come and go.
-            for name in names:
-                if not name.startswith("."):
-                    with suppress(FileNotFoundError):
-                        _sync([Path(folder) / name])
+            with suppress(FileNotFoundError):
+                _sync([Path(folder) / name for name in names if not name.startswith(".")])
             _sync([Path(folder)])
 
 
@@ -158,9 +160,21 @@ def durability_of(uri: str) -> LocalDisk:
 
 
 def _sync(paths: Iterable[Path]) -> None:
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Sync files and folders, all at once: flushes of a disk that are asked for together are carried out together."""
+    waiting = [_flushes().submit(_sync_one, path) for path in paths]
+    wait(waiting)
+    for one in waiting:
+        one.result()
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@cache
+def _flushes() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_FLUSHES_AT_ONCE, thread_name_prefix="tilebox-flush")

@@ -122,6 +122,13 @@ class Selection:
         held = [summary for one in self.parts for summary in one.collections.values()]
         return sum(one.count * _overlap(one, start_ms, end_ms) for one in held)
 
+    def with_times(self, times: NDArray[np.int64]) -> tuple[Selection, NDArray[np.bool_]]:
+        """Return those fragments that seem to have rows of exactly these times, and which times these are."""
+        found = [one.held.blocks.moments.may_have(times) for one in self.parts]
+        parts = tuple(one for one, own in zip(self.parts, found, strict=True) if own.any())
+        any_has = np.any(found, axis=0) if found else np.zeros(len(times), np.bool_)
+        return Selection(parts, self.is_everything and len(parts) == len(self.parts)), any_has
+
     def near(self, start_ms: int, end_ms: int) -> list[tuple[FragmentContents, NDArray[np.int64]]] | None:
         """Return the positions of at least the datapoints of a time, by fragment, or None if they are many."""
         found, rows = [], 0

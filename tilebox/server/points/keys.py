@@ -78,6 +78,11 @@ def id_words(column: pa.ChunkedArray | pa.Array) -> NDArray[np.uint64]:
     return values.reshape(-1, 2)[array.offset :].astype(np.uint64)
 
 
+def times_of_ids(ids: pa.ChunkedArray | pa.Array) -> NDArray[np.int64]:
+    """Return the times that ids carry, in milliseconds."""
+    return id_words(ids)[:, 0].astype(np.int64) >> 16
+
+
 def in_order(rows: pa.Table, *, descending: bool = False) -> pa.Table:
     """Return rows by (time, id)."""
     times, words = times_of(rows), id_words(rows["id"])

@@ -151,8 +151,7 @@ def _accept(batch: Batch, seen: pa.Array, commit: _Commit) -> pa.Array:
 def _check_values(rows: pa.Table) -> None:
     if rows["id"].null_count or rows["time"].null_count:
         raise InvalidArgumentError("every datapoint needs a time and an id")
-    words = keys.id_words(rows["id"])
-    if (words[:, 0].astype(np.int64) >> 16 != keys.times_of(rows)).any():
+    if (keys.times_of_ids(rows["id"]) != keys.times_of(rows)).any():
         raise InvalidArgumentError("every id must start with the milliseconds of its datapoint's time")
 
 
@@ -177,11 +176,13 @@ def _stored_ids(version: Version, ids: pa.Array) -> pa.Array:
     nothing = pa.array([], pa.binary(keys.ID_BYTES))
     if not len(ids):
         return nothing
-    times = keys.id_words(ids)[:, 0].astype(np.int64) >> 16
-    start_ms, end_ms = int(times.min()), int(times.max()) + 1
-    selection = version.select(None, start_ms, end_ms)
+    times = keys.times_of_ids(ids)
+    selection = version.select(None, int(times.min()), int(times.max()) + 1)
+    selection, may_exist = selection.with_times(times)
     if not selection.parts:
         return nothing
+    ids, times = ids.filter(pa.array(may_exist)), times[may_exist]
+    start_ms, end_ms = int(times.min()), int(times.max()) + 1
     span = keys.KeyRange((start_ms, b""), (end_ms, b""))
     condition: str | None
     if len(ids) <= _LOOKED_UP_IDS:
