@@ -17,12 +17,15 @@ pyarrow is an optional dependency of the client, so it is imported inside the fu
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tilebox._core.fields import INGESTION_TIME, TIME, VECTOR_COMPONENTS, Field, FieldKind, Schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
@@ -83,17 +86,32 @@ def arrow_schema(schema: Schema) -> pa.Schema:
     return pa.schema([pa.field(field.name, arrow_type(field)) for field in schema])
 
 
-def to_stream(table: pa.Table) -> bytes:
-    """Return a table as one Arrow IPC stream."""
+def to_stream(table: pa.Table, *, before: Callable[[int], bytes] | None = None) -> bytes:
+    """Return a table as one Arrow IPC stream.
+
+    Args:
+        table: Some rows.
+        before: What makes of the stream's size the bytes that go before it, so that it is copied once only.
+    """
     import pyarrow as pa
 
-    sink = pa.BufferOutputStream()
+    sink = io.BytesIO()
+    if before is not None:
+        counted = pa.MockOutputStream()
+        _write(counted, table)
+        sink.write(before(counted.size()))
+    _write(sink, table)
+    return sink.getvalue()
+
+
+def _write(sink: Any, table: pa.Table) -> None:
+    import pyarrow as pa
+
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def from_stream(stream: bytes) -> pa.Table:
+def from_stream(stream: bytes | pa.Buffer) -> pa.Table:
     """Read an Arrow IPC stream whole.
 
     Raises:

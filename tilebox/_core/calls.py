@@ -16,12 +16,16 @@ class Call(Generic[Answer]):
 
     Args:
         method: Service and method, as in `datasets.v1.DatasetService/GetDataset`.
-        request: What to send.
+        request: What to send; bytes are a message that is serialised already.
         answer: What comes back.
         is_idempotent: Whether it may be sent again when nobody knows if it arrived.
     """
 
     method: str
-    request: Message
+    request: Message | bytes
     answer: type[Answer]
     is_idempotent: bool = True
+
+    def body(self) -> bytes:
+        """Return what to send as bytes."""
+        return self.request if isinstance(self.request, bytes) else self.request.SerializeToString(deterministic=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tilebox._core import ids
+from tilebox._core import arrow, ids
 from tilebox._core.calls import Call
 from tilebox._core.protocol.datasets.v1 import (
     collections_pb2,
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
+    import pyarrow as pa
+
     from tilebox._core.fields import Schema
 
 MAX_BATCH = 8192
 """Datapoints in one request to ingest or to delete."""
+
+# The field `datapoints` of an IngestRequest: its number, and that its length follows.
+_DATAPOINTS_TAG = bytes([3 << 3 | 2])
 
 QUERY_ARROW = "tilebox.ext.v1.DatapointService/QueryArrow"
 
@@ -155,17 +160,30 @@ def ingest_datapoints(
     )
 
 
-def ingest_columns(collection: UUID, stream: bytes, *, allow_existing: bool) -> Call[datapoints_pb2.IngestResponse]:
-    """Store a batch of datapoints that is an Arrow stream, by the extension of our server."""
-    request = datapoints_pb2.IngestRequest(
-        collection_id=ids.to_wire(collection), datapoints=stream, allow_existing=allow_existing
-    )
+def ingest_columns(collection: UUID, table: pa.Table, *, allow_existing: bool) -> Call[datapoints_pb2.IngestResponse]:
+    """Store a batch of datapoints in Arrow form, by the extension of our server."""
+    head = datapoints_pb2.IngestRequest(collection_id=ids.to_wire(collection), allow_existing=allow_existing)
+
+    def before(size: int) -> bytes:
+        return head.SerializeToString(deterministic=True) + _DATAPOINTS_TAG + _varint(size)
+
     return Call(
         "tilebox.ext.v1.DatapointService/Ingest",
-        request,
+        # As the message with its datapoints would be, without copying them into it and out of it.
+        arrow.to_stream(table, before=before),
         datapoints_pb2.IngestResponse,
         is_idempotent=allow_existing,
     )
+
+
+def _varint(number: int) -> bytes:
+    """Write a number as protobuf does: seven bits a byte, the lowest first."""
+    written = bytearray()
+    while number >= 1 << 7:
+        written.append(number & 127 | 128)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
 
 
 def delete_datapoints(collection: UUID, datapoints: Sequence[UUID]) -> Call[data_ingestion_pb2.DeleteResponse]:

@@ -17,6 +17,7 @@ from tilebox.server.api.data_ingestion import DataIngestionService
 from tilebox.server.api.datasets import DatasetService
 from tilebox.server.api.exchange import Exchange
 from tilebox.server.api.extension import DatapointService, QueryArrow
+from tilebox.server.api.ingest_columns import IngestColumns
 from tilebox.server.api.otlp import OTLP_PATHS, Otlp
 from tilebox.server.auth import Gatekeeper
 from tilebox.server.http import Envelope, answer_error
@@ -48,12 +49,13 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
     catalogue = Catalogue(store, points)
     queries = Queries(catalogue, points)
     ingestion = Ingestion(catalogue, points)
+    datapoints = DatapointService(queries, ingestion)
     implementations = (
         DatasetService(catalogue),
         CollectionService(catalogue),
         DataAccessService(queries, settings),
         DataIngestionService(ingestion),
-        DatapointService(queries, ingestion),
+        datapoints,
         *orchestrator.services,
     )
     health = _Health(store, points)
@@ -71,6 +73,9 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
         if implementation is orchestrator.runners:
             exchange = Exchange(orchestrator.runners, gatekeeper, service, max_body_bytes=settings.max_body_bytes)
             calls[Exchange.path] = exchange
+        if implementation is datapoints:
+            columns = IngestColumns(datapoints, gatekeeper, service, max_body_bytes=settings.max_body_bytes)
+            calls[IngestColumns.path] = columns
     calls |= dict.fromkeys(OTLP_PATHS, Otlp(gatekeeper, max_body_bytes=settings.max_body_bytes))
     calls[QueryArrow.path] = QueryArrow(queries, gatekeeper, max_body_bytes=settings.max_body_bytes)
     routes += [Route(path, call, methods=["POST"]) for path, call in calls.items()]

@@ -74,7 +74,7 @@ class Transport:
             TransportError: No complete answer came, also after retries.
             APIError: The server answered with an error.
         """
-        body = call.request.SerializeToString(deterministic=True)
+        body = call.body()
         backoff = self.backoff()
         while True:
             try:

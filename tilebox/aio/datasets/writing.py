@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +120,9 @@ class _Columns:
 
     async def calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
         """Return the request of a batch, with its first row and the one behind its last."""
-        stream = await to_thread(arrow.to_stream, self._table.slice(start, stop - start))
-        return [(start, stop, requests.ingest_columns(self._collection, stream, allow_existing=self._allow_existing))]
+        rows = self._table.slice(start, stop - start)
+        make = partial(requests.ingest_columns, allow_existing=self._allow_existing)
+        return [(start, stop, await to_thread(make, self._collection, rows))]
 
     def read(self, answer: Any) -> Ingested:
         """Read the answer to it."""

@@ -43,7 +43,12 @@ async def read_message(receive: Receive, headers: Mapping[str, str], message: ty
 
 
 async def read_body(receive: Receive, max_bytes: int) -> bytes:
-    """Read a body as it was sent.
+    """Read a body as it was sent; raises as `read_pieces` does."""
+    return b"".join(await read_pieces(receive, max_bytes))
+
+
+async def read_pieces(receive: Receive, max_bytes: int) -> list[bytes]:
+    """Read a body in the pieces in which it arrived.
 
     Raises:
         InvalidArgumentError: It was cut off.
@@ -60,7 +65,7 @@ async def read_body(receive: Receive, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise RateLimitedError(f"the request is larger than {max_bytes} bytes; send less at once")
         if not message.get("more_body"):
-            return b"".join(pieces)
+            return pieces
 
 
 def _unpack(body: bytes, max_bytes: int) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from connectrpc.code import Code
 from connectrpc.compat import google_protobuf_binary_codec, google_protobuf_json_codec
@@ -18,6 +18,7 @@ from connectrpc.compression.gzip import GzipCompression
 from connectrpc.errors import ConnectError
 from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 from connectrpc.server import ConnectASGIApplication, Endpoint
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from tilebox.errors import APIError, MissingExtraError, TileboxError
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 
     from connectrpc.request import RequestContext
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-    from google.protobuf.message import Message
 
     from tilebox.server.auth import Caller, Gatekeeper
 
 logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
 
 
 class Service(ConnectASGIApplication[Any]):
@@ -138,7 +140,7 @@ def _endpoint(
     async def call(request: Message, _: RequestContext[Any, Any]) -> Message:
         try:
             work = function(current_caller.get(), request)
-            return await (_to_the_end(work) if writes else work)
+            return await (to_the_end(work) if writes else work)
         except Exception as error:  # noqa: BLE001 - the wire has a code for each
             raise to_connect_error(error) from None
 
@@ -153,7 +155,7 @@ def _endpoint(
     return Endpoint.unary(info, call)
 
 
-async def _to_the_end(work: Coroutine[Any, Any, Message]) -> Message:
+async def to_the_end(work: Coroutine[Any, Any, M]) -> M:
     """Carry out a change although its caller goes away, since half of it would be seen by the next."""
     task = asyncio.ensure_future(work)
     try:

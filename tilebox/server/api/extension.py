@@ -60,9 +60,15 @@ class DatapointService:
 
     async def ingest(self, caller: Caller, request: wire.IngestRequest) -> wire.IngestResponse:
         """Store a batch of datapoints that comes as columns."""
+        return await self.ingest_stream(caller, request, pa.py_buffer(request.datapoints))
+
+    async def ingest_stream(
+        self, caller: Caller, request: wire.IngestRequest, stream: pa.Buffer
+    ) -> wire.IngestResponse:
+        """Store a batch of datapoints, which are not in the request but beside it."""
         collection = parse.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
         stored = await self._ingestion.ingest_stream(
-            caller.team, collection, request.datapoints, allow_existing=request.allow_existing
+            caller.team, collection, stream, allow_existing=request.allow_existing
         )
         return wire.IngestResponse(num_created=stored.created, num_existing=stored.existing, datapoint_ids=stored.ids)
 

@@ -75,7 +75,7 @@ class Ingestion:
         _check_size(values)
         return await self._ingest(team, collection, values, _prepare_messages, allow_existing=allow_existing)
 
-    async def ingest_stream(self, team: Team, collection: UUID, stream: bytes, *, allow_existing: bool) -> Stored:
+    async def ingest_stream(self, team: Team, collection: UUID, stream: pa.Buffer, *, allow_existing: bool) -> Stored:
         """Store a batch of datapoints that comes as an Arrow IPC stream, all or none; the rest is as for `ingest`."""
         return await self._ingest(team, collection, stream, _prepare_stream, allow_existing=allow_existing)
 
@@ -144,7 +144,7 @@ def _encoded(schema: Schema, rows: pa.RecordBatch) -> list[bytes]:
     return messages.from_arrow(schema, rows.select([name for name in rows.schema.names if name not in _GIVEN]))
 
 
-def _prepare_stream(schema: Schema, collection: Collection, stream: bytes) -> pa.Table:
+def _prepare_stream(schema: Schema, collection: Collection, stream: pa.Buffer) -> pa.Table:
     """Read, check and name a batch of columns. Runs in a thread."""
     try:
         table = arrow.from_stream(stream)
