@@ -66,7 +66,7 @@ def _speeds(table: Table, folder: Path, postgres: str | None, redis: str | None,
         _keep(found, table, "ours, SQLite", lambda: _ours(folder))
         if postgres is not None:
             for workers in (1, 2):
-                _keep(found, table, f"ours, PostgreSQL, {workers}", lambda n=workers: _ours(folder, postgres, n))
+                _keep(found, table, f"ours, PostgreSQL, {workers}", partial(_ours, folder, postgres, workers))
         for kind in PEERS:
             if {"redis": redis, "postgres": postgres}.get(kind.needs, "") is None:
                 continue

@@ -1,7 +1,7 @@
 """Every error that Tilebox raises on purpose.
 
     TileboxError
-    ├── TransportError            no answer: refused, reset, cut off; a retry may help
+    ├── TransportError            no answer: refused, reset, cut off, not now; a retry may help
     │   └── ConnectTimeout        no answer in time
     ├── APIError                  the server answered, with an error
     │   ├── AuthenticationError   no key, an unknown key, a revoked or expired key
@@ -62,7 +62,7 @@ class TileboxError(Exception):
 
 
 class TransportError(TileboxError):
-    """The request got no complete answer. Retryable."""
+    """The request got no complete answer, or one that says to come again later. Retryable."""
 
 
 class ConnectTimeout(TransportError, TimeoutError):  # noqa: N818 - the name users know from httpx

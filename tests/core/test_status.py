@@ -52,6 +52,14 @@ def test_answers_that_come_from_something_in_between(http, body, wanted):
         assert "A/B at http://box" in str(error)
 
 
+def test_who_could_not_do_it_is_told():
+    disk = "the database cannot be used now: the disk is full. Nothing was stored"
+    own = status.error_from_response(503, status.error_body("unavailable", disk), {"x-request-id": "r7"}, what="A/B")
+    assert str(own) == f"the server cannot do A/B now: {disk} (request r7); try again later"
+    gateway = status.error_from_response(503, b"upstream is gone", {}, what="A/B")
+    assert str(gateway) == "no answer from A/B: HTTP 503 upstream is gone; try again later"
+
+
 def test_long_foreign_answers_are_cut():
     error = status.error_from_response(500, b"x" * 10_000, {}, what="A/B")
     assert len(str(error)) < 400

@@ -317,6 +317,24 @@ def test_values_of_another_type_are_refused_by_name(annotation, value, match):
         serialize(one(annotation, value))
 
 
+def test_frozen_dataclasses_travel():
+    @dataclass(frozen=True, slots=True, order=True)
+    class Box:
+        width: int
+        tags: tuple[str, ...] = ()
+
+    @dataclass(frozen=True, kw_only=True)
+    class Crate(Box):
+        boxes: list[Box] = field(default_factory=list)
+
+    class Ship(Task):
+        load: Crate
+        deck: Box | None = None
+
+    ship = Ship(Crate(width=3, boxes=[Box(1, ("a", "b"))]), Box(2))
+    assert deserialize(Ship, serialize(ship)) == ship
+
+
 def test_a_subclass_that_would_lose_fields_is_refused():
     @dataclass
     class Point3(Point):

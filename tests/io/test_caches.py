@@ -550,6 +550,17 @@ def test_a_runner_without_a_cache_says_how_to_configure_one():
         assert not isinstance(caught.value, KeyError)
     with pytest.raises(NoCacheError, match="cache="):
         asyncio.run(aio.NoCache().get("a"))
+    # A runner of the async client executes plain tasks, too, which know of subscripts only.
+    of_async_client = aio.NoCache().group("some-job")
+    for attempt in (
+        lambda: of_async_client["a"],
+        lambda: of_async_client.__setitem__("a", b"1"),
+        lambda: of_async_client.__delitem__("a"),
+        lambda: "a" in of_async_client,
+        lambda: list(of_async_client),
+    ):
+        with pytest.raises(NoCacheError, match="cache="):
+            attempt()
     assert pickle.loads(pickle.dumps(cache)) is not None
 
 

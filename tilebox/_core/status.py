@@ -57,7 +57,8 @@ STATUSES: Mapping[str, Status] = {
         Status("out_of_range", 400, InvalidArgumentError),
         Status("unimplemented", 501, ServerError),
         Status("internal", 500, ServerError),
-        # No answer from the service itself: it is starting, stopping or behind a gateway that cannot reach it.
+        # Nothing was done, and it may be done later: the service starts, stops, or cannot use its disk or database now;
+        # or a gateway before it cannot reach it.
         Status("unavailable", 503, TransportError),
         Status("data_loss", 500, ServerError),
         Status("unauthenticated", 401, AuthenticationError),
@@ -116,7 +117,9 @@ def error_from_response(http: int, body: bytes, headers: Mapping[str, str], *, w
     Returns:
         The error to raise.
     """
-    code, message = _read_body(http, body)
+    code, message, is_own = _read_body(http, body)
+    if code == "unavailable" and not is_own:
+        return TransportError(f"no answer from {what}: {message}; try again later")
     return error_from_code(code, message, request_id=headers.get(REQUEST_ID_HEADER), what=what)
 
 
@@ -127,7 +130,7 @@ def error_from_code(code: str, message: str, *, request_id: str | None, what: st
     if code == "unimplemented":
         message = f"the server does not offer {what}: {message}; check the URL, or update the server or this package"
     elif code == "unavailable":
-        message = f"no answer from {what}: {message}{suffix}; try again later"
+        message = f"the server cannot do {what} now: {message}{suffix}; try again later"
     elif code == "deadline_exceeded":
         message = f"{what} took too long: {message}{suffix}; ask for less, or try again later"
     elif status.error is ServerError:
@@ -137,11 +140,12 @@ def error_from_code(code: str, message: str, *, request_id: str | None, what: st
     return status.error(message)
 
 
-def _read_body(http: int, body: bytes) -> tuple[str, str]:
+def _read_body(http: int, body: bytes) -> tuple[str, str, bool]:
+    """Return code and message, and whether they are the service's own words."""
     try:
         content = json.loads(body)
         code, message = content["code"], content.get("message", "")
     except (ValueError, TypeError, KeyError, AttributeError):
         text = " ".join(body[:_MAX_BODY_IN_MESSAGE].decode(errors="replace").split())
-        return code_of_status(http), f"HTTP {http} {text}".rstrip()
-    return (code if code in STATUSES else code_of_status(http)), str(message) or f"HTTP {http}"
+        return code_of_status(http), f"HTTP {http} {text}".rstrip(), False
+    return (code if code in STATUSES else code_of_status(http)), str(message) or f"HTTP {http}", True

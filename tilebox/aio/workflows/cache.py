@@ -204,6 +204,23 @@ class NoCache(Sugar, JobCache):
         """Raise NoCacheError."""
         self._refuse(key)
 
+    # A plain `execute` uses subscripts, whichever client runs it.
+
+    def __getitem__(self, key: str) -> NoReturn:
+        self._refuse(key)
+
+    def __setitem__(self, key: str, value: bytes) -> NoReturn:
+        self._refuse(key, value)
+
+    def __delitem__(self, key: str) -> NoReturn:
+        self._refuse(key)
+
+    def __contains__(self, key: object) -> NoReturn:
+        self._refuse(key)
+
+    def __iter__(self) -> NoReturn:
+        self._refuse()
+
     def group(self, name: str) -> JobCache:  # noqa: ARG002 there are none
         """Return this, so that a runner can take the group of a job; using it is what fails."""
         return self
