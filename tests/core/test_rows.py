@@ -27,6 +27,7 @@ from tilebox._core.rows import encode
 
 ID = uuid.UUID("01916d89-ba23-64c9-e383-3152644bcbde")
 BOX = shapely.box(1, 2, 3, 4)
+A_STRUCT = struct_pb2.Struct(fields={"a": struct_pb2.Value(bool_value=True)})
 
 
 @pytest.fixture(params=["arrow", "plain"])
@@ -235,8 +236,8 @@ def test_wrong_text_of_pandas_is_named():
         (FieldKind.LATLON, (1, 2), {"latitude": 1, "longitude": 2}),
         (FieldKind.LATLON, {"longitude": 2, "latitude": 1}, {"latitude": 1, "longitude": 2}),
         (FieldKind.VEC3, np.array([1, 2, 3]), {"x": 1, "y": 2, "z": 3}),
-        (FieldKind.MESSAGE, struct_pb2.Struct(fields={"a": struct_pb2.Value(bool_value=True)}), {"a": True}),
-        (FieldKind.MESSAGE, serialise(struct_pb2.Struct(fields={"a": struct_pb2.Value(bool_value=True)})), {"a": True}),
+        (FieldKind.MESSAGE, A_STRUCT, A_STRUCT),
+        (FieldKind.MESSAGE, serialise(A_STRUCT), A_STRUCT),
     ],
     ids=str,
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 from orchestrated import LEASE_US, World, group
+from postgres import fresh_database, postgres_server
 from store_records import NOW_US, opened
 
 from tilebox._core.scheduling import Failure, TaskState
@@ -16,6 +18,8 @@ from tilebox.server.services.leases import Leases
 from tilebox.server.services.submissions import Submissions
 from tilebox.server.settings import Settings
 from tilebox.server.store.orchestration import Limits
+
+__all__ = ["postgres_server"]
 
 pytestmark = pytest.mark.anyio
 
@@ -35,9 +39,9 @@ class Server:
         error_us: How far the machine's clock is off.
     """
 
-    def __init__(self, world):
+    def __init__(self, world, clock=None):
         self.world, self.seconds, self.error_us = world, 1000.0, 0
-        clock = Clock(lambda: NOW_US + self.passed_us + self.error_us, lambda: round(self.seconds * 1e9))
+        clock = clock or Clock(lambda: NOW_US + self.passed_us + self.error_us, lambda: round(self.seconds * 1e9))
         submissions = Submissions(world.store, Settings())
         self.leases = Leases(
             world.store,
@@ -154,6 +158,31 @@ async def test_a_pause_of_before_the_start_does_not_outlast_a_clock_that_was_set
     assert await server.claim() == []
     await server.go_round(1.5)
     assert len(await server.claim()) == 1
+
+
+async def test_servers_on_one_database_agree_on_leases_though_their_clocks_are_hours_apart(postgres_server):
+    with fresh_database(postgres_server) as url:
+        async with opened(url) as store:
+            await store.migrate()
+            world = await World.make(store)
+            ahead, behind = (Server(world, skewed(hours)) for hours in (1, -1))
+            for server in (ahead, behind):
+                await server.go_round(2)
+            assert abs(ahead.leases.clock.now_us() - behind.leases.clock.now_us()) < 1_000_000
+            await world.submit(group(*[world.task(label) for label in "ab"]))
+            world.now_us = ahead.leases.clock.now_us()
+            await world.claim(lease_us=LEASE_US)
+            await world.claim(lease_us=1)
+            # One lease is over, the other is not, for both.
+            await behind.go_round(0.5)
+            assert await world.states() == {"a": RUNNING, "b": QUEUED}
+            await ahead.go_round(0.5)
+            assert await world.states() == {"a": RUNNING, "b": QUEUED}
+
+
+def skewed(hours):
+    """Return the clock of a machine that is set wrongly."""
+    return Clock(lambda: time.time_ns() // 1000 + hours * 3_600_000_000)
 
 
 async def test_what_could_not_be_set_back_is_set_back_in_the_next_round(server, monkeypatch):

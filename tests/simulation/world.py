@@ -242,7 +242,7 @@ class World:
             if self.faults is not faults:
                 return
             if self.happens("cut"):
-                number = self.random.choice(list(self.plan.runners and range(len(self.plan.runners))))
+                number = self.random.randrange(len(self.plan.runners))
                 if number in self.runners:
                     self._cut(self.runners[number].name)
             if self.happens("drained") and self.runners:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from postgres import postgres_server
 from survival.proxy import Proxy
 from survival.stage import Stage
+
+__all__ = ["postgres_server"]
 
 
 @pytest.fixture

@@ -1,16 +1,30 @@
-"""Runners replaced under load, tasks that kill their runner, and many runners on one SQLite file."""
+"""Runners, servers and tables replaced under load, tasks that kill their runner or hurt it, many runners on one file."""
 
 from __future__ import annotations
 
 import re
 import signal
+from contextlib import ExitStack
+from uuid import UUID
 
+import anyio
 import pytest
+from postgres import fresh_database
+from store_records import opened
 from survival.invariants import Expectation
 from survival.stage import wait_until
-from survival.work import Chain, Diamond, Fan, Poison, Tree
+from survival.work import Chain, Diamond, Fan, Poison, Tree, Verbose
+from wire import Wire, submissions, task_group
+
+from tilebox._core.protocol.workflows.v1 import job_pb2
+from tilebox._core.scheduling import TaskState
+from tilebox.server.store import postgres, sqlite
+from tilebox.server.store.migrate import Migration, migrations
+from tilebox.server.store.statements import script
 
 pytestmark = pytest.mark.slow
+
+RUNNING, FAILED = TaskState.RUNNING, TaskState.FAILED
 
 
 def test_runners_replaced_one_after_the_other_fail_no_task(stage):
@@ -75,3 +89,92 @@ def test_twenty_runner_processes_on_one_sqlite_file(stage):
     assert counted["start"] == counted["end"] == 931 + 4 * (1 + 3 * 12 + 1) + 4 * 21
     for log in (one.log.read_text() for one in (*there.servers, *there.runners)):
         assert not re.search(r"locked|busy|Traceback", log, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_tables_migrated_and_servers_replaced_under_load_fail_no_task(stage, kind, request, monkeypatch):
+    with ExitStack() as over:
+        database = None
+        if kind == "postgres":
+            database = over.enter_context(fresh_database(request.getfixturevalue("postgres_server")))
+        there = stage(database=database, lease_seconds=10)
+        over.callback(there.close)
+        there.submit(Tree(2, 20, milliseconds=5), Chain(60), Fan(60, milliseconds=10))
+        runners = [there.start_runner() for _ in range(3)]
+        wait_for_more(there)
+        # As the next version will do it, while this one works on.
+        migrate(monkeypatch, database or f"sqlite://{there.data_dir}/tilebox.sqlite")
+        wait_for_more(there)
+        # This version starts on the tables of the next, as when that is rolled back.
+        assert there.server.terminate() == 0
+        there.start_server()
+        wait_for_more(there)
+        there.wait_for_jobs()
+        assert all(runner.is_alive() for runner in runners)
+        counted = there.check()
+        assert counted["start"] == counted["end"] == 421 + 61 + 62
+        assert there.read().attempts == []
+        there.close()
+        assert not any("cached plan" in one.log.read_text() for one in there.servers)
+
+
+def wait_for_more(there):
+    goal = len(there.lines("end")) + 40
+    wait_until(lambda: len(there.lines("end")) >= goal, "more tasks")
+
+
+def migrate(monkeypatch, url):
+    """Apply one migration more than there is: columns and an index of the tables that everything goes through."""
+    text = """
+ALTER TABLE tasks ADD COLUMN remark TEXT;
+ALTER TABLE jobs ADD COLUMN remark TEXT;
+ALTER TABLE task_groups ADD COLUMN remark TEXT;
+CREATE INDEX tasks_by_remark ON tasks (remark) WHERE remark IS NOT NULL;
+"""
+    known = {dialect: migrations(dialect) for dialect in ("sqlite", "postgres")}
+    following = Migration(len(known["sqlite"]) + 1, "of_the_future", tuple(script(text)))
+    with monkeypatch.context() as patched:
+        for module in (sqlite, postgres):
+            patched.setattr(module, "migrations", lambda dialect: (*known[dialect], following))
+        anyio.run(_migrate, url)
+
+
+async def _migrate(url):
+    async with opened(url) as store:
+        await store.migrate()
+
+
+def test_an_error_of_ten_megabytes_is_cut_and_others_go_on(stage):
+    there = stage(lease_seconds=5)
+    runner = there.start_runner()
+    verbose = there.submit(Verbose(10_000_000), expect=Expectation("FAILED", failed=1))
+    other = there.submit(Fan(5))
+    there.wait_for_jobs(verbose, other)
+    assert runner.is_alive()
+    there.check()
+    (attempt,) = there.read().attempts
+    assert "too much" in attempt["error"]
+    assert len(attempt["error"]) <= 16_384
+
+
+def test_an_input_that_nobody_can_read_fails_its_task_and_others_go_on(stage):
+    there = stage(lease_seconds=5)
+    runner = there.start_runner()
+    with Wire(there.url, there.token) as wire:
+        groups = [
+            task_group(1, inputs=[data], max_retries_values=[1]) for data in (b"\xff\x00", b'{"index": {}}', b"[")
+        ]
+        request = job_pb2.SubmitJobRequest(
+            tasks=submissions(*groups, identifiers=[("Leaf", "v0.0")]), job_name="unreadable", trace_parent="trace"
+        )
+        job = wire.call("JobService/SubmitJob", request)
+    other = there.submit(Fan(5))
+    there.wait_for_jobs(other)
+    there.expect(UUID(bytes=job.id.uuid), Expectation("FAILED", failed=1))
+    there.wait_for_jobs()
+    assert runner.is_alive()
+    wait_until(lambda: not any(task["state"] == RUNNING for task in there.read().tasks.values()), "the tasks beside it")
+    failed = [task for task in there.read().tasks.values() if task["state"] == FAILED]
+    there.expect(UUID(bytes=job.id.uuid), Expectation("FAILED", failed=len(failed)))
+    there.check()
+    assert all("inputs" in task["error"] for task in failed)

@@ -15,6 +15,7 @@ from wire import CallError, submissions, task_group, wire_id
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import task_pb2, workflows_pb2
+from tilebox.server.store.orchestration_verbs import OrchestrationVerbs
 
 pytestmark = pytest.mark.slow
 
@@ -147,7 +148,18 @@ def test_a_report_about_what_is_not_there_is_stale(hand):
     runner.finish()
 
 
-def test_of_a_hundred_that_wait_one_gets_the_one_task(hand):
+def test_of_two_hundred_that_wait_one_looks_and_gets_the_one_task(hand, monkeypatch):
+    looks, looks_until_handed = [], []
+    exchange = OrchestrationVerbs.exchange
+
+    async def counted(self, *arguments, **rules):
+        looks.append(arguments)
+        answer = await exchange(self, *arguments, **rules)
+        if answer.tasks:
+            looks_until_handed.append(len(looks))
+        return answer
+
+    monkeypatch.setattr(OrchestrationVerbs, "exchange", counted)
     runner = hand()
     address = runner.server.url.removeprefix("http://").split(":")
     head = (
@@ -155,15 +167,18 @@ def test_of_a_hundred_that_wait_one_gets_the_one_task(hand):
         f"authorization: Bearer {runner.server.token}\r\ncontent-length: "
     )
     waiting = []
-    for number in range(100):
-        body = runner.request(runner=number.to_bytes(16, "big"), count=1, wait=2).SerializeToString()
+    for number in range(200):
+        body = runner.request(runner=number.to_bytes(16, "big"), count=1, wait=3).SerializeToString()
         connection = socket.create_connection((address[0], int(address[1])), timeout=60)
         connection.sendall(f"{head}{len(body)}\r\n\r\n".encode() + body)
         waiting.append(connection)
+    wait_until(lambda: len(looks) == 200, "the first looks of all")
     runner.submit()
     answers = [answer_body(b"".join(read_message(connection))) for connection in waiting]
     for connection in waiting:
         connection.close()
+    # Each looked when it came, and one once more when there was something; nobody else did before that.
+    assert looks_until_handed[0] == 201
     handed = [task for answer in answers for task in answer.tasks]
     assert [task.lease_number for task in handed] == [1]
     runner.note("start", handed[0].task_id)

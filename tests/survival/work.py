@@ -164,7 +164,22 @@ class Poison(Task):
             os.kill(os.getpid(), getattr(signal, self.how))
 
 
-TASKS = [Leaf, Fan, Tree, Chain, Steps, Diamond, Gated, Locking, Poison]
+class Verbose(Task):
+    """Fails, and says so at length: in its message, and in a traceback as deep as Python allows."""
+
+    characters: int
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context):
+            self._descend(200)
+
+    def _descend(self, depth: int) -> None:
+        if depth:
+            self._descend(depth - 1)
+        raise ValueError("too much " * (self.characters // 9))
+
+
+TASKS = [Leaf, Fan, Tree, Chain, Steps, Diamond, Gated, Locking, Poison, Verbose]
 
 
 def main() -> None:

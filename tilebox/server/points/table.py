@@ -238,7 +238,8 @@ class Table:
 
     def _version(self, dataset: lance.LanceDataset) -> Version:
         stored = dataset.schema
-        schema = _remembered(tuple((stored.metadata or {}).items()), stored)
+        # Apart, since older versions of pyarrow cannot hash a schema with metadata.
+        schema = _remembered(tuple((stored.metadata or {}).items()), stored.remove_metadata())
         return Version(dataset, int(dataset.version), schema, self.contents.of(dataset))
 
     def _open(self) -> lance.LanceDataset:
@@ -256,5 +257,4 @@ class Table:
 
 @lru_cache(maxsize=256)
 def _remembered(metadata: tuple[tuple[bytes, bytes], ...], stored: pa.Schema) -> Schema:
-    del metadata
-    return remembered_schema(stored)
+    return remembered_schema(stored.with_metadata(dict(metadata)))
