@@ -83,7 +83,9 @@ def spherical_oracle(footprint, area, mode):
         if height.min() < 0.05:
             return None
         flat.append(shapely.Polygon(np.column_stack([units @ east, units @ north]) / height[:, None]))
-    return bool(RELATIONS[mode](*flat))
+    # Older versions of shapely divide by zero on the way.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return bool(RELATIONS[mode](*flat))
 
 
 @dataclass(frozen=True)
