@@ -144,27 +144,74 @@ def test_an_empty_answer_is_no_end_while_a_task_executes():
     assert isinstance(other, Run)
 
 
-def grown(scene, send):
-    """Feed short tasks until a batch is as large as it gets."""
+def carried_out(scene, commands):
+    """Execute short tasks as long as there are some, and return what is sent meanwhile."""
+    sends = []
+    while True:
+        sends += [one for one in commands if isinstance(one, Send)]
+        runs = [one for one in commands if isinstance(one, Run)]
+        if not runs:
+            return sends
+        commands = scene.finish(runs[0], 1e-5)
+
+
+def grown(scene, send, size=runner.EARLY_BATCH // 2):
+    """Feed short tasks until a batch is so large, and return the request for it."""
     number = 0
-    while send.exchange.max_tasks < runner.MAX_BATCH:
+    while send.exchange.max_tasks < size:
         wanted = send.exchange.max_tasks
-        [command] = scene.answer(send, *range(number, number + wanted))
+        [send] = carried_out(scene, scene.answer(send, *range(number, number + wanted)))
         number += wanted
-        for _ in range(wanted - 1):
-            [command] = scene.finish(command, 1e-5)
-        [send] = scene.finish(command, 1e-5)
     return send
 
 
 def test_batches_grow_while_tasks_are_short():
     scene = Scene()
     [send] = scene.tell(Began())
-    send = grown(scene, send)
-    assert len(send.exchange.reports) == runner.MAX_BATCH // 2
+    send = grown(scene, send, runner.MAX_BATCH)
+    assert len(send.exchange.reports) >= runner.MAX_BATCH // 4
     # An answer without tasks ends it: the next task is to start here, the one behind it elsewhere.
     [send] = scene.answer(send)
     assert send.exchange.max_tasks == 1
+
+
+def test_the_next_batch_of_short_tasks_is_fetched_while_half_of_the_last_one_is_left():
+    scene = Scene()
+    [send] = scene.tell(Began())
+    sent, number = [], 0
+    while number < 1000:
+        wanted = send.exchange.max_tasks
+        commands = scene.answer(send, *range(number, number + wanted))
+        number += wanted
+        left = wanted
+        while True:
+            sends = [one for one in commands if isinstance(one, Send)]
+            sent += [report for one in sends for report in numbers(one.exchange.reports)]
+            if sends:
+                break
+            left -= 1
+            commands = scene.finish(commands[0], 1e-5)
+        [send] = sends
+        if wanted >= runner.EARLY_BATCH:
+            assert send.worker == COURIER
+            assert send.exchange.wait_seconds == 0
+            assert left >= wanted // 2
+            commands = [one for one in commands if isinstance(one, Run)]
+        # The answer comes when the rest is done.
+        assert carried_out(scene, [one for one in commands if isinstance(one, Run)]) == []
+    # No report is forgotten and none sent twice, whoever carries it.
+    [send] = scene.answer(send)
+    sent += numbers(send.exchange.reports)
+    assert sorted(sent) == [*range(number)]
+
+
+def test_nothing_is_fetched_early_behind_an_answer_that_did_not_come_whole():
+    scene = Scene()
+    [send] = scene.tell(Began())
+    send = grown(scene, send, runner.MAX_BATCH)
+    [send] = carried_out(scene, scene.answer(send, *range(1000, 1100)))
+    assert (send.worker, send.exchange.max_tasks) == (0, 100)
+    assert numbers(send.exchange.reports)[-100:] == [*range(1000, 1100)]
 
 
 def test_batches_stay_small_when_few_tasks_come():

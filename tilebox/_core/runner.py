@@ -8,7 +8,8 @@ elsewhere (`tilebox._runner.engine`), so everything here can be tried without wa
     idle slot  --Run-->  executing  --Finished-->  idle
 
 Finished tasks leave a report in the outbox. Whoever asks for tasks takes the outbox along, so a task
-costs one request. At most two requests are under way: one that may wait in the server until there is
+costs one request; of short tasks, many share one, and the courier fetches more before the last ones are
+done. At most two requests are under way: one that may wait in the server until there is
 work for idle slots (the poll), and one that does not wait (the errand), which takes along what
 finishes meanwhile.
 """
@@ -40,6 +41,8 @@ BATCH_SECONDS = 0.05
 SETTLE_SECONDS = 0.2
 MAX_BATCH = 256
 MAX_REPORTS = 512
+# From batches of this size on, the next one is fetched while half of the last one is still to be executed.
+EARLY_BATCH = 8
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 # To hand back what is left, after the time to finish is over.
@@ -273,6 +276,7 @@ class BatchSize:
 
     def __init__(self) -> None:
         self.size = 1
+        self.came_whole = False
         self._seconds: dict[int, float] = {}
         self._recent: set[int] = set()
 
@@ -285,7 +289,8 @@ class BatchSize:
     def answered(self, wanted: int, identifiers: Iterable[int], received: int) -> None:
         """Note what came of asking for tasks."""
         self._recent.update(identifiers)
-        self.size = self.size * 2 if received >= wanted else max(1, min(self.size, received))
+        self.came_whole = received >= wanted
+        self.size = self.size * 2 if self.came_whole else max(1, min(self.size, received))
 
     def surprised(self) -> None:
         """Note that a task takes longer than all those like it."""
@@ -567,7 +572,9 @@ class Machine:
             return
         worker = self._idle(here)
         if worker is None:
-            if self._outbox.reports and now >= self._outbox.since + DELIVER_SECONDS:
+            if self._runs_low():
+                self._send_errand(None, len(self._slots) * self._batch(), 0, commands)
+            elif self._outbox.reports and now >= self._outbox.since + DELIVER_SECONDS:
                 self._send_errand(None, 0, 0, commands)
         elif self._poll is None:
             self._ask(worker, now, commands)
@@ -588,6 +595,17 @@ class Machine:
         self._poll_sent = now
         self._slots[worker].state = SlotState.SENDING
         commands.append(Send(worker, self._poll))
+
+    def _runs_low(self) -> bool:
+        """Whether to fetch short tasks already, so that the server works while the rest of a batch is executed."""
+        size = self._batch.size
+        return (
+            self._poll is None
+            and self._batch.came_whole
+            and size >= EARLY_BATCH
+            and bool(self._outbox.reports)
+            and len(self._ready) <= len(self._slots) * size // 2
+        )
 
     def _send_errand(self, worker: int | None, max_tasks: int, covers: int, commands: list[Command]) -> None:
         self._errand = self._exchange(max_tasks, 0.0, covers)
