@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from functools import partial
 
 import anyio
 import pytest
@@ -291,3 +292,32 @@ async def test_the_event_loop_is_never_blocked(tmp_path):
                 group.start_soon(engine.read, numbers)
         assert len(await engine.read(numbers)) == 50
         await engine.close()
+
+
+def synchronous(connection):
+    return {1: "NORMAL", 2: "FULL"}[connection.execute("PRAGMA synchronous").fetchone()[0]]
+
+
+@pytest.mark.parametrize(
+    ("flushes", "group", "expected"),
+    [(True, [True], "FULL"), (False, [True, True], "NORMAL"), (False, [True, False], "FULL"), (False, [False], "FULL")],
+)
+async def test_only_a_group_of_repeatable_writes_is_not_flushed_and_only_if_told_so(tmp_path, flushes, group, expected):
+    engine = SqliteEngine(tmp_path / "test.sqlite", flushes_repeatable=flushes)
+    gate, outcomes = Gate(), {}
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(engine.write, gate)
+        await gate.wait()
+        for number, is_repeatable in enumerate(group):
+            write = partial(engine.write, is_repeatable=is_repeatable)
+            tasks.start_soon(_keep, outcomes, number, write, synchronous)
+            await anyio.wait_all_tasks_blocked()
+        gate.opened.set()
+    assert outcomes == dict.fromkeys(range(len(group)), expected)
+    # Whatever came before, the next one is judged by itself.
+    assert await engine.write(synchronous) == "FULL"
+    await engine.close()
+
+
+async def _keep(outcomes, key, write, function):
+    outcomes[key] = await write(function)

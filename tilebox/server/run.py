@@ -72,7 +72,9 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
         from tilebox.server.loops.upkeep import Upkeep
         from tilebox.server.orchestrator import Orchestrator
 
-        store = _open(lambda: open_store(settings.database_url), "database")
+        store = _open(
+            lambda: open_store(settings.database_url, flushes_reports=settings.synchronous == "full"), "database"
+        )
         stack.push_async_callback(store.close)
         await _migrate(store, settings)
         points = _open(lambda: open_points(settings.storage_url, writer_lock=store.writer_lock), "storage")

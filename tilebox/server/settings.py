@@ -34,6 +34,11 @@ class Settings(BaseModel):
         default=None,
         description="Where datapoints are kept, a directory or s3://bucket/prefix; else the data directory.",
     )
+    synchronous: str = Field(
+        default="full",
+        pattern="^(full|normal)$",
+        description="Whether what runners report to SQLite outlives a loss of power at once (full), or soon (normal).",
+    )
     max_body_bytes: int = Field(
         default=128 * MEBIBYTE, ge=1024, description="Largest request, as sent and as unpacked, in bytes."
     )

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, flushes_reports: bool = True) -> Store:
     """Return the store of a database URL. Nothing is connected to before the first verb.
 
     Close it on every way out: PostgreSQL's pool keeps an event loop from ending.
 
     Args:
         url: `sqlite:///absolute/path` or `postgresql://user:password@host/database`.
+        flushes_reports: Whether SQLite waits for the disk before it acknowledges what runners report. PostgreSQL has
+            a setting of its own for that, synchronous_commit.
 
     Raises:
         ValueError: The URL is of another form.
@@ -33,7 +35,7 @@ def open_store(url: str) -> Store:
     if parts.scheme == "sqlite":
         from tilebox.server.store.sqlite import SqliteStore
 
-        return SqliteStore(_sqlite_path(url))
+        return SqliteStore(_sqlite_path(url), flushes_reports=flushes_reports)
     if parts.scheme in {"postgresql", "postgres"}:
         try:
             from tilebox.server.store.postgres import PostgresStore

@@ -19,7 +19,7 @@ from tilebox.server.store.verbs import Verbs
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from tilebox.server.store.statements import Call, Row, Steps
@@ -35,10 +35,12 @@ class SqliteStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
 
     Args:
         path: The database file.
+        flushes_reports: Whether what runners report is on disk before it is acknowledged, and not only with the next
+            other change.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._engine = SqliteEngine(path)
+    def __init__(self, path: Path, *, flushes_reports: bool = True) -> None:
+        self._engine = SqliteEngine(path, flushes_repeatable=flushes_reports)
         self._locks: WeakValueDictionary[UUID, anyio.Lock] = WeakValueDictionary()
 
     async def read(self, verb: Callable[[], Steps[T]]) -> T:
@@ -48,6 +50,10 @@ class SqliteStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
     async def write(self, verb: Callable[[], Steps[T]]) -> T:
         """Run a verb in a transaction of its own."""
         return await self._engine.write(lambda connection: run_steps(connection, verb()))
+
+    async def write_together(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:  # noqa: ARG002
+        """Run a verb of runners in a transaction: what is lost of these is executed again."""
+        return await self._engine.write(lambda connection: run_steps(connection, verb()), is_repeatable=True)
 
     async def migrate(self) -> None:
         """Create or update the tables; other processes that try the same wait their turn."""
@@ -83,7 +89,7 @@ def run_steps(connection: sqlite3.Connection, steps: Steps[T]) -> T:
 
 def _rows(connection: sqlite3.Connection, step: Call) -> list[Row]:
     statement = step.statement
-    if not statement.sql:
+    if not statement.sql or step.each == []:
         return []
     if step.each is None:
         arguments = {name: value.bytes if isinstance(value, UUID) else value for name, value in step.arguments.items()}

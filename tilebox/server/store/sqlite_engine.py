@@ -14,7 +14,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -40,10 +40,13 @@ _UNAVAILABLE = frozenset({"SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_
 class _Write(Generic[T]):
     """A write that waits for its answer."""
 
-    def __init__(self, function: Callable[[sqlite3.Connection], T]) -> None:
+    def __init__(self, function: Callable[[sqlite3.Connection], T], *, is_repeatable: bool) -> None:
         self.function = function
-        self.answer: Future[T] = Future()
+        self.is_repeatable = is_repeatable
+        self.loop = asyncio.get_running_loop()
+        self.answer: asyncio.Future[T] = self.loop.create_future()
         self.result: T
+        self.error: BaseException | None = None
 
     def run(self, connection: sqlite3.Connection) -> None:
         """Run in a savepoint of the group's transaction; raises what the function raises, having undone it."""
@@ -58,6 +61,15 @@ class _Write(Generic[T]):
             raise
         connection.execute("RELEASE write")
 
+    def tell(self) -> None:
+        """Answer who waits, in its loop; nobody, if that was cancelled meanwhile."""
+        if self.answer.done():
+            return
+        if self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            self.answer.set_result(self.result)
+
 
 class SqliteEngine:
     """A database file, opened on first use.
@@ -65,10 +77,12 @@ class SqliteEngine:
     Args:
         path: The database; made if it does not exist, in a directory that does.
         readers: Threads for reads.
+        flushes_repeatable: Whether to wait for the disk also where only repeatable writes would be lost with the power.
     """
 
-    def __init__(self, path: Path, *, readers: int = 4) -> None:
+    def __init__(self, path: Path, *, readers: int = 4, flushes_repeatable: bool = True) -> None:
         self.path = path
+        self._flushes_repeatable = flushes_repeatable
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix=f"sqlite-read-{path.name}")
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
@@ -89,7 +103,7 @@ class SqliteEngine:
         self._check_open()
         return await asyncio.wrap_future(self._readers.submit(self._run_read, function))
 
-    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, function: Callable[[sqlite3.Connection], T], *, is_repeatable: bool = False) -> T:
         """Run a function in a transaction, and return its result once that is on disk.
 
         A caller that is cancelled leaves the write undone or done, never half done.
@@ -97,15 +111,17 @@ class SqliteEngine:
         Args:
             function: Gets a connection inside a transaction, which it must not end. Whatever it raises undoes
                 what it did.
+            is_repeatable: Whether what it does would be done again if it were lost. Such a write is never lost with
+                the process, but perhaps with the power, if the engine was told not to flush it.
 
         Raises:
             ServerError: The database failed; nothing was stored. What the function raises passes through.
         """
         self._check_open()
         self._start_writer()
-        write = _Write(function)
+        write = _Write(function, is_repeatable=is_repeatable)
         self._queue.put(write)
-        return await asyncio.wrap_future(write.answer)
+        return await write.answer
 
     async def close(self) -> None:
         """Finish the writes that wait, then let go of all threads and connections. May be called twice."""
@@ -150,8 +166,8 @@ class SqliteEngine:
                 self._commit_together(connection, writes)
             except BaseException as error:  # noqa: BLE001 - every write of the group must be answered
                 for write in writes:
-                    if not write.answer.done():
-                        write.answer.set_exception(self._explain(error))
+                    write.error = self._explain(error)
+                _answer(writes)
                 # The state of the connection is unknown; closing it undoes what was not committed.
                 if connection is not None:
                     connection.close()
@@ -165,7 +181,7 @@ class SqliteEngine:
         write = self._queue.get()
         with suppress(Empty):
             while write is not None:
-                if write.answer.set_running_or_notify_cancel():
+                if not write.answer.cancelled():
                     group.append(write)
                 if len(group) >= MAX_GROUP:
                     return group
@@ -175,23 +191,22 @@ class SqliteEngine:
         return group
 
     def _commit_together(self, connection: sqlite3.Connection, writes: list[_Write[Any]]) -> None:
+        if not self._flushes_repeatable:
+            # The flush of a later commit is one of all before it, so nothing is ever kept without what came before.
+            is_light = all(write.is_repeatable for write in writes)
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if is_light else 'FULL'}")
         connection.execute("BEGIN IMMEDIATE")
-        failed: dict[int, BaseException] = {}
-        for position, write in enumerate(writes):
+        for write in writes:
             try:
                 write.run(connection)
             except BaseException as error:
                 if not connection.in_transaction:
                     # The transaction is gone, and with it what the group's other writes did.
                     raise
-                failed[position] = self._explain(error)
+                write.error = self._explain(error)
         connection.execute("COMMIT")
         # Failures too are told only now: one may be due to a neighbour's row, which nobody could see before.
-        for position, write in enumerate(writes):
-            if position in failed:
-                write.answer.set_exception(failed[position])
-            else:
-                write.answer.set_result(write.result)
+        _answer(writes)
 
     def _connect(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
@@ -233,6 +248,19 @@ class SqliteEngine:
         self._readers.shutdown(wait=True)
         while self._opened:
             self._opened.pop().close()
+
+
+def _answer(writes: list[_Write[Any]]) -> None:
+    """Answer those who wait, all of a loop at once: each call from thread to loop may cost a change of threads."""
+    for loop in {write.loop for write in writes}:
+        told = [write.tell for write in writes if write.loop is loop]
+        with suppress(RuntimeError):  # the loop was closed, and nobody waits any more
+            loop.call_soon_threadsafe(_call_all, told)
+
+
+def _call_all(functions: list[Callable[[], None]]) -> None:
+    for function in functions:
+        function()
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
