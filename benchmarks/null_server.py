@@ -2,8 +2,8 @@
 
     python -m benchmarks.null_server --port 8099 [--batch 256] [--asgi]
 
-Answers Exchange with as many no-op tasks as are asked for, and never runs out. What a runner achieves
-against it is what the runner itself costs, and what a loop and its sockets do. With `--asgi` an
+Answers Exchange with as many no-op tasks as are asked for, NextTask of the public wire with one, and never runs out.
+What a runner achieves against it is what the runner itself costs, and what a loop and its sockets do. With `--asgi` an
 application under uvicorn does it, as our server runs; that alone takes longer than the runner.
 """
 
@@ -14,6 +14,7 @@ import asyncio
 from typing import Any
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.protocol.workflows.v1 import task_pb2
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/proto\r\ntilebox-extensions: runners/1\r\ncontent-length: %d\r\n\r\n"
@@ -32,6 +33,17 @@ def answer_of(size: int) -> bytes:
     return answer.SerializeToString()
 
 
+def public_answer() -> bytes:
+    """Return the answer of the public wire with one task."""
+    answer = task_pb2.NextTaskResponse()
+    task = answer.next_task
+    task.id.uuid = task.job.id.uuid = bytes(range(16))
+    task.identifier.name, task.identifier.version = "Leaf", "v0.0"
+    task.display, task.job.name = "Leaf", "nothing"
+    task.lease.lease.seconds, task.lease.recommended_wait_until_next_extension.seconds = 300, 150
+    return answer.SerializeToString()
+
+
 class NullServer:
     """What is answered.
 
@@ -42,9 +54,12 @@ class NullServer:
     def __init__(self, batch: int) -> None:
         self._batch = batch
         self._answers = [answer_of(size) for size in range(batch + 1)]
+        self._public_answer = public_answer()
 
     def answer(self, path: bytes, body: bytes) -> bytes:
         """Return the body of the answer."""
+        if path.endswith(b"/NextTask"):
+            return self._public_answer
         if not path.endswith(b"/Exchange"):
             return b""
         return self._answers[min(runners_pb2.ExchangeRequest.FromString(body).max_tasks, self._batch)]
