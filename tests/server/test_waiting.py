@@ -213,10 +213,11 @@ async def test_a_wait_ends_when_the_runner_is_gone():
     waiter, gone = Waiter({KIND: 0}), anyio.Event()
     with anyio.fail_after(LONG):
         async with anyio.create_task_group() as group:
-            group.start_soon(waiter.wait, 2 * LONG, gone)
+            group.start_soon(waiter.wait, 2 * LONG, gone.wait)
             await anyio.wait_all_tasks_blocked()
             gone.set()
-        await waiter.wait(2 * LONG, gone)
+        await waiter.wait(2 * LONG, gone.wait)
+    assert waiter.is_gone
     assert not waiter.is_woken
 
 

@@ -15,7 +15,7 @@ from tilebox.server.api.connect import Service, to_connect_error
 from tilebox.server.api.data_access import DataAccessService
 from tilebox.server.api.data_ingestion import DataIngestionService
 from tilebox.server.api.datasets import DatasetService
-from tilebox.server.api.exchange import Exchange
+from tilebox.server.api.direct import direct_calls
 from tilebox.server.api.extension import DatapointService, QueryArrow
 from tilebox.server.api.ingest_columns import IngestColumns
 from tilebox.server.api.otlp import OTLP_PATHS, Otlp
@@ -70,9 +70,7 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
             max_body_bytes=settings.max_body_bytes,
         )
         calls |= dict.fromkeys(service.paths(), service)
-        if implementation is orchestrator.runners:
-            exchange = Exchange(orchestrator.runners, gatekeeper, service, max_body_bytes=settings.max_body_bytes)
-            calls[Exchange.path] = exchange
+        calls |= direct_calls(service, implementation, gatekeeper, max_body_bytes=settings.max_body_bytes)
         if implementation is datapoints:
             columns = IngestColumns(datapoints, gatekeeper, service, max_body_bytes=settings.max_body_bytes)
             calls[IngestColumns.path] = columns

@@ -34,7 +34,7 @@ _DRAIN_SECONDS = 30
 # Probes come every few seconds and would hide everything else.
 _PROBES = frozenset({"/healthz", "/readyz"})
 # Runners ask thousands of times a second. That it went well is not worth a line each time.
-_FREQUENT = frozenset({"/tilebox.ext.v1.RunnerService/Exchange"})
+_FREQUENT = frozenset({"/tilebox.ext.v1.RunnerService/Exchange", "/workflows.v1.TaskService/NextTask"})
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _PACKING_HEADERS = frozenset({b"accept-encoding", b"grpc-accept-encoding"})

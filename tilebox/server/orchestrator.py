@@ -17,7 +17,7 @@ from tilebox.server.services.diagrams import Diagrams
 from tilebox.server.services.explanations import Explanations
 from tilebox.server.services.jobs import Jobs
 from tilebox.server.services.leases import Leases
-from tilebox.server.services.submissions import Submissions
+from tilebox.server.services.submissions import FRESH_SECONDS, Submissions
 from tilebox.server.store.orchestration import Limits
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ class Orchestrator:
         settings: What the operator allows.
 
     Attributes:
-        runners: The service whose calls take the short way (`api.exchange`).
         services: All services of the wire.
         loops: What has to run beside them, each with a coroutine `run`.
     """
 
     def __init__(self, store: Any, settings: Settings) -> None:
-        submissions = Submissions(store, settings)
+        # Clusters and queues of a store that is not shared change in this process only.
+        submissions = Submissions(store, settings, fresh_seconds=FRESH_SECONDS if store.is_shared else float("inf"))
         self.leases = Leases(
             store,
             submissions,
@@ -52,14 +52,14 @@ class Orchestrator:
             submissions,
             virtual_rank=self.leases.virtual_rank,
             on_effects=self.leases.tell,
+            submit=self.leases.submit,
         )
         explanations = Explanations(store, clock=self.leases.clock.now_us)
-        self.runners = RunnerService(self.leases, submissions, jobs, explanations)
         self.services = (
             ClusterService(Clusters(store, submissions)),
             JobService(jobs, diagrams),
             DiagramService(diagrams),
             TaskService(self.leases, submissions, jobs, max_lease_seconds=settings.max_lease_seconds),
-            self.runners,
+            RunnerService(self.leases, submissions, jobs, explanations),
         )
         self.loops = (LeaseReaper(store, self.leases), Announcements(store, self.leases))

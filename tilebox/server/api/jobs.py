@@ -56,6 +56,7 @@ class JobService:
         "CancelJob": Permission.WRITE,
         "CloneJob": Permission.WRITE,
     }
+    direct = frozenset({"SubmitJob"})
 
     def __init__(self, jobs: Jobs, diagrams: Diagrams) -> None:
         self._jobs = jobs

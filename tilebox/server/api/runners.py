@@ -18,13 +18,12 @@ from tilebox.server.services.leases import Wish
 if TYPE_CHECKING:
     from uuid import UUID
 
-    import anyio
-
     from tilebox.server.auth import Caller
     from tilebox.server.services.explanations import Explanations
     from tilebox.server.services.jobs import Jobs
     from tilebox.server.services.leases import Handed, Leases
     from tilebox.server.services.submissions import Submissions
+    from tilebox.server.services.waiting import Gone
     from tilebox.server.store.orchestration import Report
 
 _NAME_BYTES = 16
@@ -53,6 +52,8 @@ class RunnerService(RunnerReading):
         "ExplainJob": Permission.READ,
         "AwaitJob": Permission.READ,
     }
+    direct = frozenset({"Exchange", "ExtendLeases"})
+    waiting = frozenset({"Exchange"})
 
     def __init__(self, leases: Leases, submissions: Submissions, jobs: Jobs, explanations: Explanations) -> None:
         super().__init__(jobs, explanations, leases.watch)
@@ -61,9 +62,13 @@ class RunnerService(RunnerReading):
         self._reports = Reports(submissions)
 
     async def exchange(
-        self, caller: Caller, request: wire.ExchangeRequest, gone: anyio.Event | None = None
+        self, caller: Caller, request: wire.ExchangeRequest, gone: Gone | None = None
     ) -> wire.ExchangeResponse:
-        """Carry out reports, and hand out tasks, unless the runner is gone."""
+        """Carry out reports, and hand out tasks, unless the runner is gone.
+
+        A runner that goes away while it waits for a task gets none. One that goes away with tasks on their way to it
+        gets them when it repeats its request; if it never does, its lease ends.
+        """
         cluster = await self._submissions.cluster_number(caller.team.id, request.cluster_slug)
         wish = self._wish(cluster, request) if request.max_tasks else None
         reports, refusals = await self._read(caller.team.id, cluster, request)

@@ -53,6 +53,7 @@ class TaskService:
         "TaskFailed": Permission.RUN,
         "ExtendTaskLease": Permission.RUN,
     }
+    direct = frozenset(permissions)
 
     def __init__(self, leases: Leases, submissions: Submissions, jobs: Jobs, *, max_lease_seconds: float) -> None:
         self._leases = leases

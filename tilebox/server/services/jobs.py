@@ -10,11 +10,12 @@ from uuid import UUID
 import anyio
 
 from tilebox._core.protocol.workflows.v1 import core_pb2
-from tilebox._core.scheduling import JobState
+from tilebox._core.scheduling import JobCounts, JobState
 from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.services.catalogue import now_us
 from tilebox.server.services.job_graphs import read_graph
 from tilebox.server.services.submissions import MAX_ROOT_TASKS, from_legacy
+from tilebox.server.store.jobs import Job, JobBrief
 from tilebox.server.store.orchestration import NewJob, new_ids
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tilebox._core.scheduling import TaskState
     from tilebox.server.services.submissions import Submissions
     from tilebox.server.store.interface import Store
-    from tilebox.server.store.jobs import Job, JobBrief, JobFilter, JobTask
+    from tilebox.server.store.jobs import JobFilter, JobTask
     from tilebox.server.store.orchestration import Effects, NewGroup
 
 MAX_NAME_CHARACTERS = 1024
@@ -40,6 +41,13 @@ LOOK_SECONDS = 1.0
 _MAX_BRIEFS = 10_000
 _WAITING = frozenset({JobState.SUBMITTED})
 _GOING_ON = frozenset({JobState.RUNNING, JobState.STARTED})
+
+
+class Submit(Protocol):
+    """Keeps a job, and sees to it that runners learn of it."""
+
+    def __call__(self, job: NewJob, *, virtual_rank: int) -> Awaitable[object]:
+        """Keep it."""
 
 
 class JobWatch(Protocol):
@@ -93,6 +101,7 @@ class Jobs:
         submissions: Reads tasks, and knows clusters.
         virtual_rank: Tells where new jobs join the line of a cluster.
         on_effects: Told what changed, to wake those who wait for it.
+        submit: Keeps a job; the store, if nobody waits for tasks.
         clock: Microseconds since 1970.
     """
 
@@ -103,12 +112,14 @@ class Jobs:
         *,
         virtual_rank: Callable[[int], int] = lambda _: 0,
         on_effects: Callable[[Effects], Awaitable[None]] = _tell_nobody,
+        submit: Submit | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._store = store
         self._submissions = submissions
         self._virtual_rank = virtual_rank
         self._on_effects = on_effects
+        self._keep: Submit = submit or store.submit_job
         self._now_us = clock
         self._briefs: dict[tuple[UUID, bytes], JobBrief] = {}
 
@@ -364,8 +375,10 @@ class Jobs:
             automation=automation,
         )
         rank = self._rank(await self._clusters_of({task.queue for group in groups for task in group.tasks}))
-        await self._on_effects(await self._store.submit_job(job, virtual_rank=rank))
-        return await self.get(team, identity)
+        await self._keep(job, virtual_rank=rank)
+        # Runners that are handed its tasks are to be told of it.
+        self._remember(team, identity, JobBrief(name, trace_parent))
+        return _as_accepted(job)
 
     async def _clusters_of(self, queues: set[int]) -> set[int]:
         found = [await self._submissions.queue(number) for number in queues]
@@ -379,6 +392,23 @@ class Jobs:
         if len(self._briefs) >= _MAX_BRIEFS:
             del self._briefs[next(iter(self._briefs))]
         self._briefs[team, job] = brief
+
+
+def _as_accepted(job: NewJob) -> Job:
+    """Return a job as it is when nothing of it was started."""
+    return Job(
+        id=job.id,
+        name=job.name,
+        trace_parent=job.trace_parent,
+        automation=job.automation,
+        submitted_us=job.submitted_us,
+        is_canceled=False,
+        is_completed=False,
+        counts=JobCounts(total=sum(len(group.tasks) for group in job.groups)),
+        first_started_us=None,
+        last_stopped_us=None,
+        compute_us=0,
+    )
 
 
 def _unknown(job: bytes) -> NotFoundError:

@@ -6,7 +6,9 @@ import hashlib
 import json
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from tilebox._core.scheduling import Verdict
     from tilebox.server.clock import Clock
     from tilebox.server.services.submissions import Submissions
-    from tilebox.server.store.orchestration import Claimed, Orchestration, Queue, Report
+    from tilebox.server.services.waiting import Gone
+    from tilebox.server.store.orchestration import Claimed, Exchanged, NewJob, Orchestration, Queue, Report
 
 logger = logging.getLogger("tilebox.server")
 
@@ -137,7 +140,7 @@ class Leases:
         wish: Wish | None,
         *,
         is_repeated: bool = False,
-        gone: anyio.Event | None = None,
+        gone: Gone | None = None,
     ) -> Handed:
         """Carry out reports, then hand out tasks, waiting for them if need be.
 
@@ -146,29 +149,31 @@ class Leases:
             reports: What the runner says of earlier tasks.
             wish: What it asks for, or None.
             is_repeated: Whether the request may have been carried out before.
-            gone: Set when the runner went away; then it is handed nothing more.
+            gone: Returns when the runner has gone away; then it is handed nothing more.
         """
         if wish is None or wish.count < 1:
             return Handed((await self._step(team, reports, None, 0)).verdicts)
         match = await self._match(wish)
         await self._note(wish)
-        waiter = Waiter(match.minors)
+        waiter = Waiter(match.minors, self._claim(wish))
         deadline = self._monotonic() + min(wish.wait_seconds, MAX_WAIT_SECONDS)
         # It waits before it looks, so that what becomes ready in between wakes it.
         self.room.enter(waiter)
         try:
-            handed = await self._look(team, reports, wish, match, waiter, is_repeated=is_repeated)
+            handed = await self._look(team, reports, wish, waiter, is_repeated=is_repeated)
             while not handed.tasks and (left := deadline - self._monotonic()) > 0:
                 await waiter.wait(min(left, LOOK_SECONDS), gone)
-                if gone is not None and gone.is_set():
-                    return handed
-                match = await self._match(wish)
-                handed.tasks = (await self._look(team, (), wish, match, waiter, is_repeated=False)).tasks
+                handed.tasks = await waiter.handed()
+                if handed.tasks or waiter.is_gone:
+                    break
+                # Who tried to hand it something may not know that it worked.
+                again = await self._look(team, (), wish, waiter, is_repeated=waiter.was_served)
+                handed.tasks = again.tasks
         finally:
             self.room.leave(waiter)
-        handed.identifiers = [match.positions[task.queue] for task in handed.tasks]
-        if not handed.tasks:
-            handed.is_more_to_come = await self._store.is_more_to_come(list(match.positions))
+        handed.identifiers = [await self._position(wish, task.queue) for task in handed.tasks]
+        if not handed.tasks and not waiter.is_gone:
+            handed.is_more_to_come = await self._store.is_more_to_come(list((await self._match(wish)).positions))
         return handed
 
     async def extend(
@@ -177,6 +182,27 @@ class Leases:
         """Extend leases from now on; false for those that are lost."""
         until_us = self.clock.now_us() + (self.lease_us if lease_us is None else lease_us)
         return await self._store.extend_leases(team, leases, until_us=until_us)
+
+    async def submit(self, job: NewJob, *, virtual_rank: int) -> None:
+        """Keep a job, and hand its first tasks to runners that wait for them in the same transaction.
+
+        So a task that comes to idle runners costs one commit on its way to one of them, and not two.
+        """
+        ready = Counter(task.queue for group in job.groups if not group.dependencies for task in group.tasks)
+        queues = [queue for number in ready if (queue := await self._submissions.queue(number)) is not None]
+        chosen = [one for queue in queues for one in self.room.choose(queue, ready[queue.number])]
+        handed: Sequence[Exchanged] = ()
+        try:
+            effects, handed = await self._store.submit_job_to(
+                job, [one.claim for one in chosen], now_us=self.clock.now_us(), virtual_rank=virtual_rank
+            )
+        finally:
+            # If it failed, they look for themselves.
+            for one, exchanged in zip_longest(chosen, handed):
+                one.waiter.hand(exchanged.tasks if exchanged is not None else [])
+        for one, exchanged in zip(chosen, handed, strict=True):
+            self._learn_rank(one.queue.cluster, exchanged)
+        await self.tell(effects)
 
     async def tell(self, effects: Effects) -> None:
         """Wake those who wait for what changed."""
@@ -196,11 +222,16 @@ class Leases:
         self._pauses = anyio.Event()
 
     async def _look(
-        self, team: UUID, reports: Sequence[Report], wish: Wish, match: _Match, waiter: Waiter, *, is_repeated: bool
+        self, team: UUID, reports: Sequence[Report], wish: Wish, waiter: Waiter, *, is_repeated: bool
     ) -> Handed:
         waiter.look()
-        claim = Claim(
-            queues=list(match.positions),
+        queues = list((await self._match(wish)).positions)
+        claim = self._claim(wish, queues, is_repeated=is_repeated)
+        return await self._step(team, reports, claim, wish.cluster)
+
+    def _claim(self, wish: Wish, queues: Sequence[int] = (), *, is_repeated: bool = False) -> Claim:
+        return Claim(
+            queues=queues,
             count=min(wish.count, MAX_CLAIM),
             runner=wish.runner,
             claim=wish.claim,
@@ -208,7 +239,6 @@ class Leases:
             lease_us=self.lease_us,
             is_repeated=is_repeated,
         )
-        return await self._step(team, reports, claim, wish.cluster)
 
     async def _step(self, team: UUID, reports: Sequence[Report], claim: Claim | None, cluster: int) -> Handed:
         if claim is None and not reports:
@@ -221,10 +251,13 @@ class Leases:
             virtual_rank=self.virtual_rank(cluster),
             limits=self.limits,
         )
-        if exchanged.effects.last_rank:
-            self.learn_ranks({cluster: exchanged.effects.last_rank})
+        self._learn_rank(cluster, exchanged)
         await self.tell(exchanged.effects)
         return Handed(exchanged.verdicts, exchanged.tasks)
+
+    def _learn_rank(self, cluster: int, exchanged: Exchanged) -> None:
+        if exchanged.effects.last_rank:
+            self.learn_ranks({cluster: exchanged.effects.last_rank})
 
     async def _match(self, wish: Wish) -> _Match:
         queues = await self._submissions.queues(wish.cluster)
@@ -235,6 +268,15 @@ class Leases:
                 self._matches.clear()
             known = self._matches[key] = _Match.of(wish, queues)
         return known
+
+    async def _position(self, wish: Wish, queue: int) -> int:
+        """Return as which of a runner's identifiers a task of a queue is executed."""
+        position = (await self._match(wish)).positions.get(queue)
+        if position is None:
+            # The queue is newer than what is known of the others.
+            found = await self._submissions.queue(queue)
+            position = _Match.of(wish, [found] if found is not None else []).positions[queue]
+        return position
 
     async def _note(self, wish: Wish) -> None:
         """Note that a runner is there; the reasons of queued tasks are made of this."""

@@ -40,7 +40,7 @@ MAX_RETRIES = 1 << 31
 MAX_DISPLAY_CHARACTERS = 1024
 
 FRESH_SECONDS = 1.0
-"""How long clusters and queues are believed to be as they were read: other processes change them too."""
+"""How long clusters and queues are believed to be as they were read, where other processes change them too."""
 
 _ATTEMPTS = 3
 _COLUMNS = ("identifier_pointers", "cluster_slug_pointers", "display_pointers", "max_retries_values")
@@ -184,13 +184,20 @@ class Submissions:
     Args:
         store: Where clusters and queues are kept.
         settings: What is allowed.
+        fresh_seconds: How long clusters and queues are believed to be as they were read.
         monotonic: Seconds that only grow.
     """
 
     def __init__(
-        self, store: SubmissionStore, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        store: SubmissionStore,
+        settings: Settings,
+        *,
+        fresh_seconds: float = FRESH_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._fresh_seconds = fresh_seconds
         self._monotonic = monotonic
         self._subtask_rules = Rules(
             settings.max_subtasks, max(MAX_GROUPS, settings.max_subtasks), settings.max_task_input_bytes, "subtasks"
@@ -249,7 +256,7 @@ class Submissions:
             NotFoundError: There is no such cluster; close ones are named.
         """
         known = self._clusters.get((team, slug))
-        if known is not None and self._monotonic() - known[0] < FRESH_SECONDS:
+        if known is not None and self._monotonic() - known[0] < self._fresh_seconds:
             return known[1]
         read_at = self._monotonic()
         found = await self._store.cluster(team, slug) if slug else await self._default(team)
@@ -277,7 +284,7 @@ class Submissions:
     async def queues(self, cluster: int) -> list[Queue]:
         """Return the queues of a cluster: the same list as long as there are no others."""
         known = self._queues.get(cluster)
-        if known is not None and self._monotonic() - known[0] < FRESH_SECONDS:
+        if known is not None and self._monotonic() - known[0] < self._fresh_seconds:
             return known[1]
         read_at = self._monotonic()
         read = await self._store.queues(cluster)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-import anyio
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from tilebox.server.store.orchestration import Queue
+    from tilebox.server.store.orchestration import Claim, Claimed, Queue
+
+    Gone = Callable[[], Awaitable[None]]
+    """Returns when the runner has gone away."""
 
 Kind = tuple[int, str, int]
 """Cluster, name and major version: within it, runners differ by their minor version only."""
@@ -27,39 +29,106 @@ class Waiter:
 
     Args:
         minors: The highest minor version that it executes, by kind.
+        claim: What it wishes, if others may get tasks for it.
 
     Attributes:
         reason: The kind and minor version of the task that it was woken for, if it was for one.
+        is_gone: Whether the runner went away while it waited.
+        was_served: Whether somebody tried to get a task for it.
     """
 
-    def __init__(self, minors: dict[Kind, int]) -> None:
+    def __init__(self, minors: dict[Kind, int], claim: Claim | None = None) -> None:
         self.minors = minors
+        self.claim = claim
         self.reason: tuple[Kind, int] | None = None
-        self._woken = asyncio.Event()
+        self.is_gone = False
+        self.was_served = False
+        self._is_woken = False
+        self._sleep: asyncio.Future[None] | None = None
+        self._served: asyncio.Future[list[Claimed]] | None = None
 
     @property
     def is_woken(self) -> bool:
         """Whether a task was ready for it since it last looked."""
-        return self._woken.is_set()
+        return self._is_woken
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it does nothing but wait."""
+        return self._sleep is not None and not self._sleep.done()
+
+    @property
+    def is_served(self) -> bool:
+        """Whether somebody else gets a task for it at this moment."""
+        return self._served is not None
 
     def wake(self, reason: tuple[Kind, int] | None = None) -> None:
         """Make it look for a task."""
         self.reason = reason
-        self._woken.set()
+        self._is_woken = True
+        self._end_sleep()
 
     def look(self) -> None:
         """Note that it looks for a task now."""
         self.reason = None
-        self._woken.clear()
+        self._is_woken = False
 
-    async def wait(self, seconds: float, gone: anyio.Event | None = None) -> None:
-        """Wait to be woken, at most so long, and not if the runner went away."""
-        async with anyio.create_task_group() as beside:
-            beside.cancel_scope.deadline = anyio.current_time() + seconds
-            if gone is not None:
-                beside.start_soon(_cancel_when, gone, beside.cancel_scope)
-            await self._woken.wait()
-            beside.cancel_scope.cancel()
+    def serve(self) -> None:
+        """Note that somebody gets a task for it, and will say with `hand` what came of it."""
+        self.was_served = True
+        self._served = asyncio.get_running_loop().create_future()
+
+    def hand(self, tasks: list[Claimed]) -> None:
+        """Give it what was got for it. If that is nothing, it looks itself, for it was passed over meanwhile."""
+        if self._served is not None:
+            self._served.set_result(tasks)
+        self._is_woken = self._is_woken or not tasks
+        self._end_sleep()
+
+    async def handed(self) -> list[Claimed]:
+        """Return what somebody got for it since this was last asked; waits until that is sure."""
+        if self._served is None:
+            return []
+        tasks = await self._served
+        self._served = None
+        return tasks
+
+    async def wait(self, seconds: float, gone: Gone | None = None) -> None:
+        """Wait to be woken or handed something, at most so long, and not if the runner went away."""
+        if self._is_woken or self._served is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._sleep = loop.create_future()
+        timer = loop.call_later(seconds, self._end_sleep)
+        watching = None if gone is None else asyncio.ensure_future(gone())
+        if watching is not None:
+            watching.add_done_callback(self._leave)
+        try:
+            await self._sleep
+        finally:
+            self._sleep = None
+            timer.cancel()
+            if watching is not None:
+                watching.cancel()
+
+    def _leave(self, watching: asyncio.Future[None]) -> None:
+        if not watching.cancelled():
+            watching.exception()  # an error on the way from the runner is its end, too
+            self.is_gone = True
+            self._end_sleep()
+
+    def _end_sleep(self) -> None:
+        if self._sleep is not None and not self._sleep.done():
+            self._sleep.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A runner that tasks of a queue are to be handed to, and what to claim for it."""
+
+    waiter: Waiter
+    queue: Queue
+    claim: Claim
 
 
 class WaitingRoom:
@@ -87,6 +156,22 @@ class WaitingRoom:
         """Wake as many runners as there are tasks in a queue."""
         self._wake((queue.cluster, queue.name, queue.major), queue.minor, count)
 
+    def choose(self, queue: Queue, count: int) -> list[Chosen]:
+        """Choose runners for so many tasks that are about to become ready in a queue.
+
+        Whoever asks has to `hand` each of them what came of it. One that looks at this moment is not chosen, since it
+        might be given twice what it asks for.
+        """
+        chosen = []
+        for waiter in self._able((queue.cluster, queue.name, queue.major), queue.minor):
+            if count <= 0:
+                break
+            if waiter.claim is not None and waiter.is_asleep:
+                waiter.serve()
+                chosen.append(Chosen(waiter, queue, replace(waiter.claim, queues=[queue.number])))
+                count -= waiter.claim.count
+        return chosen
+
     def wake_everyone(self) -> None:
         """Make every runner look, because nobody knows what changed."""
         for waiter in {waiter for waiters in self._waiters.values() for waiter in waiters}:
@@ -101,13 +186,8 @@ class WaitingRoom:
 
     def _able(self, kind: Kind, minor: int) -> Iterator[Waiter]:
         for waiter in self._waiters.get(kind, ()):
-            if waiter.minors[kind] >= minor and not waiter.is_woken:
+            if waiter.minors[kind] >= minor and not waiter.is_woken and not waiter.is_served:
                 yield waiter
-
-
-async def _cancel_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
 
 
 class JobWatch:

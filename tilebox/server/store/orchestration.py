@@ -163,6 +163,12 @@ class Effects:
     last_rank: int = 0
     has_pauses: bool = False
 
+    def count_handed(self, tasks: Sequence[Claimed]) -> None:
+        """Note that tasks were handed out at once, so that nobody is told of them."""
+        for task in tasks:
+            if task.queue in self.ready:
+                self.ready[task.queue] -= 1
+
 
 @dataclass(slots=True)
 class Exchanged:
@@ -211,6 +217,11 @@ class Orchestration(Protocol):
             job: It must have at least one group, and every group a task.
             virtual_rank: Where new jobs join the line.
         """
+
+    async def submit_job_to(
+        self, job: NewJob, claims: Sequence[Claim], *, now_us: int, virtual_rank: int
+    ) -> tuple[Effects, list[Exchanged]]:
+        """Keep a job and its root tasks, and hand out tasks to those who wait for some; returns what each was handed."""
 
     async def exchange(
         self,

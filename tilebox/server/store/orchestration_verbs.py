@@ -77,6 +77,26 @@ class OrchestrationVerbs(Transactions, Orchestration):
     @writes
     def submit_job(self, job: NewJob, *, virtual_rank: int) -> Steps[Effects]:
         """Keep a job and its root tasks."""
+        effects = yield from self._submit(job, virtual_rank)
+        yield from self._announce(effects)
+        return effects
+
+    @writes
+    def submit_job_to(
+        self, job: NewJob, claims: Sequence[Claim], *, now_us: int, virtual_rank: int
+    ) -> Steps[tuple[Effects, list[Exchanged]]]:
+        """Keep a job and its root tasks, and hand out tasks to those who wait for some; returns what each was handed."""
+        effects = yield from self._submit(job, virtual_rank)
+        handed = []
+        for claim in claims:
+            own = Effects()
+            tasks = yield from _hand_out(job.team, claim, now_us, own)
+            effects.count_handed(tasks)
+            handed.append(Exchanged([], tasks, own))
+        yield from self._announce(effects)
+        return effects, handed
+
+    def _submit(self, job: NewJob, virtual_rank: int) -> Steps[Effects]:
         change = _Change(job.submitted_us, virtual_rank)
         change.jobs[job.id] = line = _Line(virtual_rank, is_live=True)
         yield call(
@@ -92,9 +112,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             last_rank=0,
         )
         change.add_groups(job.id, line, None, job.groups)
-        effects = yield from change.finish()
-        yield from _announce(self.process, effects)
-        return effects
+        return (yield from change.finish())
 
     async def exchange(
         self,
@@ -118,10 +136,8 @@ class OrchestrationVerbs(Transactions, Orchestration):
         verdicts = (yield from change.report(team, reports)) if reports else []
         effects = yield from change.finish()
         tasks = (yield from _hand_out(team, claim, change.now_us, effects)) if claim is not None else []
-        for task in tasks:
-            if task.queue in effects.ready:
-                effects.ready[task.queue] -= 1
-        yield from _announce(self.process, effects)
+        effects.count_handed(tasks)
+        yield from self._announce(effects)
         return Exchanged(verdicts, tasks, effects)
 
     @writes
@@ -147,7 +163,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         change = _Change(now_us, virtual_rank, limits)
         expired = yield from change.expire([bytes(row["task"]) for row in rows], now_us)
         effects = yield from change.finish()
-        yield from _announce(self.process, effects)
+        yield from self._announce(effects)
         return expired, effects
 
     @writes
@@ -173,7 +189,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             for row in (yield call_each("wake_tasks", given)):
                 if row["rank"] is not None:
                     effects.ready[row["queue"]] = effects.ready.get(row["queue"], 0) + 1
-            yield from _announce(self.process, effects)
+            yield from self._announce(effects)
         following = yield call("next_wake")
         return following[0]["wake_us"], effects
 
@@ -187,7 +203,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             yield call_each("stop_jobs", [{"job": job}])
             effects.jobs.add(job)
             effects.ended.add(job)
-            yield from _announce(self.process, effects)
+            yield from self._announce(effects)
         return effects
 
     @writes
@@ -205,7 +221,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         for group in (yield call("open_groups_of_job", job=job)):
             change.release(bytes(group["id"]), line, group["size"])
         effects = yield from change.finish()
-        yield from _announce(self.process, effects)
+        yield from self._announce(effects)
         return len(failed), effects
 
     @reads
@@ -245,6 +261,18 @@ class OrchestrationVerbs(Transactions, Orchestration):
         for cluster, rank in sorted(ranks.items()):
             yield call("raise_rank", cluster=cluster, rank=rank)
         return {row["number"]: row["last_rank"] for row in (yield call("cluster_ranks"))}
+
+    def _announce(self, effects: Effects) -> Steps[None]:
+        """Tell other processes what changed; those of this one learn it from the verb's answer."""
+        ready = {queue: count for queue, count in effects.ready.items() if count > 0}
+        # Who looks at a job's progress from another process looks again every second; its end is not waited for so long.
+        if self.is_shared and (ready or effects.ended):
+            jobs = [job.hex() for job in sorted(effects.ended)]
+            message = json.dumps({"by": self.process, "ready": ready, "jobs": jobs})
+            # PostgreSQL carries 8,000 bytes. Who waits for one of very many jobs looks by itself after a while.
+            if len(message) >= MAX_ANNOUNCEMENT_BYTES:
+                message = json.dumps({"by": self.process, "ready": dict(list(ready.items())[:100]), "jobs": []})
+            yield call("announce", message=message)
 
 
 @dataclass(slots=True)
@@ -667,19 +695,6 @@ def read_announcement(message: str, process: str) -> Effects | None:
     ready = {int(queue): count for queue, count in content["ready"].items()}
     ended = {bytes.fromhex(job) for job in content["jobs"]}
     return Effects(ready=ready, jobs=ended, ended=ended)
-
-
-def _announce(process: str, effects: Effects) -> Steps[None]:
-    """Tell other processes what changed; those of this one learn it from the verb's answer."""
-    ready = {queue: count for queue, count in effects.ready.items() if count > 0}
-    # Who looks at a job's progress from another process looks again every second; its end is not waited for so long.
-    if ready or effects.ended:
-        jobs = [job.hex() for job in sorted(effects.ended)]
-        message = json.dumps({"by": process, "ready": ready, "jobs": jobs})
-        # PostgreSQL carries 8,000 bytes. Who waits for one of very many jobs looks by itself after a while.
-        if len(message) >= MAX_ANNOUNCEMENT_BYTES:
-            message = json.dumps({"by": process, "ready": dict(list(ready.items())[:100]), "jobs": []})
-        yield call("announce", message=message)
 
 
 def _lock_job(team: UUID, job: bytes) -> Steps[Row]:

@@ -1,0 +1,116 @@
+"""The paths that are taken thousands of times a second, as plain ASGI: one unary call in Connect's protobuf.
+
+A library that speaks every form of the protocol takes longer for a small request than the request itself. So this
+carries out the form that clients and runners use, and leaves the others (JSON, gRPC, time limits) to that library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message_factory import GetMessageClass
+
+from tilebox.server.api.bodies import headers_of, read_message
+from tilebox.server.api.connect import snake_case, to_connect_error
+from tilebox.server.http import answer_error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.message import Message
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from tilebox.server.api.connect import Service
+    from tilebox.server.auth import Gatekeeper
+    from tilebox.server.keys import Permission
+
+_HEADERS = [(b"content-type", b"application/proto")]
+
+
+def direct_calls(
+    service: Service, implementation: Any, gatekeeper: Gatekeeper, *, max_body_bytes: int
+) -> dict[str, Direct]:
+    """Return the calls of a service that take the direct way, by path.
+
+    Args:
+        service: Who answers them in other forms.
+        implementation: Who carries them out. It names them in `direct`; those in `waiting` take a third argument, a
+            coroutine function that returns when the caller has gone away.
+        gatekeeper: Who finds out on whose behalf a request speaks.
+        max_body_bytes: Largest request.
+    """
+    return {
+        f"{service.path}/{method.name}": Direct(
+            GetMessageClass(method.input_type),
+            getattr(implementation, snake_case(method.name)),
+            implementation.permissions[method.name],
+            gatekeeper,
+            service,
+            waits=method.name in getattr(implementation, "waiting", ()),
+            max_body_bytes=max_body_bytes,
+        )
+        for method in service.descriptor.methods
+        if method.name in getattr(implementation, "direct", ())
+    }
+
+
+class Direct:
+    """An ASGI application.
+
+    Args:
+        request: What is sent.
+        carry_out: Who answers.
+        permission: What the call needs.
+        gatekeeper: Who finds out on whose behalf a request speaks.
+        otherwise: Who answers requests in other forms of the protocol.
+        waits: Whether the call may wait, and is to learn that its caller has gone away.
+        max_body_bytes: Largest request.
+    """
+
+    def __init__(
+        self,
+        request: type[Message],
+        carry_out: Callable[..., Awaitable[Message]],
+        permission: Permission,
+        gatekeeper: Gatekeeper,
+        otherwise: ASGIApp,
+        *,
+        waits: bool,
+        max_body_bytes: int,
+    ) -> None:
+        self._request = request
+        self._carry_out = carry_out
+        self._permission = permission
+        self._gatekeeper = gatekeeper
+        self._otherwise = otherwise
+        self._waits = waits
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = headers_of(scope)
+        if headers.get("content-type") != "application/proto" or "connect-timeout-ms" in headers:
+            await self._otherwise(scope, receive, send)
+            return
+        try:
+            caller = await self._gatekeeper.admit(headers.get("authorization"), self._permission)
+            request = await read_message(receive, headers, self._request, max_bytes=self._max_body_bytes)
+            further = (partial(_end_of, receive),) if self._waits else ()
+            # To the end, whoever goes away: half a report would be seen by the next.
+            response = await asyncio.shield(self._carry_out(caller, request, *further))
+        except Exception as error:  # noqa: BLE001 - the wire has a code for each
+            failure = to_connect_error(error)
+            await answer_error(scope, send, failure.code.value, failure.message)
+            return
+        body = response.SerializeToString()
+        length = (b"content-length", str(len(body)).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _end_of(receive: Receive) -> None:
+    """Return when there is nobody any more who reads the answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
