@@ -59,6 +59,7 @@ class Server:
             submissions,
             virtual_rank=self.leases.virtual_rank,
             on_effects=self.leases.tell,
+            submit=self.leases.submit,
             clock=clock.now_us,
         )
         runners: Any = RunnerService(self.leases, submissions, jobs, None)
@@ -96,7 +97,7 @@ class Server:
         request = message.FromString(body)
         try:
             if method == "Exchange":
-                response = await verb(self._caller, request, gone)
+                response = await verb(self._caller, request, gone.wait)
             else:
                 response = await verb(self._caller, request)
         except APIError as error:

@@ -90,8 +90,13 @@ class SimulatedStore(SqliteStore):
             lambda answer: self._world.exchanged(self.process, reports, claim, answer),
         )
 
-    async def submit_job(self, job, **rules):
-        return await self._noted(super().submit_job(job, **rules), lambda _: self._world.ledger.submitted.add(job.id))
+    async def submit_job_to(self, job, claims, **rules):
+        def note(answer):
+            self._world.ledger.submitted.add(job.id)
+            for claim, handed in zip(claims, answer[1], strict=True):
+                self._world.exchanged(self.process, (), claim, handed)
+
+        return await self._noted(super().submit_job_to(job, claims, **rules), note)
 
     async def cancel_job(self, team, job):
         return await self._noted(super().cancel_job(team, job), lambda effects: self._world.canceled(job, effects))
