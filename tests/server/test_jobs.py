@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from wire import CallError, Wire, submissions, task_group, wire_id
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
+
+LONG_SECONDS = 20
 
 
 def test_a_job_is_submitted_and_found(wire):
@@ -249,6 +253,43 @@ def test_a_failed_task_says_why_behind_its_display(proto):
     assert (failed.state, failed.canceled) == (core_pb2.JOB_STATE_FAILED, True)
     (queued,) = proto.call("JobService/GetJobPrototype", job_pb2.GetJobPrototypeRequest(job_id=job.id)).root_tasks
     assert queued.display == "Leaf"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+def test_a_runner_that_waits_is_handed_what_is_submitted(proto, known):
+    runner = Executor(proto)
+    if known:
+        runner.submit(task_group(1))
+        runner.compute(*runner.claim())
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(runner.exchange, max_tasks=2, wait=Duration(seconds=LONG_SECONDS))
+        # It may wait by then or not: what is submitted is handed over, or found by looking.
+        started = time.monotonic()
+        job = runner.submit(task_group(3), task_group(1, depends_on=[0]))
+        answer = waiting.result()
+        assert time.monotonic() - started < LONG_SECONDS / 2
+    assert [bytes(one.job_id) for one in answer.jobs] == [job.id.uuid]
+    assert answer.jobs[0].name == job.name
+    assert [task.identifier for task in answer.tasks] == [0, 0]
+    for task in (*answer.tasks, *runner.claim(5)):
+        runner.compute(task)
+    runner.compute(*runner.claim(5))
+    assert get(proto, job).state == core_pb2.JOB_STATE_COMPLETED
+
+
+@pytest.mark.parametrize("what", ["stale", "refused"])
+def test_a_report_that_does_not_count_is_answered_before_there_is_another_task(proto, what):
+    runner = Executor(proto)
+    runner.submit(task_group(1))
+    (task,) = runner.claim()
+    report = runners_pb2.ComputedReport(task_id=task.task_id, lease_number=task.lease_number + (what == "stale"))
+    if what == "refused":
+        report.progress_updates.add(label="x" * 1000, total=1, done=0)
+    started = time.monotonic()
+    answer = runner.exchange(computed=[report], max_tasks=1, wait=Duration(seconds=LONG_SECONDS))
+    assert time.monotonic() - started < LONG_SECONDS / 2
+    [outcome] = answer.outcomes
+    assert outcome.verdict == getattr(runners_pb2, f"REPORT_VERDICT_{what.upper()}")
 
 
 def test_the_numbers_of_a_job_that_ended(proto):

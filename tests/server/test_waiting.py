@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
 import anyio
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tilebox.server.services.waiting import JobWatch, Waiter, WaitingRoom
-from tilebox.server.store.orchestration import Queue
+from tilebox.server.store.orchestration import Claim, Queue
 
 pytestmark = pytest.mark.anyio
 
@@ -219,6 +220,65 @@ async def test_a_wait_ends_when_the_runner_is_gone():
         await waiter.wait(2 * LONG, gone.wait)
     assert waiter.is_gone
     assert not waiter.is_woken
+
+
+WISH = Claim(queues=(), count=2, runner=b"", claim=b"", is_fenced=True, lease_us=1)
+
+
+async def asleep(room, *wishes):
+    """Let runners wait that others may get tasks for, and return them with what they wait for."""
+    waiters = [Waiter({KIND: 0}, wish) for wish in wishes]
+    for waiter in waiters:
+        room.enter(waiter)
+    waits = [asyncio.ensure_future(waiter.wait(LONG)) for waiter in waiters]
+    await anyio.wait_all_tasks_blocked()
+    return waiters, waits
+
+
+async def test_tasks_are_handed_to_as_many_as_take_them_all_and_each_gets_its_own():
+    room = WaitingRoom()
+    waiters, waits = await asleep(room, WISH, None, WISH, WISH)
+    chosen = room.choose(queue(), 3)
+    assert [one.waiter for one in chosen] == [waiters[0], waiters[2]]
+    assert [list(one.claim.queues) for one in chosen] == [[queue().number]] * 2
+    for name, one in zip("ab", chosen, strict=True):
+        one.waiter.hand([name])
+    await asyncio.gather(waits[0], waits[2])
+    assert [await waiters[0].handed(), await waiters[2].handed()] == [["a"], ["b"]]
+    assert woken(waiters) == []
+    for wait in (waits[1], waits[3]):
+        wait.cancel()
+
+
+async def test_who_looks_at_this_moment_or_is_served_already_is_not_chosen():
+    room = WaitingRoom()
+    looking = Waiter({KIND: 0}, WISH)
+    room.enter(looking)
+    assert room.choose(queue(), 1) == []
+    (waiter,), (wait,) = await asleep(room, WISH)
+    assert [one.waiter for one in room.choose(queue(), 1)] == [waiter]
+    assert room.choose(queue(), 1) == []
+    room.wake(queue(), 2)
+    assert [looking.is_woken, waiter.is_woken] == [True, False]
+    waiter.hand([])
+    await wait
+    # Whatever it was passed over for meanwhile, it finds by looking.
+    assert waiter.is_woken
+    assert await waiter.handed() == []
+
+
+async def test_whose_time_is_over_while_it_is_served_waits_for_what_it_gets():
+    room = WaitingRoom()
+    waiter = Waiter({KIND: 0}, WISH)
+    room.enter(waiter)
+    wait = asyncio.ensure_future(waiter.wait(0.001))
+    await asyncio.sleep(0)
+    room.choose(queue(), 1)
+    await wait
+    getting = asyncio.ensure_future(waiter.handed())
+    await anyio.wait_all_tasks_blocked()
+    waiter.hand(["it"])
+    assert await getting == ["it"]
 
 
 async def test_a_job_that_changes_wakes_all_who_watch_it_and_nobody_else():

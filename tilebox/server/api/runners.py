@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
@@ -72,6 +73,8 @@ class RunnerService(RunnerReading):
         cluster = await self._submissions.cluster_number(caller.team.id, request.cluster_slug)
         wish = self._wish(cluster, request) if request.max_tasks else None
         reports, refusals = await self._read(caller.team.id, cluster, request)
+        if wish is not None and any(refusals):
+            wish = replace(wish, wait_seconds=0.0)  # that a task failed for what it submitted is told at once
         handed = await self._leases.exchange(caller.team.id, reports, wish, is_repeated=request.is_repeated, gone=gone)
         response = wire.ExchangeResponse(
             outcomes=[_outcome(*one) for one in zip(handed.verdicts, refusals, strict=True)],

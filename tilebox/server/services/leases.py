@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from tilebox._core.scheduling import Verdict
 from tilebox.server.services.waiting import JobWatch, Waiter, WaitingRoom
 from tilebox.server.store.orchestration import Claim, Effects, Limits
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
-    from tilebox._core.scheduling import Verdict
     from tilebox.server.clock import Clock
     from tilebox.server.services.submissions import Submissions
     from tilebox.server.services.waiting import Gone
@@ -161,6 +161,8 @@ class Leases:
         self.room.enter(waiter)
         try:
             handed = await self._look(team, reports, wish, waiter, is_repeated=is_repeated)
+            if Verdict.STALE in handed.verdicts:
+                deadline = 0.0  # the runner is to hear at once that what it does is in vain
             while not handed.tasks and (left := deadline - self._monotonic()) > 0:
                 await waiter.wait(min(left, LOOK_SECONDS), gone)
                 handed.tasks = await waiter.handed()
