@@ -33,7 +33,6 @@ RULES = {
     "aio": "sync",
     "aclosing": "closing",
     "aread": "read",
-    "aiter_bytes": "iter_bytes",
 }
 """What becomes of names, beyond what the library knows itself. Every rule must be of use."""
 

@@ -56,9 +56,13 @@ def a_stream(*batches: list[int], closing: dict[bytes, bytes] | None = None, sna
 
 
 def received(answer: ArrowAnswer, data: bytes, size: int = 1 << 16) -> list[int]:
-    found = []
-    for start in range(0, len(data), size):
-        for batch in answer.feed(data[start : start + size]):
+    found, start = [], 0
+    while start < len(data):
+        room = answer.room()[:size]
+        count = min(len(room), len(data) - start)
+        room[:count] = data[start : start + count]
+        start += count
+        if (batch := answer.received(count)) is not None:
             batch.validate(full=True)
             found += batch.column("time").cast(pa.int64()).to_pylist()
     return found

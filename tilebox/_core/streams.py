@@ -1,7 +1,7 @@
 """An Arrow stream as it arrives, piece by piece: the wire extension `arrow/1` without IO.
 
-pyarrow reads streams from files that block. Here bytes come in whenever there are some, and whole
-batches come out, so that one loop serves threads and coroutines alike. The framing is Arrow's: a
+pyarrow reads streams from files that block. Here bytes are put where they belong whenever there are some, and
+whole batches come out, so that one loop serves threads and coroutines alike. The framing is Arrow's: a
 marker, the length of a header, the header (a flatbuffer, of which only the body's length matters here),
 the body.
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tilebox._core import arrow, ids, status
 from tilebox.errors import PageError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pyarrow as pa
 
     from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
@@ -73,17 +73,19 @@ class ArrowAnswer:
         """Whether a further request can take up the answer without losing or repeating anything."""
         return self._last_id is None or self._snapshot is not None
 
-    def feed(self, chunk: bytes) -> Iterator[pa.RecordBatch]:
-        """Take bytes that arrived, and yield the batches that they complete.
+    def room(self) -> memoryview:
+        """Return where the bytes that arrive next belong."""
+        return self._messages.room()
+
+    def received(self, count: int) -> pa.RecordBatch | None:
+        """Take note of bytes that were put there, and return the batch that they complete, if they do.
 
         Raises:
             PageError: The stream is not what was asked for.
             TileboxError: The server reports that it failed under way.
         """
-        for message in self._messages.feed(chunk):
-            batch = self._read(message)
-            if batch is not None:
-                yield batch
+        message = self._messages.received(count)
+        return None if message is None else self._read(message)
 
     def end(self) -> None:
         """Take note that no more bytes come.
@@ -146,58 +148,55 @@ class ArrowAnswer:
 
 
 class _Messages:
-    """Cuts a stream of bytes into Arrow's messages."""
+    """Cuts a stream of bytes into Arrow's messages, each in memory of its own, in which it stays."""
 
     def __init__(self) -> None:
-        self._head = bytearray()
-        self._message: memoryview | None = None
+        self._begin()
+
+    def room(self) -> memoryview:
+        return self._space[self._filled :]
+
+    def received(self, count: int) -> memoryview | None:
+        self._filled += count
+        if self._filled < len(self._space):
+            return None
+        if not self._has_body and not self._read_head():
+            return None
+        message = self._space
+        self._begin()
+        return message
+
+    def _begin(self) -> None:
+        self._space = memoryview(bytearray(_PREFIX_BYTES))
         self._filled = 0
+        self._has_body = False
 
-    def feed(self, chunk: bytes) -> Iterator[memoryview]:
-        view = memoryview(chunk)
-        while view:
-            view = view[self._take(view) :]
-            if self._message is not None and self._filled == len(self._message):
-                message, self._message = self._message, None
-                yield message
+    def _read_head(self) -> bool:
+        """Make room for what follows prefix and header, and tell whether that is nothing."""
+        if self._filled == _PREFIX_BYTES:
+            header = _header_length(self._space)
+            if header:
+                self._widen(bytearray(_PREFIX_BYTES + header))
+            else:
+                self._begin()  # a header without length: Arrow's own mark of the end, which proves nothing
+            return False
+        body = _body_length(self._space[_PREFIX_BYTES:])
+        # numpy asks for large pages of memory, which are there at once; Arrow's own pool has a fault for every 4 KB.
+        self._widen(np.empty(len(self._space) + body, np.uint8))
+        self._has_body = True
+        return body == 0
 
-    def _take(self, view: memoryview) -> int:
-        """Take bytes of the current message, at least one, and return how many."""
-        if self._message is None:
-            return self._take_head(view)
-        taken = min(len(view), len(self._message) - self._filled)
-        self._message[self._filled : self._filled + taken] = view[:taken]
-        self._filled += taken
-        return taken
+    def _widen(self, memory: Any) -> None:
+        widened = memoryview(memory)
+        widened[: self._filled] = self._space[: self._filled]
+        self._space = widened
 
-    def _take_head(self, view: memoryview) -> int:
-        wanted = self._head_bytes() - len(self._head)
-        taken = min(len(view), wanted)
-        self._head += view[:taken]
-        if len(self._head) > _PREFIX_BYTES and len(self._head) == self._head_bytes():
-            self._allocate()
-        elif len(self._head) == _PREFIX_BYTES and self._head_bytes() == _PREFIX_BYTES:
-            self._head.clear()  # a header without length: Arrow's own mark of the end, which proves nothing
-        return taken
 
-    def _head_bytes(self) -> int:
-        """Return the length of prefix and header as far as it is known."""
-        if len(self._head) < _PREFIX_BYTES:
-            return _PREFIX_BYTES
-        marker, length = struct.unpack_from("<Ii", self._head)
-        if marker != _MARKER or not 0 <= length <= _MAX_HEADER_BYTES:
-            raise PageError("the answer is no Arrow stream")
-        return _PREFIX_BYTES + int(length)
-
-    def _allocate(self) -> None:
-        """Make room for the whole message, so that every byte is copied once."""
-        import pyarrow as pa
-
-        body = _body_length(memoryview(self._head)[_PREFIX_BYTES:])
-        self._message = memoryview(pa.allocate_buffer(len(self._head) + body)).cast("B")
-        self._filled = len(self._head)
-        self._message[: self._filled] = self._head
-        self._head.clear()
+def _header_length(prefix: memoryview) -> int:
+    marker, length = struct.unpack("<Ii", prefix)
+    if marker != _MARKER or not 0 <= length <= _MAX_HEADER_BYTES:
+        raise PageError("the answer is no Arrow stream")
+    return int(length)
 
 
 def _body_length(header: memoryview) -> int:

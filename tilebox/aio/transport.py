@@ -61,7 +61,7 @@ class Transport:
         self._random = Random()  # noqa: S311 it spreads retries, it hides nothing
         self._extensions: frozenset[str] = frozenset()
         self._was_answered = False
-        self._pool = ClientPool(**{**_http_options(config), **options})
+        self._pool = ClientPool(is_plain=_is_plain(config), **{**_http_options(config), **options})
 
     def offers(self, extension: str) -> bool:
         """Tell whether the server said, in any answer so far, that it has an extension of the wire."""
@@ -167,11 +167,13 @@ def _may_repeat(call: Call[Any], error: TileboxError) -> bool:
     return isinstance(error, TransportError) and not was_sent(error)
 
 
+def _is_plain(config: Config) -> bool:
+    return not config.is_encrypted and not getproxies()
+
+
 def _tls_options(config: Config) -> dict[str, Any]:
     """Return a TLS set-up that trusts nobody where TLS is not used: reading the usual authorities takes 0.15 s."""
-    if config.is_encrypted or getproxies():
-        return {}
-    return {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
+    return {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)} if _is_plain(config) else {}
 
 
 def _http_options(config: Config) -> dict[str, Any]:

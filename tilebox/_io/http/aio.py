@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["ClientPool", "interrupt"]
+__all__ = ["Body", "ClientPool", "interrupt"]
 
 
 class ClientPool:
@@ -22,10 +22,12 @@ class ClientPool:
     Sockets belong to the loop in which they were opened, so each loop gets a client of its own.
 
     Args:
+        is_plain: Whether there is neither TLS nor a proxy, so that sockets of our own will do.
         options: Arguments of every `httpx.AsyncClient`.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, is_plain: bool = False, **options: Any) -> None:
+        self._is_plain = is_plain and "transport" not in options
         self._options = options
         self._lock = threading.Lock()
         self._held: dict[asyncio.AbstractEventLoop, _Held] = {}
@@ -37,9 +39,7 @@ class ClientPool:
         with self._lock:
             held = self._held.get(loop)
         if held is None or held.client.is_closed:
-            import httpx
-
-            held = _Held(loop, httpx.AsyncClient(**self._options))
+            held = _Held(loop, self._open())
             # Runs to its yield without waiting, so that no other task can come between.
             await anext(held.holder)
             with self._lock:
@@ -47,6 +47,43 @@ class ClientPool:
                     del self._held[closed]
                 self._held[loop] = held
         return held.client
+
+    def _open(self) -> httpx.AsyncClient:
+        import httpx
+
+        if not self._is_plain:
+            return httpx.AsyncClient(**self._options)
+        from tilebox._io.sockets.aio import SocketTransport
+
+        return httpx.AsyncClient(transport=SocketTransport(), **self._options)
+
+
+class Body:
+    """The body of an answer, read into memory of the caller's.
+
+    Args:
+        response: The answer; nothing of its body was read.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        # Packed, it is for httpx to unpack.
+        packed = response.headers.get("content-encoding", "identity") != "identity"
+        self._answer = None if packed else response.extensions.get("answer")
+        self._pieces = response.aiter_bytes()
+        self._rest = memoryview(b"")
+
+    async def read_into(self, space: memoryview) -> int:
+        """Read some bytes, at most as many as there is space, and return how many; 0 at the end."""
+        if self._answer is not None:
+            return int(await self._answer.read_into(space))
+        while not self._rest:
+            piece = await anext(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        count = min(len(space), len(self._rest))
+        space[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 def interrupt(response: httpx.Response) -> None:

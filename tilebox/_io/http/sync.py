@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ClientPool", "interrupt"]
+__all__ = ["Body", "ClientPool", "interrupt"]
 
 
 class ClientPool:
@@ -22,10 +22,12 @@ class ClientPool:
     A forked child starts afresh: it must neither use nor close the parent's connections.
 
     Args:
+        is_plain: Whether there is neither TLS nor a proxy, so that sockets of our own will do.
         options: Arguments of the `httpx.Client`.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, is_plain: bool = False, **options: Any) -> None:
+        self._is_plain = is_plain and "transport" not in options
         self._options = options
         self._lock = threading.Lock()
         self._client: httpx.Client | None = None
@@ -36,9 +38,7 @@ class ClientPool:
         """Return the client of this process."""
         with self._lock:
             if self._client is None:
-                import httpx
-
-                self._client = httpx.Client(**self._options)
+                self._client = self._open()
                 self._closing = weakref.finalize(self, self._client.close)
             return self._client
 
@@ -49,6 +49,43 @@ class ClientPool:
             self._closing.detach()
             _inherited.append(self._client)
         self._client = self._closing = None
+
+    def _open(self) -> httpx.Client:
+        import httpx
+
+        if not self._is_plain:
+            return httpx.Client(**self._options)
+        from tilebox._io.sockets.sync import SocketTransport
+
+        return httpx.Client(transport=SocketTransport(), **self._options)
+
+
+class Body:
+    """The body of an answer, read into memory of the caller's.
+
+    Args:
+        response: The answer; nothing of its body was read.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        # Packed, it is for httpx to unpack.
+        packed = response.headers.get("content-encoding", "identity") != "identity"
+        self._answer = None if packed else response.extensions.get("answer")
+        self._pieces = response.iter_bytes()
+        self._rest = memoryview(b"")
+
+    def read_into(self, space: memoryview) -> int:
+        """Read some bytes, at most as many as there is space, and return how many; 0 at the end."""
+        if self._answer is not None:
+            return int(self._answer.read_into(space))
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        count = min(len(space), len(self._rest))
+        space[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 def interrupt(response: httpx.Response) -> None:

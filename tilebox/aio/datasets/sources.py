@@ -17,7 +17,7 @@ from tilebox._core import arrow, ids, requests
 from tilebox._core.frames import ArrowDecoder, MessageDecoder
 from tilebox._core.pages import Pages
 from tilebox._core.streams import ArrowAnswer
-from tilebox._io.http.aio import interrupt
+from tilebox._io.http.aio import Body, interrupt
 from tilebox.errors import APIError, PageError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
@@ -103,8 +103,10 @@ class ArrowSource:
         request = answer.next_request()
         async with self._transport.open(requests.QUERY_ARROW, request, accept=arrow.MEDIA_TYPE) as response:
             self._response = response
-            async for chunk in response.aiter_bytes():
-                for batch in answer.feed(chunk):
+            body = Body(response)
+            while count := await body.read_into(answer.room()):
+                batch = answer.received(count)
+                if batch is not None:
                     last = batch.column("id")[batch.num_rows - 1].as_py()
                     yield Part(batch, batch.num_rows, ids.time_ms(last))
             self._response = None
