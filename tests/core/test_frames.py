@@ -314,3 +314,20 @@ def test_results_can_be_written_to():
         dataset.a_double[0] = 9
         dataset.a_bool[0] = False
         assert dataset.a_double.values.tolist() == [9, 1, 2, 3]
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3])
+@pytest.mark.parametrize("distinct", [3, 5_000])
+def test_long_columns_are_those_of_short_ones(pages, distinct):
+    kinds = {"name": FieldKind.STRING, "raw": FieldKind.BYTES, "other": FieldKind.UUID, "many": FieldKind.STRING}
+    schema = schema_of(*(field(name, kind, repeated=name == "many") for name, kind in kinds.items()))
+    values = []
+    for row in range(5_000):
+        datapoint = message_class(schema)(**FIXED_TIMES)
+        if row % 7:
+            datapoint.name = f"value {row % distinct}"
+            datapoint.raw = b"%d" % (row % distinct)
+            datapoint.other.uuid = row.to_bytes(16, "little")
+            datapoint.many.extend([f"item {row % distinct}"] * (row % 3))
+        values.append(serialise(datapoint))
+    assert_same(over_arrow(values, schema=schema, pages=pages), decoded(values, schema=schema))

@@ -53,8 +53,9 @@ _DTYPES: dict[FieldKind, str] = {
 # One entry a byte: its two hexadecimal digits as the two UCS-4 characters that numpy keeps, read as one number.
 _HEX_PAIRS = np.array([f"{byte:02x}" for byte in range(256)], dtype="<U2").view(np.uint64)
 _UUID_GROUPS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
+_UUID_DASHES = (8, 13, 18, 23)
 # Small enough that the block's digits stay in the processor's cache on their way to the result.
-_UUID_BLOCK_ROWS = 4096
+_UUID_BLOCK_ROWS = 2048
 
 
 def dtype_of(column: Field) -> np.dtype[Any]:
@@ -81,8 +82,46 @@ class Chunk:
         lengths: For repeated fields, how many items each row has, shape (rows,).
     """
 
-    items: Array
+    items: Array | UuidText
     lengths: Array | None = None
+
+
+class UuidText:
+    """UUIDs that become text where it will stay: at 144 bytes each, writing them twice is most of the work.
+
+    Args:
+        raw: The bytes, uint8, shape (rows, 16).
+        missing: True where there is no value, shape (rows,).
+    """
+
+    def __init__(self, raw: Array, missing: Array | None = None) -> None:
+        self._raw = raw
+        self._missing = missing
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def written(self) -> Array:
+        """Return the text as an array, `<U36`, empty where missing."""
+        text = np.empty(len(self), "<U36")
+        self.write(text)
+        return text
+
+    def write(self, target: Array) -> None:
+        """Write the text into an array of this length, `<U36`."""
+        characters = target.view(np.uint32).reshape(len(self), 36)
+        room = np.empty((min(len(self), _UUID_BLOCK_ROWS), 16), np.uint64)
+        for start in range(0, len(self), _UUID_BLOCK_ROWS):
+            block = characters[start : start + _UUID_BLOCK_ROWS]
+            # The mode saves numpy a copy: a byte is never beyond the table.
+            pairs = np.take(_HEX_PAIRS, self._raw[start : start + len(block)], out=room[: len(block)], mode="clip")
+            digits = pairs.view(np.uint32)
+            for dashes, (first, last) in enumerate(_UUID_GROUPS):
+                block[:, first + dashes : last + dashes] = digits[:, first:last]
+            for dash in _UUID_DASHES:
+                block[:, dash] = ord("-")
+        if self._missing is not None:
+            characters[self._missing] = 0
 
 
 class Column:
@@ -122,14 +161,19 @@ class _GrowingArray:
         self._length = 0
         self._is_ours = False
 
-    def append(self, array: Array) -> None:
+    def append(self, items: Array | UuidText) -> None:
         if self._length == 0:
-            self._array, self._length = array, len(array)
+            self._array = items.written() if isinstance(items, UuidText) else items
+            self._length = len(items)
             return
-        needed = self._length + len(array)
+        needed = self._length + len(items)
         if not self._is_ours or needed > len(self._array):
             self._reserve(max(needed, int(len(self._array) * self._GROWTH)))
-        self._array[self._length : needed] = array
+        target = self._array[self._length : needed]
+        if isinstance(items, UuidText):
+            items.write(target)
+        else:
+            target[...] = items
         self._length = needed
 
     def finish(self) -> Array:
@@ -178,45 +222,36 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-def uuid_strings(raw: Array, missing: Array | None = None) -> Array:
-    """Write UUIDs as text.
-
-    Args:
-        raw: The bytes, uint8, shape (rows, 16).
-        missing: True where there is no value, shape (rows,).
-
-    Returns:
-        `<U36`, empty where missing.
-    """
-    characters = np.zeros((len(raw), 36), np.uint32)
-    for start in range(0, len(raw), _UUID_BLOCK_ROWS):
-        block = characters[start : start + _UUID_BLOCK_ROWS]
-        digits = _HEX_PAIRS[raw[start : start + _UUID_BLOCK_ROWS]].view(np.uint32)
-        for dashes, (first, last) in enumerate(_UUID_GROUPS):
-            block[:, first + dashes : last + dashes] = digits[:, first:last]
-        block[:, [8, 13, 18, 23]] = ord("-")
-    if missing is not None:
-        characters[missing] = 0
-    return characters.view("<U36").reshape(len(raw))
-
-
 def enum_labels(column: Field, numbers: Array) -> Array:
     """Return the labels of an enumeration's numbers, None for 0.
 
     Raises:
         ValueError: A number has no label.
     """
-    labels = column.enum_labels
-    unknown = ~np.isin(numbers, [0, *labels])
-    if unknown.any():
+    if len(numbers) == 0:
+        return np.empty(0, object)
+    table, is_known = _labels(column)
+    # The last entry stands for all numbers beyond.
+    places = np.clip(numbers, -1, len(table) - 1)
+    if not is_known[places].all():
+        unknown = numbers[(~is_known[places]).argmax()]
         raise ValueError(
-            f"field {column.name!r}: {numbers[unknown.argmax()]} is not a number of the enumeration {column.type_name}; "
+            f"field {column.name!r}: {unknown} is not a number of the enumeration {column.type_name}; "
             "a newer version of tilebox may know it"
         )
-    table = np.full(max(labels, default=0) + 1, None, dtype=object)
-    for number, label in labels.items():
-        table[number] = label
-    return table[numbers]
+    found: Array = table[places]
+    return found
+
+
+@lru_cache(maxsize=256)
+def _labels(column: Field) -> tuple[Array, Array]:
+    """Return the labels of an enumeration by number, and which of them there are; the last entry is none."""
+    labels = column.enum_labels
+    table = np.full(max(labels, default=0) + 2, None, dtype=object)
+    is_known = np.zeros(len(table), np.bool_)
+    for number, label in {**labels, 0: None}.items():
+        table[number], is_known[number] = label, True
+    return table, is_known
 
 
 def geometries(column: Field, wkb: Array) -> Array:

@@ -123,4 +123,4 @@ def _uuids(items: list[Any], *, required: bool) -> Array:
     missing = np.zeros(len(raw), np.bool_) if required else lengths == 0
     raise_first((lengths != 16) & ~missing, "a UUID must have 16 bytes")
     joined = b"".join(value or bytes(16) for value in raw)
-    return columns.uuid_strings(np.frombuffer(joined, np.uint8).reshape(-1, 16), missing)
+    return columns.UuidText(np.frombuffer(joined, np.uint8).reshape(-1, 16), missing).written()
