@@ -13,6 +13,7 @@ import shapely
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from point_tables import DAY_MS, ids_of, in_order, new_table, random_scenes, read, read_pages, rows_of, scenes
+from point_values import boxes
 
 from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
 from tilebox._core.filters import And, Comparator, Comparison, Expression, IsNull, Not, Or
@@ -303,14 +304,6 @@ async def footprints(points):
     await points.maintain(table)
     await points.ingest(table, 1, rows.slice(1_200), allow_existing=False)
     return table, rows
-
-
-def boxes() -> st.SearchStrategy[shapely.Geometry]:
-    def box(west: float, south: float, width: float, height: float) -> shapely.Geometry:
-        east = west + width
-        return area_from_box(west, south, east - 360 if east > 180 else east, min(90, south + height))
-
-    return st.builds(box, st.floats(-180, 179), st.floats(-90, 88), st.floats(0.5, 170), st.floats(0.5, 60))
 
 
 @given(

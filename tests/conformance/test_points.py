@@ -24,9 +24,10 @@ from point_tables import (
     rows_of,
     scenes,
 )
+from point_values import KINDS, ROW
 
 from tilebox._core.arrow import arrow_schema
-from tilebox._core.fields import VECTOR_COMPONENTS, DatasetKind, Field, FieldKind, Schema
+from tilebox._core.fields import Field, FieldKind, Schema
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError
 from tilebox.server.points.interface import MAX_BATCH_ROWS, Area, Ingested, PointQuery, Summary
 
@@ -360,52 +361,6 @@ async def test_a_caller_that_gives_up_leaves_the_others_alone(points, table):
 
 
 # --- every kind of field -----------------------------------------------------------------------------
-
-
-def kinds_schema() -> Schema:
-    fields = []
-    for kind in FieldKind:
-        if kind in (FieldKind.ENUM, FieldKind.MESSAGE):
-            continue
-        type_name = kind.value if "." in kind.value else None
-        name = kind.name.lower()
-        fields.append(Field(name=f"one_{name}", kind=kind, type_name=type_name))
-        fields.append(Field(name=f"many_{name}", kind=kind, type_name=type_name, repeated=True))
-    fields.append(Field(name="one_message", kind=FieldKind.MESSAGE, type_name="google.protobuf.Struct"))
-    return Schema.of(DatasetKind.TEMPORAL, fields, "tests.Everything")
-
-
-KINDS = kinds_schema()
-NANOSECONDS = st.integers(-(2**62), 2**62)
-FLOATS = st.floats(width=32, allow_nan=False)
-VALUES = {
-    FieldKind.STRING: st.text(max_size=20),
-    FieldKind.BYTES: st.binary(max_size=20),
-    FieldKind.BOOL: st.booleans(),
-    FieldKind.INT32: st.integers(-(2**31), 2**31 - 1),
-    FieldKind.INT64: st.integers(-(2**63), 2**63 - 1),
-    FieldKind.UINT32: st.integers(0, 2**32 - 1),
-    FieldKind.UINT64: st.integers(0, 2**64 - 1),
-    FieldKind.FLOAT: FLOATS,
-    FieldKind.DOUBLE: st.floats(allow_nan=False),
-    FieldKind.TIMESTAMP: NANOSECONDS,
-    FieldKind.DURATION: NANOSECONDS,
-    FieldKind.UUID: st.binary(min_size=16, max_size=16),
-    FieldKind.GEOMETRY: st.builds(lambda x, y: shapely.Point(x, y).wkb, FLOATS, FLOATS),
-    FieldKind.MESSAGE: st.just(b""),
-}
-
-
-def value_of(field: Field) -> st.SearchStrategy:
-    components = VECTOR_COMPONENTS.get(field.kind)
-    if components:
-        one = st.fixed_dictionaries(dict.fromkeys(components, st.floats(allow_nan=False)))
-    else:
-        one = VALUES[field.kind]
-    return st.lists(one, max_size=3) if field.repeated else st.none() | one
-
-
-ROW = st.fixed_dictionaries({field.name: value_of(field) for field in KINDS.custom})
 
 
 @given(rows=st.lists(ROW, min_size=1, max_size=6), compacted=st.booleans())

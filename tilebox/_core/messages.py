@@ -137,6 +137,11 @@ def from_arrow(schema: Schema, batch: pa.RecordBatch) -> list[bytes]:
     Raises:
         MissingExtraError: The extra `arrow` is not installed.
     """
+    return from_arrow_to_array(schema, batch).to_pylist()  # type: ignore[no-any-return]
+
+
+def from_arrow_to_array(schema: Schema, batch: pa.RecordBatch) -> pa.BinaryArray:
+    """Encode datapoints like `from_arrow`, into an array for who has no use for Python's bytes."""
     import pyarrow as pa
 
     handler, wire_schema = _handler(schema)
@@ -149,8 +154,7 @@ def from_arrow(schema: Schema, batch: pa.RecordBatch) -> list[bytes]:
             columns.append(_wrap_column(field, batch.column(field.name), wire_field.type))
         else:
             columns.append(_absent_column(wire_field.type, batch.num_rows))
-    encoded = handler.record_batch_to_array(pa.RecordBatch.from_arrays(columns, schema=wire_schema))
-    return encoded.to_pylist()  # type: ignore[no-any-return]
+    return handler.record_batch_to_array(pa.RecordBatch.from_arrays(columns, schema=wire_schema))
 
 
 # --- the message type that ptars reads and writes -------------------------------------------------------------------

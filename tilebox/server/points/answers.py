@@ -7,6 +7,7 @@ order, each scanned and sorted on its own, so that memory does not grow with the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,9 @@ from tilebox._core.arrow import arrow_schema
 from tilebox._core.fields import GEOMETRY
 from tilebox._core.geometry import area_boxes, matches
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.points import keys, sql
+from tilebox.server.points import keys, places, sql
 from tilebox.server.points.columns import COLLECTION, filled, footprints
+from tilebox.server.points.fragments import Selection
 from tilebox.server.points.interface import MAX_BATCH_ROWS, PointQuery
 from tilebox.server.points.keys import FIRST_KEY, LAST_KEY, Key, KeyRange
 from tilebox.server.points.plans import SMALL_BIN_ROWS, Plan
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tilebox._core.fields import Schema
-    from tilebox.server.points.fragments import FragmentContents, Selection
+    from tilebox.server.points.fragments import FragmentContents
+    from tilebox.server.points.places import Hits, PlaceFile
     from tilebox.server.points.table import Table, Version
 
 SLICE_BYTES = 48 << 20
@@ -135,9 +138,10 @@ class Answer:
         return plan
 
     def times(self, part: KeyRange) -> Iterator[NDArray[np.int64]]:
-        """Yield the times of the datapoints in a range, in any order."""
-        scanner = self._scanner(part, ["time"])
-        for batch in scanner.to_batches() if scanner else ():
+        """Yield the times of at least the datapoints in a range, in any order."""
+        placed, rest = self._placed(self._selected(part))
+        yield from (hits.times for hits in self._hits(part, placed))
+        for batch in self._scan(part, ["time"], rest):
             yield keys.times_of(pa.Table.from_batches([batch]))
 
     def ids(self, part: KeyRange) -> list[bytes]:
@@ -204,18 +208,19 @@ class Answer:
         needed = [*columns, *(("time", "id") if part.cuts_ids else ())]
         if self.query.area is not None:
             needed.append(GEOMETRY.name)
-        stored = self.version.stored_names
+        stored, selection = self.version.stored_names, self._selected(part)
         names = [name for name in dict.fromkeys(needed) if name in stored]
-        near = None if self.conditions or not part else self._selected(part).near(part.start_ms, part.end_ms)
+        near = None if self.conditions else selection.near(part.start_ms, part.end_ms)
         if near is not None:
             for one, positions in near:
                 exact = self._exactly(one, positions, part)
                 if len(exact):
                     yield one.take(exact, names)
             return
-        scanner = self._scanner(part, names)
-        for batch in scanner.to_batches() if scanner else ():
-            yield self._refined(keys.within(pa.Table.from_batches([batch]), part))
+        placed, rest = self._placed(selection)
+        for batch in chain(places.read(self._hits(part, placed)), self._scan(part, names, rest)):
+            rows = filled(pa.Table.from_batches([batch]), self._stored(names))
+            yield self._refined(keys.within(rows, part))
 
     def _exactly(self, one: FragmentContents, positions: NDArray[np.int64], part: KeyRange) -> NDArray[np.int64]:
         """Keep those positions whose datapoints are of the collections and the range asked for.
@@ -240,12 +245,39 @@ class Answer:
         return rows.filter(pa.array(found))
 
     def _selected(self, part: KeyRange) -> Selection:
-        return self.version.select(self.query.collections, part.start_ms, part.end_ms)
+        """Return the fragments to look in."""
+        collections = self.query.collections if part else ()
+        return self.version.select(collections, part.start_ms, part.end_ms)
 
-    def _scanner(self, part: KeyRange, columns: list[str], limit: int | None = None) -> lance.LanceScanner | None:
+    def _stored(self, names: list[str]) -> pa.Schema:
+        return pa.schema([self.version.stored.field(name) for name in names])
+
+    def _placed(self, selection: Selection) -> tuple[list[tuple[FragmentContents, PlaceFile]], Selection]:
+        """Divide fragments into those that an area is looked for in by place, and the others."""
+        if self.query.area is None or self.query.where is not None:
+            return [], selection
+        found = [(one, self.table.places.of(one, self.version.number)) for one in selection.parts]
+        placed = [(one, file) for one, file in found if file is not None]
+        rest = tuple(one for one, file in found if file is None)
+        return placed, Selection(rest, selection.is_everything and not placed)
+
+    def _hits(self, part: KeyRange, placed: list[tuple[FragmentContents, PlaceFile]]) -> Iterator[Hits]:
+        if self.query.area is not None:
+            boxes = np.array(sql.boxes_of(self.query.area), dtype=np.float64).reshape(-1, 4)
+            for one, file in placed:
+                yield file.search(boxes, part.start_ms, part.end_ms, self.query.collections, one.held.gone)
+
+    def _scan(self, part: KeyRange, columns: list[str], selection: Selection) -> Iterator[pa.RecordBatch]:
+        scanner = self._scanner(part, columns, selection)
+        yield from scanner.to_batches() if scanner else ()
+
+    def _scanner(
+        self, part: KeyRange, columns: list[str], selection: Selection | None = None, *, limit: int | None = None
+    ) -> lance.LanceScanner | None:
+        """Return what scans a range, in some fragments or all; None if there is nothing in them."""
         collections, start_ms, end_ms = self.query.collections, part.start_ms, part.end_ms
-        selection = self._selected(part) if part else None
-        if selection is None or not selection.parts:
+        selection = selection or self._selected(part)
+        if not selection.parts:
             return None
         near = selection.rows_near(start_ms, end_ms)
         is_wide = near > _LISTED_ROWS and near > _LISTED_SHARE * selection.rows

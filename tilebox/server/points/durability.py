@@ -84,6 +84,17 @@ class LocalDisk:
             self._sync_tree(indices / segment)
         _sync([indices, self._folder])
 
+    def unfinished(self, name: str) -> str:
+        """Return the name under which a file beside the table is written, until it is whole."""
+        return f"{name}.part"
+
+    def finish(self, folder: str, written: str, name: str) -> None:
+        """Sync a file beside the table that was written whole, and give it the name by which it is found."""
+        path = Path(folder)
+        _sync([path / written])
+        (path / written).rename(path / name)
+        _sync([path, self._folder])
+
     def recover(self) -> None:
         """Set aside manifests that a power loss cut off, if an older one can be read.
 
@@ -142,6 +153,13 @@ class ObjectStore(LocalDisk):
         """Do nothing: what is stored is durable."""
 
     def sync_indexes(self, segments: Iterable[str]) -> None:
+        """Do nothing: what is stored is durable."""
+
+    def unfinished(self, name: str) -> str:
+        """Return the name itself: what is stored is whole."""
+        return name
+
+    def finish(self, folder: str, written: str, name: str) -> None:
         """Do nothing: what is stored is durable."""
 
     def recover(self) -> None:

@@ -35,18 +35,21 @@ _KEPT_VERSIONS = 16
 _TAKEN_ROWS = 6_144
 _TAKEN_FRAGMENTS = 3
 
+_NONE = np.array([], dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a fragment holds: by collection, and by time in the order of its rows."""
+    """What a fragment holds: by collection, and by time in the order of its rows; and which rows are deleted."""
 
     collections: Mapping[int, Summary]
     blocks: Blocks
+    gone: NDArray[np.int64]
 
     @classmethod
-    def of(cls, collections: NDArray[np.int32], times: NDArray[np.int64]) -> Held:
+    def of(cls, collections: NDArray[np.int32], times: NDArray[np.int64], gone: NDArray[np.int64]) -> Held:
         """Sum up rows; both arrays have the shape (rows,), times in milliseconds since 1970."""
-        return cls(summarised(collections, times), Blocks.of(times))
+        return cls(summarised(collections, times), Blocks.of(times), gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ class Contents:
         if len(new) == 1 and new[0].physical_rows == rows.num_rows:
             numbers = np.asarray(rows[COLLECTION].combine_chunks())
             with self._lock:
-                self._known = {**self._known, _key(new[0]): Held.of(numbers, times_of(rows))}
+                self._known = {**self._known, _key(new[0]): Held.of(numbers, times_of(rows), _NONE)}
 
     def _remember(
         self,
@@ -233,22 +236,31 @@ def _key(fragment: lance.LanceFragment) -> FragmentKey:
 
 
 def _read(dataset: lance.LanceDataset, fragments: list[lance.LanceFragment]) -> dict[FragmentKey, Held]:
-    keys = {fragment.fragment_id: _key(fragment) for fragment in fragments}
+    by_id = {fragment.fragment_id: fragment for fragment in fragments}
     scanner = dataset.scanner(columns=[COLLECTION, "time"], fragments=fragments, with_row_address=True)
     found = {}
     # A scan goes through fragments and their rows in order, so that one fragment at a time is held in memory.
     for owner, pieces in groupby(_pieces(scanner), key=itemgetter(0)):
-        _, numbers, times = zip(*pieces, strict=True)
-        found[keys[owner]] = Held.of(np.concatenate(numbers), np.concatenate(times))
+        _, numbers, times, offsets = zip(*pieces, strict=True)
+        gone = _others(np.concatenate(offsets), by_id[owner].physical_rows)
+        found[_key(by_id[owner])] = Held.of(np.concatenate(numbers), np.concatenate(times), gone)
     return found
 
 
-def _pieces(scanner: lance.LanceScanner) -> Iterator[tuple[int, NDArray[np.int32], NDArray[np.int64]]]:
-    """Yield fragment, collections and times of rows that were scanned together."""
+def _pieces(
+    scanner: lance.LanceScanner,
+) -> Iterator[tuple[int, NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield fragment, collections, times and offsets of rows that were scanned together."""
     for batch in scanner.to_batches():
         rows = pa.Table.from_batches([batch])
         numbers, times = np.asarray(rows[COLLECTION]), times_of(rows)
-        owners = np.asarray(rows["_rowaddr"]) >> 32
+        addresses = np.asarray(rows["_rowaddr"]).astype(np.int64)
+        owners = addresses >> 32
         for owner in np.unique(owners):
             own = owners == owner
-            yield int(owner), numbers[own], times[own]
+            yield int(owner), numbers[own], times[own], addresses[own] & 0xFFFFFFFF
+
+
+def _others(offsets: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Return which of so many rows are not among those given."""
+    return _NONE if len(offsets) == rows else np.setdiff1d(np.arange(rows), offsets, assume_unique=True)

@@ -200,6 +200,8 @@ class LancePoints(Points):
                 async with self._writing(table):
                     if await self._run(upkeep.publish_merged, opened, before, merged):
                         actions.append("compacted")
+            if await self._run(upkeep.write_places, opened, await self._run(opened.latest)):
+                actions.append("placed")
             work = await self._run(upkeep.write_indexes, opened, await self._run(opened.latest))
             if work.written:
                 async with self._writing(table):

@@ -88,8 +88,12 @@ def has_id(ids: Iterable[bytes]) -> str:
 
 def may_touch(area: Area) -> str:
     """Select at least the datapoints whose footprints touch an area."""
-    boxes = [box for whole in area_boxes(area.geometry, area.spherical) for box in _unwrapped(*whole)]
-    return " OR ".join(_touches(*box) for box in boxes) or NOTHING
+    return " OR ".join(_touches(*box) for box in boxes_of(area)) or NOTHING
+
+
+def boxes_of(area: Area) -> list[tuple[float, float, float, float]]:
+    """Return boxes one of which is touched by the box of every footprint that touches an area."""
+    return [box for whole in area_boxes(area.geometry, area.spherical) for box in _unwrapped(*whole)]
 
 
 def condition(expression: Expression, schema: Schema, columns: Collection[str]) -> str:
@@ -227,14 +231,14 @@ def _padded_id(bound: bytes) -> str:
 
 
 def _unwrapped(west: float, south: float, east: float, north: float) -> Iterable[tuple[float, float, float, float]]:
-    """Yield a box in every turn of the globe in which a stored box may lie, from -180 to 540 degrees."""
+    """Yield a box, grown a little, in every turn of the globe in which a stored one may lie, -180 to 540 degrees."""
     if west > east:
         east += 360.0
     for turn in (-360.0, 0.0, 360.0):
         if east + turn >= -180.0 - BOX_MARGIN and west + turn <= 540.0 + BOX_MARGIN:
-            yield west + turn, south, east + turn, north
+            yield west + turn - BOX_MARGIN, south - BOX_MARGIN, east + turn + BOX_MARGIN, north + BOX_MARGIN
 
 
 def _touches(west: float, south: float, east: float, north: float) -> str:
-    grown = shapely.box(west - BOX_MARGIN, south - BOX_MARGIN, east + BOX_MARGIN, north + BOX_MARGIN)
+    grown = shapely.box(west, south, east, north)
     return f"ST_Intersects({BOX}, ST_GeomFromText('{shapely.to_wkt(grown, rounding_precision=-1)}'))"

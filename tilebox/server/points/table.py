@@ -20,6 +20,7 @@ from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.points.columns import remembered_schema, stored_schema
 from tilebox.server.points.durability import durability_of
 from tilebox.server.points.fragments import Contents, FragmentContents, Selection, joined
+from tilebox.server.points.places import Places
 from tilebox.server.points.snapshots import snapshots_of
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Table:
         self.durability = durability_of(uri)
         self.snapshots = snapshots_of(uri)
         self.contents = Contents()
+        self.places = Places(uri, storage_options, self.durability)
         self.cleaned = 0
         """The version up to which old ones were removed."""
         self.plans: OrderedDict[object, Any] = OrderedDict()

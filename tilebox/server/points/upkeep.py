@@ -1,4 +1,4 @@
-"""Upkeep of a table: fewer, larger fragments, indexes over all rows, and no versions that nobody reads.
+"""Upkeep of a table: fewer, larger fragments, by place as well, indexes over all rows, no versions that nobody reads.
 
 The long part, writing merged fragments and index segments, needs no lock: writers go on meanwhile. Only
 publishing them is a commit, for which the caller excludes other writers. Files are synced in between, so
@@ -55,6 +55,7 @@ def is_due(table: Table, version: Version) -> bool:
         len(unindexed) >= _UNINDEXED_FRAGMENTS
         or sum(one.rows for one in unindexed) >= _UNINDEXED_ROWS
         or version.number - table.cleaned >= _COMMITS_UNTIL_CLEAN
+        or bool(_unplaced(table, version))
     )
 
 
@@ -84,6 +85,17 @@ def publish_merged(table: Table, version: Version, merged: list[Any]) -> bool:
     return True
 
 
+def write_places(table: Table, version: Version) -> bool:
+    """Write the copies by place of large fragments that have none, and tell whether there were any.
+
+    Other processes look for them with the next version, so they come before the indexes of the same fragments.
+    """
+    unplaced = _unplaced(table, version)
+    for one in unplaced:
+        table.places.write(version.dataset, one, version.schema)
+    return bool(unplaced)
+
+
 def write_indexes(table: Table, version: Version) -> IndexWork:
     """Write index segments for fragments that have none, and return what `publish_indexes` takes."""
     work = IndexWork()
@@ -110,7 +122,15 @@ def publish_indexes(table: Table, work: IndexWork) -> bool:
 def clean(table: Table, version: Version, retention: timedelta) -> int:
     """Remove versions that nobody reads any more, and return the bytes freed."""
     table.cleaned = version.number
+    if BOX in version.stored_names:
+        table.places.remove_old(version.contents, retention.total_seconds())
     return table.snapshots.remove_old(version.handle(), retention, table.pins)
+
+
+def _unplaced(table: Table, version: Version) -> list[FragmentContents]:
+    if BOX not in version.stored_names:
+        return []
+    return [one for one in version.contents if table.places.lacks(one, version.number)]
 
 
 def _indexes(version: Version) -> dict[str, str]:
