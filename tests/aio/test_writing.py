@@ -14,6 +14,9 @@ import shapely
 from scripted import Faults, Rendezvous
 from worlds.aio import Wire, open_client
 
+from tilebox._core.ingestion import MAX_REQUEST_BYTES, batches
+from tilebox._core.rows import encode
+from tilebox.aio.datasets.writing import _Columns
 from tilebox.datasets import ConflictError, DatasetKind, InvalidArgumentError, NotFoundError, ServerError
 
 FIELDS = [{"name": "number", "type": int}, {"name": "label", "type": str}]
@@ -107,6 +110,21 @@ async def test_several_batches_are_under_way_at_once(client, paged_server, slug,
     other = open_client(paged_server.url, paged_server.token, wire=Rendezvous(Wire(), "Ingest", 2))
     ids = await (await (await other.dataset(slug)).collection("a")).ingest(frame(ROWS))
     assert len(ids) == ROWS
+
+
+async def test_rows_that_become_larger_further_down_make_more_requests(client, slug):
+    pytest.importorskip("pyarrow")
+    collection = await a_collection(client, slug)
+    schema = (await client.dataset(slug)).schema
+    data = frame(2_000)
+    data["label"] = ["small"] * 1_200 + ["large" * 10_000] * 800
+    sender = _Columns(collection.id, encode(schema, data), allow_existing=True)
+    (batch,) = batches(2_000, sender.batch_rows)
+    calls = await sender.calls(*batch)
+    assert len(calls) > 1
+    assert all(len(call.body()) < 2 * MAX_REQUEST_BYTES for _, _, call in calls)
+    assert [start for start, _, _ in calls] == [0, *(stop for _, stop, _ in calls[:-1])]
+    assert calls[-1][1] == 2_000
 
 
 async def test_no_datapoints_are_no_error(client, slug):

@@ -91,6 +91,19 @@ def _is_fill(field, values) -> bool:
 
 
 @settings(max_examples=30, deadline=None)
+@given(st.lists(datapoints(), min_size=1, max_size=4), st.data())
+def test_some_rows_are_those_of_all(drawn, data):
+    encoded = encode(EVERY_KIND, load([serialise(message) for message in drawn]))
+    start = data.draw(st.integers(0, len(drawn)))
+    stop = data.draw(st.integers(start, len(drawn)))
+    encoded.table(start, stop).validate(full=True)
+    assert encoded.messages(start, stop) == encoded.messages()[start:stop]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(messages, "is_available", lambda: False)
+        assert encoded.messages(start, stop) == encoded.messages()[start:stop]
+
+
+@settings(max_examples=30, deadline=None)
 @given(st.lists(datapoints(), min_size=1, max_size=4))
 def test_both_ways_of_encoding_give_the_same_bytes(drawn):
     loaded = load([serialise(message) for message in drawn])

@@ -79,7 +79,7 @@ def convert(field: Field, source: Input, problems: Problems) -> Values:
     values = _convert_items(field, items, None, note)
     if values.missing is not None:
         _settle_missing_items(field, values, note)
-    return Values(values.items, None, lengths)
+    return Values(values.items, None, lengths, values.convert)
 
 
 Note = Callable[[int, Field, str], None]
@@ -102,7 +102,8 @@ def _convert_items(field: Field, items: Array | pa.Array, missing: Array | None,
     whole = WHOLE.get(field.kind, no_fast_way)(field, items, missing)
     if whole is None:
         whole = _one_by_one(field, items, missing, note)
-    return Values(whole.items, whole.missing if whole.missing is not None and whole.missing.any() else None)
+    missing = whole.missing if whole.missing is not None and whole.missing.any() else None
+    return Values(whole.items, missing, convert=whole.convert)
 
 
 def _settle_missing_items(field: Field, values: Values, note: Note) -> None:

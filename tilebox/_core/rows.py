@@ -65,7 +65,6 @@ class Encoded:
         self.schema = schema
         self.rows = rows
         self._values = values
-        self._table: pa.Table | None = None
 
     def messages(self, start: int = 0, stop: int | None = None) -> list[bytes]:
         """Return the datapoints of a range of rows as serialised protobuf, at most `MAX_BATCH_ROWS`."""
@@ -73,25 +72,24 @@ class Encoded:
         if stop - start > MAX_BATCH_ROWS:
             raise ValueError(f"a batch has at most {MAX_BATCH_ROWS} datapoints, not {stop - start}")
         if not messages.is_available():
-            return _serialise(self.schema, self._values, start, stop)
-        batches = self.table().slice(start, stop - start).to_batches()
+            values = {name: column.between(start, stop) for name, column in self._values.items()}
+            return _serialise(self.schema, values, stop - start)
+        batches = self.table(start, stop).to_batches()
         return [value for batch in batches for value in messages.from_arrow(self.schema, batch)]
 
-    def table(self) -> pa.Table:
-        """Return all datapoints in the Arrow form of `arrow.py`, without id and ingestion time.
+    def table(self, start: int = 0, stop: int | None = None) -> pa.Table:
+        """Return the datapoints of a range of rows in the Arrow form of `arrow.py`, without id and ingestion time.
 
         `time` is floored to milliseconds. Needs the extra `arrow`.
         """
-        if self._table is None:
-            import pyarrow as pa
+        import pyarrow as pa
 
-            from tilebox._core.arrow import arrow_type
+        from tilebox._core.arrow import arrow_type
 
-            present = [field for field in self.schema if field.name in self._values]
-            arrays = [_arrow_array(field, self._values[field.name]) for field in present]
-            fields = [pa.field(field.name, arrow_type(field)) for field in present]
-            self._table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-        return self._table
+        stop = self.rows if stop is None else min(stop, self.rows)
+        present = [field for field in self.schema if field.name in self._values]
+        arrays = [_arrow_array(field, self._values[field.name].between(start, stop)) for field in present]
+        return pa.Table.from_arrays(arrays, schema=pa.schema([(field.name, arrow_type(field)) for field in present]))
 
 
 # --- to Arrow -------------------------------------------------------------------------------------------------------
@@ -138,28 +136,27 @@ def _arrow_items(field: Field, values: Values, target: pa.DataType) -> pa.Array:
 # --- to protobuf, without Arrow -------------------------------------------------------------------------------------
 
 
-def _serialise(schema: Schema, values: dict[str, Values], start: int, stop: int) -> list[bytes]:
+def _serialise(schema: Schema, values: dict[str, Values], rows: int) -> list[bytes]:
     make = columns.message_class(schema)
-    datapoints = [make() for _ in range(start, stop)]
+    datapoints = [make() for _ in range(rows)]
     for field in schema:
         if field.name in values:
-            _fill(field, values[field.name], start, stop, datapoints)
+            _fill(field, values[field.name], datapoints)
     return [datapoint.SerializeToString(deterministic=True) for datapoint in datapoints]
 
 
-def _fill(field: Field, values: Values, start: int, stop: int, datapoints: list[Message]) -> None:
+def _fill(field: Field, values: Values, datapoints: list[Message]) -> None:
     """Set one field in every datapoint."""
     name = field.name
     write = _WRITERS.get(field.kind)
+    plain = _plain(field, values.items)
     if values.lengths is not None:
-        ends = np.concatenate([[0], values.lengths.cumsum()]).tolist()
-        plain = _plain(field, values.items[ends[start] : ends[stop]])
-        for row, datapoint in enumerate(datapoints, start):
-            items = plain[ends[row] - ends[start] : ends[row + 1] - ends[start]]
-            _fill_list(getattr(datapoint, name), items, write)
+        end = 0
+        for length, datapoint in zip(values.lengths.tolist(), datapoints, strict=True):
+            _fill_list(getattr(datapoint, name), plain[end : end + length], write)
+            end += length
         return
-    present = np.ones(stop - start, np.bool_) if values.missing is None else ~values.missing[start:stop]
-    plain = _plain(field, values.items[start:stop])
+    present = np.ones(len(datapoints), np.bool_) if values.missing is None else ~values.missing
     for datapoint, item, is_present in zip(datapoints, plain, present.tolist(), strict=True):
         if not is_present:
             continue

@@ -14,7 +14,7 @@ import numpy as np
 
 from tilebox._core import columns, wkb
 from tilebox._core.columns import object_array
-from tilebox._core.fields import Field, FieldKind
+from tilebox._core.fields import GEOMETRY, Field, FieldKind
 from tilebox._core.geometry_inputs import are_storable
 from tilebox._core.single_values import LAST_SECOND, Rejected, enum_number
 
@@ -36,18 +36,33 @@ _NIBBLES[[ord(digit) for digit in "0123456789abcdefABCDEF"]] = [*range(16), *ran
 
 @dataclass(slots=True)
 class Values:
-    """A converted column.
+    """A column that was checked.
 
     Args:
         items: The values; what stands in place of a missing one has no meaning. Text and well-known binary may be in
             Arrow arrays of their final type.
         missing: True where there is no value, shape (items,); None if there is one everywhere.
         lengths: For repeated fields, how many items each row has.
+        convert: What brings items into the form in which they are sent, if they are not. It cannot fail, and is left
+            for when they are sent, since the server works on one batch while the next one is converted.
     """
 
     items: Array | pa.Array
     missing: Array | None = None
     lengths: Array | None = None
+    convert: Callable[[Array], Array | pa.Array] | None = None
+
+    def between(self, start: int, stop: int) -> Values:
+        """Return some rows, converted."""
+        lengths = self.lengths
+        if lengths is not None:
+            lengths = lengths[start:stop]
+            start = int(self.lengths[:start].sum())  # type: ignore[index]  # it is not None
+            stop = start + int(lengths.sum())
+        items = self.items[start:stop]
+        if self.convert is not None:
+            items = self.convert(items)
+        return Values(items, None if self.missing is None else self.missing[start:stop], lengths)
 
 
 def no_fast_way(field: Field, items: Array, missing: Array) -> Values | None:  # noqa: ARG001 - one signature for all
@@ -179,12 +194,8 @@ def _whole_uuids(field: Field, items: Array, missing: Array) -> Values | None:  
     if items.dtype == object:
         types = _types(items, missing)
         if types <= {uuid.UUID}:
-            values = (
-                [_NIL if gone else item for item, gone in zip(items, missing, strict=True)] if missing.any() else items
-            )
-            # As `UUID.bytes` makes them, without the call of a property for each.
-            joined = b"".join([value.int.to_bytes(16, "big") for value in values])
-            return Values(np.frombuffer(joined, np.uint8).reshape(-1, 16), missing)
+            values = _blanked(items, missing, _NIL)
+            return Values(values, missing, convert=_uuid_bytes)
         if not types <= {str} or max(map(len, items[~missing]), default=0) > 36:
             return None
         items = np.where(missing, "", items).astype("<U36")
@@ -198,6 +209,12 @@ def _whole_uuids(field: Field, items: Array, missing: Array) -> Values | None:  
         if not _read_uuids(characters[block], missing[block], raw[block]):
             return None
     return Values(raw, missing)
+
+
+def _uuid_bytes(values: Array) -> Array:
+    # As `UUID.bytes` makes them, without the call of a property for each.
+    joined = b"".join([value.int.to_bytes(16, "big") for value in values])
+    return np.frombuffer(joined, np.uint8).reshape(-1, 16)
 
 
 def _read_uuids(characters: Array, missing: Array, raw: Array) -> bool:
@@ -220,16 +237,19 @@ def _whole_geometries(field: Field, items: Array, missing: Array) -> Values | No
             items = shapely.from_wkb(_blanked(items, missing))
         if not shapely.is_geometry(items[~missing]).all() or not are_storable(field, items):
             return None
+        if field.name == GEOMETRY.name:
+            return Values(items, missing, convert=wkb.encode)
+        # Of what other fields may hold, not all can be written.
         return Values(wkb.encode(items), missing)
     except (shapely.errors.ShapelyError, TypeError):
         return None
 
 
-def _blanked(items: Array, missing: Array) -> Array:
+def _blanked(items: Array, missing: Array, value: Any = None) -> Array:
     if not missing.any():
         return items
     items = items.copy()
-    items[missing] = None
+    items[missing] = value
     return items
 
 

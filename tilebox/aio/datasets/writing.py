@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    import pyarrow as pa
+
     from tilebox._core.calls import Call
     from tilebox._core.fields import Schema
     from tilebox._core.rows import Encoded
     from tilebox.aio.transport import Transport
+
+_SAMPLE_ROWS = 1024
 
 _log = logging.getLogger("tilebox.datasets")
 
@@ -113,20 +116,35 @@ class _Columns:
 
     def __init__(self, collection: UUID, encoded: Encoded, *, allow_existing: bool) -> None:
         self._collection = collection
-        self._table = encoded.table()
+        self._encoded = encoded
         self._allow_existing = allow_existing
-        row_bytes = max(1, self._table.nbytes // max(1, encoded.rows))
-        self.batch_rows = max(1, min(arrow.MAX_INGESTED_ROWS, MAX_REQUEST_BYTES // row_bytes))
+        self.batch_rows = min(arrow.MAX_INGESTED_ROWS, _rows_of_a_request(encoded.table(0, _SAMPLE_ROWS)))
 
     async def calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
-        """Return the request of a batch, with its first row and the one behind its last."""
-        rows = self._table.slice(start, stop - start)
-        make = partial(requests.ingest_columns, allow_existing=self._allow_existing)
-        return [(start, stop, await to_thread(make, self._collection, rows))]
+        """Return the requests of a batch, each with its first row and the one behind its last."""
+        return await to_thread(self._calls, start, stop)
+
+    def _calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
+        table = self._encoded.table(start, stop)
+        calls = []
+        # Rows further down may be much larger than those by which batches were cut.
+        is_large = table.nbytes > 2 * MAX_REQUEST_BYTES
+        for first, last in batches(table.num_rows, _rows_of_a_request(table) if is_large else table.num_rows):
+            rows = table.slice(first, last - first)
+            call = requests.ingest_columns(self._collection, rows, allow_existing=self._allow_existing)
+            calls.append((start + first, start + last, call))
+        return calls
 
     def read(self, answer: Any) -> Ingested:
         """Read the answer to it."""
         return Ingested.from_extension(answer)
+
+
+def _rows_of_a_request(table: pa.Table) -> int:
+    """Return how many rows like those of a table a request may carry, at least one."""
+    size: int = table.nbytes
+    rows: int = table.num_rows
+    return max(1, MAX_REQUEST_BYTES * rows // max(1, size))
 
 
 def _sender(
