@@ -81,7 +81,8 @@ async def test_every_form_of_data(either, slug, form):
         "frame": data,
         "columns": {name: data[name].tolist() for name in data},
         "rows": data.to_dict("records"),
-        "dataset": data.set_index("time").to_xarray(),
+        # Older versions of xarray know nanoseconds only.
+        "dataset": data.astype({"time": "datetime64[ns]"}).set_index("time").to_xarray(),
     }
     collection = await a_collection(either, slug)
     await collection.ingest(forms[form])

@@ -77,6 +77,7 @@ class Faults:
         server_dies: A server dies, at any step of a transaction or beside it.
         suspended: A runner stands still for longer than its leases.
         refused: The database fails, with the transaction carried out or not.
+        outage: The database is away for a while, mostly for longer than a lease.
         cut: The way between a runner and the servers is cut for a while, in one direction or in both.
         drained: A runner is told to stop.
         clock_steps: A server's clock is set.
@@ -90,6 +91,7 @@ class Faults:
     server_dies: float = 0.0
     suspended: float = 0.0
     refused: float = 0.0
+    outage: float = 0.0
     cut: float = 0.0
     drained: float = 0.0
     clock_steps: float = 0.0
@@ -108,6 +110,7 @@ _RATES = {
     "server_dies": 0.01,
     "suspended": 0.03,
     "refused": 0.06,
+    "outage": 0.3,
     "cut": 0.5,
     "drained": 0.4,
     "clock_steps": 0.5,
@@ -131,8 +134,10 @@ class Plan:
         for name, rate in _RATES.items():
             if random.random() < 0.4:
                 setattr(faults, name, rate * random.uniform(0.3, 1.5))
-        if random.random() < 0.05:
-            faults = Faults()
+        luck = random.random()
+        if luck < 0.1:
+            # Where nothing goes wrong, or only the database is away, more is to be expected.
+            faults = Faults() if luck < 0.05 else Faults(outage=0.7)
         jobs = [_job(random, name) for name in "AB"[: random.choice([1, 1, 2])]]
         # One that nothing stops but what goes wrong: with it, a seed in which nothing gets done has failed.
         probe = TaskPlan("probe", 0, 0, is_optional=False, outcomes=["computed"], seconds=0.01, pause_seconds=0.0)

@@ -168,7 +168,7 @@ class SimulatedStore(SqliteStore):
             rows = yield step
 
     def _fail_by_chance(self) -> None:
-        if self._world.happens("refused"):
+        if self._world.is_database_away or self._world.happens("refused"):
             self._world.note(self.process, "database fails")
             raise ServerError("the database went away", code="unavailable")
 

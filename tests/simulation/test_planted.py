@@ -8,6 +8,7 @@ import pytest
 from simulation import store as simulated
 
 from tilebox._core.scheduling import Failure, TaskEvent, Verdict, after_failure, judge
+from tilebox.server.loops.lease_reaper import LeaseReaper
 from tilebox.server.store import orchestration_verbs, statements
 
 SEEDS = 1500
@@ -85,6 +86,11 @@ def leases_never_end(monkeypatch):
 @mistake
 def leases_end_though_they_were_extended(monkeypatch):
     change_sql(monkeypatch, "extend_leases", "leased_until_us = :until_us", "leased_until_us = leased_until_us")
+
+
+@mistake
+def leases_end_because_the_database_was_away(monkeypatch):
+    monkeypatch.setattr(LeaseReaper, "be_quiet", lambda _: None)
 
 
 @mistake

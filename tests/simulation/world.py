@@ -82,6 +82,7 @@ class World:
         self._lives: Counter[str] = Counter()
         self._inboxes: dict[Server, asyncio.Queue[str]] = {}
         self._clock_errors_us = [0] * self.plan.servers
+        self._outage_until = 0.0
         self._deaths_left = self.plan.faults.deaths
         self._tasks = {task.label.encode(): task for job in self.plan.jobs for task in job.tasks()}
         self._people = Process(self.loop, self.on_mistake)
@@ -111,6 +112,10 @@ class World:
         """Let others go first, now and then."""
         if self.random.random() < 0.3:
             await asyncio.sleep(self.random.uniform(0.0, 0.005))
+
+    @property
+    def is_database_away(self) -> bool:
+        return self.loop.time() < self._outage_until
 
     # What time it is
 
@@ -245,6 +250,9 @@ class World:
                 number = self.random.randrange(len(self.plan.runners))
                 if number in self.runners:
                     self._cut(self.runners[number].name)
+            if self.happens("outage"):
+                self._outage_until = self.loop.time() + self.random.uniform(0.3, 1.8) * LEASE_SECONDS
+                self.note("database", f"is away until {self._outage_until:.1f}")
             if self.happens("drained") and self.runners:
                 self.runners[self.random.choice(sorted(self.runners))].stop(self.random.uniform(0.0, LEASE_SECONDS))
             if self.happens("clock_steps"):
@@ -305,6 +313,7 @@ class World:
             self._people.start(self._make_trouble())
         await self._while_it_lasts(self.plan.fault_seconds)
         self.faults = Faults()
+        self._outage_until = 0.0
         self.network.cuts.clear()
         self.note("world", "nothing goes wrong any more")
         self._deadline = self.loop.time() + PATIENCE_SECONDS
