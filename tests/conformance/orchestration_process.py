@@ -70,10 +70,10 @@ async def send(url, team, queues, known):
     store = open_store(url)
     world = World(store, UUID(team), 0, queues)
     if known["step"] is not None:
-        write = store.write
+        write, together = store.write, store.write_together
         store.write = lambda verb: write(dying(verb, known["step"]))
-        # The same transaction, without others that could share it.
-        store.write_together = lambda verb, _: store.write(verb)
+        if store.is_shared:
+            store.write_together = lambda verb, tasks: together(dying(verb, known["step"]), tasks)
     await requests(world, known)[known["request"]]()
     # The commit was made, and nobody hears of it.
     die()

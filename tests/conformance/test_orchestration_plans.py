@@ -16,7 +16,9 @@ pytestmark = pytest.mark.anyio
 
 # What each statement may be asked with.
 ASKED = {
-    "ready_tasks": {"queue": 1, "count": 10},
+    "take_tasks": {
+        "queue": 1, "count": 10, "is_fenced": True, "until_us": 1, "runner": b"r" * 16, "claim": b"c" * 16, "now_us": 1,
+    },
     "ready_in_queue": {"queue": 1},
     "due_tasks": {"now_us": 1, "count": 10},
     "next_wake": {},
@@ -31,10 +33,10 @@ ASKED = {
     "skip_below": {"task": b"t" * 16},
     "abandon_below": {"task": b"t" * 16},
     "lock_jobs_of_tasks": {"task": b"t" * 16},
-}
+}  # fmt: skip
 # The index without which the cost of a claim, or of a round of the loops, would grow with all that is kept.
 NEEDED = {
-    "ready_tasks": "tasks_ready",
+    "take_tasks": "tasks_ready",
     "ready_in_queue": "tasks_ready",
     "due_tasks": "tasks_asleep",
     "next_wake": "tasks_asleep",

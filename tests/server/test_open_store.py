@@ -70,7 +70,8 @@ WITHOUT_TEAM = {
     "the key is what tells the team": {"key_by_digest", "touch_key"},
     "loops look after every team at once": {
         "all_datasets", "cluster_ranks", "raise_rank", "forget_runners", "expired_tasks", "due_tasks", "next_wake",
-        "live_jobs", "wake_tasks",
+        "live_jobs", "wake_tasks", "latest_note", "set_back_notes", "shorten_leases", "set_back_leases",
+        "set_back_pauses", "set_back_attempts",
     },
     "these find out the team of a task, whose job is kept from others; who asks compares it": {
         "lock_jobs_of_tasks", "held_tasks",
@@ -86,7 +87,7 @@ WITHOUT_TEAM = {
     },
     "the services found the cluster by the team before, and its queues by the cluster": {
         "queues", "add_queue", "queue", "queue_by_number", "running_in_cluster", "note_runner", "cluster_runners",
-        "ready_tasks", "claim_tasks", "ready_in_queue", "asleep_in_queue", "blocked_behind_running",
+        "take_tasks", "lease_tasks", "ready_in_queue", "asleep_in_queue", "blocked_behind_running",
     },
     "the services found the job, or the task, by the team before": {
         "job_progress", "job_groups", "job_dependencies", "root_dependencies", "root_tasks", "child_tasks",

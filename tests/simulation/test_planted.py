@@ -105,7 +105,8 @@ def pauses_never_end(monkeypatch):
 
 @mistake
 def a_lease_has_the_number_of_the_one_before(monkeypatch):
-    change_sql(monkeypatch, "claim_tasks", "lease_number + 1", "max(1, lease_number)")
+    for name in ("take_tasks", "lease_tasks"):
+        change_sql(monkeypatch, name, "lease_number + 1", "max(1, lease_number)")
 
 
 @mistake

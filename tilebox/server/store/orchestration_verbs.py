@@ -29,7 +29,7 @@ from tilebox.server.store.orchestration import (
     Report,
     new_ids,
 )
-from tilebox.server.store.statements import Steps, call, call_each
+from tilebox.server.store.statements import Steps, call, call_each, later
 from tilebox.server.store.transactions import Transactions, reads, writes
 
 if TYPE_CHECKING:
@@ -134,11 +134,11 @@ class OrchestrationVerbs(Transactions, Orchestration):
         self, team: UUID, reports: Sequence[Report], claim: Claim | None, change: _Change
     ) -> Steps[Exchanged]:
         verdicts = (yield from change.report(team, reports)) if reports else []
-        effects = yield from change.finish()
-        tasks = (yield from _hand_out(team, claim, change.now_us, effects)) if claim is not None else []
-        effects.count_handed(tasks)
+        hand_out = None if claim is None else _hand_out(team, claim, change.now_us, change.effects)
+        effects = yield from change.finish(hand_out)
+        effects.count_handed(change.handed)
         yield from self._announce(effects)
-        return Exchanged(verdicts, tasks, effects)
+        return Exchanged(verdicts, change.handed, effects)
 
     @writes
     def extend_leases(
@@ -310,6 +310,15 @@ class _Line:
 
 
 @dataclass(slots=True)
+class _Group:
+    """What a transaction knows of a group. Nobody else changes it meanwhile, since its job is kept from others."""
+
+    job: bytes
+    parent: bytes | None
+    open_tasks: int
+
+
+@dataclass(slots=True)
 class _Change:
     """The rows that a transaction is going to write, collected so that each kind is written at once."""
 
@@ -318,6 +327,7 @@ class _Change:
     limits: Limits = field(default_factory=Limits)
     jobs: dict[bytes, _Line] = field(default_factory=dict)
     effects: Effects = field(default_factory=Effects)
+    handed: list[Claimed] = field(default_factory=list)
     _computed: list[dict[str, Any]] = field(default_factory=list)
     _ended: list[dict[str, Any]] = field(default_factory=list)
     _requeued: list[dict[str, Any]] = field(default_factory=list)
@@ -328,6 +338,7 @@ class _Change:
     _dependencies: list[dict[str, Any]] = field(default_factory=list)
     _tasks: list[dict[str, Any]] = field(default_factory=list)
     _closed: Counter[bytes] = field(default_factory=Counter)
+    _known: dict[bytes, _Group] = field(default_factory=dict)
     _releases: list[dict[str, Any]] = field(default_factory=list)
     _stopped: list[dict[str, Any]] = field(default_factory=list)
     _abandoned: set[bytes] = field(default_factory=set)
@@ -377,8 +388,12 @@ class _Change:
         if line.is_live:
             self._releases.append({"group": group, "rank": line.take_ranks(size, self.virtual_rank)})
 
-    def finish(self) -> Steps[Effects]:
-        """Write everything, and follow what is completed by it up to the jobs."""
+    def finish(self, hand_out: Steps[list[Claimed]] | None = None) -> Steps[Effects]:
+        """Write everything, follow what is completed by it up to the jobs, and then hand out tasks, if that is asked.
+
+        Args:
+            hand_out: The steps that do so. They end with rows that are waited for.
+        """
         yield call_each("compute_tasks", self._computed)
         yield call_each("end_tasks", self._ended)
         yield call_each("requeue_tasks", self._requeued)
@@ -391,22 +406,30 @@ class _Change:
         while self._closed:
             yield from self._close()
         yield call_each("stop_jobs", self._stopped)
-        for row in (yield call_each("release_groups", self._releases)):
-            self._count_ready(row["queue"])
+        release = call_each("release_groups", self._releases)
+        released = yield (release if hand_out is None else later(release))
         yield call_each("change_jobs", [self._job_change(job, line) for job, line in sorted(self.jobs.items())])
+        if hand_out is not None:
+            self.handed = yield from hand_out
+        for row in released:
+            self._count_ready(row["queue"])
         self.effects.jobs |= self.jobs.keys()
         self.effects.ended |= {job for job, line in self.jobs.items() if line.closed_groups or line.failed}
         return self.effects
 
     def _hold(self, tasks: Sequence[bytes]) -> Steps[dict[bytes, Row]]:
         given = [{"task": task} for task in tasks]
-        yield call_each("lock_jobs_of_tasks", given)
+        yield later(call_each("lock_jobs_of_tasks", given))
         held = {bytes(row["id"]): row for row in (yield call_each("held_tasks", given))}
         for row in held.values():
             job = bytes(row["job_id"])
             if job not in self.jobs:
                 self.jobs[job] = _Line(row["last_rank"], is_live=not row["failed"] and not row["is_canceled"])
+            self._know(row["group_id"], job, row["group_parent_id"], row["group_open_tasks"])
         return held
+
+    def _know(self, group: bytes, job: bytes, parent: bytes | None, open_tasks: int) -> None:
+        self._known[bytes(group)] = _Group(bytes(job), None if parent is None else bytes(parent), open_tasks)
 
     def _apply(self, row: Row, report: Report) -> Steps[None]:
         if report.progress:
@@ -591,22 +614,32 @@ class _Change:
     def _close(self) -> Steps[None]:
         """Count completed tasks off their groups, completed groups off those that wait and off their submitters."""
         closed, self._closed = self._closed, Counter()
-        groups = yield call_each("close_tasks", [{"group": group, "count": n} for group, n in sorted(closed.items())])
-        done = [row for row in groups if not row["open_tasks"]]
-        waiting = yield call_each("close_dependencies", [{"group": bytes(row["id"])} for row in done])
+        count_off = call_each("close_tasks", [{"group": group, "count": n} for group, n in sorted(closed.items())])
+        if closed.keys() <= self._known.keys():
+            # What it leaves of each is known beforehand, so nobody waits for being told.
+            yield later(count_off)
+            for group, count in closed.items():
+                self._known[group].open_tasks -= count
+        else:
+            for row in (yield count_off):
+                self._know(row["id"], row["job_id"], row["parent_id"], row["open_tasks"])
+        done = [group for group in sorted(closed) if not self._known[group].open_tasks]
+        if not done:
+            return
+        parents: Counter[bytes] = Counter()
+        for known in [self._known[group] for group in done]:
+            if known.parent is None:
+                self.jobs[known.job].closed_groups += 1
+            else:
+                parents[known.parent] += 1
+        waiting = yield later(call_each("close_dependencies", [{"group": group} for group in done]))
+        submitters = yield call_each(
+            "close_child_groups", [{"task": task, "count": n} for task, n in sorted(parents.items())]
+        )
         # A group that waited for two of them comes twice, and counts as it came last.
         for row in {bytes(row["id"]): row for row in waiting}.values():
             if not row["open_dependencies"]:
                 self.release(bytes(row["id"]), self.jobs[bytes(row["job_id"])], row["size"])
-        parents: Counter[bytes] = Counter()
-        for row in done:
-            if row["parent_id"] is None:
-                self.jobs[bytes(row["job_id"])].closed_groups += 1
-            else:
-                parents[bytes(row["parent_id"])] += 1
-        submitters = yield call_each(
-            "close_child_groups", [{"task": task, "count": n} for task, n in sorted(parents.items())]
-        )
         for row in submitters:
             if not row["open_groups"]:
                 self._closed[bytes(row["group_id"])] += 1
@@ -664,27 +697,20 @@ def _hand_out(team: UUID, claim: Claim, now_us: int, effects: Effects) -> Steps[
     if claim.is_repeated and claim.claim:
         known = yield call("claimed_tasks", claim=claim.claim, runner=claim.runner, team=team)
         if known:
-            return [_claimed(row, 0) for row in known]
-    rows = yield call_each("ready_tasks", [{"queue": queue, "count": claim.count} for queue in claim.queues])
-    if len(claim.queues) > 1:
-        rows = sorted(rows, key=lambda row: (row["rank"], bytes(row["id"])))[: claim.count]
+            return [_claimed(row) for row in known]
+    lease = {
+        "is_fenced": claim.is_fenced,
+        "until_us": now_us + claim.lease_us,
+        "runner": claim.runner,
+        "claim": claim.claim,
+        "now_us": now_us,
+    }
+    rows = yield call_each("take_tasks", [{"queue": queue, "count": claim.count, **lease} for queue in claim.queues])
+    rows = sorted(rows, key=lambda row: (row["rank"], bytes(row["id"])))[: claim.count]
     if rows:
-        effects.last_rank = max(row["rank"] for row in rows)
-    yield call_each(
-        "claim_tasks",
-        [
-            {
-                "task": bytes(row["id"]),
-                "is_fenced": claim.is_fenced,
-                "until_us": now_us + claim.lease_us,
-                "runner": claim.runner,
-                "claim": claim.claim,
-                "now_us": now_us,
-            }
-            for row in rows
-        ],
-    )
-    return [_claimed(row, 1) for row in rows]
+        effects.last_rank = rows[-1]["rank"]
+    yield call_each("lease_tasks", [{"task": bytes(row["id"]), **lease} for row in rows])
+    return [_claimed(row) for row in rows]
 
 
 def read_announcement(message: str, process: str) -> Effects | None:
@@ -708,12 +734,12 @@ def _queue(row: Row) -> Queue:
     return Queue(row["number"], row["cluster"], row["name"], row["major"], row["minor"])
 
 
-def _claimed(row: Row, more_leases: int) -> Claimed:
+def _claimed(row: Row) -> Claimed:
     return Claimed(
         bytes(row["id"]),
         bytes(row["job_id"]),
         row["queue"],
-        row["lease_number"] + more_leases,
+        row["lease_number"],
         bytes(row["input"]),
         row["display"],
         row["retries"],

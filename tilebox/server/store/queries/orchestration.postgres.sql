@@ -6,8 +6,9 @@ SELECT id FROM jobs WHERE id IN (SELECT job_id FROM tasks WHERE id = ANY(:task))
 -- What a report on a task is judged by.
 SELECT tasks.id, tasks.job_id, tasks.group_id, tasks.queue, tasks.state, tasks.lease_number, tasks.is_fenced,
     tasks.is_optional, tasks.is_abandoned, tasks.max_retries, tasks.retries, tasks.crashes, tasks.started_us,
-    tasks.leased_until_us, tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank
-FROM tasks JOIN jobs ON jobs.id = tasks.job_id
+    tasks.leased_until_us, tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank,
+    task_groups.parent_id AS group_parent_id, task_groups.open_tasks AS group_open_tasks
+FROM tasks JOIN jobs ON jobs.id = tasks.job_id JOIN task_groups ON task_groups.id = tasks.group_id
 WHERE tasks.id = ANY(:task);
 
 -- name: lock_job
@@ -111,27 +112,32 @@ FROM unnest(:job::bytea[], :total::bigint[], :computed::bigint[], :failed::bigin
         compute_us)
 WHERE jobs.id = given.job;
 
--- name: ready_tasks
--- The first tasks of some queues, kept from others until this transaction ends.
-SELECT first.*
-FROM unnest(:queue::bigint[], :count::bigint[]) AS given (queue, count)
-CROSS JOIN LATERAL (
-    SELECT id, job_id, queue, rank, lease_number, input, display, retries, max_retries
-    FROM tasks
-    WHERE tasks.queue = given.queue AND rank IS NOT NULL
-    ORDER BY rank, id
-    LIMIT given.count
-    FOR UPDATE SKIP LOCKED
-) AS first;
+-- name: take_tasks
+-- Hand out the first tasks of some queues, passing over those that others are handing out. All is the same for each
+-- queue but its number.
+WITH ready AS MATERIALIZED (
+    SELECT first.*
+    FROM unnest(:queue::bigint[], :count::bigint[]) AS given (queue, count)
+    CROSS JOIN LATERAL (
+        SELECT id, rank
+        FROM tasks
+        WHERE tasks.queue = given.queue AND rank IS NOT NULL
+        ORDER BY rank, id
+        LIMIT given.count
+        FOR UPDATE SKIP LOCKED
+    ) AS first
+), picked AS MATERIALIZED (
+    SELECT id, rank FROM ready ORDER BY rank, id LIMIT (:count::bigint[])[1]
+)
+UPDATE tasks SET state = 2, rank = NULL, lease_number = lease_number + 1, is_fenced = (:is_fenced::boolean[])[1],
+    leased_until_us = (:until_us::bigint[])[1], runner_id = (:runner::bytea[])[1], claim_id = (:claim::bytea[])[1],
+    started_us = (:now_us::bigint[])[1]
+FROM picked
+WHERE tasks.id = picked.id
+RETURNING tasks.id, job_id, queue, picked.rank, lease_number, input, display, retries, max_retries;
 
--- name: claim_tasks
--- Hand tasks out.
-UPDATE tasks SET state = 2, rank = NULL, lease_number = lease_number + 1, is_fenced = given.is_fenced,
-    leased_until_us = given.until_us, runner_id = given.runner, claim_id = given.claim, started_us = given.now_us
-FROM unnest(:task::bytea[], :is_fenced::boolean[], :until_us::bigint[], :runner::bytea[], :claim::bytea[],
-    :now_us::bigint[])
-    AS given (task, is_fenced, until_us, runner, claim, now_us)
-WHERE tasks.id = given.task;
+-- name: lease_tasks
+-- Nothing: they were handed out as they were taken.
 
 -- name: extend_leases
 -- Extend leases.

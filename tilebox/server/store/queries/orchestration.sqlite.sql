@@ -5,8 +5,9 @@
 -- What a report on a task is judged by. For each task.
 SELECT tasks.id, tasks.job_id, tasks.group_id, tasks.queue, tasks.state, tasks.lease_number, tasks.is_fenced,
     tasks.is_optional, tasks.is_abandoned, tasks.max_retries, tasks.retries, tasks.crashes, tasks.started_us,
-    tasks.leased_until_us, tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank
-FROM tasks JOIN jobs ON jobs.id = tasks.job_id
+    tasks.leased_until_us, tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank,
+    task_groups.parent_id AS group_parent_id, task_groups.open_tasks AS group_open_tasks
+FROM tasks JOIN jobs ON jobs.id = tasks.job_id JOIN task_groups ON task_groups.id = tasks.group_id
 WHERE tasks.id = :task;
 
 -- name: lock_job
@@ -82,15 +83,15 @@ UPDATE jobs SET
     compute_us = compute_us + :compute_us
 WHERE id = :job;
 
--- name: ready_tasks
--- The first tasks of a queue. For each queue.
-SELECT id, job_id, queue, rank, lease_number, input, display, retries, max_retries
+-- name: take_tasks
+-- The first tasks of a queue, with the number of the lease that they are about to get. For each queue.
+SELECT id, job_id, queue, rank, lease_number + 1 AS lease_number, input, display, retries, max_retries
 FROM tasks
 WHERE queue = :queue AND rank IS NOT NULL
 ORDER BY rank, id
 LIMIT :count;
 
--- name: claim_tasks
+-- name: lease_tasks
 -- Hand tasks out. For each task.
 UPDATE tasks SET state = 2, rank = NULL, lease_number = lease_number + 1, is_fenced = :is_fenced,
     leased_until_us = :until_us, runner_id = :runner, claim_id = :claim, started_us = :now_us
