@@ -74,29 +74,20 @@ class OrchestrationVerbs(Transactions, Orchestration):
             found += [_queue(row) for row in (yield call("queue", **place))]
         return found
 
-    @writes
-    def submit_job(self, job: NewJob, *, virtual_rank: int) -> Steps[Effects]:
+    async def submit_job(self, job: NewJob, *, virtual_rank: int) -> Effects:
         """Keep a job and its root tasks."""
-        effects = yield from self._submit(job, virtual_rank)
-        yield from self._announce(effects)
+        effects, _ = await self.submit_job_to(job, (), now_us=job.submitted_us, virtual_rank=virtual_rank)
         return effects
 
-    @writes
-    def submit_job_to(
+    async def submit_job_to(
         self, job: NewJob, claims: Sequence[Claim], *, now_us: int, virtual_rank: int
-    ) -> Steps[tuple[Effects, list[Exchanged]]]:
+    ) -> tuple[Effects, list[Exchanged]]:
         """Keep a job and its root tasks, and hand out tasks to those who wait for some; returns what each was handed."""
-        effects = yield from self._submit(job, virtual_rank)
-        handed = []
-        for claim in claims:
-            own = Effects()
-            tasks = yield from _hand_out(job.team, claim, now_us, own)
-            effects.count_handed(tasks)
-            handed.append(Exchanged([], tasks, own))
-        yield from self._announce(effects)
-        return effects, handed
+        return await self.write_together(lambda: self._submit(job, claims, now_us, virtual_rank), ())
 
-    def _submit(self, job: NewJob, virtual_rank: int) -> Steps[Effects]:
+    def _submit(
+        self, job: NewJob, claims: Sequence[Claim], now_us: int, virtual_rank: int
+    ) -> Steps[tuple[Effects, list[Exchanged]]]:
         change = _Change(job.submitted_us, virtual_rank)
         change.jobs[job.id] = line = _Line(virtual_rank, is_live=True)
         yield call(
@@ -112,7 +103,15 @@ class OrchestrationVerbs(Transactions, Orchestration):
             last_rank=0,
         )
         change.add_groups(job.id, line, None, job.groups)
-        return (yield from change.finish())
+        effects = yield from change.finish()
+        handed = []
+        for claim in claims:
+            own = Effects()
+            tasks = yield from _hand_out(job.team, claim, now_us, own)
+            effects.count_handed(tasks)
+            handed.append(Exchanged([], tasks, own))
+        yield from self._announce(effects)
+        return effects, handed
 
     async def exchange(
         self,
