@@ -127,7 +127,7 @@ def call_each(name: str, rows: Sequence[dict[str, Any]], /) -> Call:
 
 def later(made: Call) -> Call:
     """Return a call whose rows are looked at only after those of the next one that is not called so."""
-    return replace(made, is_awaited=False)
+    return Call(made.statement, made.arguments, made.each, is_awaited=False)
 
 
 def script(text: str) -> list[Call]:
