@@ -11,9 +11,10 @@ from postgres import fresh_database, postgres_server
 from psycopg import errors
 
 from tilebox.errors import InvalidArgumentError, ServerError
+from tilebox.server.store import open_store
 from tilebox.server.store.postgres_engine import PostgresEngine, is_lost
 from tilebox.server.store.postgres_together import Together
-from tilebox.server.store.statements import Call, Statement, later
+from tilebox.server.store.statements import Call, Statement, later, statements
 
 __all__ = ["postgres_server"]
 
@@ -26,11 +27,16 @@ def anyio_backend():
 
 
 @pytest.fixture
-async def engine(postgres_server):
+def url(postgres_server):
     with fresh_database(postgres_server) as url:
-        opened = PostgresEngine(url)
-        yield opened
-        await opened.close()
+        yield url
+
+
+@pytest.fixture
+async def engine(url):
+    opened = PostgresEngine(url)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
@@ -67,6 +73,17 @@ async def test_values_arrive_and_return_unchanged(pipeline, kind):
     assert [row["value"] for row in rows] == values
     for value in values:
         assert await pipeline.run(one(ask(f"SELECT :value::{kind} AS value", value=value))) == [{"value": value}]
+
+
+async def test_every_statement_takes_types_that_can_be_written(url, pipeline):
+    store = open_store(url)
+    await store.migrate()
+    await store.close()
+    texts = {statement.numbered.text: statement for statement in statements().values()}
+    # Those that SQLite alone needs have none.
+    for statement in [texts[text] for text in texts if text]:
+        prepared = await pipeline.prepare(statement)
+        assert bool(prepared.columns) >= statement.answers, statement.name
 
 
 async def test_a_parameter_may_stand_in_several_places(pipeline):

@@ -83,7 +83,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         self, job: NewJob, claims: Sequence[Claim], *, now_us: int, virtual_rank: int
     ) -> tuple[Effects, list[Exchanged]]:
         """Keep a job and its root tasks, and hand out tasks to those who wait for some; returns what each was handed."""
-        return await self.write_together(lambda: self._submit(job, claims, now_us, virtual_rank), ())
+        return await self.write_in_company(lambda: self._submit(job, claims, now_us, virtual_rank))
 
     def _submit(
         self, job: NewJob, claims: Sequence[Claim], now_us: int, virtual_rank: int

@@ -74,6 +74,10 @@ class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
         """Run a verb in a transaction that it may share with others that wait."""
         return await self._together.write(verb, tasks)
 
+    async def write_in_company(self, verb: Callable[[], Steps[T]]) -> T:
+        """Run a verb in a transaction that it may share with others that wait."""
+        return await self._together.write(verb, ())
+
     async def migrate(self) -> None:
         """Create or update the tables; other processes that try the same wait their turn."""
         async with self._engine.explained(), await self._engine.connect() as connection:

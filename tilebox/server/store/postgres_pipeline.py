@@ -79,6 +79,24 @@ class Pipeline:
         self._libpq.send_query_params(text, None)
         self._takers.append(None)
 
+    async def prepare(self, statement: Statement) -> _Prepared:
+        """Let the database plan a statement, and learn from it which types it takes and returns.
+
+        Raises:
+            KeyError: It takes a type that nothing here can write.
+        """
+        numbered = statement.numbered
+        name = f"s{len(self._prepared)}".encode()
+        described: list[pq.abc.PGresult] = []
+        self._libpq.send_prepare(name, numbered.text.encode())
+        self._libpq.send_describe_prepared(name)
+        self._takers += [None, described.append]
+        await self.sync()
+        prepared = self._prepared[numbered.text] = _Prepared(
+            name, numbered.parameters, described[0], Transformer(self._connection)
+        )
+        return prepared
+
     async def run(self, steps: Steps[T]) -> T:
         """Run a verb's calls and return its answer. Calls that it does not wait for may still be under way then.
 
@@ -120,7 +138,7 @@ class Pipeline:
         rows: list[Row] = []
         text = step.statement.numbered.text
         if text and step.each != []:
-            prepared = self._prepared.get(text) or await self._prepare(step.statement)
+            prepared = self._prepared.get(text) or await self.prepare(step.statement)
             self._libpq.send_query_prepared(
                 prepared.name, prepared.encode(step), prepared.formats, result_format=_BINARY
             )
@@ -129,20 +147,6 @@ class Pipeline:
         if step.is_awaited and step.statement.answers and self._is_awaited:
             await self.sync()
         return rows
-
-    async def _prepare(self, statement: Statement) -> _Prepared:
-        """Learn from the database which types a statement takes and returns."""
-        numbered = statement.numbered
-        name = f"s{len(self._prepared)}".encode()
-        described: list[pq.abc.PGresult] = []
-        self._libpq.send_prepare(name, numbered.text.encode())
-        self._libpq.send_describe_prepared(name)
-        self._takers += [None, described.append]
-        await self.sync()
-        prepared = self._prepared[numbered.text] = _Prepared(
-            name, numbered.parameters, described[0], Transformer(self._connection)
-        )
-        return prepared
 
     async def _result(self) -> pq.abc.PGresult:
         while True:
@@ -245,6 +249,7 @@ def _encoders() -> dict[int, Encoder]:
         17: (1001, None, bytes),
         20: (1016, "q", Struct(">q").pack),
         21: (1005, "h", Struct(">h").pack),
+        23: (1007, "i", Struct(">i").pack),
         25: (1009, None, str.encode),
         2950: (2951, None, lambda value: bytes(value.bytes)),
     }

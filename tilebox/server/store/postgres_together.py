@@ -121,9 +121,12 @@ class Together:
     async def _connect(self) -> Pipeline:
         """Return the session; one that idled is tried first, since the database may have been restarted."""
         now = time.monotonic()
-        if self._pipeline is not None and now - self._used > IDLE_SECONDS:
+        if self._pipeline is not None:
             try:
-                await self._pipeline.sync()
+                if self._pipeline.is_lost:
+                    await self._drop()
+                elif now - self._used > IDLE_SECONDS:
+                    await self._pipeline.sync()
             except psycopg.OperationalError:
                 await self._drop()
         if self._pipeline is None:

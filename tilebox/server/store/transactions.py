@@ -42,6 +42,10 @@ class Transactions(ABC):
         """
         return await self.write(verb)
 
+    async def write_in_company(self, verb: Callable[[], Steps[T]]) -> T:
+        """Run a verb as `write` does, that locks nothing and may share the transaction with those of runners."""
+        return await self.write(verb)
+
 
 def reads(verb: Verb[S, P, T]) -> Method[S, P, T]:
     """Make a coroutine of a verb that changes nothing."""
