@@ -162,3 +162,9 @@ def test_rows_of_a_large_batch_have_the_digests_that_they_have_alone():
 
 def test_no_rows_have_no_digests():
     assert digests([(1, pa.array([], pa.string()))], 0, PERSON).shape == (0, DIGEST_BYTES)
+
+
+@pytest.mark.parametrize("values", [[b"x" * 50] * 3 + [b""] * 20 + [None] * 3, [b"", b"abc"], [None, b"x" * 9, None]])
+def test_values_at_the_end_of_the_data_are_no_different(values):
+    found = of({1: pa.array(values, pa.binary())})
+    assert found == [of({1: pa.array([value, b"more than a word"], pa.binary())})[0] for value in values]

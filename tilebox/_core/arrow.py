@@ -126,3 +126,12 @@ def from_stream(stream: bytes | pa.Buffer) -> pa.Table:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise ValueError(f"this is no sound Arrow stream: {error}") from error
     return table
+
+
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array, without the copy that `combine_chunks` makes of a single chunk."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    import pyarrow as pa
+
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilebox._core.arrow import arrow_schema, arrow_type
+from tilebox._core.arrow import arrow_schema, arrow_type, whole
 from tilebox._core.fields import ID, INGESTION_TIME, Field, Schema
 from tilebox._core.instants import ItemError
 from tilebox._core.messages import canonical
@@ -45,7 +45,7 @@ def checked(schema: Schema, table: pa.Table) -> tuple[pa.RecordBatch, list[Probl
     given = set(table.column_names).difference(_GIVEN_BY_SERVER)
     for field in schema:
         if field.name in given:
-            columns.append(_checked_column(field, _whole(table[field.name]), problems))
+            columns.append(_checked_column(field, whole(table[field.name]), problems))
         else:
             columns.append(_absent(field, table.num_rows))
     return pa.RecordBatch.from_arrays(columns, schema=arrow_schema(schema)), problems
@@ -79,15 +79,6 @@ def _same_type(given: pa.DataType, wanted: pa.DataType) -> bool:
             and all(_same_type(given.field(name).type, wanted.field(name).type) for name in names)
         )
     return bool(given.equals(wanted))
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    if column.num_chunks == 1:
-        # combine_chunks would copy it.
-        return column.chunk(0)
-    import pyarrow as pa
-
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _checked_column(field: Field, column: pa.Array, problems: list[Problem]) -> pa.Array:

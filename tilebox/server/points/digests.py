@@ -65,7 +65,7 @@ def digests(columns: Iterable[tuple[int, pa.Array]], rows: int, person: bytes) -
         if pa.types.is_list(column.type):
             _add_ragged(lanes, number, _lists_of(number, column))
         elif _is_ragged(column.type):
-            _add_ragged(lanes, number, _bytes_of(column))
+            _add_bytes(lanes, number, column)
         else:
             missing = _is_missing(column)
             first = number << _PLACE_BITS
@@ -226,19 +226,26 @@ def _alike(counts: NDArray[np.intp]) -> Iterator[tuple[int, slice | NDArray[np.i
             yield count, block if order is None else order[block]
 
 
-def _bytes_of(column: pa.Array) -> _Ragged:
-    """Return the words of bytes or text, of which a missing value has none."""
+def _add_bytes(lanes: Words, number: int, column: pa.Array) -> None:
+    """Add bytes or text, of which a missing value has no words."""
     _, offsets, data = column.buffers()
     ends = np.frombuffer(offsets, np.int32, count=column.offset + len(column) + 1)[column.offset :].astype(np.intp)
     whole, rest = np.divmod(np.diff(ends), _WORD_BYTES)
     counts = whole + 1
     if column.null_count:
         counts[np.asarray(column.is_null())] = 0
-    # A last word may reach beyond the end of the data.
-    raw = np.zeros(int(ends[-1]) + _WORD_BYTES, np.uint8)
-    raw[:-_WORD_BYTES] = np.frombuffer(data or b"", np.uint8, count=int(ends[-1]))
-    words = np.ndarray(len(raw) - _WORD_BYTES + 1, "<u8", raw, strides=(1,))
-    return _Ragged(words, ends[:-1], counts, _WORD_BYTES, _ONE << (rest * 8).astype(np.uint64))
+    closing = _ONE << (rest * 8).astype(np.uint64)
+    raw = np.frombuffer(data or b"", np.uint8)
+    # The words of the last few values reach beyond the end of the data, so these are copied to where there is room.
+    inside = int(np.searchsorted(ends[1:], len(raw) - _WORD_BYTES, side="right"))
+    first, last = int(ends[inside]), int(ends[-1])
+    room = np.zeros(last - first + _WORD_BYTES, np.uint8)
+    room[: last - first] = raw[first:last]
+    for rows, held, start in ((slice(inside), raw, 0), (slice(inside, None), room, first)):
+        if len(counts[rows]):
+            words = np.ndarray(len(held) - _WORD_BYTES + 1, "<u8", held, strides=(1,))
+            values = _Ragged(words, ends[:-1][rows] - start, counts[rows], _WORD_BYTES, closing[rows])
+            _add_ragged(lanes[:, rows], number, values)
 
 
 def _lists_of(number: int, column: pa.ListArray) -> _Ragged:
@@ -247,7 +254,7 @@ def _lists_of(number: int, column: pa.ListArray) -> _Ragged:
     if _is_ragged(items.type):
         lanes = np.zeros((2, len(items)), np.uint64)
         if len(items):
-            _add_ragged(lanes, number, _bytes_of(items))
+            _add_bytes(lanes, number, items)
         parts = list(lanes)
     else:
         parts = _words_of(items) if len(items) else []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tilebox._core.arrow import arrow_schema
+from tilebox._core.arrow import arrow_schema, whole
 from tilebox._core.fields import ID, INGESTION_TIME, TIME
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.points.digests import DIGEST_BYTES, digests
@@ -64,7 +64,7 @@ def _floored(rows: pa.Table) -> pa.ChunkedArray:
     if not pa.types.is_timestamp(column.type):
         raise InvalidArgumentError(f"the field 'time' holds timestamps, not {column.type}")
     per_ms = {"s": 0, "ms": 1, "us": 1_000, "ns": _NANOSECONDS_OF_MS}[column.type.unit]
-    counts = np.asarray(column.combine_chunks().cast(pa.int64()))
+    counts = np.asarray(whole(column).cast(pa.int64()))
     milliseconds = counts // per_ms if per_ms else counts * 1_000
     if len(counts) and (milliseconds.min() < -(2**47) or milliseconds.max() >= 2**47):
         raise InvalidArgumentError("a time is more than 4,000 years away from 1970")
@@ -81,9 +81,9 @@ def _as_field(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _ids(schema: Schema, collection_id: UUID, columns: dict[str, pa.ChunkedArray]) -> pa.Array:
-    times = np.asarray(columns[TIME.name].combine_chunks().cast(pa.int64()))
+    times = np.asarray(whole(columns[TIME.name]).cast(pa.int64()))
     said = (
-        (field.number, columns[field.name].combine_chunks())
+        (field.number, whole(columns[field.name]))
         for field in schema
         if field.name in columns and field.name not in _GIVEN
     )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from tilebox._core.arrow import whole
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -68,12 +70,12 @@ def behind(datapoint: bytes) -> Key:
 
 def times_of(rows: pa.Table) -> NDArray[np.int64]:
     """Return the times of rows in milliseconds."""
-    return np.asarray(rows["time"].combine_chunks().cast(pa.int64()))
+    return np.asarray(whole(rows["time"]).cast(pa.int64()))
 
 
 def id_words(column: pa.ChunkedArray | pa.Array) -> NDArray[np.uint64]:
     """Return ids as an array of shape (n, 2), words that compare as the bytes do."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = whole(column) if isinstance(column, pa.ChunkedArray) else column
     values = np.frombuffer(array.buffers()[1] or b"", dtype=">u8", count=2 * (array.offset + len(array)))
     return values.reshape(-1, 2)[array.offset :].astype(np.uint64)
 

@@ -172,6 +172,6 @@ def _named(schema: Schema, collection: Collection, rows: pa.RecordBatch, problem
 
 def _joined_ids(table: pa.Table) -> bytes:
     """Return the ids of datapoints, 16 bytes each, one behind the other."""
-    ids = table["id"].combine_chunks()
+    ids = arrow.whole(table["id"])
     data = ids.buffers()[1]
     return data.slice(ids.offset * 16, len(ids) * 16).to_pybytes()  # type: ignore[no-any-return]
