@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -99,6 +100,25 @@ async def test_only_fragments_without_a_copy_are_scanned(points, placed, scanned
     assert ids_of(await read(points, table, cloudless)) == touching(clear, EUROPE)
     await points.delete_collection(table, 2)
     assert await points.count(table, PointQuery((2,), area=WORLD)) == 0
+
+
+async def test_many_search_at_once_while_the_table_changes(points, placed):
+    table, rows = placed
+    kept = rows
+
+    async def search(west: float) -> None:
+        for south in range(-80, 60, 20):
+            area = Area(shapely.box(west, south, west + 40, south + 20))
+            found = set(ids_of(await read(points, table, PointQuery((1, 2), area=area))))
+            assert set(touching(kept, area)) <= found <= set(touching(rows, area))
+
+    kept = rows.slice(200)
+    async with anyio.create_task_group() as group:
+        for west in range(-180, 140, 20):
+            group.start_soon(search, west)
+        for start in range(0, 200, 50):
+            await points.delete(table, 1, ids_of(rows)[start : start + 50])
+            await points.maintain(table)
 
 
 async def test_a_version_older_than_a_deletion_still_has_what_was_deleted(points, table):

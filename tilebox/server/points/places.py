@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -60,7 +62,6 @@ _FILE_VERSION: Final = "2.1"
 _FILE = pa.schema([pa.field("key", pa.binary(36), nullable=False), pa.field("row", pa.binary(), nullable=False)])
 _KEY = np.dtype([("box", "<f4", 4), ("time", "<i8"), ("offset", "<u4"), ("collection", "<i4"), ("size", "<u4")])
 _BLOCK = np.dtype([("box", "<f4", 4), ("first_ms", "<i8"), ("last_ms", "<i8"), ("start", "<u4"), ("rows", "<u4")])
-_READERS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,8 +361,8 @@ def _rows_of(blocks: NDArray[np.void]) -> NDArray[np.int64]:
 def _take(file: PlaceFile, column: str, rows: NDArray[np.int64]) -> pa.Array:
     if not len(rows):
         return pa.array([], _FILE.field(column).type)
-    reader = _reader(file.folder, file.options, file.name, column)
-    return reader.take_rows(rows.tolist(), batch_size=len(rows)).to_table()[column].combine_chunks()
+    with _READERS.lent(file, column) as reader:
+        return reader.take_rows(rows.tolist(), batch_size=len(rows)).to_table()[column].combine_chunks()
 
 
 def _from_binary(column: pa.Array) -> NDArray[np.void]:
@@ -384,7 +385,32 @@ def _session(folder: str, options: tuple[tuple[str, str], ...]) -> LanceFileSess
     return LanceFileSession(folder, storage_options=dict(options))
 
 
-# Opening a file takes as long as reading a few blocks of it; how many are open is bounded for the sake of the process.
-@lru_cache(maxsize=_READERS)
-def _reader(folder: str, options: tuple[tuple[str, str], ...], name: str, column: str) -> LanceFileReader:
-    return _session(folder, options).open_reader(name, columns=[column])
+class _Readers:
+    """Open files, each lent to one thread at a time, as Lance's readers demand.
+
+    Opening one takes as long as reading a few blocks; how many are kept is bounded for the sake of the process.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._idle: OrderedDict[tuple[object, ...], list[LanceFileReader]] = OrderedDict()
+
+    @contextmanager
+    def lent(self, file: PlaceFile, column: str) -> Iterator[LanceFileReader]:
+        """Lend what reads a column of a file; an error in its use is the end of it."""
+        key = (file.folder, file.options, file.name, column)
+        with self._lock:
+            idle = self._idle.get(key)
+            reader = idle.pop() if idle else None
+        if reader is None:
+            reader = _session(file.folder, file.options).open_reader(file.name, columns=[column])
+        yield reader
+        with self._lock:
+            self._idle.setdefault(key, []).append(reader)
+            self._idle.move_to_end(key)
+            while sum(map(len, self._idle.values())) > self._kept:
+                self._idle.popitem(last=False)
+
+
+_READERS = _Readers(kept=128)
