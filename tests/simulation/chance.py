@@ -138,7 +138,7 @@ class Plan:
         if luck < 0.1:
             # Where nothing goes wrong, or only the database is away, more is to be expected.
             faults = Faults() if luck < 0.05 else Faults(outage=0.7)
-        jobs = [_job(random, name) for name in "AB"[: random.choice([1, 1, 2])]]
+        jobs = [_job(random, name) for name in "AB"[: random.choice([1, 1, 1, 2])]]
         # One that nothing stops but what goes wrong: with it, a seed in which nothing gets done has failed.
         probe = TaskPlan("probe", 0, 0, is_optional=False, outcomes=["computed"], seconds=0.01, pause_seconds=0.0)
         jobs.append(JobPlan("probe", [GroupPlan([probe], [])], random.uniform(0.0, 3.0), None, is_retried=True))
@@ -180,6 +180,6 @@ def _task(random: Random, label: str) -> TaskPlan:
         is_optional=random.random() < 0.15,
         outcomes=outcomes,
         # Now and then as long as a lease, so that it must be extended.
-        seconds=random.choice([0.0, 0.01, 0.3, 1.0, 1.5 * LEASE_SECONDS if random.random() < 0.3 else 0.1]),
+        seconds=random.choice([0.0, 0.01, 0.3, 1.0, 1.5 * LEASE_SECONDS if random.random() < 0.2 else 0.1]),
         pause_seconds=random.choice([0.0, 0.0, 0.5, 3.0]),
     )

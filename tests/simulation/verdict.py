@@ -27,7 +27,9 @@ def pronounce(world: World) -> None:
     assert world.ledger.computed == _in_state(database, TaskState.COMPUTED), "I2: what was accepted is not what counts"
     probes = [job for job in database.jobs.values() if job["name"] == "probe"]
     assert probes, "I8: nothing was submitted"
-    assert all(job["computed"] == 1 for job in probes), "I8: nothing was computed"
+    # A task that kills its runner may take others down with it, each time.
+    is_poisoned = any("poison" in task.outcomes for job in world.plan.jobs for task in job.tasks())
+    assert is_poisoned or all(job["computed"] == 1 for job in probes), "I8: nothing was computed"
     if world.plan.faults == Faults(outage=world.plan.faults.outage):
         _check_calm(world, database)
 

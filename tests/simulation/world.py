@@ -110,7 +110,7 @@ class World:
 
     async def wait_a_moment(self) -> None:
         """Let others go first, now and then."""
-        if self.random.random() < 0.3:
+        if self.random.random() < 0.2:
             await asyncio.sleep(self.random.uniform(0.0, 0.005))
 
     @property
@@ -282,7 +282,8 @@ class World:
         """
         self.disk.begin()
         ids, rounds = orchestration.secrets, lease_reaper.ROUNDS_PER_LEASE
-        # Ids are made by chance too; and rounds that find nothing are most of what a reaper does.
+        # Ids are made by chance too; and rounds that find nothing are most of what a reaper does. Fewer would not do:
+        # after an outage, it must not be back before runners are, who pause for up to five seconds.
         orchestration.secrets = SimpleNamespace(randbits=self.random.getrandbits)
         lease_reaper.ROUNDS_PER_LEASE = 3
         try:
