@@ -1,6 +1,6 @@
 """Ours: the runner and the one who submits, each a process of its own.
 
-python workload_ours.py worker | measure [start] [chain] [fan_out]
+python workload_ours.py worker | submit COUNT | measure [start] [chain] [fan_out]
 """
 
 # ruff: noqa: D101, D102 - the tasks do what their names say
@@ -43,6 +43,9 @@ def main() -> None:
         client.runner(tasks=[Leaf, Root, Chain]).run_forever()
         return
     jobs = client.jobs()
+    if sys.argv[1] == "submit":
+        jobs.submit("leaves", [Leaf() for _ in range(int(sys.argv[2]))])
+        return
     peer = workload.Peer(
         lambda count: jobs.submit("fan-out", Root(count)),
         lambda: jobs.submit("start", Leaf()),
