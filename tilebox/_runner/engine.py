@@ -307,21 +307,17 @@ class _Run:
             await anyio.sleep(SHORTEST_TICK_SECONDS)
             with self._lock:
                 self._woken.clear()
-                self._tick_at = self._next_tick()
-                seconds = self._tick_at - monotonic()
+                tick, now = self._machine.next_tick(), monotonic()
+                # Also when nothing is executing: a task that starts then needs not wake the loop to have its lease
+                # checked in time, which would cost as much as a small task.
+                self._tick_at = min(now + self._check_seconds, tick if tick is not None else float("inf"))
+                seconds = self._tick_at - now
             with anyio.move_on_after(max(0.0, seconds)):
                 await self._woken.wait()
                 continue
             if self._machine.executing():
                 await self._in_thread(self._check_leases)
             self._advance(Ticked())
-
-    def _next_tick(self) -> float:
-        tick = self._machine.next_tick()
-        if self._machine.executing():
-            check = monotonic() + self._check_seconds
-            return check if tick is None else min(tick, check)
-        return float("inf") if tick is None else tick
 
     def _check_leases(self) -> None:
         """See to it that leases are extended, and look whether one was lost."""
@@ -356,12 +352,17 @@ class _Run:
                     self._executor.abandon(command.slot)
                 else:
                     told.append(command)
-            if self._next_tick() < self._tick_at - SHORTEST_TICK_SECONDS:
-                self._tick_at = 0.0
-                self._call_soon(self._woken.set)
+            tick = self._machine.next_tick()
+            if tick is not None and tick < self._tick_at - SHORTEST_TICK_SECONDS:
+                self._wake()
         for one in told:
             self._note(one)
         return mine
+
+    def _wake(self) -> None:
+        """Let the loop find out anew when time matters; under the lock."""
+        self._tick_at = 0.0
+        self._call_soon(self._woken.set)
 
     def _hand_over(self, worker: int, command: Command) -> None:
         inbox = self._inboxes.get(worker)
@@ -446,7 +447,11 @@ class _Run:
         lease = response.lease.seconds + response.lease.nanos / 1e9
         extend_after = response.extend_after.seconds + response.extend_after.nanos / 1e9 or lease / 3
         if extend_after:
-            self._check_seconds = min(max(extend_after / 2, SHORTEST_TICK_SECONDS), LONGEST_CHECK_SECONDS)
+            seconds = min(max(extend_after / 2, SHORTEST_TICK_SECONDS), LONGEST_CHECK_SECONDS)
+            with self._lock:
+                is_sooner, self._check_seconds = seconds < self._check_seconds, seconds
+                if is_sooner:
+                    self._wake()
             self._heart.table.set_times(extend_after, lease)
 
 

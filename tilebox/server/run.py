@@ -17,6 +17,7 @@ import uvicorn
 
 from tilebox.errors import ConflictError, ServerError
 from tilebox.server.claims import StartError, claim, listen, url_of
+from tilebox.server.connections import Connection
 from tilebox.server.keys import make_key
 from tilebox.server.points import open_points, reach
 from tilebox.server.store import open_store
@@ -135,10 +136,14 @@ class _Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            # Nothing here asks for a caller's address or scheme.
+            proxy_headers=False,
             timeout_graceful_shutdown=settings.grace_seconds,
             # Longer than clients keep idle connections, so that theirs is the side that closes.
             timeout_keep_alive=75,
         )
+        config.load()
+        config.http_protocol_class = Connection
         super().__init__(config)
         # Its own access log holds query strings, in which people put keys; ours does not.
         logging.getLogger("uvicorn.access").disabled = True

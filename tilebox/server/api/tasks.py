@@ -7,6 +7,7 @@ one's.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
@@ -145,6 +146,7 @@ def lease(seconds: float) -> core_pb2.TaskLease:
     )
 
 
+@lru_cache(4096)  # a runner says the same ones in every request
 def _identifier(name: str, version: str) -> Identifier:
     try:
         parsed = TaskIdentifier.parse(name, version)

@@ -1,0 +1,63 @@
+"""Connections whose answers leave in one piece.
+
+Uvicorn writes the head of a small answer, its body and its end one by one, and each of them would wake the client.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.auto_zttp_impl import AutoZttpProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+AT_ONCE_BYTES = 16_384
+"""From so many bytes on, what was written is sent without waiting for more."""
+
+
+class Connection(AutoZttpProtocol):
+    """Uvicorn's connection over a transport that gathers what is written."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the way to the client."""
+        super().connection_made(Gathering(transport, self.loop))  # type: ignore[arg-type]
+
+
+class Gathering:
+    """A transport that sends together what is written before the loop goes on; otherwise it is the one it is made of.
+
+    Args:
+        transport: The way to the client.
+        loop: The loop.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Send some bytes, soon."""
+        if not data:
+            return
+        if not self._pieces:
+            self._loop.call_soon(self._send)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size >= AT_ONCE_BYTES:
+            self._send()
+
+    def close(self) -> None:
+        """Send what was written, then close."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if pieces and not self._transport.is_closing():
+            self._transport.writelines(pieces)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
