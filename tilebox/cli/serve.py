@@ -60,7 +60,7 @@ def serve(**flags: Any) -> None:
     with shown_errors(), _without_pandas():
         from tilebox.server.run import serve as run
 
-        # Its loop takes three quarters of the time of Python's; there is none for Windows.
+        # A loop written in C saves a little of each request; there is none for Windows.
         options = {"use_uvloop": find_spec("uvloop") is not None}
         anyio.run(run, settings, lambda running: _announce(running, settings), backend_options=options)
 
