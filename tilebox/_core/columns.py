@@ -57,6 +57,8 @@ _UUID_DASHES = (8, 13, 18, 23)
 # Small enough that the block's digits stay in the processor's cache on their way to the result.
 _UUID_BLOCK_ROWS = 2048
 
+_NOTHING = np.empty(0)
+
 
 def dtype_of(column: Field) -> np.dtype[Any]:
     """Return the dtype of a field's values."""
@@ -157,7 +159,7 @@ class _GrowingArray:
     _GROWTH = 1.25
 
     def __init__(self) -> None:
-        self._array: Array = np.empty(0)
+        self._array: Array = _NOTHING
         self._length = 0
         self._is_ours = False
 

@@ -64,7 +64,8 @@ class ArrowDecoder:
         Raises:
             ValueError: The batch lacks a column, or has a value that cannot be shown.
         """
-        absent = [field.name for field in self._fields if field.name not in batch.schema.names]
+        names = set(batch.schema.names)
+        absent = [field.name for field in self._fields if field.name not in names]
         if absent:
             raise ValueError(f"the answer lacks column {absent[0]!r} of {self.schema.type_name or 'the dataset'}")
         if batch.num_rows == 0:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from tilebox._core import arrow, frames, requests
 from tilebox._core.pages import Pages
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 # Parts that may lie ready while one is decoded: two hide any jitter, more only cost memory.
 _DEPTH = 2
 
+# To decode so few datapoints takes no longer than a hop to a thread and back.
+_FEW_ROWS = 256
+_IMPORTED = frozenset({"shapely", "xarray"})
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 def load(
     transport: Transport, query: Query, *, lazy: bool, show_progress: bool | Callable[[float], object]
@@ -37,9 +45,9 @@ def load(
     with _progress_over_time(query, show_progress) as progress:
         with prefetched(source.parts(), depth=_DEPTH, interrupt=source.interrupt) as parts:
             for part in parts:
-                to_thread(decoder.add, part.values)
+                _compute(part.rows, decoder.add, part.values)
                 progress.reach(_position(query, part), part.rows)
-    dataset = to_thread(decoder.dataset)
+    dataset = _compute(decoder.rows, decoder.dataset)
     if query.is_descending and not source.is_ordered and "time" in dataset.sizes:
         dataset = dataset.isel(time=slice(None, None, -1)).isel(time=slice(query.limit))
     return dataset
@@ -101,8 +109,16 @@ def find(
         message = f"No such datapoint {datapoint}"
         raise NotFoundError(message, code=error.code, request_id=error.request_id) from None
     decoder = frames.MessageDecoder(schema, skip_data=skip_data)
-    to_thread(decoder.add, [answer.value])
-    return frames.single(to_thread(decoder.dataset))
+    _compute(1, decoder.add, [answer.value])
+    return frames.single(_compute(1, decoder.dataset))
+
+
+def _compute(rows: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a function over so many datapoints: in a thread, unless they are few."""
+    # What is imported on first use takes a second, however few they are.
+    if rows <= _FEW_ROWS and sys.modules.keys() >= _IMPORTED:
+        return function(*args, **kwargs)
+    return to_thread(function, *args, **kwargs)
 
 
 def _progress_over_time(query: Query, show: bool | Callable[[float], object]) -> Progress:
