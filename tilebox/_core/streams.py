@@ -181,7 +181,6 @@ class _Messages:
                 self._begin()  # a header without length: Arrow's own mark of the end, which proves nothing
             return False
         body = _body_length(self._space[_PREFIX_BYTES:])
-        # numpy asks for large pages of memory, which are there at once; Arrow's own pool has a fault for every 4 KB.
         self._widen(np.empty(len(self._space) + body, np.uint8))
         self._has_body = True
         return body == 0
