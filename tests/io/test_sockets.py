@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -85,6 +86,10 @@ class Blocking:
     def post(self, url, body=b""):
         return self._client.post(url, content=body)
 
+    def post_together(self, url, count):
+        with ThreadPoolExecutor(count) as threads:
+            return list(threads.map(self.post, [url] * count))
+
     def read_into(self, url, spaces):
         found = []
         with self._client.stream("POST", url, content=b"") as response:
@@ -111,6 +116,12 @@ class Awaited:
 
     def post(self, url, body=b""):
         return self._loop.run(self._client.post(url, content=body))
+
+    def post_together(self, url, count):
+        async def post():
+            return await asyncio.gather(*[self._client.post(url, content=b"") for _ in range(count)])
+
+        return self._loop.run(post())
 
     def read_into(self, url, spaces):
         async def read():
@@ -235,6 +246,19 @@ def test_an_answer_that_is_left_unread_ends_its_connection(client):
     with Server([sized(b"a" * 10), None], [sized(b"2")]) as server:
         client.leave(server.url)
         assert client.post(server.url).content == b"2"
+        assert server.connections == 2
+        close(client)
+
+
+def test_requests_beyond_the_most_connections_wait_for_one(open_client, monkeypatch):
+    for world in (aio, sync):
+        monkeypatch.setattr(world, "MAX_CONNECTIONS", 1)
+    client = open_client(timeout=5)
+    with Server(*[[sized(b"a")]] * 5) as server:
+        with pytest.raises(httpx.ConnectError):
+            client.post("http://no-such-host.invalid")
+        client.leave(server.url)
+        assert [answer.content for answer in client.post_together(server.url, 4)] == [b"a"] * 4
         assert server.connections == 2
         close(client)
 

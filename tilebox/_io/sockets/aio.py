@@ -19,6 +19,9 @@ __all__ = ["SocketTransport"]
 
 # Servers and what stands before them close what is idle for a minute.
 IDLE_SECONDS = 50.0
+MAX_CONNECTIONS = 100
+"""How many requests are under way at once; more of them wait, for a process may open only so many sockets."""
+
 # What is smaller is sent with the head, in one packet where it fits.
 _JOINED_BYTES = 65_536
 _PIECE_BYTES = 1 << 20
@@ -33,6 +36,7 @@ class SocketTransport(httpx.AsyncBaseTransport):
     def __init__(self) -> None:
         self._idle: dict[tuple[str, int], list[_Connection]] = {}
         self._used: set[_Connection] = set()
+        self._room = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its answer as soon as the head is there."""
@@ -66,7 +70,12 @@ class SocketTransport(httpx.AsyncBaseTransport):
 
     async def _connected(self, url: httpx.URL, seconds: float | None) -> _Connection:
         place = url.host, url.port or 80
-        connection = self._kept(place) or await _connect(place, seconds)
+        await self._room.acquire()
+        try:
+            connection = self._kept(place) or await _connect(place, seconds)
+        except BaseException:
+            self._room.release()
+            raise
         self._used.add(connection)
         return connection
 
@@ -80,6 +89,7 @@ class SocketTransport(httpx.AsyncBaseTransport):
         return None
 
     def _give_back(self, connection: _Connection, *, is_reusable: bool) -> None:
+        self._room.release()
         # What `aclose` has taken out meanwhile is closed.
         is_kept = is_reusable and connection in self._used
         self._used.discard(connection)

@@ -19,6 +19,9 @@ __all__ = ["SocketTransport"]
 
 # Servers and what stands before them close what is idle for a minute.
 IDLE_SECONDS = 50.0
+MAX_CONNECTIONS = 100
+"""How many requests are under way at once; more of them wait, for a process may open only so many sockets."""
+
 # What is smaller is sent with the head, in one packet where it fits.
 _JOINED_BYTES = 65_536
 _PIECE_BYTES = 1 << 20
@@ -34,6 +37,7 @@ class SocketTransport(httpx.BaseTransport):
         self._lock = threading.Lock()
         self._idle: dict[tuple[str, int], list[_Connection]] = {}
         self._used: set[_Connection] = set()
+        self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its answer as soon as the head is there."""
@@ -68,7 +72,12 @@ class SocketTransport(httpx.BaseTransport):
 
     def _connected(self, url: httpx.URL, seconds: float | None) -> _Connection:
         place = url.host, url.port or 80
-        connection = self._kept(place) or _connect(place, seconds)
+        self._room.acquire()
+        try:
+            connection = self._kept(place) or _connect(place, seconds)
+        except BaseException:
+            self._room.release()
+            raise
         with self._lock:
             self._used.add(connection)
         return connection
@@ -83,6 +92,7 @@ class SocketTransport(httpx.BaseTransport):
             connection.close()
 
     def _give_back(self, connection: _Connection, *, is_reusable: bool) -> None:
+        self._room.release()
         with self._lock:
             # What `close` has taken out meanwhile is closed.
             is_kept = is_reusable and connection in self._used
