@@ -20,6 +20,7 @@ from tilebox._core.status import EXTENSIONS_HEADER, REQUEST_ID_HEADER, error_bod
 from tilebox._core.workflow_requests import EXTENSION as RUNNERS_EXTENSION
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message as ProtobufMessage
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 access_log = logging.getLogger("tilebox.server.access")
@@ -135,6 +136,14 @@ async def answer_error(scope: Scope, send: Send, code: str, message: str, *, sta
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         status = status or http_status(code)
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def answer_message(send: Send, message: ProtobufMessage) -> None:
+    """Answer a request with a message, as Connect has it in protobuf."""
+    body = message.SerializeToString()
+    headers = [(b"content-type", b"application/proto"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from tilebox.server.api.bodies import headers_of, read_message
 from tilebox.server.api.connect import snake_case, to_connect_error
-from tilebox.server.http import answer_error
+from tilebox.server.http import answer_error, answer_message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tilebox.server.api.connect import Service
     from tilebox.server.auth import Gatekeeper
     from tilebox.server.keys import Permission
-
-_HEADERS = [(b"content-type", b"application/proto")]
 
 
 def direct_calls(
@@ -104,10 +102,7 @@ class Direct:
             failure = to_connect_error(error)
             await answer_error(scope, send, failure.code.value, failure.message)
             return
-        body = response.SerializeToString()
-        length = (b"content-length", str(len(body)).encode())
-        await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})
-        await send({"type": "http.response.body", "body": body})
+        await answer_message(send, response)
 
 
 async def _end_of(receive: Receive) -> None:

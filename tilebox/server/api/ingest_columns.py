@@ -16,7 +16,7 @@ from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2 as wire
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api.bodies import headers_of, read_pieces
 from tilebox.server.api.connect import to_connect_error, to_the_end
-from tilebox.server.http import answer_error
+from tilebox.server.http import answer_error, answer_message
 from tilebox.server.keys import Permission
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tilebox.server.api.extension import DatapointService
     from tilebox.server.auth import Gatekeeper
 
-_HEADERS = [(b"content-type", b"application/proto")]
 _SMALL_BYTES = 1 << 17
 
 # How the fields of a request begin on the wire.
@@ -70,10 +69,7 @@ class IngestColumns:
             failure = to_connect_error(error)
             await answer_error(scope, send, failure.code.value, failure.message)
             return
-        body = response.SerializeToString()
-        length = (b"content-length", str(len(body)).encode())
-        await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})
-        await send({"type": "http.response.body", "body": body})
+        await answer_message(send, response)
 
 
 def take_apart(pieces: list[bytes]) -> tuple[wire.IngestRequest, pa.Buffer]:
