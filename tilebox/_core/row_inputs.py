@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tilebox._core.arrow import whole
 from tilebox._core.columns import object_array
 from tilebox._core.fields import (
     GEOMETRY,
@@ -170,8 +171,7 @@ def _read_text(field: Field | None, series: Any) -> Input | None:
 
     text = pa.array(series.array)
     try:
-        whole = pa.concat_arrays(text.chunks) if isinstance(text, pa.ChunkedArray) else text
-        return Input(whole.cast(pa.utf8()))
+        return Input((whole(text) if isinstance(text, pa.ChunkedArray) else text).cast(pa.utf8()))
     except pa.ArrowInvalid:  # more than 2 GB
         return None
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message_factory import GetMessageClass
 
 from tilebox.server.api.bodies import headers_of, read_message
-from tilebox.server.api.connect import snake_case, to_connect_error
+from tilebox.server.api.connect import snake_case, to_connect_error, to_the_end
 from tilebox.server.http import answer_error, answer_message
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from google.protobuf.message import Message
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -70,7 +70,7 @@ class Direct:
     def __init__(
         self,
         request: type[Message],
-        carry_out: Callable[..., Awaitable[Message]],
+        carry_out: Callable[..., Coroutine[Any, Any, Message]],
         permission: Permission,
         gatekeeper: Gatekeeper,
         otherwise: ASGIApp,
@@ -95,9 +95,11 @@ class Direct:
         try:
             caller = await self._gatekeeper.admit(headers.get("authorization"), self._permission)
             request = await read_message(receive, headers, self._request, max_bytes=self._max_body_bytes)
-            further = (partial(_end_of, receive),) if self._waits else ()
-            # To the end, whoever goes away: half a report would be seen by the next.
-            response = await asyncio.shield(self._carry_out(caller, request, *further))
+            if self._waits:
+                # Carried out to its end as well, but nobody who wants to stop waits for it.
+                response = await asyncio.shield(self._carry_out(caller, request, partial(_end_of, receive)))
+            else:
+                response = await to_the_end(self._carry_out(caller, request))
         except Exception as error:  # noqa: BLE001 - the wire has a code for each
             failure = to_connect_error(error)
             await answer_error(scope, send, failure.code.value, failure.message)
