@@ -2,13 +2,15 @@
 
     python programs.py URL OPTIONS-AS-JSON
 
-It says `started NAME` when a task has started, and `ended` when the runner has returned.
+It says `started NAME` when a task has started, `log MESSAGE` what the runner logs, and `ended` when the
+runner has returned.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import signal
 import sys
@@ -106,8 +108,16 @@ class SayingCoroutine(Task):
 TASKS = [Slow, Endless, EndlessCoroutine, Dying, Saying, SayingCoroutine]
 
 
+class SayingHandler(logging.Handler):
+    """Says what is logged."""
+
+    def emit(self, record):
+        say("log", record.getMessage())
+
+
 def main() -> None:
     options = json.loads(sys.argv[2])
+    logging.basicConfig(level=logging.INFO, handlers=[SayingHandler()])
     runner = Client(sys.argv[1], "key").runner(tasks=TASKS, **options)
     try:
         runner.run_forever()

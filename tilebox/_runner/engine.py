@@ -218,8 +218,12 @@ class _Run:
 
     def stop(self, grace_seconds: float | None = None) -> None:
         """Ask for no more tasks, and end as soon as possible."""
+        grace_seconds = self._grace_seconds if grace_seconds is None else grace_seconds
         self._opening.interrupt()
-        self._advance(StopAsked(self._grace_seconds if grace_seconds is None else grace_seconds))
+        self._advance(StopAsked(grace_seconds))
+        with self._lock:
+            executing = len(self._machine.executing())
+        _log.info("asked to stop: no more tasks are taken; %d may finish, within %g s", executing, grace_seconds)
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call what reads files, starts processes or waits for a server."""
