@@ -19,7 +19,6 @@ from tilebox._core.geometry import area_boxes, matches
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.points import keys, places, sql
 from tilebox.server.points.columns import COLLECTION, filled, footprints
-from tilebox.server.points.fragments import Selection
 from tilebox.server.points.interface import MAX_BATCH_ROWS, PointQuery
 from tilebox.server.points.keys import FIRST_KEY, LAST_KEY, Key, KeyRange
 from tilebox.server.points.plans import SMALL_BIN_ROWS, Plan
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tilebox._core.fields import Schema
-    from tilebox.server.points.fragments import FragmentContents
+    from tilebox.server.points.fragments import FragmentContents, Selection
     from tilebox.server.points.places import Hits, PlaceFile
     from tilebox.server.points.table import Table, Version
 
@@ -215,7 +214,7 @@ class Answer:
             for one, positions in near:
                 exact = self._exactly(one, positions, part)
                 if len(exact):
-                    yield one.take(exact, names)
+                    yield one.take(self.version.dataset, exact, names)
             return
         placed, rest = self._placed(selection)
         for batch in chain(places.read(self._hits(part, placed)), self._scan(part, names, rest)):
@@ -228,7 +227,8 @@ class Answer:
         A column or two of some rows too many take 0.2 ms; all columns of them could take any amount of memory.
         """
         is_mixed = not one.collections.keys() <= set(self.query.collections)
-        rows = one.take(positions, ["time", *(["id"] if part.cuts_ids else []), *([COLLECTION] if is_mixed else [])])
+        names = ["time", *(["id"] if part.cuts_ids else []), *([COLLECTION] if is_mixed else [])]
+        rows = one.take(self.version.dataset, positions, names)
         times = keys.times_of(rows)
         kept = (times >= part.start_ms) & (times < part.end_ms)
         if part.cuts_ids:
@@ -259,7 +259,7 @@ class Answer:
         found = [(one, self.table.places.of(one, self.version.number)) for one in selection.parts]
         placed = [(one, file) for one, file in found if file is not None]
         rest = tuple(one for one, file in found if file is None)
-        return placed, Selection(rest, selection.is_everything and not placed)
+        return placed, replace(selection, parts=rest, is_everything=selection.is_everything and not placed)
 
     def _hits(self, part: KeyRange, placed: list[tuple[FragmentContents, PlaceFile]]) -> Iterator[Hits]:
         if self.query.area is not None:
@@ -316,19 +316,24 @@ def find(version: Version, collections: tuple[int, ...], datapoint: bytes, colum
             late_materialization=True,
         ).to_table()
     else:
-        found = _take_one(near, datapoint, read)
+        found = _take_one(version.dataset, near, datapoint, read)
     if not found.num_rows or (is_mixed and found[COLLECTION][0].as_py() not in collections):
         return None
     return found.select(columns)
 
 
-def _take_one(near: list[tuple[FragmentContents, NDArray[np.int64]]], datapoint: bytes, columns: list[str]) -> pa.Table:
+def _take_one(
+    dataset: lance.LanceDataset,
+    near: list[tuple[FragmentContents, NDArray[np.int64]]],
+    datapoint: bytes,
+    columns: list[str],
+) -> pa.Table:
     """Read one datapoint if it is at one of the positions given: first ids, a column that takes 0.1 ms, then it."""
     wanted = np.frombuffer(datapoint, dtype=">u8")
     for one, positions in near:
-        at = positions[(keys.id_words(one.take(positions, ["id"])["id"]) == wanted).all(axis=1)]
+        at = positions[(keys.id_words(one.take(dataset, positions, ["id"])["id"]) == wanted).all(axis=1)]
         if len(at):
-            return one.take(at, columns)
+            return one.take(dataset, at, columns)
     return pa.table({name: [] for name in columns})
 
 

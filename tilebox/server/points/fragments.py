@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from tilebox._core.arrow import whole
 from tilebox.server.points.blocks import Blocks
 from tilebox.server.points.columns import COLLECTION
 from tilebox.server.points.interface import Summary
 from tilebox.server.points.keys import times_of
+from tilebox.server.points.moments import are_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,12 +52,15 @@ class _Opening:
     data: str
     deletions: str
     columns: tuple[str, ...]
-    fragment: lance.LanceFragment = field(compare=False)
+    number: int = field(compare=False)
+    dataset: lance.LanceDataset = field(compare=False)
 
 
 @lru_cache(maxsize=_OPENED)
 def _opened(opening: _Opening) -> FragmentSession:
-    return opening.fragment.open_session(columns=list(opening.columns))
+    fragment = opening.dataset.get_fragment(opening.number)
+    assert fragment is not None  # noqa: S101 - the version has it
+    return fragment.open_session(columns=list(opening.columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,25 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class FragmentContents:
-    """A fragment and what it holds."""
+    """A fragment and what it holds, without a handle: one would keep the version alive that it was taken from.
 
-    fragment: lance.LanceFragment
+    Args:
+        number: Its number in the table.
+        data: The name of its data file, which no other fragment has, of this place or of an earlier one there.
+        deletions: What tells its deletion file from earlier ones; empty if it has none.
+        held: What it holds.
+    """
+
+    number: int
+    data: str
+    deletions: str
     held: Held
+
+    @classmethod
+    def of(cls, fragment: lance.LanceFragment, held: Held) -> FragmentContents:
+        """Describe a fragment."""
+        metadata = fragment.metadata
+        return cls(fragment.fragment_id, str(metadata.files[0].path), _deletions(metadata), held)
 
     @property
     def collections(self) -> Mapping[int, Summary]:
@@ -89,9 +109,15 @@ class FragmentContents:
         """Number of datapoints in it."""
         return self.held.blocks.rows
 
-    def take(self, positions: NDArray[np.int64], columns: list[str]) -> pa.Table:
-        """Read datapoints by their positions among those that are not deleted."""
-        opened = _opened(_Opening(*_lasting_key(self.fragment), tuple(columns), self.fragment))
+    def handle(self, dataset: lance.LanceDataset) -> lance.LanceFragment:
+        """Return the fragment itself, of a version that has it."""
+        fragment = dataset.get_fragment(self.number)
+        assert fragment is not None  # noqa: S101 - the version has it
+        return fragment
+
+    def take(self, dataset: lance.LanceDataset, positions: NDArray[np.int64], columns: list[str]) -> pa.Table:
+        """Read datapoints by their positions among those that are not deleted, from a version that has them."""
+        opened = _opened(_Opening(self.data, self.deletions, tuple(columns), self.number, dataset))
         rows: pa.Table = opened.take(positions.tolist())  # type: ignore[no-untyped-call]  # Lance says no types here
         return rows
 
@@ -107,20 +133,14 @@ class Selection:
     """The fragments of a version that may hold what a query asks for.
 
     Args:
+        dataset: The version.
         parts: Those fragments.
         is_everything: Whether they are all fragments of the version.
     """
 
+    dataset: lance.LanceDataset
     parts: tuple[FragmentContents, ...]
     is_everything: bool
-
-    @classmethod
-    def of(
-        cls, contents: tuple[FragmentContents, ...], collections: Iterable[int] | None, start_ms: int, end_ms: int
-    ) -> Selection:
-        """Select by collections (None: any) and time."""
-        parts = tuple(one for one in contents if one.matches(collections, start_ms, end_ms))
-        return cls(parts, len(parts) == len(contents))
 
     @property
     def rows(self) -> int:
@@ -130,7 +150,7 @@ class Selection:
     @property
     def fragments(self) -> list[lance.LanceFragment] | None:
         """What a scanner takes: the fragments, or None for all."""
-        return None if self.is_everything else [one.fragment for one in self.parts]
+        return None if self.is_everything else [one.handle(self.dataset) for one in self.parts]
 
     def has_other_than(self, collections: Iterable[int]) -> bool:
         """Tell whether datapoints of further collections are among them."""
@@ -147,13 +167,6 @@ class Selection:
         held = [summary for one in self.parts for summary in one.collections.values()]
         return sum(one.count * _overlap(one, start_ms, end_ms) for one in held)
 
-    def with_times(self, times: NDArray[np.int64]) -> tuple[Selection, NDArray[np.bool_]]:
-        """Return those fragments that seem to have rows of exactly these times, and which times these are."""
-        found = [one.held.blocks.moments.may_have(times) for one in self.parts]
-        parts = tuple(one for one, own in zip(self.parts, found, strict=True) if own.any())
-        any_has = np.any(found, axis=0) if found else np.zeros(len(times), np.bool_)
-        return Selection(parts, self.is_everything and len(parts) == len(self.parts)), any_has
-
     def near(self, start_ms: int, end_ms: int) -> list[tuple[FragmentContents, NDArray[np.int64]]] | None:
         """Return the positions of at least the datapoints of a time, by fragment, or None if they are many."""
         found, rows = [], 0
@@ -167,55 +180,102 @@ class Selection:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What all fragments of a version hold.
+
+    Args:
+        parts: The fragments.
+        recent: The times of all rows in those fragments that know them exactly, ascending. There may be hundreds of
+            such fragments between two rounds of upkeep, too many for an ingest to ask each of them.
+    """
+
+    parts: tuple[FragmentContents, ...]
+    recent: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, parts: tuple[FragmentContents, ...]) -> Inventory:
+        """Sum up fragments."""
+        exact = [one.held.blocks.moments.exact for one in parts]
+        times = np.concatenate([_NONE, *(one for one in exact if one is not None)])
+        times.sort()
+        return cls(parts, times)
+
+    def extended(self, part: FragmentContents) -> Inventory:
+        """Return the inventory with a further fragment."""
+        times, recent = part.held.blocks.moments.exact, self.recent
+        if times is not None:
+            recent = np.insert(recent, np.searchsorted(recent, times), times)
+        return Inventory((*self.parts, part), recent)
+
+    def select(
+        self, dataset: lance.LanceDataset, collections: Iterable[int] | None, start_ms: int, end_ms: int
+    ) -> Selection:
+        """Select fragments by collections (None: any) and time."""
+        parts = tuple(one for one in self.parts if one.matches(collections, start_ms, end_ms))
+        return Selection(dataset, parts, len(parts) == len(self.parts))
+
+    def with_times(self, dataset: lance.LanceDataset, times: NDArray[np.int64]) -> tuple[Selection, NDArray[np.bool_]]:
+        """Return those fragments that seem to have rows of exactly these times, and which times these are."""
+        parts, any_has = self.parts, are_among(times, self.recent)
+        if not any_has.any():
+            parts = tuple(one for one in parts if one.held.blocks.moments.exact is None)
+        kept = []
+        for one in parts:
+            has = one.held.blocks.moments.may_have(times)
+            if has.any():
+                kept.append(one)
+                any_has |= has
+        return Selection(dataset, tuple(kept), len(kept) == len(self.parts)), any_has
+
+
 class Contents:
     """The contents of all fragments of a table, for any version of it. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[FragmentKey, Held] = {}
-        self._versions: dict[int, tuple[FragmentContents, ...]] = {}
+        self._versions: dict[int, Inventory] = {}
 
-    def of(self, dataset: lance.LanceDataset) -> tuple[FragmentContents, ...]:
-        """Return the contents of a version's fragments, reading those that are new."""
+    def of(self, dataset: lance.LanceDataset) -> Inventory:
+        """Return what a version's fragments hold, reading those that are new."""
         with self._lock:
-            contents = self._versions.get(dataset.version)
-        if contents is None:
+            inventory = self._versions.get(dataset.version)
+        if inventory is None:
             fragments = {_key(fragment): fragment for fragment in dataset.get_fragments()}
             with self._lock:
-                unknown = [fragment for key, fragment in fragments.items() if key not in self._known]
-            found = _read(dataset, unknown) if unknown else {}
-            contents = self._remember(dataset.version, fragments, found)
-        return contents
+                held = {key: self._known[key] for key in fragments if key in self._known}
+            unknown = [fragment for key, fragment in fragments.items() if key not in held]
+            if unknown:
+                held.update(_read(dataset, unknown))
+            parts = tuple(FragmentContents.of(fragment, held[key]) for key, fragment in fragments.items())
+            inventory = Inventory.of(parts)
+            self._remember(dataset.version, inventory, held)
+        return inventory
 
-    def learn(self, dataset: lance.LanceDataset, before: tuple[FragmentContents, ...], rows: pa.Table) -> None:
-        """Take over what rows that were just appended as one fragment hold, so that it need not be read."""
-        old = {one.fragment.fragment_id for one in before}
-        new = [fragment for fragment in dataset.get_fragments() if fragment.fragment_id not in old]
-        if len(new) == 1 and new[0].physical_rows == rows.num_rows:
-            numbers = np.asarray(rows[COLLECTION].combine_chunks())
-            with self._lock:
-                self._known = {**self._known, _key(new[0]): Held.of(numbers, times_of(rows), _NONE)}
+    def learn(self, dataset: lance.LanceDataset, before: Inventory, rows: pa.Table) -> None:
+        """Take over what rows hold that were appended to the version before as one fragment, so that nothing is read."""
+        numbers = dataset.fragment_ids()
+        if len(numbers) != len(before.parts) + 1:
+            return
+        new = dataset.get_fragment(max(numbers))
+        if new is None or new.physical_rows != rows.num_rows:
+            return
+        held = Held.of(np.asarray(whole(rows[COLLECTION])), times_of(rows), _NONE)
+        self._remember(dataset.version, before.extended(FragmentContents.of(new, held)), {_key(new): held})
 
-    def _remember(
-        self,
-        version: int,
-        fragments: Mapping[FragmentKey, lance.LanceFragment],
-        found: Mapping[FragmentKey, Held],
-    ) -> tuple[FragmentContents, ...]:
+    def _remember(self, version: int, inventory: Inventory, held: Mapping[FragmentKey, Held]) -> None:
         with self._lock:
-            known = {**self._known, **found}
-            contents = tuple(FragmentContents(fragment, known[key]) for key, fragment in fragments.items())
-            self._known = known
-            self._versions[version] = contents
+            self._known.update(held)
+            self._versions[version] = inventory
             if len(self._versions) > _KEPT_VERSIONS:
                 self._forget()
-            return contents
 
     def _forget(self) -> None:
         """Keep the newest versions and what they refer to."""
         newest = sorted(self._versions)[-_KEPT_VERSIONS // 2 :]
         self._versions = {version: self._versions[version] for version in newest}
-        used = {_key(one.fragment) for contents in self._versions.values() for one in contents}
+        used = {(one.number, one.deletions) for inventory in self._versions.values() for one in inventory.parts}
         self._known = {key: value for key, value in self._known.items() if key in used}
 
 
@@ -254,12 +314,6 @@ def _overlap(held: Summary, start_ms: int, end_ms: int) -> float:
 
 def _key(fragment: lance.LanceFragment) -> FragmentKey:
     return fragment.fragment_id, _deletions(fragment.metadata)
-
-
-def _lasting_key(fragment: lance.LanceFragment) -> tuple[str, str]:
-    """Return names that no fragment of any other table has, of this place or of an earlier one there."""
-    metadata = fragment.metadata
-    return metadata.files[0].path, _deletions(metadata)
 
 
 def _deletions(metadata: FragmentMetadata) -> str:

@@ -176,12 +176,12 @@ class Places:
         """Write the copy of a fragment."""
         name, session = f"{_stem(one)}-{one.rows}.lance", _session(self._folder, self._options)
         written = self._durability.unfinished(name)
-        columns = [field.name for field in schema if field.name in dataset.schema.names]
+        columns, fragment = [field.name for field in schema if field.name in dataset.schema.names], one.handle(dataset)
         scanner = dataset.scanner(
             columns=[*columns, COLLECTION, BOX],
-            fragments=[one.fragment],
+            fragments=[fragment],
             with_row_address=True,
-            batch_size=_rows_at_once(one.fragment),
+            batch_size=_rows_at_once(fragment),
             batch_readahead=2,
             io_buffer_size=_RUN_BYTES,
         )
@@ -377,7 +377,7 @@ def _to_binary(keys: NDArray[np.void]) -> pa.Array:
 
 def _stem(one: FragmentContents) -> str:
     """Return the name of a fragment's data file, which is unique and never changes."""
-    return str(one.fragment.metadata.files[0].path).removesuffix(".lance")
+    return one.data.removesuffix(".lance")
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,7 @@ from tilebox._core.arrow import arrow_schema
 from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.points.columns import remembered_schema, stored_schema
 from tilebox.server.points.durability import durability_of
-from tilebox.server.points.fragments import Contents, FragmentContents, Selection, joined
+from tilebox.server.points.fragments import Contents, joined
 from tilebox.server.points.places import Places
 from tilebox.server.points.snapshots import snapshots_of
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lance.fragment import FragmentMetadata
 
     from tilebox._core.fields import Schema
+    from tilebox.server.points.fragments import FragmentContents, Inventory, Selection
     from tilebox.server.points.interface import Summary
 
 _KEPT_PLANS = 32
@@ -48,13 +49,18 @@ class Version:
         dataset: To read it from.
         number: By which later queries name it as their snapshot.
         schema: The schema of the dataset as of this version.
-        contents: What its fragments hold.
+        inventory: What its fragments hold.
     """
 
     dataset: lance.LanceDataset
     number: int
     schema: Schema
-    contents: tuple[FragmentContents, ...]
+    inventory: Inventory
+
+    @property
+    def contents(self) -> tuple[FragmentContents, ...]:
+        """Its fragments, each with what it holds."""
+        return self.inventory.parts
 
     @cached_property
     def columns(self) -> pa.Schema:
@@ -82,7 +88,7 @@ class Version:
 
     def select(self, collections: tuple[int, ...] | None, start_ms: int, end_ms: int) -> Selection:
         """Return the fragments in which datapoints of these collections (None: of any) and times may be."""
-        return Selection.of(self.contents, collections, start_ms, end_ms)
+        return self.inventory.select(self.dataset, collections, start_ms, end_ms)
 
 
 class Table:
@@ -180,8 +186,8 @@ class Table:
         transaction = lance.Transaction(version.number, operation)
         dataset = lance.LanceDataset.commit(version.dataset, transaction, enable_stable_row_ids=True)
         self.durability.sync_commit(transaction.uuid, version.number, dataset.version)
-        if appended is not None:
-            self.contents.learn(dataset, version.contents, appended)
+        if appended is not None and dataset.version == version.number + 1:
+            self.contents.learn(dataset, version.inventory, appended)
         return self._adopt(dataset)
 
     def publish(self, version: Version, dataset: lance.LanceDataset) -> Version:
@@ -190,10 +196,11 @@ class Table:
         return self._adopt(dataset)
 
     def _adopt(self, dataset: lance.LanceDataset) -> Version:
+        version = self._version(dataset)
         with self._lock:
-            if dataset.version > self._current.version:
-                self._current = dataset
-        return self._version(dataset)
+            if version.number > self._current.version:
+                self._current, self._newest = dataset, version
+        return version
 
     @contextmanager
     def pinned(self, version: Version) -> Iterator[None]:

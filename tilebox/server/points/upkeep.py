@@ -112,7 +112,7 @@ def write_indexes(table: Table, version: Version) -> IndexWork:
 def publish_indexes(table: Table, work: IndexWork) -> bool:
     """Commit index segments, unless their fragments were merged meanwhile."""
     version = table.latest()
-    present = {one.fragment.fragment_id for one in version.contents}
+    present = {one.number for one in version.contents}
     if any(not present.issuperset(segment.fragment_ids) for segment in work.written):
         return False
     table.commit(version, lance.LanceOperation.CreateIndex(work.written, work.replaced))
@@ -152,11 +152,11 @@ def _unindexed(version: Version) -> list[FragmentContents]:
         {number for segment in segments[column] for number in segment.fragment_ids} for column in _indexes(version)
     ]
     indexed = set.intersection(*covered)
-    return [one for one in version.contents if one.fragment.fragment_id not in indexed]
+    return [one for one in version.contents if one.number not in indexed]
 
 
 def _write_index(version: Version, column: str, kind: str, segments: list[Any], work: IndexWork) -> None:
-    rows = {one.fragment.fragment_id: one.rows for one in version.contents}
+    rows = {one.number: one.rows for one in version.contents}
 
     def size(segment: Any) -> int:
         return sum(rows.get(number, 0) for number in segment.fragment_ids)

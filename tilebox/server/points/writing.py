@@ -33,7 +33,7 @@ _READ_WHOLE_SHARE = 0.3
 _NAMED_IDS = 3
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # to look for one among those that wait must not compare their rows
 class Batch:
     """A batch that waits to be stored, and then what became of it."""
 
@@ -122,8 +122,9 @@ def delete_collection(table: Table, collection: int) -> None:
     gone: list[int] = []
     for one in version.contents:
         if collection in one.collections:
-            rest = one.fragment.delete(f"{COLLECTION} = {int(collection)}") if len(one.collections) > 1 else None
-            _note(one.fragment.fragment_id, rest, changed, gone)
+            condition = f"{COLLECTION} = {int(collection)}"
+            rest = one.handle(version.dataset).delete(condition) if len(one.collections) > 1 else None
+            _note(one.number, rest, changed, gone)
     if changed or gone:
         table.remove(version, changed, gone)
 
@@ -179,8 +180,7 @@ def _stored_ids(version: Version, ids: pa.Array) -> pa.Array:
     if not len(ids):
         return nothing
     times = keys.times_of_ids(ids)
-    selection = version.select(None, int(times.min()), int(times.max()) + 1)
-    selection, may_exist = selection.with_times(times)
+    selection, may_exist = version.inventory.with_times(version.dataset, times)
     if not selection.parts:
         return nothing
     ids, times = ids.filter(pa.array(may_exist)), times[may_exist]
@@ -216,9 +216,9 @@ def _remove(table: Table, version: Version, addresses: np.ndarray) -> None:
     gone: list[int] = []
     owners, offsets = addresses >> np.uint64(32), addresses & np.uint64(0xFFFFFFFF)
     for one in version.contents:
-        own = offsets[owners == one.fragment.fragment_id]
+        own = offsets[owners == one.number]
         if len(own):
-            _note(one.fragment.fragment_id, one.fragment.delete_rows(own.tolist()), changed, gone)
+            _note(one.number, one.handle(version.dataset).delete_rows(own.tolist()), changed, gone)
     table.remove(version, changed, gone)
 
 
