@@ -24,7 +24,7 @@ def anyio_backend():
 
 @pytest.fixture
 async def engine(tmp_path):
-    opened = SqliteEngine(tmp_path / "test.sqlite")
+    opened = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
     await opened.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
     yield opened
     await opened.close()
@@ -173,7 +173,7 @@ async def test_a_full_disk_fails_the_whole_group_and_the_next_write_succeeds(eng
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
         connection.execute("CREATE TABLE filler (text TEXT)")
-        connection.execute("INSERT INTO filler VALUES (?)", ("x" * 1_000_000,))
+        connection.execute("INSERT INTO filler VALUES (?)", ("x" * (sqlite_engine.ROOM_BYTES + 1_000_000),))
 
     gate, outcomes = Gate(), {}
     async with anyio.create_task_group() as group:
@@ -321,3 +321,48 @@ async def test_only_a_group_of_repeatable_writes_is_not_flushed_and_only_if_told
 
 async def _keep(outcomes, key, write, function):
     outcomes[key] = await write(function)
+
+
+def log_bytes(engine):
+    return engine.path.with_name("test.sqlite-wal").stat().st_size
+
+
+async def test_commits_do_not_make_the_log_longer(engine):
+    before = log_bytes(engine)
+    for number in range(300):
+        await engine.write(insert(number))
+    assert log_bytes(engine) == before >= sqlite_engine.ROOM_BYTES
+    assert await engine.read(
+        lambda connection: [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
+    ) == ["numbers"]
+
+
+async def test_what_a_start_that_broke_off_left_behind_is_cleared_away(tmp_path):
+    with sqlite3.connect(tmp_path / "test.sqlite") as connection:
+        connection.execute("CREATE TABLE room_in_log (bytes BLOB)")
+    connection.close()
+    engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
+    await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
+    assert log_bytes(engine) >= sqlite_engine.ROOM_BYTES
+    names = await engine.read(
+        lambda connection: [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
+    )
+    assert names == ["numbers"]
+    await engine.close()
+
+
+async def test_without_room_for_the_log_writes_go_on(tmp_path):
+    engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
+    connect = engine._connect
+
+    def connect_narrowly():
+        connection = connect()
+        connection.execute("PRAGMA max_page_count = 100")
+        return connection
+
+    engine._connect = connect_narrowly
+    await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
+    await engine.write(insert(1))
+    assert await engine.read(numbers) == [1]
+    assert log_bytes(engine) < sqlite_engine.ROOM_BYTES
+    await engine.close()

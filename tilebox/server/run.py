@@ -74,7 +74,8 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
         from tilebox.server.orchestrator import Orchestrator
 
         store = _open(
-            lambda: open_store(settings.database_url, flushes_reports=settings.synchronous == "full"), "database"
+            lambda: open_store(settings.database_url, flushes_reports=settings.synchronous == "full", is_served=True),
+            "database",
         )
         stack.push_async_callback(store.close)
         await _migrate(store, settings)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 
-def open_store(url: str, *, flushes_reports: bool = True) -> Store:
+def open_store(url: str, *, flushes_reports: bool = True, is_served: bool = False) -> Store:
     """Return the store of a database URL. Nothing is connected to before the first verb.
 
     Close it on every way out: PostgreSQL's pool keeps an event loop from ending.
@@ -26,6 +26,7 @@ def open_store(url: str, *, flushes_reports: bool = True) -> Store:
         url: `sqlite:///absolute/path` or `postgresql://user:password@host/database`.
         flushes_reports: Whether SQLite waits for the disk before it acknowledges what runners report. PostgreSQL has
             a setting of its own for that, synchronous_commit.
+        is_served: Whether a server opens it, which writes much: SQLite prepares for that.
 
     Raises:
         ValueError: The URL is of another form.
@@ -35,7 +36,7 @@ def open_store(url: str, *, flushes_reports: bool = True) -> Store:
     if parts.scheme == "sqlite":
         from tilebox.server.store.sqlite import SqliteStore
 
-        return SqliteStore(_sqlite_path(url), flushes_reports=flushes_reports)
+        return SqliteStore(_sqlite_path(url), flushes_reports=flushes_reports, is_served=is_served)
     if parts.scheme in {"postgresql", "postgres"}:
         try:
             from tilebox.server.store.postgres import PostgresStore

@@ -37,10 +37,11 @@ class SqliteStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
         path: The database file.
         flushes_reports: Whether what runners report is on disk before it is acknowledged, and not only with the next
             other change.
+        is_served: Whether much will be written, so that preparing for it is worth while.
     """
 
-    def __init__(self, path: Path, *, flushes_reports: bool = True) -> None:
-        self._engine = SqliteEngine(path, flushes_repeatable=flushes_reports)
+    def __init__(self, path: Path, *, flushes_reports: bool = True, is_served: bool = False) -> None:
+        self._engine = SqliteEngine(path, flushes_repeatable=flushes_reports, makes_room=is_served)
         self._locks: WeakValueDictionary[UUID, anyio.Lock] = WeakValueDictionary()
 
     async def read(self, verb: Callable[[], Steps[T]]) -> T:

@@ -33,6 +33,9 @@ MAX_GROUP = 256
 BUSY_SECONDS = 30.0
 """How long to wait for another process, such as a command line beside the server, to finish its write."""
 
+ROOM_BYTES = 1000 * (4096 + 24)
+"""Length of the write-ahead log at which SQLite copies it into the database and begins it anew: 1000 pages."""
+
 _OLDEST_SQLITE = (3, 37)
 _UNAVAILABLE = frozenset({"SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_LOCKED"})
 
@@ -78,10 +81,15 @@ class SqliteEngine:
         path: The database; made if it does not exist, in a directory that does.
         readers: Threads for reads.
         flushes_repeatable: Whether to wait for the disk also where only repeatable writes would be lost with the power.
+        makes_room: Whether to bring the write-ahead log to its full length before the first write. It takes some 50 ms,
+            and makes each write after it faster.
     """
 
-    def __init__(self, path: Path, *, readers: int = 4, flushes_repeatable: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, readers: int = 4, flushes_repeatable: bool = True, makes_room: bool = False
+    ) -> None:
         self.path = path
+        self._makes_room = makes_room
         self._flushes_repeatable = flushes_repeatable
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix=f"sqlite-read-{path.name}")
         self._local = threading.local()
@@ -162,7 +170,10 @@ class SqliteEngine:
         connection: sqlite3.Connection | None = None
         while writes := self._next_group():
             try:
-                connection = connection or self._connect()
+                if connection is None:
+                    connection = self._connect()
+                    if self._makes_room:
+                        self._make_room(connection)
                 self._commit_together(connection, writes)
             except BaseException as error:  # noqa: BLE001 - every write of the group must be answered
                 for write in writes:
@@ -223,6 +234,27 @@ class SqliteEngine:
             connection.close()
             raise
         return connection
+
+    def _make_room(self, connection: sqlite3.Connection) -> None:
+        """Write the log once to the length after which SQLite begins it anew.
+
+        A commit that makes a file longer waits for the file system's own journal too, and takes twice as long.
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and log.stat().st_size >= ROOM_BYTES:
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            # One that is there was left behind by a process that ended just here.
+            connection.execute("DROP TABLE IF EXISTS room_in_log")
+            connection.execute("CREATE TABLE room_in_log (bytes BLOB)")
+            connection.execute("INSERT INTO room_in_log VALUES (zeroblob(?))", (ROOM_BYTES,))
+            connection.execute("COMMIT")
+            connection.execute("DROP TABLE room_in_log")
+        except sqlite3.Error:
+            # It goes without, on a disk that is nearly full, say.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
