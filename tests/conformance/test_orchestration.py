@@ -11,7 +11,7 @@ from orchestrated import LEASE_US, World, done, group
 from tilebox._core.scheduling import Failure, JobState, TaskState, Verdict
 from tilebox.errors import NotFoundError
 from tilebox.server.store.jobs import LabelProgress
-from tilebox.server.store.orchestration import Limits, ProgressUpdate, new_ids
+from tilebox.server.store.orchestration import Held, Limits, ProgressUpdate, new_ids
 
 pytestmark = pytest.mark.anyio
 
@@ -211,6 +211,24 @@ async def test_a_task_that_is_given_back_goes_first_and_uses_up_nothing(world):
     assert (task.input, task.lease, task.retries) == (b"t1", 2, 0)
     assert (await world.tasks())["t1"]["crashes"] == 0
     assert await world.attempts() == []
+
+
+async def test_what_a_runner_holds(world, store):
+    await world.submit(group(*(world.task(label) for label in "abcdef")))
+    crashed, computed, waiting, handed_back = await world.claim(4)
+    await world.claim(runner=b"s" * 16)
+    await world.claim(is_fenced=False)
+    await world.report(crashed, failure=Failure.CRASH)
+    (again,) = await world.claim()
+    await world.report(computed)
+    await world.report(handed_back, is_returned=True)
+    other = await World.make(store)
+    assert await store.held_by_runner(other.team, b"r" * 16, count=9) == []
+    held = await store.held_by_runner(world.team, b"r" * 16, count=9)
+    wanted = [Held(crashed.task, 2, crashes=1), Held(waiting.task, 1, crashes=0)]
+    assert again.task == crashed.task
+    assert sorted(held, key=lambda one: one.task) == sorted(wanted, key=lambda one: one.task)
+    assert len(await store.held_by_runner(world.team, b"r" * 16, count=1)) == 1
 
 
 async def test_a_lease_that_is_extended_does_not_end(world, store):

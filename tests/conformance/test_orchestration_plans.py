@@ -24,6 +24,7 @@ ASKED = {
     "next_wake": {},
     "expired_tasks": {"now_us": 1, "count": 10},
     "claimed_tasks": {"claim": b"c" * 16, "runner": b"r" * 16, "team": uuid4()},
+    "tasks_of_runner": {"runner": b"r" * 16, "team": uuid4(), "count": 10},
     "held_tasks": {"task": b"t" * 16},
     "release_groups": {"group": b"g" * 16, "rank": 1},
     "stop_jobs": {"job": b"j" * 16},
@@ -42,6 +43,7 @@ NEEDED = {
     "next_wake": "tasks_asleep",
     "expired_tasks": "tasks_running",
     "claimed_tasks": "tasks_running",
+    "tasks_of_runner": "tasks_running",
 }
 # These walk down from a task. PostgreSQL does that by indexes once it knows the tables, so by the first autovacuum.
 WALKS = {"skip_below", "abandon_below"}

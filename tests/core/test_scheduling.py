@@ -25,6 +25,7 @@ from tilebox._core.scheduling import (
     job_state,
     judge,
     next_state,
+    pause_after_crash,
 )
 
 QUEUED, RUNNING, COMPUTED, FAILED, SKIPPED, FAILED_OPTIONAL = TaskState
@@ -158,6 +159,12 @@ def test_attempts_are_counted_apart(max_retries, max_crashes):
         attempts, tried = attempts.after(Failure.TASK), tried + 1
         event = after_failure(Failure.TASK, attempts, **limits)
     assert (event, tried) == (TaskEvent.FAIL, max_retries + 1)
+
+
+def test_the_first_crash_costs_no_time_and_none_costs_more_than_a_lease():
+    pauses = [pause_after_crash(crashes, 60.0) for crashes in range(1, 12)]
+    assert pauses == [0, 1, 3, 7, 15, 31, 60, 60, 60, 60, 60]
+    assert pause_after_crash(1_000_000, 0.5) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ RUNNING = {
     "workflows.v1.TaskService/ExtendTaskLease",
     "tilebox.ext.v1.RunnerService/Exchange",
     "tilebox.ext.v1.RunnerService/ExtendLeases",
+    "tilebox.ext.v1.RunnerService/ReportDeath",
 }
 MANAGING = {
     "datasets.v1.DatasetService/CreateDataset",

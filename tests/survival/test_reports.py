@@ -10,12 +10,14 @@ from uuid import uuid4
 
 import pytest
 from survival.hand import ACCEPTED, LEAF, REPEATED, STALE, Hand
+from survival.invariants import read_sqlite
 from survival.proxy import answer_body, read_message
 from survival.stage import wait_until
 from wire import CallError, submissions, task_group, wire_id
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import task_pb2, workflows_pb2
+from tilebox._core.scheduling import TaskState
 from tilebox.server.services import leases
 from tilebox.server.store.orchestration_verbs import OrchestrationVerbs
 
@@ -188,3 +190,81 @@ def ask(runner, name, **values):
     connection = socket.create_connection((host, int(port)), timeout=60)
     connection.sendall(head.encode() + body)
     return connection
+
+
+def died(runner, *executing, cause="process 7 on earth ended without a word", who=b"r" * 16):
+    """Say that the runner is dead, and return how many tasks that was put down to, and how many were given back."""
+    leases = [runners_pb2.TaskLeaseNumber(task_id=task.task_id, lease_number=task.lease_number) for task in executing]
+    request = runners_pb2.ReportDeathRequest(runner_id=who, executing=leases, cause=cause)
+    answer = runner.wire.call("RunnerService/ReportDeath", request)
+    return answer.crashed, answer.returned
+
+
+def test_a_death_is_put_down_to_what_was_executed_and_nothing_else(hand):
+    runner = hand()
+    runner.submit(task_group(5))
+    poison, done, *waiting = runner.claim(4)
+    (elsewhere,) = runner.claim(1, runner=b"s" * 16)
+    lost = runner.computed(done)
+    assert died(runner, poison, cause="process 7 on earth\nended without a word") == (1, 3)
+    # It may be said again, and the reports of the dead may arrive after it.
+    assert died(runner, poison) == (0, 0)
+    assert runner.report(lost, runner.computed(waiting[0])) == [STALE, STALE]
+    assert runner.report(runner.computed(elsewhere)) == [ACCEPTED]
+    again = runner.claim(9, runner=b"t" * 16)
+    assert {task.task_id for task in again} == {task.task_id for task in (poison, done, *waiting)}
+    assert died(runner, poison) == (0, 0)
+    assert runner.report(*[runner.computed(task) for task in again]) == [ACCEPTED] * 4
+    tasks = runner.finish()
+    assert {task["id"]: task["crashes"] for task in tasks.tasks.values() if task["crashes"]} == {poison.task_id: 1}
+    (attempt,) = tasks.attempts
+    assert attempt["outcome"] == "crashed"
+    assert attempt["error"] == "its runner died while it was executed: process 7 on earth ended without a word"
+
+
+def test_a_report_that_is_ahead_of_the_death_counts(hand):
+    runner = hand()
+    runner.submit(task_group(3))
+    first, second, third = runner.claim(3)
+    assert runner.report(runner.computed(first)) == [ACCEPTED]
+    # What was executed had ended meanwhile, and its report was on its way.
+    assert runner.report(runner.computed(second)) == [ACCEPTED]
+    assert died(runner, first, second) == (0, 1)
+    assert runner.finish().attempts == []
+    assert third.lease_number == 1
+
+
+def test_a_death_with_more_tasks_than_one_transaction_settles(hand, monkeypatch):
+    monkeypatch.setattr(leases, "_DEATH_BATCH", 10)
+    runner = hand()
+    runner.submit(task_group(35))
+    tasks = runner.claim(35)
+    assert died(runner, *tasks[:12]) == (12, 23)
+    assert len(runner.finish().attempts) == 12
+
+
+def test_what_takes_runners_down_waits_longer_and_longer(hand):
+    runner = hand(lease_seconds=1, max_crashes=3)
+    job = runner.submit()
+    for _ in range(4):
+        (task,) = runner.claim(wait=20)
+        assert died(runner, task) == (1, 0)
+    (task,) = read_sqlite(runner.server.data_dir / "tilebox.sqlite").tasks.values()
+    attempts = read_sqlite(runner.server.data_dir / "tilebox.sqlite").attempts
+    stopped = [attempt["stopped_us"] for attempt in attempts]
+    started = [attempt["started_us"] for attempt in attempts]
+    pauses = [later - earlier for earlier, later in zip(stopped, started[1:], strict=False)]
+    assert [pause >= 1_000_000 for pause in pauses] == [False, True, True]
+    assert (task["crashes"], task["state"]) == (4, TaskState.FAILED)
+    assert "its runner died while it was executed: process 7" in task["error"]
+    assert job.id.uuid == task["job_id"]
+
+
+@pytest.mark.parametrize("how", ["runner", "task"])
+def test_a_death_that_names_nobody_is_refused(hand, how):
+    runner = hand()
+    lease = runners_pb2.TaskLeaseNumber(task_id=b"short", lease_number=1)
+    executing, who = ([lease], b"r" * 16) if how == "task" else ([], b"")
+    request = runners_pb2.ReportDeathRequest(runner_id=who, executing=executing)
+    with pytest.raises(CallError, match=r"invalid_argument: .*16 bytes"):
+        runner.wire.call("RunnerService/ReportDeath", request)

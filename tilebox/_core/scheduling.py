@@ -183,6 +183,22 @@ def after_failure(
     return TaskEvent.EXCUSE if is_excused else TaskEvent.FAIL
 
 
+def pause_after_crash(crashes: int, longest_seconds: float) -> float:
+    """Return for how many seconds a task waits whose runner died while it was executed.
+
+    The first time may be bad luck, and costs no time. After that it waits longer and longer, or one task would take
+    all runners down as fast as they are started, and those who start them would give up.
+
+    Args:
+        crashes: How many it has behind it, this one included.
+        longest_seconds: A lease: so long it would have waited if nobody had told of the death.
+
+    >>> [pause_after_crash(crashes, 10.0) for crashes in (1, 2, 3, 4, 5)]
+    [0.0, 1.0, 3.0, 7.0, 10.0]
+    """
+    return min(2.0 ** min(crashes - 1, 30) - 1, longest_seconds)
+
+
 class Verdict(IntEnum):
     """What the server makes of a report; the numbers are those of the wire."""
 

@@ -11,7 +11,7 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2 as wire
 from tilebox._core.scheduling import Verdict
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api.runners_reading import RunnerReading
-from tilebox.server.api.task_reports import Reports, failed, microseconds, returned, task_id
+from tilebox.server.api.task_reports import Reports, failed, microseconds, returned, task_id, text
 from tilebox.server.api.tasks import EXTEND_AFTER, identifiers
 from tilebox.server.keys import Permission
 from tilebox.server.services.leases import Wish
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tilebox.server.store.orchestration import Report
 
 _NAME_BYTES = 16
+_MAX_CAUSE_CHARACTERS = 1000
 
 _MESSAGES = {
     Verdict.ACCEPTED: "",
@@ -50,6 +51,7 @@ class RunnerService(RunnerReading):
     permissions = {  # noqa: RUF012
         "Exchange": Permission.RUN,
         "ExtendLeases": Permission.RUN,
+        "ReportDeath": Permission.RUN,
         "ExplainJob": Permission.READ,
         "AwaitJob": Permission.READ,
     }
@@ -94,6 +96,15 @@ class RunnerService(RunnerReading):
             lease=_duration(self._leases.lease_us),
             extend_after=_duration(round(self._leases.lease_us * EXTEND_AFTER)),
         )
+
+    async def report_death(self, caller: Caller, request: wire.ReportDeathRequest) -> wire.ReportDeathResponse:
+        """Settle what a dead runner held. May be repeated, and come late: what was settled before is left alone."""
+        if len(request.runner_id) != _NAME_BYTES:
+            raise InvalidArgumentError(f"runner_id must have {_NAME_BYTES} bytes")
+        executing = {(task_id(one.task_id), int(one.lease_number)) for one in request.executing}
+        cause = " ".join(text(request.cause, _MAX_CAUSE_CHARACTERS).split()) or "nobody knows of what"
+        crashed, returned = await self._leases.report_death(caller.team.id, request.runner_id, executing, cause)
+        return wire.ReportDeathResponse(crashed=crashed, returned=returned)
 
     def _wish(self, cluster: int, request: wire.ExchangeRequest) -> Wish:
         for name in ("runner_id", "claim_id"):

@@ -99,7 +99,7 @@ class Reports:
             lease=lease,
             failure=Failure.FINAL if refusal else None,
             error=refusal,
-            display=_text(display, MAX_DISPLAY_CHARACTERS),
+            display=text(display, MAX_DISPLAY_CHARACTERS),
             progress=updates,
             groups=groups,
             execution_us=execution_us,
@@ -115,9 +115,9 @@ def failed(message: runners_pb2.FailedReport) -> Report:
         task=task_id(message.task_id),
         lease=message.lease_number,
         failure=_FAILURES[message.kind],
-        display=_text(message.display, MAX_DISPLAY_CHARACTERS),
+        display=text(message.display, MAX_DISPLAY_CHARACTERS),
         progress=_progress_or_none(message.progress_updates),
-        error=_text(message.error, MAX_ERROR_CHARACTERS),
+        error=text(message.error, MAX_ERROR_CHARACTERS),
         retry_after_us=min(microseconds(message.retry_after), _MAX_RETRY_AFTER_US),
     )
 
@@ -134,9 +134,9 @@ def failed_publicly(message: task_pb2.TaskFailedRequest) -> Report:
         lease=None,
         failure=Failure.TASK if message.was_workflow_error else None,
         is_returned=not message.was_workflow_error,
-        display=_text(message.display, MAX_DISPLAY_CHARACTERS) if message.was_workflow_error else "",
+        display=text(message.display, MAX_DISPLAY_CHARACTERS) if message.was_workflow_error else "",
         progress=_progress_or_none(message.progress_updates),
-        error=_text(error or message.display, MAX_ERROR_CHARACTERS),
+        error=text(error or message.display, MAX_ERROR_CHARACTERS),
     )
 
 
@@ -161,9 +161,9 @@ def microseconds(duration: Duration) -> int:
     return int(max(0, duration.seconds * 1_000_000 + duration.nanos // 1000))
 
 
-def _text(text: str, length: int) -> str:
+def text(value: str, length: int) -> str:
     """Return a text that can be stored, cut to a length; PostgreSQL takes no NUL."""
-    return text[:length].replace("\0", "\ufffd")
+    return value[:length].replace("\0", "\ufffd")
 
 
 def _progress_or_none(updates: Iterable[core_pb2.Progress]) -> Sequence[ProgressUpdate]:

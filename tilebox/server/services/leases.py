@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from tilebox._core.scheduling import Verdict
+from tilebox._core.scheduling import Failure, Verdict, pause_after_crash
 from tilebox.server.services.waiting import JobWatch, Waiter, WaitingRoom
-from tilebox.server.store.orchestration import Claim, Effects, Limits
+from tilebox.server.store.orchestration import Claim, Effects, Limits, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from uuid import UUID
 
     from tilebox.server.clock import Clock
     from tilebox.server.services.submissions import Submissions
     from tilebox.server.services.waiting import Gone
-    from tilebox.server.store.orchestration import Claimed, Exchanged, NewJob, Orchestration, Queue, Report
+    from tilebox.server.store.orchestration import Claimed, Exchanged, Held, NewJob, Orchestration, Queue
 
 logger = logging.getLogger("tilebox.server")
 
@@ -39,6 +39,9 @@ NOTE_SECONDS = 20.0
 
 MAX_CLAIM = 1024
 """Tasks handed out to one request at most."""
+
+_DEATH_BATCH = 1000
+"""Tasks of a dead runner that are settled in one transaction."""
 
 Identifier = tuple[str, int, int]
 """Name, major and minor version of a task that a runner executes."""
@@ -185,6 +188,43 @@ class Leases:
         until_us = self.clock.now_us() + (self.lease_us if lease_us is None else lease_us)
         return await self._store.extend_leases(team, leases, until_us=until_us)
 
+    async def report_death(
+        self, team: UUID, runner: bytes, executing: Collection[tuple[bytes, int]], cause: str
+    ) -> tuple[int, int]:
+        """Count a crash for what a runner died of, and give back the other tasks that it held.
+
+        Those had not begun, or had ended, with a report that is lost: neither is to blame.
+
+        Args:
+            team: On whose behalf.
+            runner: Its name.
+            executing: Tasks that were being executed, and their lease numbers.
+            cause: What is known of how it died.
+
+        Returns:
+            How many tasks counted a crash, and how many were given back.
+        """
+        counts: Counter[bool] = Counter()
+        while True:
+            held = await self._store.held_by_runner(team, runner, count=_DEATH_BATCH)
+            reports = [
+                self._crash(one, f"its runner died while it was executed: {cause}")
+                if (one.task, one.lease) in executing
+                else Report(task=one.task, lease=one.lease, is_returned=True)
+                for one in held
+            ]
+            verdicts = (await self._step(team, reports, None, 0)).verdicts
+            # What is not accepted was reported by the runner itself, a moment before.
+            accepted = [one for one, verdict in zip(reports, verdicts, strict=True) if verdict is Verdict.ACCEPTED]
+            counts.update(one.is_returned for one in accepted)
+            if len(held) < _DEATH_BATCH or not accepted:
+                break
+        if counts:
+            logger.warning(
+                "a runner died: %s; %d tasks count a crash, %d were given back", cause, counts[False], counts[True]
+            )
+        return counts[False], counts[True]
+
     async def submit(self, job: NewJob, *, virtual_rank: int) -> None:
         """Keep a job, and hand its first tasks to runners that wait for them in the same transaction.
 
@@ -230,6 +270,12 @@ class Leases:
         queues = list((await self._match(wish)).positions)
         claim = self._claim(wish, queues, is_repeated=is_repeated)
         return await self._step(team, reports, claim, wish.cluster)
+
+    def _crash(self, held: Held, error: str) -> Report:
+        pause = pause_after_crash(held.crashes + 1, self.lease_us / 1e6)
+        return Report(
+            task=held.task, lease=held.lease, failure=Failure.CRASH, error=error, retry_after_us=round(pause * 1e6)
+        )
 
     def _claim(self, wish: Wish, queues: Sequence[int] = (), *, is_repeated: bool = False) -> Claim:
         return Claim(

@@ -180,6 +180,15 @@ class Exchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A task that a runner holds, under which lease, and how many crashes it has behind it."""
+
+    task: bytes
+    lease: int
+    crashes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
     """Where tasks of one cluster, identifier and version wait."""
 
@@ -234,6 +243,9 @@ class Orchestration(Protocol):
         limits: Limits,
     ) -> Exchanged:
         """Carry out reports, then hand out tasks, which may be ones that the reports made ready."""
+
+    async def held_by_runner(self, team: UUID, runner: bytes, *, count: int) -> list[Held]:
+        """Return what a runner holds that names lease numbers, at most so many tasks."""
 
     async def extend_leases(
         self, team: UUID, leases: Sequence[tuple[bytes, int | None]], *, until_us: int

@@ -21,6 +21,7 @@ from tilebox.server.store.orchestration import (
     Claimed,
     Effects,
     Exchanged,
+    Held,
     Limits,
     NewGroup,
     NewJob,
@@ -138,6 +139,12 @@ class OrchestrationVerbs(Transactions, Orchestration):
         effects.count_handed(change.handed)
         yield from self._announce(effects)
         return Exchanged(verdicts, change.handed, effects)
+
+    @reads
+    def held_by_runner(self, team: UUID, runner: bytes, *, count: int) -> Steps[list[Held]]:
+        """Return what a runner holds, at most so many tasks."""
+        rows = yield call("tasks_of_runner", team=team, runner=runner, count=count)
+        return [Held(bytes(row["id"]), row["lease_number"], row["crashes"]) for row in rows]
 
     @writes
     def extend_leases(

@@ -73,6 +73,13 @@ SELECT tasks.id, tasks.job_id, tasks.queue, tasks.lease_number, tasks.input, tas
 FROM tasks JOIN jobs ON jobs.id = tasks.job_id
 WHERE tasks.state = 2 AND tasks.claim_id = :claim AND tasks.runner_id = :runner AND jobs.team_id = :team;
 
+-- name: tasks_of_runner
+-- The tasks that a runner holds, of those that know the numbers of their leases.
+SELECT tasks.id, tasks.lease_number, tasks.crashes
+FROM tasks JOIN jobs ON jobs.id = tasks.job_id
+WHERE tasks.state = 2 AND tasks.runner_id = :runner AND tasks.is_fenced AND jobs.team_id = :team
+LIMIT :count;
+
 -- name: ancestors
 -- A task and those above it, the nearest first.
 WITH RECURSIVE above (id, group_id, is_optional, depth) AS (

@@ -193,6 +193,24 @@ class ExtendLeasesResponse(_message.Message):
     extend_after: _duration_pb2.Duration
     def __init__(self, lost: _Optional[_Iterable[_Union[TaskLeaseNumber, _Mapping]]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., extend_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
+class ReportDeathRequest(_message.Message):
+    __slots__ = ("runner_id", "executing", "cause")
+    RUNNER_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTING_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    runner_id: bytes
+    executing: _containers.RepeatedCompositeFieldContainer[TaskLeaseNumber]
+    cause: str
+    def __init__(self, runner_id: _Optional[bytes] = ..., executing: _Optional[_Iterable[_Union[TaskLeaseNumber, _Mapping]]] = ..., cause: _Optional[str] = ...) -> None: ...
+
+class ReportDeathResponse(_message.Message):
+    __slots__ = ("crashed", "returned")
+    CRASHED_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_FIELD_NUMBER: _ClassVar[int]
+    crashed: int
+    returned: int
+    def __init__(self, crashed: _Optional[int] = ..., returned: _Optional[int] = ...) -> None: ...
+
 class ExplainJobRequest(_message.Message):
     __slots__ = ("job_id", "limit")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
