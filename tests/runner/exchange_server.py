@@ -33,6 +33,7 @@ class Given:
     version: str = "v0.0"
     lease_number: int = 0
     leased_until: float | None = None
+    holder: bytes = b""
     retry_count: int = 0
     max_retries: int = 0
     outcomes: list = field(default_factory=list)
@@ -49,6 +50,7 @@ class ExchangeServer:
         extensions: What it says it has.
         lease: Seconds of a lease, and until it should be extended.
         expires: Whether leases that are not extended run out.
+        at_least: How many tasks it hands out at once, if it has them, even if fewer are asked for.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class ExchangeServer:
         lease=(LEASE_SECONDS, EXTEND_AFTER_SECONDS),
         expires=False,
         suggested_seconds=0.01,
+        at_least=1,
     ):
         self.extensions = extensions
         self.lease_seconds, self.extend_after_seconds = lease
         self.suggested_seconds = suggested_seconds
         self.expires = expires
+        self.at_least = at_least
         self.changed = threading.Condition()
         self.tasks: dict[bytes, Given] = {}
         self.queue: list[Given] = []
@@ -135,6 +139,7 @@ class ExchangeServer:
         with self.changed:
             steps = self.faults.get(method)
             fault = steps.pop(0) if steps else None
+            self.changed.notify_all()
         if callable(fault):
             fault = fault()
         if fault == "hang up":
@@ -204,6 +209,20 @@ class ExchangeServer:
                     response.lost.append(lease)
         return response
 
+    def _ReportDeath(self, body):  # noqa: N802
+        request = runners_pb2.ReportDeathRequest.FromString(body)
+        self._note("ReportDeath", request)
+        response = runners_pb2.ReportDeathResponse()
+        with self.changed:
+            executing = {(one.task_id, one.lease_number) for one in request.executing}
+            for given in self.tasks.values():
+                if given.is_leased and given.holder == request.runner_id:
+                    is_blamed = (given.task_id, given.lease_number) in executing
+                    given.outcomes.append(("crashed", request.cause) if is_blamed else ("returned", None))
+                    given.leased_until = None
+                    self.queue.append(given)
+        return response
+
     def _NextTask(self, body):  # noqa: N802
         request = task_pb2.NextTaskRequest.FromString(body)
         self._note("NextTask", request)
@@ -270,9 +289,11 @@ class ExchangeServer:
             self.claims[request.claim_id] = []
         self._expire()
         names = {(one.name, one.version) for one in request.identifiers}
-        given = [one for one in self.queue if (one.name, one.version) in names][: request.max_tasks]
+        given = [one for one in self.queue if (one.name, one.version) in names]
+        given = given[: max(request.max_tasks, self.at_least)]
         for one in given:
             self._lease(one)
+            one.holder = request.runner_id
         if given:
             self.claims[request.claim_id] = given
         return given

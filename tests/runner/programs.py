@@ -78,9 +78,9 @@ class Dying(Task):
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.how == "sys.exit":
             sys.exit(4)
-        elif self.how == "fork":
+        elif self.how in ("fork", "hold"):
             if os.fork() == 0:
-                time.sleep(5)
+                time.sleep(5 if self.how == "fork" else 60)
                 os._exit(0)
             os._exit(5)
 

@@ -195,6 +195,8 @@ def test_the_lease_of_a_suspended_runner_is_let_go(scripted):
                 server._expire()
                 server.changed.wait(0.05)
         assert task.outcomes[0][0] == "expired"
+        # Its companion knows that it is not dead.
+        assert server.count("ReportDeath") == 0
     finally:
         process.kill()
         process.wait()

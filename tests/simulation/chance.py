@@ -74,6 +74,7 @@ class Faults:
         doubled: A request arrives twice, the second time late.
         late: A message takes long, and is overtaken.
         runner_dies: A runner dies, at any of its steps.
+        unheard: A runner's companion dies with it, so that nobody says what it died of.
         server_dies: A server dies, at any step of a transaction or beside it.
         suspended: A runner stands still for longer than its leases.
         refused: The database fails, with the transaction carried out or not.
@@ -88,6 +89,7 @@ class Faults:
     doubled: float = 0.0
     late: float = 0.0
     runner_dies: float = 0.0
+    unheard: float = 0.0
     server_dies: float = 0.0
     suspended: float = 0.0
     refused: float = 0.0
@@ -107,6 +109,7 @@ _RATES = {
     "doubled": 0.15,
     "late": 0.2,
     "runner_dies": 0.03,
+    "unheard": 0.6,
     "server_dies": 0.01,
     "suspended": 0.03,
     "refused": 0.06,

@@ -1,6 +1,9 @@
 """What was decided, in the order in which it was committed, and whether each decision was one that may be made.
 
-It is told of every transaction by its verb, and knows nothing of how tasks are kept.
+It is told of every transaction by its verb, and knows nothing of how tasks are kept. Beside the invariants of
+`tests/survival/invariants.py`, it checks one that only it can:
+
+I9  What is said of a runner's death counts a crash for what it was executing, and gives back nothing of that.
 """
 
 from __future__ import annotations
@@ -9,8 +12,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tilebox._core.scheduling import Verdict
+from tilebox._core.scheduling import Failure, Verdict
 from tilebox.server.store.orchestration import Claim, Effects, Exchanged, Report
+
+DEATH = "its runner died"
+"""How the error of a task begins whose runner died of it, maybe."""
 
 
 @dataclass(slots=True)
@@ -32,6 +38,8 @@ class Ledger:
     retried: set[bytes] = field(default_factory=set)
     submitted: set[bytes] = field(default_factory=set)
     returned: Counter[bytes] = field(default_factory=Counter)
+    # Task and lease of what was executed by a runner when it died, and whether the runner had not given it up.
+    killed: dict[tuple[bytes, int], bool] = field(default_factory=dict)
 
     def exchanged(self, reports: list[Report], claim: Claim | None, answer: Exchanged) -> None:
         """Note an exchange."""
@@ -60,7 +68,10 @@ class Ledger:
         assert not held.is_reported, "I2: two reports under one lease were accepted"
         held.is_reported = True
         if report.is_returned:
+            assert not self.killed.get((report.task, held.lease)), "I9: what a runner died of was given back"
             self.returned[report.task] += 1
+        elif report.failure is Failure.CRASH and report.error.startswith(DEATH):
+            assert (report.task, held.lease) in self.killed, "I9: a task is blamed that was not executed"
         elif report.failure is None:
             assert report.task not in self.computed, "I2: a task was completed twice"
             self.computed.add(report.task)

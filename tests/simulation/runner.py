@@ -73,9 +73,12 @@ class Runner:
             core_pb2.TaskIdentifier(name=name, version=version) for name, version in KINDS[: 2 if is_able else 1]
         ]
         # As the wire of a real runner does it: messages put behind one another merge.
+        self._id = world.random.randbytes(16)
         self._who = runners_pb2.ExchangeRequest(
-            runner_id=world.random.randbytes(16), cluster_slug="sim", identifiers=identifiers
+            runner_id=self._id, cluster_slug="sim", identifiers=identifiers
         ).SerializeToString()
+        # Tasks and leases that its companion finds in the table, and whether it still wants their results.
+        self._executing: dict[tuple[bytes, int], bool] = {}
         self._requests: dict[Exchange, Request] = {}
         self._tick: asyncio.TimerHandle | None = None
         self._is_suspended: asyncio.Event | None = None
@@ -91,9 +94,35 @@ class Runner:
         self._advance(StopAsked(grace_seconds))
 
     def die(self) -> None:
-        """End as SIGKILL does."""
+        """End as SIGKILL does; its companion says so, unless it died with it."""
         self._world.note(self.name, "dies")
+        self._world.ledger.killed.update(self._executing)
+        if self._world.happens("unheard"):
+            self._world.note(self.name, "its companion dies with it")
+        else:
+            self._world.companions.start(self._report_death())
         self._end()
+
+    async def _report_death(self) -> None:
+        """Do what the companion process does once the runner is dead."""
+        message = runners_pb2.ReportDeathRequest(
+            runner_id=self._id,
+            executing=[
+                runners_pb2.TaskLeaseNumber(task_id=task, lease_number=number) for task, number in self._executing
+            ],
+            cause="it was killed",
+        ).SerializeToString()
+        deadline = self._world.loop.time() + LEASE_SECONDS
+        said = 0
+        while said < 2 and self._world.loop.time() < deadline:
+            self._world.note(self.name, "is reported dead")
+            try:
+                await self._world.network.call(self.name, "ReportDeath", message)
+            except (Unreachable, Refused):
+                await asyncio.sleep(0.5)
+            else:
+                said += 1
+                await asyncio.sleep(1.0)
 
     async def _breathe(self) -> None:
         """Come to a point at which it may die, or be suspended."""
@@ -129,8 +158,9 @@ class Runner:
                     self.process.start(self._execute(slot, lease))
                 case Cut(exchange):
                     self._requests[exchange].fail(CutShort())
-                case Abandon():
-                    pass  # what executes goes on, as a thread does; nobody takes its result
+                case Abandon(_, lease):
+                    # What executes goes on, as a thread does; nobody takes its result.
+                    self._executing[lease.task.task_id, lease.task.lease_number] = False
                 case End():
                     self._world.note(self.name, "ends")
                     self._end()
@@ -188,6 +218,9 @@ class Runner:
 
     async def _execute(self, slot: int, lease: Lease) -> None:
         await self._breathe()
+        held = (lease.task.task_id, lease.task.lease_number)
+        self._executing[held] = True
+        await self._breathe()
         task = self._world.task_plan(lease.task.input)
         execution = self._world.started(self.name, lease.task.task_id, task)
         await self._pass_time(task.seconds, slot, lease)
@@ -196,6 +229,7 @@ class Runner:
         if outcome == "poison":
             self.die()
             await nothing()
+        del self._executing[held]
         self._world.ended(self.name, lease.task.task_id, task, outcome)
         self._advance(Finished(slot, _report(lease, task, outcome), task.seconds))
 

@@ -67,6 +67,7 @@ class Server:
         self._methods = {
             "Exchange": (runners.exchange, runners_pb2.ExchangeRequest),
             "ExtendLeases": (runners.extend_leases, runners_pb2.ExtendLeasesRequest),
+            "ReportDeath": (runners.report_death, runners_pb2.ReportDeathRequest),
             "SubmitJob": (people.submit_job, job_pb2.SubmitJobRequest),
             "CancelJob": (people.cancel_job, job_pb2.CancelJobRequest),
             "RetryJob": (people.retry_job, job_pb2.RetryJobRequest),

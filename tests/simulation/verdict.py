@@ -69,8 +69,10 @@ def _check_calm(world: World, database: Database) -> None:
     poisoned = {
         identity for identity, task in database.tasks.items() if "poison" in world.task_plan(task["input"]).outcomes
     }
-    if not poisoned:
+    if not poisoned or not world.plan.faults:
+        # Also of those who die: their companions say so.
         assert all(attempt["outcome"] != "expired" for attempt in database.attempts), "a lease ran out for no reason"
+    if not poisoned:
         for identity, task in database.tasks.items():
             needed = world.executions[identity] + world.ledger.returned[identity]
             assert needed == task["lease_number"], "a task was handed out for nothing"

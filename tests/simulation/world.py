@@ -86,6 +86,7 @@ class World:
         self._deaths_left = self.plan.faults.deaths
         self._tasks = {task.label.encode(): task for job in self.plan.jobs for task in job.tasks()}
         self._people = Process(self.loop, self.on_mistake)
+        self.companions = Process(self.loop, self.on_mistake)
         self._people_at_work = 0
         self.is_over = False
         self._labels: dict[bytes, str] = {}
@@ -368,6 +369,7 @@ class World:
         self.is_over = True
         for process in [
             self._people,
+            self.companions,
             *(one.process for one in self.servers if one),
             *(one.process for one in self.runners.values()),
         ]:

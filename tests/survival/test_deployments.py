@@ -13,7 +13,7 @@ from postgres import fresh_database
 from store_records import opened
 from survival.invariants import Expectation
 from survival.stage import wait_until
-from survival.work import Chain, Diamond, Fan, Poison, Tree, Verbose
+from survival.work import Chain, Diamond, Fan, Mixed, Poison, Tree, Verbose
 from wire import Wire, submissions, task_group
 
 from tilebox._core.protocol.workflows.v1 import job_pb2
@@ -77,6 +77,38 @@ def test_a_task_that_kills_its_runner_is_given_up_and_others_go_on(stage):
     wait_until(is_over, "the end of both jobs")
     assert deaths == 3
     there.check()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_task_that_kills_its_runners_drags_no_neighbour_with_it(stage, count):
+    # Nobody waits for a lease to end here.
+    there = stage(lease_seconds=600, max_crashes=3)
+    there.submit(Mixed(60, 40))
+    runners = [there.start_runner() for _ in range(count)]
+    deaths = 0
+
+    def is_over():
+        nonlocal deaths
+        for number, runner in enumerate(runners):
+            if not runner.is_alive():
+                deaths += 1
+                runners[number] = there.start_runner()
+        return set(there.jobs) == there.ended()
+
+    wait_until(is_over, "the end of the job")
+    assert deaths == 4
+    counted = there.check()
+    database = there.read()
+    (poison,) = (task for task in database.tasks.values() if task["state"] == TaskState.FAILED_OPTIONAL)
+    assert poison["crashes"] == 4
+    assert re.match(r"its runner died while it was executed: process \d+ on .* ended without a word", poison["error"])
+    assert [(one["task_id"], one["outcome"]) for one in database.attempts] == [(poison["id"], "crashed")] * 4
+    # That of the poison aside, whatever had no report is executed again, and what had one is not.
+    assert counted["start"] - counted["end"] == 4
+    assert counted["end"] >= 1 + 60
+    given_back = [int(number) for number in re.findall(r"(\d+) were given back", there.server.log.read_text())]
+    assert sum(given_back) >= 1
+    assert "taken back" not in there.server.log.read_text()
 
 
 def test_twenty_runner_processes_on_one_sqlite_file(stage):

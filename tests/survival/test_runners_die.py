@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from survival.proxy import answer_body
@@ -36,7 +38,8 @@ def test_runners_killed_at_random_lose_nothing(stage):
 
 
 def test_a_runner_killed_in_a_task_has_it_executed_by_another(stage):
-    there = stage(lease_seconds=1)
+    # At once: its companion says so, and nobody waits for the lease.
+    there = stage(lease_seconds=600)
     job = there.submit(Gated("gate"))
     first = there.start_runner()
     assert int(there.wait_for_file("gate.started")) == first.pid
@@ -46,6 +49,33 @@ def test_a_runner_killed_in_a_task_has_it_executed_by_another(stage):
     there.wait_for_jobs(job)
     counted = there.check()
     assert (counted["start"], counted["end"]) == (3, 2)
+
+
+def test_a_runner_killed_with_its_companion_is_missed_when_its_lease_is_over(stage):
+    there = stage(lease_seconds=1)
+    job = there.submit(Gated("gate"))
+    first = there.start_runner()
+    there.wait_for_file("gate.started")
+    (companion,) = wait_until(lambda: companions(first.pid), "its companion")
+    # In this order, or it would say so; and the runner would start another one.
+    first.send(signal.SIGSTOP)
+    os.kill(companion, signal.SIGKILL)
+    first.kill()
+    there.open_gate("gate")
+    there.start_runner()
+    there.wait_for_jobs(job)
+    there.check()
+    assert [attempt["outcome"] for attempt in there.read().attempts] == ["expired"]
+
+
+def companions(pid: int) -> list[int]:
+    """Return the companion processes of a runner."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            if b"heartbeat" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
 
 
 @pytest.mark.parametrize(("moment", "executions"), [("claimed", 1), ("computed", 2), ("acknowledged", 1)])

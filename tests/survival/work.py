@@ -164,6 +164,20 @@ class Poison(Task):
             os.kill(os.getpid(), getattr(signal, self.how))
 
 
+class Mixed(Task):
+    """Submits leaves, and in their midst what ends the process, without which the job goes on."""
+
+    leaves: int
+    poisoned: int
+
+    def execute(self, context: ExecutionContext) -> None:
+        with Execution(context) as execution:
+            for index in range(self.leaves):
+                execution.submit(Leaf(index))
+                if index == self.poisoned:
+                    execution.submit(Poison("SIGKILL"), optional=True)
+
+
 class Verbose(Task):
     """Fails, and says so at length: in its message, and in a traceback as deep as Python allows."""
 
@@ -179,7 +193,7 @@ class Verbose(Task):
         raise ValueError("too much " * (self.characters // 9))
 
 
-TASKS = [Leaf, Fan, Tree, Chain, Steps, Diamond, Gated, Locking, Poison, Verbose]
+TASKS = [Leaf, Fan, Tree, Chain, Steps, Diamond, Gated, Locking, Poison, Mixed, Verbose]
 
 
 def main() -> None:

@@ -445,6 +445,9 @@ class _Run:
         self._tickets.pop(exchange, None)
         if response.tasks:
             self._note_times(response)
+        if len(response.tasks) > 1:
+            # Whatever these are: if one of them takes the runner down, somebody has to speak for the others.
+            self._heart.beat()
         return Answered(worker, exchange, response)
 
     def _note_times(self, response: runners_pb2.ExchangeResponse) -> None:

@@ -4,8 +4,9 @@
 
 A task may hold the interpreter lock for as long as it likes; nothing else in its process runs then,
 but this does. It learns where the server is from its standard input, which also tells it when the
-runner is gone, and what is executing from a table in shared memory. It imports little, and speaks the
-three messages that it needs without the protobuf library, so that it stays small.
+runner is gone, and what is executing from a table in shared memory. If the runner dies, it says so, and
+what was executing then: nothing else that the runner held is to blame. It imports little, and speaks the
+few messages that it needs without the protobuf library, so that it stays small.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -25,12 +27,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXTEND_LEASES = "tilebox.ext.v1.RunnerService/ExtendLeases"
+REPORT_DEATH = "tilebox.ext.v1.RunnerService/ReportDeath"
 EXTEND_TASK_LEASE = "workflows.v1.TaskService/ExtendTaskLease"
 ANSWER_SECONDS = 10.0
 SHORTEST_SCAN_SECONDS = 0.02
 LONGEST_SCAN_SECONDS = 1.0
 # After so long without a task the process ends; it is started again when it is needed.
 IDLE_SECONDS = 60.0
+# A process closes what it has open before it is gone.
+DYING_SECONDS = 5.0
+DYING_CHECK_SECONDS = 0.005
+# A request that the runner sent before it died may still be carried out, and bring it tasks: after so long it is said
+# once more that it is dead.
+SETTLE_SECONDS = 1.0
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 5.0
+# The request is no good, the key is not taken, or the call is not known: no use to come again.
+REFUSALS = (400, 401, 403, 404, 501)
 
 
 class Companion:
@@ -58,13 +71,42 @@ class Companion:
         self._ticket = Ticket()
 
     def run(self, stop: threading.Event) -> None:
-        """Extend leases until told to stop, or until there was nothing to do for a while."""
-        while not stop.is_set() and time.monotonic() - self._busy < IDLE_SECONDS:
+        """Extend leases until told to stop, until there was nothing to do for a while, or until the runner is gone."""
+        while not stop.is_set() and time.monotonic() - self._busy < IDLE_SECONDS and not _is_gone(self._runner_pid):
             stop.wait(self.round())
 
     def interrupt(self) -> None:
         """End a request under way; no other one is made."""
         self._ticket.interrupt()
+
+    def report_death(self) -> None:
+        """Say that the runner is dead, and what it was executing; for as long as its leases last, if nobody listens.
+
+        What else it held can be given to others at once then, and does not count a crash.
+        """
+        lease_seconds = self._table.times()[1]
+        if not self._is_extended or not lease_seconds:
+            return  # it held nothing but what was executing, or never anything
+        executing = b"".join(_field(2, _field(1, row[0]) + _number(2, row[1])) for row in self._table.read().values())
+        words = _field(1, self._runner_id) + executing + _field(3, self._cause().encode())
+        deadline = time.monotonic() + lease_seconds
+        pause, is_said = FIRST_PAUSE_SECONDS, False
+        while True:
+            try:
+                # Not under the ticket of the rounds, which ends with them.
+                self._post(REPORT_DEATH, words, Ticket())
+            except _RefusedError:
+                return
+            except ChannelError:
+                wait = pause
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            else:
+                if is_said:
+                    return
+                is_said, wait = True, min(SETTLE_SECONDS, lease_seconds / 4)
+            if time.monotonic() + wait > deadline:
+                return
+            time.sleep(wait)
 
     def round(self) -> float:
         """Extend what is due, and return after how many seconds to look again."""
@@ -118,11 +160,24 @@ class Companion:
             self._extend_after = _seconds(wait)
         return True
 
-    def _post(self, method: str, body: bytes) -> bytes:
-        answer = self._channel.post(method, body, seconds=ANSWER_SECONDS, ticket=self._ticket)
+    def _post(self, method: str, body: bytes, ticket: Ticket | None = None) -> bytes:
+        answer = self._channel.post(method, body, seconds=ANSWER_SECONDS, ticket=ticket or self._ticket)
+        if answer.status in REFUSALS:
+            raise _RefusedError(f"HTTP {answer.status}")
         if answer.status != 200:
             raise ChannelError(f"HTTP {answer.status}")
         return answer.body
+
+    def _cause(self) -> str:
+        """Return what is known of the runner's death: it is not our child, so nobody tells us more."""
+        return (
+            f"process {self._runner_pid} on {socket.gethostname()} ended without a word, as one does that is killed, "
+            "runs out of memory, or crashes in native code"
+        )
+
+
+class _RefusedError(ChannelError):
+    """The server will not take this, however often it is said."""
 
 
 def main() -> None:
@@ -130,7 +185,11 @@ def main() -> None:
     # The runner decides when this ends; Ctrl-C and what else is sent to the group are for the runner.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    words = json.loads(sys.stdin.buffer.readline())
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # the runner was gone before it could say anything
+    words = json.loads(line)
+    runner_pid = words["runner_pid"]
     opened = open_channel if words["is_proxied"] else SocketChannel
     table = LeaseTable(words["table"], words["rows"])
     companion = Companion(
@@ -138,12 +197,13 @@ def main() -> None:
         table,
         runner_id=bytes.fromhex(words["runner_id"]),
         is_extended=words["is_extended"],
-        runner_pid=words["runner_pid"],
+        runner_pid=runner_pid,
     )
     stop = threading.Event()
     threading.Thread(target=_wait_for_end, args=(stop, companion), daemon=True).start()
     companion.run(stop)
-    if stop.is_set():
+    if _is_gone(runner_pid, patience_seconds=DYING_SECONDS if stop.is_set() else 0.0):
+        companion.report_death()
         table.close()
 
 
@@ -153,15 +213,47 @@ def _wait_for_end(stop: threading.Event, companion: Companion) -> None:
     companion.interrupt()
 
 
+def _is_gone(pid: int, patience_seconds: float = 0.0) -> bool:
+    """Tell whether the runner's process is dead, or is about to be.
+
+    That the pipe was closed does not say so: the runner may have been replaced by another program, or tidy up what it
+    has open. And it may stay open, in the hands of a process that a task has forked.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while pid and _is_alive(pid):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(DYING_CHECK_SECONDS)
+    return bool(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    """Tell whether a process is alive; if in doubt, it is."""
+    # It is mostly our parent. Between us may stand what starts the interpreter, so that it never was.
+    if os.getppid() == pid or os.name != "posix":
+        return True
+    state = _state(pid)
+    if state:
+        return state not in (b"Z", b"X")
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
+
+
 def _is_stopped(pid: int) -> bool:
     """Tell whether a process was suspended: its leases are to run out then, like those of a dead one."""
-    if not pid:
-        return False
+    return bool(pid) and _state(pid) == b"T"
+
+
+def _state(pid: int) -> bytes:
+    """Return a process's state, one letter, where the system tells; else nothing."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - see above
-            return file.read().rpartition(b")")[2].split()[0] == b"T"
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib would cost a megabyte
+            return file.read().rpartition(b")")[2].split()[0]
     except (OSError, IndexError):
-        return False
+        return b""
 
 
 def _varint(value: int) -> bytes:
