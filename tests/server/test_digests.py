@@ -137,6 +137,19 @@ def test_the_cut_of_batches_and_the_order_of_columns_do_not_matter(data):
     assert of({number: column.slice(cut) for number, column in reversed(columns.items())}) == whole[cut:]
 
 
+@given(st.data())
+def test_few_rows_and_many_have_the_same_digests(data):
+    few = data.draw(st.integers(1, 8))
+    columns = {}
+    for number in range(1, data.draw(st.integers(1, 4)) + 1):
+        kind = data.draw(st.sampled_from([pa.string(), pa.binary()]))
+        values = data.draw(st.lists(st.none() | VALUES[kind], min_size=few, max_size=few))
+        columns[number] = pa.array(values, kind)
+    many = {number: pa.concat_arrays([column] * 300) for number, column in columns.items()}
+    assert of(columns) == of(many)[:few]
+    assert of({number: column.slice(1) for number, column in columns.items()}) == of(many)[1:few]
+
+
 @pytest.mark.parametrize("kind", VALUES, ids=str)
 def test_a_field_without_values_changes_nothing(kind):
     one = {1: pa.array([1, 2])}

@@ -44,17 +44,17 @@ def with_identity(schema: Schema, collection_id: UUID, rows: pa.Table, now_us: i
             type that cannot be the field's.
     """
     wanted = arrow_schema(schema)
-    present = set(rows.column_names)
-    given = {name: rows[name] for name in wanted.names if name in present}
+    # All columns at once: a table looks for a name among all of its names anew each time.
+    given = dict(zip(rows.column_names, rows.columns, strict=True))
     given[TIME.name] = _floored(rows)
     given.pop(ID.name, None)
     given[INGESTION_TIME.name] = pa.chunked_array([pa.repeat(pa.scalar(now_us, pa.timestamp("us")), rows.num_rows)])
-    columns = {name: _as_field(wanted.field(name), column) for name, column in given.items()}
+    columns = {field.name: _as_field(field, given[field.name]) for field in wanted if field.name in given}
     columns[ID.name] = pa.chunked_array([_ids(schema, collection_id, columns)])
     for field in wanted:
         if field.name not in columns:
             columns[field.name] = _absent(field, rows.num_rows)
-    return pa.Table.from_arrays([columns[name] for name in wanted.names], schema=wanted)
+    return pa.Table.from_arrays([columns[field.name] for field in wanted], schema=wanted)
 
 
 def _floored(rows: pa.Table) -> pa.ChunkedArray:
