@@ -81,6 +81,9 @@ class FieldKind(Enum):
     LATLONALT = "datasets.v1.LatLonAlt"
     MESSAGE = "message"
 
+    # Kinds are looked up several times a column; Enum's own hash is that of the name, in Python.
+    __hash__ = object.__hash__
+
 
 VECTOR_COMPONENTS: Mapping[FieldKind, tuple[str, ...]] = {
     FieldKind.VEC3: ("x", "y", "z"),

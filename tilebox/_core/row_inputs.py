@@ -8,7 +8,7 @@ Text that pandas keeps in Arrow stays there if a field takes it as it is. Values
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -117,16 +117,31 @@ def _read_dataset(dataset: xr.Dataset) -> dict[str, Input]:
 
 
 def _read_frame(schema: Schema, frame: pd.DataFrame) -> dict[str, Input]:
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
+    if len(set(frame.columns.tolist())) < frame.shape[1]:
+        repeated = frame.columns[frame.columns.duplicated()]
         raise ValueError(f"column {repeated[0]!r} is there more than once")
-    inputs = {str(name): _read_column(schema.get(str(name)), column) for name, column in frame.items()}
+    fields = {field.name: field for field in schema}
+    inputs = {
+        name: _read_text(fields.get(name), column) or _read_series(column, name) for name, column in _columns_of(frame)
+    }
     active = getattr(frame, "_geometry_column_name", None)
     if active in inputs and active != GEOMETRY.name and GEOMETRY.name not in inputs:
         inputs[GEOMETRY.name] = inputs.pop(active)
     if frame.index.name in set(schema_names(schema)) - set(inputs):
         inputs[str(frame.index.name)] = _read_column(None, frame.index.to_series())
     return inputs
+
+
+def _columns_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.Series[Any]]]:
+    """Yield the columns of a frame by name.
+
+    They are numbered first: pandas looks each name up once more, which takes longer than the rest where names are kept
+    in Arrow, and for few rows longer than reading them.
+    """
+    numbered = frame.copy(deep=False)
+    numbered.columns = range(frame.shape[1])  # type: ignore[assignment]  # pandas makes an index of it
+    for name, (_, column) in zip(frame.columns.tolist(), numbered.items(), strict=True):
+        yield str(name), column
 
 
 def _read_records(schema: Schema, records: list[Any]) -> dict[str, Input]:
@@ -146,7 +161,7 @@ def _read_column(field: Field | None, column: Any) -> Input:
     if _is_instance(column, "xarray", "DataArray") or _is_instance(column, "xarray", "Variable"):
         return Input(column.to_numpy(), padded=True)
     if _is_instance(column, "pandas", "Series") or _is_instance(column, "pandas", "Index"):
-        return _read_text(field, column) or _read_series(column)
+        return _read_text(field, column) or _read_series(column, str(column.name or GEOMETRY.name))
     if isinstance(column, np.ndarray):
         return Input(column)
     check_crs(getattr(column, "crs", None), f"column {field.name if field else GEOMETRY.name!r}")
@@ -176,12 +191,12 @@ def _read_text(field: Field | None, series: Any) -> Input | None:
         return None
 
 
-def _read_series(series: Any) -> Input:
+def _read_series(series: Any, name: str) -> Input:
     """Turn pandas' own dtypes into numpy's."""
     dtype = series.dtype
-    check_crs(getattr(series.array, "crs", None), f"column {str(series.name or GEOMETRY.name)!r}")
     if isinstance(dtype, np.dtype):
         return Input(series.to_numpy())
+    check_crs(getattr(series.array, "crs", None), f"column {name!r}")
     if getattr(dtype, "tz", None) is not None:
         return Input(series.array.tz_convert("UTC").tz_localize(None).to_numpy())
     kind = getattr(dtype, "kind", "O")

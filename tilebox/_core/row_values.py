@@ -119,10 +119,15 @@ def _settle_missing_items(field: Field, values: Values, note: Note) -> None:
 
 
 def _missing(items: Array) -> Array:
+    kind = items.dtype.kind
+    if kind in "biuUS":
+        return np.zeros(len(items), np.bool_)
+    if kind in "fc":
+        return np.asarray(np.isnan(items))
+    if kind in "mM":
+        return np.asarray(np.isnat(items))
     import pandas as pd
 
-    if items.dtype.kind in "biuUS":
-        return np.zeros(len(items), np.bool_)
     return np.asarray(pd.isna(items))
 
 

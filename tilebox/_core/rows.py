@@ -84,23 +84,24 @@ class Encoded:
         """
         import pyarrow as pa
 
-        from tilebox._core.arrow import arrow_type
+        from tilebox._core.arrow import arrow_schema
 
         stop = self.rows if stop is None else min(stop, self.rows)
-        present = [field for field in self.schema if field.name in self._values]
-        arrays = [_arrow_array(field, self._values[field.name].between(start, stop)) for field in present]
-        return pa.Table.from_arrays(arrays, schema=pa.schema([(field.name, arrow_type(field)) for field in present]))
+        columns = [
+            (field, column, self._values[column.name].between(start, stop))
+            for field, column in zip(self.schema, arrow_schema(self.schema), strict=True)
+            if column.name in self._values
+        ]
+        arrays = [_arrow_array(field, values, column.type) for field, column, values in columns]
+        return pa.Table.from_arrays(arrays, schema=pa.schema([column for _, column, _ in columns]))
 
 
 # --- to Arrow -------------------------------------------------------------------------------------------------------
 
 
-def _arrow_array(field: Field, values: Values) -> pa.Array:
+def _arrow_array(field: Field, values: Values, target: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
-    from tilebox._core.arrow import arrow_type
-
-    target = arrow_type(field)
     if values.lengths is None:
         return _arrow_items(field, values, target)
     items = _arrow_items(field, values, target.value_type)

@@ -118,14 +118,17 @@ class _Columns:
         self._collection = collection
         self._encoded = encoded
         self._allow_existing = allow_existing
-        self.batch_rows = min(arrow.MAX_INGESTED_ROWS, _rows_of_a_request(encoded.table(0, _SAMPLE_ROWS)))
+        sample = encoded.table(0, _SAMPLE_ROWS)
+        self.batch_rows = min(arrow.MAX_INGESTED_ROWS, _rows_of_a_request(sample))
+        # A small call's rows are all in it, and are not converted twice.
+        self._whole = sample if sample.num_rows == encoded.rows else None
 
     def calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
         """Return the requests of a batch, each with its first row and the one behind its last."""
         return to_thread(self._calls, start, stop)
 
     def _calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
-        table = self._encoded.table(start, stop)
+        table = self._encoded.table(start, stop) if self._whole is None else self._whole.slice(start, stop - start)
         calls = []
         # Rows further down may be much larger than those by which batches were cut.
         is_large = table.nbytes > 2 * MAX_REQUEST_BYTES
