@@ -44,13 +44,20 @@ def test_tasks_are_mutable_and_can_be_copied_and_pickled():
     assert copy.deepcopy(task) == pickle.loads(pickle.dumps(task)) == Plain("a", 4)
 
 
-def test_the_task_itself_is_no_dataclass_and_needs_no_fields():
-    assert not dataclasses.is_dataclass(Task)
-
+def test_a_task_needs_no_fields():
     class Bare(Task):
         pass
 
     assert Bare() == Bare()
+
+
+def test_the_task_itself_has_nothing_of_a_dataclass_and_is_no_input():
+    assert dataclasses.fields(Task) == ()
+    assert Task() != Task()
+    with pytest.raises(TaskDefinitionError, match="below is Task, which cannot travel"):
+
+        class Holding(Task):
+            below: Task
 
 
 def test_inputs_are_inherited():
@@ -89,6 +96,16 @@ def test_decorating_again_does_no_harm(options):
     assert (first.secret, first.note) == ("s", "n")
     assert serialize(second) == b'{"items":[1],"note":"n"}'
     assert deserialize(Decorated, serialize(second)) == second
+
+
+@pytest.mark.parametrize("options", [{}, {"slots": True}])
+@pytest.mark.parametrize("above", [Task, Plain])
+def test_freezing_is_refused_where_the_class_is_defined(options, above):
+    with pytest.raises(TypeError, match="cannot inherit frozen dataclass from a non-frozen one"):
+
+        @dataclass(frozen=True, **options)
+        class Frozen(above):
+            a: int = 1
 
 
 def test_decorated_classes_are_inherited_from():

@@ -108,7 +108,8 @@ class Grammar:
         return self._of_generic(annotation, arguments)
 
     def _of_class(self, type_: type) -> Codec:
-        if dataclasses.is_dataclass(type_):
+        # What makes dataclasses of its subclasses, as Task does, says nothing of what is in them.
+        if dataclasses.is_dataclass(type_) and "__dataclass_transform__" not in vars(type_):
             return self._record(type_, ())
         if issubclass(type_, enum.Enum):
             return Member(type_)

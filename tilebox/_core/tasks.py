@@ -37,7 +37,7 @@ class Task:
             def execute(self, context: ExecutionContext) -> None:
                 print(f"Hello {self.name}")
 
-    A decorator `@dataclass` is not needed and changes nothing; tasks cannot be frozen.
+    A decorator `@dataclass` is not needed and changes nothing. With `frozen=True` it raises TypeError: leave it out.
     A class without `execute` can be submitted, for runners elsewhere that know one of the same identifier.
 
     Raises:
@@ -77,6 +77,11 @@ class Task:
         if can_execute(cls):
             _check_execute(cls)
         type.__setattr__(cls, "__tilebox_inputs__", Inputs(cls, Scope.around(cls)))
+
+
+# Without fields, and with nothing made for it, so that a subclass that is decorated to be frozen is refused where it is
+# defined, in Python's own words. It has become a dataclass before, whose __init__ could not set a frozen field.
+dataclasses.dataclass(init=False, repr=False, eq=False, match_args=False)(Task)
 
 
 def identifier_of(task: Task | type[Task]) -> TaskIdentifier:
