@@ -161,10 +161,23 @@ def test_attempts_are_counted_apart(max_retries, max_crashes):
     assert (event, tried) == (TaskEvent.FAIL, max_retries + 1)
 
 
-def test_the_first_crash_costs_no_time_and_none_costs_more_than_a_lease():
-    pauses = [pause_after_crash(crashes, 60.0) for crashes in range(1, 12)]
-    assert pauses == [0, 1, 3, 7, 15, 31, 60, 60, 60, 60, 60]
-    assert pause_after_crash(1_000_000, 0.5) == 0.5
+def pauses(task, crashes=range(1, 12), lease_seconds=60.0):
+    return [pause_after_crash(task, number, number, lease_seconds) for number in crashes]
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_the_first_crash_costs_no_time_and_none_costs_more_than_a_lease(task):
+    longest = [0, 1, 3, 7, 15, 31, 60, 60, 60, 60, 60]
+    assert all(most / 2 <= pause <= most for pause, most in zip(pauses(task), longest, strict=True))
+    assert pause_after_crash(task, 1, 1_000_000, 0.5) <= 0.5
+    assert pauses(task) == pauses(task)
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
+def test_tasks_that_crashed_together_do_not_come_back_together_every_time(one, other):
+    if one != other:
+        ahead = {mine < its for mine, its in zip(pauses(one, range(2, 40)), pauses(other, range(2, 40)), strict=True)}
+        assert ahead == {True, False}
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ class Leases:
         return await self._step(team, reports, claim, wish.cluster)
 
     def _crash(self, held: Held, error: str) -> Report:
-        pause = pause_after_crash(held.crashes + 1, self.lease_us / 1e6)
+        pause = pause_after_crash(held.task, held.lease, held.crashes + 1, self.lease_us / 1e6)
         return Report(
             task=held.task, lease=held.lease, failure=Failure.CRASH, error=error, retry_after_us=round(pause * 1e6)
         )
