@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -86,13 +87,16 @@ class Blocking:
     def post(self, url, body=b""):
         return self._client.post(url, content=body)
 
+    def stream(self, url):
+        return self._client.stream("POST", url, content=b"")
+
     def post_together(self, url, count):
         with ThreadPoolExecutor(count) as threads:
             return list(threads.map(self.post, [url] * count))
 
     def read_into(self, url, spaces):
         found = []
-        with self._client.stream("POST", url, content=b"") as response:
+        with self.stream(url) as response:
             body = sync_http.Body(response)
             for space in spaces:
                 target = bytearray(space)
@@ -100,11 +104,27 @@ class Blocking:
         return found
 
     def leave(self, url):
-        with self._client.stream("POST", url, content=b""):
+        with self.stream(url):
             pass
 
     def close(self):
         self._client.close()
+
+
+class BlockingDirectly(Blocking):
+    """The same past httpx's client."""
+
+    def __init__(self, **options):
+        self._pool = sync_http.ClientPool(is_plain=True, trust_env=False, **options)
+
+    def post(self, url, body=b""):
+        return self._pool.post(url, body, {"x-of-this-one": "yes"})
+
+    def stream(self, url):
+        return self._pool.stream(url, b"", {})
+
+    def close(self):
+        self._pool.client().close()
 
 
 class Awaited:
@@ -115,18 +135,24 @@ class Awaited:
         self._client = httpx.AsyncClient(transport=aio.SocketTransport(), trust_env=False, **options)
 
     def post(self, url, body=b""):
-        return self._loop.run(self._client.post(url, content=body))
+        return self._loop.run(self.send(url, body))
+
+    def send(self, url, body=b""):
+        return self._client.post(url, content=body)
+
+    def stream(self, url):
+        return self._client.stream("POST", url, content=b"")
 
     def post_together(self, url, count):
         async def post():
-            return await asyncio.gather(*[self._client.post(url, content=b"") for _ in range(count)])
+            return await asyncio.gather(*[self.send(url) for _ in range(count)])
 
         return self._loop.run(post())
 
     def read_into(self, url, spaces):
         async def read():
             found = []
-            async with self._client.stream("POST", url, content=b"") as response:
+            async with self.stream(url) as response:
                 body = aio_http.Body(response)
                 for space in spaces:
                     target = bytearray(space)
@@ -137,7 +163,7 @@ class Awaited:
 
     def leave(self, url):
         async def leave():
-            async with self._client.stream("POST", url, content=b""):
+            async with self.stream(url):
                 pass
 
         self._loop.run(leave())
@@ -150,7 +176,28 @@ class Awaited:
         self._loop.close()
 
 
-@pytest.fixture(params=[Blocking, Awaited])
+class AwaitedDirectly(Awaited):
+    """The same past httpx's client."""
+
+    def __init__(self, **options):
+        self._loop = asyncio.Runner()
+        self._pool = aio_http.ClientPool(is_plain=True, trust_env=False, **options)
+
+    def send(self, url, body=b""):
+        return self._pool.post(url, body, {"x-of-this-one": "yes"})
+
+    def stream(self, url):
+        return self._pool.stream(url, b"", {})
+
+    def close(self):
+        self._loop.run(self._close())
+        self._loop.close()
+
+    async def _close(self):
+        await (await self._pool.client()).aclose()
+
+
+@pytest.fixture(params=[Blocking, BlockingDirectly, Awaited, AwaitedDirectly])
 def open_client(request):
     opened = []
 
@@ -174,6 +221,36 @@ def test_requests_go_out_whole_and_share_a_connection(client):
         assert [one.partition(b"\r\n\r\n")[2] for one in server.requests] == [b"", b"abc", LARGE]
         assert server.requests[0].startswith(b"POST /p?q HTTP/1.1\r\n")
         assert server.connections == 1
+        close(client)
+
+
+def test_an_answer_that_is_packed_unasked_is_unpacked(client):
+    with Server([sized(gzip.compress(LARGE), b"content-encoding: gzip\r\nX-Of-Ours: 1\r\n")]) as server:
+        answer = client.post(server.url)
+        assert (answer.status_code, answer.content, answer.headers["x-of-ours"]) == (200, LARGE, "1")
+        close(client)
+
+
+@pytest.mark.parametrize("kind", [BlockingDirectly, AwaitedDirectly])
+def test_past_httpx_a_request_has_the_headers_that_it_has_with_it(kind):
+    with Server([sized(b"")], [sized(b"")]) as server:
+        for client in (
+            kind(headers={"authorization": "Bearer x"}),
+            kind.__base__(headers={"authorization": "Bearer x"}),
+        ):
+            client.post(f"{server.url}/path", b"abc")
+            close(client)
+        direct, usual = (set(one.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")) for one in server.requests)
+        assert direct - usual == {b"x-of-this-one: yes"}
+        assert usual - direct == set()
+
+
+@pytest.mark.parametrize("kind", [BlockingDirectly, AwaitedDirectly])
+def test_a_password_in_the_url_is_sent_as_httpx_does(kind):
+    with Server([sized(b"")]) as server:
+        client = kind()
+        client.post(server.url.replace("//", "//name:word@"))
+        assert b"\r\nauthorization: basic bmftztp3b3jk" in server.requests[0].lower()
         close(client)
 
 

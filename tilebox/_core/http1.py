@@ -37,6 +37,20 @@ class Head(NamedTuple):
     headers: list[tuple[bytes, bytes]]
 
 
+class Reply(NamedTuple):
+    """A whole answer: status, headers by lower-case name, and body; read like a response of httpx."""
+
+    status_code: int
+    headers: dict[str, str]
+    content: bytes
+
+    @classmethod
+    def of(cls, head: Head, content: bytes) -> Reply:
+        """Return an answer of which all has arrived."""
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head.headers}
+        return cls(head.status, headers, content)
+
+
 def request_head(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return the head of a request.
 

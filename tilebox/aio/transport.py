@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from tilebox._core.calls import Answer, Call
     from tilebox._core.config import Config
+    from tilebox._core.http1 import Reply
 
 _log = logging.getLogger("tilebox.transport")
 
@@ -94,10 +95,9 @@ class Transport:
         """
         what = self.describe(method)
         headers = {"content-type": "application/proto", "accept": accept}
-        content = self._content(request.SerializeToString(deterministic=True), headers)
-        client = await self._pool.client()
+        content, headers = self._packed(request.SerializeToString(deterministic=True), headers)
         with translated(what, is_encrypted=self.config.is_encrypted):
-            async with client.stream("POST", self.config.path(method), **content) as response:
+            async with self._pool.stream(self.config.path(method), content, headers) as response:
                 self._note(response)
                 if response.status_code != 200:
                     await response.aread()
@@ -126,9 +126,9 @@ class Transport:
     async def _send(self, call: Call[Answer], body: bytes) -> Answer:
         what = self.describe(call.method)
         headers = {"content-type": "application/proto", "connect-protocol-version": "1"}
-        client = await self._pool.client()
+        content, headers = self._packed(body, headers)
         with translated(what, is_encrypted=self.config.is_encrypted):
-            response = await client.post(self.config.path(call.method), **self._content(body, headers))
+            response = await self._pool.post(self.config.path(call.method), content, headers)
         self._note(response)
         if response.status_code != 200:
             raise self._error(response, what)
@@ -137,20 +137,20 @@ class Transport:
         except DecodeError as error:
             raise TransportError(f"the answer of {what} is not what the API describes; check the URL") from error
 
-    def _content(self, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+    def _packed(self, body: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
         # Without TLS the server is near, and compressing costs more time than it saves.
         if self.config.is_encrypted and len(body) >= COMPRESS_FROM_BYTES:
             body = gzip.compress(body, compresslevel=1)
             headers = {**headers, "content-encoding": "gzip"}
-        return {"content": body, "headers": headers}
+        return body, headers
 
-    def _note(self, response: httpx.Response) -> None:
+    def _note(self, response: httpx.Response | Reply) -> None:
         self._was_answered = True
         extensions = response.headers.get(status.EXTENSIONS_HEADER)
         if extensions is not None:
             self._extensions = frozenset(part.strip() for part in extensions.split(","))
 
-    def _error(self, response: httpx.Response, what: str) -> TileboxError:
+    def _error(self, response: httpx.Response | Reply, what: str) -> TileboxError:
         error = status.error_from_response(response.status_code, response.content, response.headers, what=what)
         if isinstance(error, AuthenticationError) and self.config.token is None:
             error.add_note("no API key was given: pass token=..., or set TILEBOX_API_KEY")

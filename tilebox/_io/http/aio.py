@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     import httpx
+
+    from tilebox._core.http1 import Reply
+    from tilebox._io.sockets.aio import SocketTransport
 
 __all__ = ["Body", "ClientPool", "interrupt"]
 
@@ -31,31 +34,69 @@ class ClientPool:
         self._options = options
         self._lock = threading.Lock()
         self._held: dict[asyncio.AbstractEventLoop, _Held] = {}
+        self._headers: dict[str, str] = {}
+        self._timeouts: dict[str, float | None] = {}
         weakref.finalize(self, _abandon, self._held).atexit = False
 
     async def client(self) -> httpx.AsyncClient:
         """Return the client of the running loop."""
+        return (await self._hold()).client
+
+    async def post(self, address: str, body: bytes, headers: dict[str, str]) -> httpx.Response | Reply:
+        """Send a request, and return the whole answer.
+
+        Args:
+            address: The URL.
+            body: What to send.
+            headers: Other than those of every request.
+
+        Raises:
+            HTTPError: httpx's, whichever way it takes.
+        """
+        held = await self._hold()
+        if held.sockets is None or "@" in address:  # before it stands a password, which httpx knows what to do with
+            return await held.client.post(address, content=body, headers=headers)
+        return await held.sockets.post(address, body, {**self._headers, **headers}, self._timeouts)
+
+    @asynccontextmanager
+    async def stream(self, address: str, body: bytes, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
+        """Send a request as `post` does, and read the answer inside the `with`."""
+        held = await self._hold()
+        if held.sockets is None or "@" in address:
+            async with held.client.stream("POST", address, content=body, headers=headers) as response:
+                yield response
+            return
+        response = await held.sockets.open(address, body, {**self._headers, **headers}, self._timeouts)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _hold(self) -> _Held:
         loop = asyncio.get_running_loop()
         with self._lock:
             held = self._held.get(loop)
         if held is None or held.client.is_closed:
-            held = _Held(loop, self._open())
+            held = _Held(loop, *self._open())
             # Runs to its yield without waiting, so that no other task can come between.
             await anext(held.holder)
             with self._lock:
                 for closed in [other for other in self._held if other.is_closed()]:
                     del self._held[closed]
                 self._held[loop] = held
-        return held.client
+        return held
 
-    def _open(self) -> httpx.AsyncClient:
+    def _open(self) -> tuple[httpx.AsyncClient, SocketTransport | None]:
         import httpx
 
         if not self._is_plain:
-            return httpx.AsyncClient(**self._options)
+            return httpx.AsyncClient(**self._options), None
         from tilebox._io.sockets.aio import SocketTransport
 
-        return httpx.AsyncClient(transport=SocketTransport(), **self._options)
+        sockets = SocketTransport()
+        client = httpx.AsyncClient(transport=sockets, **self._options)
+        self._headers, self._timeouts = dict(client.headers), client.timeout.as_dict()
+        return client, sockets
 
 
 class Body:
@@ -98,9 +139,12 @@ class _Held:
     for a task that would close the sockets.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient, sockets: SocketTransport | None
+    ) -> None:
         self.loop = loop
         self.client = client
+        self.sockets = sockets
         self.holder = self._hold()
         self._closing: asyncio.Task[None] | None = None
         for other in [other for other in _open if other.loop.is_closed()]:

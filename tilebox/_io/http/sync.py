@@ -6,11 +6,16 @@ import os
 import socket
 import threading
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
+
+    from tilebox._core.http1 import Reply
+    from tilebox._io.sockets.sync import SocketTransport
 
 __all__ = ["Body", "ClientPool", "interrupt"]
 
@@ -31,6 +36,9 @@ class ClientPool:
         self._options = options
         self._lock = threading.Lock()
         self._client: httpx.Client | None = None
+        self._sockets: SocketTransport | None = None
+        self._headers: dict[str, str] = {}
+        self._timeouts: dict[str, float | None] = {}
         self._closing: weakref.finalize[Any, Any] | None = None
         _pools.add(self)
 
@@ -41,6 +49,36 @@ class ClientPool:
                 self._client = self._open()
                 self._closing = weakref.finalize(self, self._client.close)
             return self._client
+
+    def post(self, address: str, body: bytes, headers: dict[str, str]) -> httpx.Response | Reply:
+        """Send a request, and return the whole answer.
+
+        Args:
+            address: The URL.
+            body: What to send.
+            headers: Other than those of every request.
+
+        Raises:
+            HTTPError: httpx's, whichever way it takes.
+        """
+        client = self.client()
+        if self._sockets is None or "@" in address:  # before it stands a password, which httpx knows what to do with
+            return client.post(address, content=body, headers=headers)
+        return self._sockets.post(address, body, {**self._headers, **headers}, self._timeouts)
+
+    @contextmanager
+    def stream(self, address: str, body: bytes, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """Send a request as `post` does, and read the answer inside the `with`."""
+        client = self.client()
+        if self._sockets is None or "@" in address:
+            with client.stream("POST", address, content=body, headers=headers) as response:
+                yield response
+            return
+        response = self._sockets.open(address, body, {**self._headers, **headers}, self._timeouts)
+        try:
+            yield response
+        finally:
+            response.close()
 
     def after_fork(self) -> None:
         """Forget the parent's client, without closing what the parent goes on using."""
@@ -57,7 +95,10 @@ class ClientPool:
             return httpx.Client(**self._options)
         from tilebox._io.sockets.sync import SocketTransport
 
-        return httpx.Client(transport=SocketTransport(), **self._options)
+        self._sockets = SocketTransport()
+        client = httpx.Client(transport=self._sockets, **self._options)
+        self._headers, self._timeouts = dict(client.headers), client.timeout.as_dict()
+        return client
 
 
 class Body:
