@@ -375,9 +375,9 @@ class Jobs:
             automation=automation,
         )
         rank = self._rank(await self._clusters_of({task.queue for group in groups for task in group.tasks}))
-        await self._keep(job, virtual_rank=rank)
-        # Runners that are handed its tasks are to be told of it.
+        # Before it is kept, since runners that are handed its tasks at once are to be told of it.
         self._remember(team, identity, JobBrief(name, trace_parent))
+        await self._keep(job, virtual_rank=rank)
         return _as_accepted(job)
 
     async def _clusters_of(self, queues: set[int]) -> set[int]:

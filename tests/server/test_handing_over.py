@@ -1,0 +1,80 @@
+"""A task that is submitted while a runner waits for it: who is answered first, and with what."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from wire import submissions, task_group
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
+from tilebox.server.app import build_app
+from tilebox.server.orchestrator import Orchestrator
+from tilebox.server.points import open_points
+from tilebox.server.run import first_start
+from tilebox.server.settings import Settings
+from tilebox.server.store import open_store
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+async def app(tmp_path):
+    """An application, and the key that it asks for."""
+    store = open_store(f"sqlite://{tmp_path}/control.sqlite")
+    points = open_points(tmp_path / "points", writer_lock=store.writer_lock)
+    await store.migrate()
+    key = await first_start(store, tmp_path)
+    yield build_app(store, points, Settings(), Orchestrator(store, Settings())), key
+    await points.close()
+    await store.close()
+
+
+async def call(app, method, request, answers, asked=None):
+    """Make a call, and note its answer when it goes out."""
+    application, key = app
+    body = [request.SerializeToString()]
+
+    async def receive():
+        if not body:
+            if asked is not None:
+                asked.set()  # all is read, so from now on it waits
+            await anyio.sleep_forever()
+        return {"type": "http.request", "body": body.pop()}
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            answers.append((method.partition("/")[2], message["body"]))
+
+    headers = [(b"content-type", b"application/proto"), (b"authorization", f"Bearer {key}".encode())]
+    scope = {"type": "http", "method": "POST", "path": f"/{method}", "headers": headers}
+    await application(scope, receive, send)
+
+
+async def test_a_runner_that_waits_is_answered_before_whoever_submits_its_task(app):
+    exchange = runners_pb2.ExchangeRequest(
+        runner_id=b"r" * 16,
+        claim_id=b"c" * 16,
+        identifiers=[core_pb2.TaskIdentifier(name="Task", version="v1.0")],
+        max_tasks=1,
+    )
+    exchange.wait.seconds = 20
+    submit = job_pb2.SubmitJobRequest(
+        tasks=submissions(task_group(1), identifiers=[("Task", "v1.0")]), job_name="Mosaic", trace_parent="00-trace"
+    )
+    answers, waits = [], anyio.Event()
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(call, app, "tilebox.ext.v1.RunnerService/Exchange", exchange, answers, waits)
+            await waits.wait()
+            group.start_soon(call, app, "workflows.v1.JobService/SubmitJob", submit, answers)
+    assert [method for method, _ in answers] == ["Exchange", "SubmitJob"]
+    handed = runners_pb2.ExchangeResponse.FromString(answers[0][1])
+    submitted = core_pb2.Job.FromString(answers[1][1])
+    assert [(task.display, handed.jobs[task.job].name) for task in handed.tasks] == [("Leaf", "Mosaic")]
+    assert handed.jobs[0].job_id == submitted.id.uuid
