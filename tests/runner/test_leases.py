@@ -21,7 +21,7 @@ from tilebox._runner import heartbeat
 from tilebox._runner.channel import Answer, ChannelError
 from tilebox._runner.companion import Heart
 from tilebox._runner.heartbeat import Companion
-from tilebox._runner.leases import LeaseTable
+from tilebox._runner.leases import MATES_PER_ROW, LeaseTable
 from tilebox.workflows import Client, ExecutionContext, Task
 
 SHORT_LEASE = (1.0, 0.1)
@@ -70,6 +70,33 @@ def test_code_that_holds_the_interpreter_lock_keeps_its_lease(scripted, extensio
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
     assert [what for what, _ in task.outcomes] == ["computed"]
     assert server.extended.total() >= (10 if extensions else 3)
+
+
+HOLDS_THE_LOCK_IN_A_BATCH = """
+import ctypes
+from tilebox.workflows import Client, Task
+
+class Step(Task):
+    microseconds: int
+
+    def execute(self, context):
+        ctypes.PyDLL(None).usleep(self.microseconds)
+
+Client({url!r}, "key").runner(tasks=[Step]).run_all()
+"""
+
+
+def test_code_that_holds_the_interpreter_lock_keeps_nothing_from_others(scripted):
+    server = scripted(lease=SHORT_LEASE, expires=True, at_least=5)
+    # One whose result is not delivered before, and some that would begin only afterwards.
+    tasks = [server.submit("Step", str(microseconds).encode()) for microseconds in (0, 2_500_000, 0, 0, 0)]
+    program = HOLDS_THE_LOCK_IN_A_BATCH.format(url=server.url)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    outcomes = [[what for what, _ in task.outcomes] for task in tasks]
+    assert outcomes == [["returned", "computed"], ["computed"], *[["returned", "computed"]] * 3]
+    # Of what had been given back, the runner executed nothing under the old lease but what it had executed already.
+    reports = [report for name, request in server.seen if name == "Exchange" for report in request.computed]
+    assert sorted(report.task_id for report in reports) == sorted([tasks[0].task_id, *(one.task_id for one in tasks)])
 
 
 def test_a_companion_that_dies_is_replaced(scripted, running):
@@ -307,6 +334,73 @@ def test_the_public_wire_says_with_no_lease_that_it_is_lost(table):
     channel.answers = [Answer(200, {}, b"")] * 2
     companion.round()
     assert table.is_lost(1, 0)
+
+
+def test_what_came_in_batches_is_given_back_while_the_interpreter_lock_is_held(table):
+    good = Answer(200, {}, b"")
+    channel = Recorded()
+    companion = Companion(channel, table, runner_id=b"r" * 16, is_extended=True, runner_pid=0)
+    later = time.monotonic() + 3600
+    table.set_times(1.0, 60.0)
+    table.set(0, b"a" * 16, 1, 1.0)
+    companion._due = {(b"a" * 16, 1, 1.0): later}
+    table.note_batch([(b"a" * 16, 1), (b"b" * 16, 2), (b"c" * 16, 3)], 1.0)
+    table.note_batch([(b"d" * 16, 4)], later)
+
+    def given_back(*answers):
+        channel.answers, channel.requests = list(answers), []
+        companion.round()
+        assert channel.answers == []
+        paths, bodies = zip(*channel.requests, strict=True) if channel.requests else ((), ())
+        assert set(paths) <= {"tilebox.ext.v1.RunnerService/Exchange"}
+        requests = [runners_pb2.ExchangeRequest.FromString(body) for body in bodies]
+        assert all(request.runner_id == b"r" * 16 and not request.max_tasks for request in requests)
+        return [(one.task_id[:1], one.lease_number) for request in requests for one in request.returned]
+
+    # The loop had its turn.
+    table.note_turn(later)
+    assert given_back() == []
+    assert table.given_back() == 0.0
+    table.note_turn(1.0)
+    assert given_back(ChannelError("away")) == [(b"b", 2), (b"c", 3)]
+    assert 1.0 < table.given_back() < later
+    assert given_back(good) == [(b"b", 2), (b"c", 3)]
+    # Once is enough; and what came a moment ago can wait.
+    assert given_back() == []
+    # What was executing may have ended, and its report be stuck like the others.
+    table.set(0, b"e" * 16, 5, 1.0)
+    companion._due = {(b"e" * 16, 5, 1.0): later}
+    assert given_back(good) == [(b"a", 1)]
+    table.clear(0)
+    table.note_batch([(b"f" * 16, 6)], 1.0)
+    assert given_back() == []
+
+
+def test_the_public_wire_has_no_batches_to_give_back(table):
+    channel = Recorded()
+    companion = Companion(channel, table, runner_id=b"r", is_extended=False, runner_pid=0)
+    table.set(0, b"a" * 16, 0, time.monotonic())
+    table.set_times(3600.0, 7200.0)
+    table.note_batch([(b"b" * 16, 0)], 1.0)
+    companion.round()
+    assert channel.requests == []
+
+
+def test_the_ring_keeps_what_came_last(table):
+    size = 3 * MATES_PER_ROW
+    leases = [(number.to_bytes(16, "big"), number) for number in range(2 * size)]
+    assert table.mates() == []
+    table.note_batch(leases[:10], 1.0)
+    assert table.mates() == [(*lease, 1.0) for lease in leases[:10]]
+    table.note_batch(leases[10 : size + 5], 2.0)
+    assert sorted(table.mates()) == [(*lease, 1.0 if lease[1] < 10 else 2.0) for lease in leases[5 : size + 5]]
+    table.note_batch(leases, 3.0)
+    assert sorted(table.mates()) == [(*lease, 3.0) for lease in leases[size:]]
+    assert table.read() == {}
+    assert table.times() == (0.0, 60.0)
+    table.note_turn(4.0)
+    table.note_given_back(5.0)
+    assert (table.last_turn(), table.given_back(), table.times()) == (4.0, 5.0, (0.0, 60.0))
 
 
 def test_rows_that_are_being_written_are_left_out(table):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from survival.proxy import answer_body
 from survival.stage import wait_until
-from survival.work import Fan, Gated, Locking, Tree
+from survival.work import Fan, Gated, Locking, Mixed, Tree
 
 pytestmark = pytest.mark.slow
 
@@ -137,3 +137,18 @@ def test_code_that_holds_the_interpreter_lock_is_executed_once(stage):
     counted = there.check()
     assert (counted["start"], counted["end"]) == (1, 1)
     assert there.read().attempts == []
+
+
+def test_code_that_holds_the_interpreter_lock_keeps_no_neighbour_from_others(stage):
+    there = stage(lease_seconds=1.5)
+    job = there.submit(Mixed(60, 40, locks_seconds=8))
+    there.start_runner()
+    wait_until(lambda: len(there.lines("start")) - len(there.lines("end")) == 1 and len(there.lines("end")) > 40, "it")
+    there.start_runner()
+    there.wait_for_jobs(job)
+    there.check()
+    # What had come with it was given to the other runner meanwhile, and nobody is blamed for it.
+    assert there.read().attempts == []
+    locking = next(line for line in there.lines("start") if line.task == there.lines("end")[-1].task)
+    assert there.lines("start")[-1].time_ns < locking.time_ns + 8e9
+    assert len({line.execution.partition(".")[0] for line in there.lines("end")}) == 2

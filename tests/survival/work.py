@@ -165,17 +165,19 @@ class Poison(Task):
 
 
 class Mixed(Task):
-    """Submits leaves, and in their midst what ends the process, without which the job goes on."""
+    """Submits leaves, and in their midst what ends the process or holds it up, without which the job goes on."""
 
     leaves: int
-    poisoned: int
+    position: int
+    locks_seconds: int = 0
 
     def execute(self, context: ExecutionContext) -> None:
         with Execution(context) as execution:
             for index in range(self.leaves):
                 execution.submit(Leaf(index))
-                if index == self.poisoned:
-                    execution.submit(Poison("SIGKILL"), optional=True)
+                if index == self.position:
+                    bad = Locking(self.locks_seconds) if self.locks_seconds else Poison("SIGKILL")
+                    execution.submit(bad, optional=True)
 
 
 class Verbose(Task):

@@ -278,6 +278,7 @@ class _Run:
         """Let threads work until the machine says that it is over."""
         if self._opening.is_interrupted:
             return  # told to stop while there was nobody to tell
+        self._heart.table.note_turn(monotonic())
         self._advance(Began())
         async with anyio.create_task_group() as group:
             group.start_soon(self._keep_time)
@@ -309,6 +310,7 @@ class _Run:
         while True:
             # Never sooner, or many short batches would wake the loop for nothing.
             await anyio.sleep(SHORTEST_TICK_SECONDS)
+            self._heart.table.note_turn(monotonic())
             with self._lock:
                 self._woken.clear()
                 tick, now = self._machine.next_tick(), monotonic()
@@ -412,11 +414,16 @@ class _Run:
         expected = self._machine.expected_seconds(lease)
         if expected is None or expected > SHORT_TASK_SECONDS:
             self._heart.beat()
-        self._heart.table.set(slot, lease.task.task_id, lease.task.lease_number, lease.claimed)
+        table = self._heart.table
+        table.set(slot, lease.task.task_id, lease.task.lease_number, lease.claimed)
         try:
-            report = self._executor.run(slot, lease)
+            if lease.claimed <= table.given_back():
+                # A task held the interpreter lock for so long that the companion gave this one to others.
+                report: Report = lease.handed_back()
+            else:
+                report = self._executor.run(slot, lease)
         finally:
-            self._heart.table.clear(slot)
+            table.clear(slot)
         return Finished(slot, report, monotonic() - started)
 
     def _deliver(self, command: Send) -> Event:
@@ -448,7 +455,13 @@ class _Run:
         if len(response.tasks) > 1:
             # Whatever these are: if one of them takes the runner down, somebody has to speak for the others.
             self._heart.beat()
+            self._note_batch(response)
         return Answered(worker, exchange, response)
+
+    def _note_batch(self, response: runners_pb2.ExchangeResponse) -> None:
+        leases = [(task.task_id, task.lease_number) for task in response.tasks]
+        with self._lock:
+            self._heart.table.note_batch(leases, monotonic())
 
     def _note_times(self, response: runners_pb2.ExchangeResponse) -> None:
         lease = response.lease.seconds + response.lease.nanos / 1e9

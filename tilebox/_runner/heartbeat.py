@@ -26,12 +26,15 @@ from tilebox._runner.leases import LeaseTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+EXCHANGE = "tilebox.ext.v1.RunnerService/Exchange"
 EXTEND_LEASES = "tilebox.ext.v1.RunnerService/ExtendLeases"
 REPORT_DEATH = "tilebox.ext.v1.RunnerService/ReportDeath"
 EXTEND_TASK_LEASE = "workflows.v1.TaskService/ExtendTaskLease"
 ANSWER_SECONDS = 10.0
 SHORTEST_SCAN_SECONDS = 0.02
 LONGEST_SCAN_SECONDS = 1.0
+# The runner's loop has its turn at least twice before leases are to be extended, unless the interpreter lock is held.
+SILENT_PART = 0.75
 # After so long without a task the process ends; it is started again when it is needed.
 IDLE_SECONDS = 60.0
 # A process closes what it has open before it is gone.
@@ -67,6 +70,7 @@ class Companion:
         self._runner_pid = runner_pid
         self._due: dict[tuple[bytes, int, float], float] = {}
         self._extend_after = 0.0
+        self._settled: set[tuple[bytes, int, float]] = set()
         self._busy = time.monotonic()
         self._ticket = Ticket()
 
@@ -119,8 +123,36 @@ class Companion:
         due = {number: row for number, row in rows.items() if self._due[row] <= now}
         if due and not _is_stopped(self._runner_pid):
             self._extend(due, now)
+        if rows and (mates := self._held_up(now, extend_after)) and not _is_stopped(self._runner_pid):
+            self._give_back(mates, now)
         scan = min(max(self._table.times()[0] / 4, SHORTEST_SCAN_SECONDS), LONGEST_SCAN_SECONDS)
         return max(SHORTEST_SCAN_SECONDS / 2, min([scan, *(one - now for one in self._due.values() if one > now)]))
+
+    def _held_up(self, now: float, extend_after: float) -> list[tuple[bytes, int, float]]:
+        """Return what else the runner may hold, if a task has held its interpreter lock for long.
+
+        As long as it does, nothing else begins there or is delivered. Otherwise the runner itself hands back what
+        cannot begin soon.
+        """
+        if not self._is_extended or now - self._table.last_turn() <= SILENT_PART * extend_after:
+            return []
+        mates = [mate for mate in self._table.mates() if mate[2] + extend_after <= now]
+        self._settled.intersection_update(mates)
+        return [mate for mate in mates if mate not in self._settled]
+
+    def _give_back(self, mates: list[tuple[bytes, int, float]], now: float) -> None:
+        """Give back what is not executing. Of what was done or given back before, the server takes no note."""
+        self._table.note_given_back(now)
+        executing = {row[:2] for row in self._table.read().values()}
+        given = [mate for mate in mates if mate[:2] not in executing]
+        if not given:
+            return
+        leases = b"".join(_field(6, _field(1, mate[0]) + _number(2, mate[1])) for mate in given)
+        try:
+            self._post(EXCHANGE, _field(1, self._runner_id) + leases)
+        except ChannelError:
+            return  # tried again in the next round
+        self._settled.update(given)
 
     def _extend(self, due: dict[int, tuple[bytes, int, float]], now: float) -> None:
         try:
