@@ -400,18 +400,11 @@ class _Change:
         Args:
             hand_out: The steps that do so. They end with rows that are waited for.
         """
-        yield call_each("compute_tasks", self._computed)
-        yield call_each("end_tasks", self._ended)
-        yield call_each("requeue_tasks", self._requeued)
-        yield call_each("add_attempts", self._attempts)
-        yield call_each("clear_progress", self._outdated_progress)
-        yield call_each("put_progress", self._progress)
-        yield call_each("add_groups", self._groups)
-        yield call_each("add_dependencies", self._dependencies)
-        yield call_each("add_tasks", self._tasks)
+        yield from self._flush()
         while self._closed:
             yield from self._close()
-        yield call_each("stop_jobs", self._stopped)
+        if self._stopped:
+            yield call_each("stop_jobs", self._stopped)
         release = call_each("release_groups", self._releases)
         released = yield (release if hand_out is None else later(release))
         yield call_each("change_jobs", [self._job_change(job, line) for job, line in sorted(self.jobs.items())])
@@ -537,12 +530,16 @@ class _Change:
             ("compute_tasks", self._computed),
             ("end_tasks", self._ended),
             ("requeue_tasks", self._requeued),
+            ("add_attempts", self._attempts),
+            ("clear_progress", self._outdated_progress),
+            ("put_progress", self._progress),
             ("add_groups", self._groups),
             ("add_dependencies", self._dependencies),
             ("add_tasks", self._tasks),
         ):
-            yield call_each(name, list(rows))
-            rows.clear()
+            if rows:
+                yield call_each(name, list(rows))
+                rows.clear()
 
     def _requeue(self, row: Row, report: Report, attempts: Attempts, *, error: str | None) -> None:
         line = self.jobs[bytes(row["job_id"])]
