@@ -233,6 +233,8 @@ async def test_a_collection_comes_back_as_it_was_given(store, team):
     collection = await store.add_collection(team.id, dataset.id, identity, "L1C", NOW_US)
     assert (collection.id, collection.name, collection.number, collection.created_us) == (identity, "L1C", 1, NOW_US)
     assert await store.collection(team.id, identity) == collection
+    assert await store.collection_with_dataset(team.id, identity) == (collection, dataset)
+    assert await store.collection_with_dataset(team.id, uuid4()) is None
     assert await store.collection_by_name(team.id, dataset.id, "L1C") == collection
     assert await store.collection_by_name(team.id, dataset.id, "l1c") is None
     assert await store.collection_by_name(team.id, uuid4(), "L1C") is None
@@ -309,6 +311,7 @@ async def test_no_verb_reaches_into_another_team(store, team, stranger):
     assert await store.dataset(outsider, dataset.id) is None
     assert await store.dataset_by_slug(outsider, dataset.slug) is None
     assert await store.collection(outsider, collection.id) is None
+    assert await store.collection_with_dataset(outsider, collection.id) is None
     assert await store.collection_by_name(outsider, dataset.id, "L1C") is None
     assert await store.collections(outsider, dataset.id) == []
     assert await store.revoke_key(outsider, key.id, NOW_US) is False

@@ -13,7 +13,7 @@ from wire import FIELDS, CallError, Wire, datapoint, message_class, query, wire_
 
 from tilebox._core.arrow import arrow_schema, to_stream
 from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
-from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2
+from tilebox._core.protocol.datasets.v1 import collections_pb2, data_ingestion_pb2
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 
 
@@ -176,6 +176,15 @@ def test_a_collection_that_is_not_there(proto, dataset):
         proto.call("DataIngestionService/Ingest", request)
     with pytest.raises(CallError, match="invalid_argument: collection_id is required"):
         proto.call("DataIngestionService/Ingest", data_ingestion_pb2.IngestRequest())
+
+
+def test_a_collection_that_is_gone_after_an_ingest(proto, dataset, collection):
+    values = [datapoint(dataset, 1)]
+    proto.ingest(collection, values)
+    request = collections_pb2.DeleteCollectionRequest(dataset_id=dataset.id, collection_id=collection.id)
+    proto.call("CollectionService/DeleteCollection", request)
+    with pytest.raises(CallError, match="not_found: No such collection"):
+        proto.ingest(collection, values)
 
 
 def test_datapoints_are_deleted_all_or_none(wire):

@@ -20,7 +20,7 @@ import lance
 from tilebox.server.points.columns import remembered_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lance.fragment import FragmentMetadata
 
@@ -177,10 +177,15 @@ def durability_of(uri: str) -> LocalDisk:
     return ObjectStore() if "://" in uri else LocalDisk(Path(uri))
 
 
-def _sync(paths: Iterable[Path]) -> None:
+def _sync(paths: Sequence[Path]) -> None:
     """Sync files and folders, all at once: flushes of a disk that are asked for together are carried out together."""
-    waiting = [_flushes().submit(_sync_one, path) for path in paths]
-    wait(waiting)
+    waiting = [_flushes().submit(_sync_one, path) for path in paths[1:]]
+    try:
+        # One by this thread, which would only wait: a change of threads takes about as long as a flush.
+        for path in paths[:1]:
+            _sync_one(path)
+    finally:
+        wait(waiting)
     for one in waiting:
         one.result()
 

@@ -216,6 +216,17 @@ class Catalogue:
             raise NotFoundError(f"No such collection {collection}")
         return found
 
+    async def home(self, team: Team, collection: UUID) -> tuple[Collection, Dataset]:
+        """Return a collection by id with its dataset.
+
+        Raises:
+            NotFoundError: The team has no such collection.
+        """
+        found = await self._store.collection_with_dataset(team.id, collection)
+        if found is None:
+            raise NotFoundError(f"No such collection {collection}")
+        return found
+
     async def collection_by_name(self, team: Team, dataset: UUID, name: str) -> Collection:
         """Return a collection by name.
 
@@ -289,10 +300,13 @@ class Gates:
     @asynccontextmanager
     async def shared(self, dataset: UUID) -> AsyncIterator[None]:
         """Write datapoints of a dataset, beside others who do."""
-        async with self._moved:
-            # Changes that wait go first, or writers who follow each other closely would keep them out for ever.
-            while self._changes[dataset]:
-                await self._moved.wait()
+        # Changes that wait go first, or writers who follow each other closely would keep them out for ever.
+        if self._changes[dataset]:
+            async with self._moved:
+                while self._changes[dataset]:
+                    await self._moved.wait()
+                self._writers[dataset] += 1
+        else:
             self._writers[dataset] += 1
         try:
             yield
@@ -319,6 +333,8 @@ class Gates:
         counter[dataset] -= 1
         if not counter[dataset]:
             del counter[dataset]
+        if counter is self._writers and not self._changes[dataset]:
+            return  # only changes wait for writers
         with anyio.CancelScope(shield=True):
             async with self._moved:
                 self._moved.notify_all()

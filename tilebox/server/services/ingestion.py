@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from tilebox.server.store.interface import Collection, Team
 
 MAX_BATCH_DATAPOINTS = 8192
+
+# So much is checked in the loop, in a millisecond or two: the way into a thread and back takes longer when it is busy.
+_SMALL_BYTES = 1 << 16
+_KNOWN_COLLECTIONS = 10_000
 _GIVEN = frozenset({ID.name, INGESTION_TIME.name})
 
 
@@ -57,6 +61,7 @@ class Ingestion:
     def __init__(self, catalogue: Catalogue, points: Points) -> None:
         self._catalogue = catalogue
         self._points = points
+        self._datasets: dict[UUID, UUID] = {}
 
     async def ingest(self, team: Team, collection: UUID, values: Sequence[bytes], *, allow_existing: bool) -> Stored:
         """Store a batch of serialised datapoints in a collection, all or none.
@@ -73,29 +78,43 @@ class Ingestion:
             ConflictError: Datapoints exist, and `allow_existing` is false.
         """
         _check_size(values)
-        return await self._ingest(team, collection, values, _prepare_messages, allow_existing=allow_existing)
+        size = sum(map(len, values))
+        return await self._ingest(team, collection, values, size, _prepare_messages, allow_existing=allow_existing)
 
     async def ingest_stream(self, team: Team, collection: UUID, stream: pa.Buffer, *, allow_existing: bool) -> Stored:
         """Store a batch of datapoints that comes as an Arrow IPC stream, all or none; the rest is as for `ingest`."""
-        return await self._ingest(team, collection, stream, _prepare_stream, allow_existing=allow_existing)
+        return await self._ingest(team, collection, stream, stream.size, _prepare_stream, allow_existing=allow_existing)
 
     async def _ingest(
         self,
         team: Team,
         collection: UUID,
         batch: Any,
+        size: int,
         prepare: Callable[[Schema, Collection, Any], pa.Table],
         *,
         allow_existing: bool,
     ) -> Stored:
-        found = await self._catalogue.collection(team, collection)
-        async with self._catalogue.gates.shared(found.dataset):
-            dataset = await self._catalogue.get(team, found.dataset)
-            table = await anyio.to_thread.run_sync(prepare, dataset.schema, found, batch)
+        async with self._catalogue.gates.shared(await self._dataset_of(team, collection)):
+            found, dataset = await self._catalogue.home(team, collection)
+            if size <= _SMALL_BYTES:
+                table = prepare(dataset.schema, found, batch)
+            else:
+                table = await anyio.to_thread.run_sync(prepare, dataset.schema, found, batch)
             if not table.num_rows:
                 return Stored(0, 0, b"")
             stored = await self._store(found, table, allow_existing=allow_existing)
         return Stored(stored.created, stored.existing, _joined_ids(table))
+
+    async def _dataset_of(self, team: Team, collection: UUID) -> UUID:
+        """Return which dataset a collection is of, which never changes: the look-up that matters comes behind its gate."""
+        known = self._datasets.get(collection)
+        if known is None:
+            known = (await self._catalogue.collection(team, collection)).dataset
+            if len(self._datasets) >= _KNOWN_COLLECTIONS:
+                self._datasets.clear()
+            self._datasets[collection] = known
+        return known
 
     async def delete(self, team: Team, collection: UUID, ids: Sequence[bytes]) -> int:
         """Delete datapoints of a collection by id, all or none, and return how many.
@@ -131,7 +150,7 @@ def _check_size(values: Sequence[bytes]) -> None:
 
 
 def _prepare_messages(schema: Schema, collection: Collection, values: Sequence[bytes]) -> pa.Table:
-    """Decode, check and name a batch of messages. Runs in a thread."""
+    """Decode, check and name a batch of messages. Runs in a thread if it is large."""
     try:
         rows = messages.to_arrow(schema, values)
     except ValueError:
@@ -145,7 +164,7 @@ def _encoded(schema: Schema, rows: pa.RecordBatch) -> list[bytes]:
 
 
 def _prepare_stream(schema: Schema, collection: Collection, stream: pa.Buffer) -> pa.Table:
-    """Read, check and name a batch of columns. Runs in a thread."""
+    """Read, check and name a batch of columns. Runs in a thread if it is large."""
     try:
         table = arrow.from_stream(stream)
         if table.num_rows > arrow.MAX_INGESTED_ROWS:

@@ -191,6 +191,9 @@ class Store(Orchestration, ClusterStore, JobStore, Protocol):
     async def collection(self, team: UUID, collection: UUID) -> Collection | None:
         """Return a collection by id."""
 
+    async def collection_with_dataset(self, team: UUID, collection: UUID) -> tuple[Collection, Dataset] | None:
+        """Return a collection by id, and the dataset that it belongs to."""
+
     async def collection_by_name(self, team: UUID, dataset: UUID, name: str) -> Collection | None:
         """Return a collection by name."""
 

@@ -159,6 +159,15 @@ class Verbs(Transactions, Store):
         return _first(map(records.read_collection, (yield call("collection", team=team, collection=collection))))
 
     @reads
+    def collection_with_dataset(self, team: UUID, collection: UUID) -> Steps[tuple[Collection, Dataset] | None]:
+        """Return a collection by id, and the dataset that it belongs to."""
+        found = _first(map(records.read_collection, (yield call("collection", team=team, collection=collection))))
+        if found is None:
+            return None
+        dataset = _first(map(records.read_dataset, (yield call("dataset", team=team, dataset=found.dataset))))
+        return None if dataset is None else (found, dataset)
+
+    @reads
     def collection_by_name(self, team: UUID, dataset: UUID, name: str) -> Steps[Collection | None]:
         """Return a collection by name."""
         rows = yield call("collection_by_name", team=team, dataset=dataset, name=name)
