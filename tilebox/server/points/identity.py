@@ -64,11 +64,11 @@ def _floored(rows: pa.Table) -> pa.ChunkedArray:
     if not pa.types.is_timestamp(column.type):
         raise InvalidArgumentError(f"the field 'time' holds timestamps, not {column.type}")
     per_ms = {"s": 0, "ms": 1, "us": 1_000, "ns": _NANOSECONDS_OF_MS}[column.type.unit]
-    counts = np.asarray(whole(column).cast(pa.int64()))
+    counts = np.asarray(whole(column).view(pa.int64()))
     milliseconds = counts // per_ms if per_ms else counts * 1_000
     if len(counts) and (milliseconds.min() < -(2**47) or milliseconds.max() >= 2**47):
         raise InvalidArgumentError("a time is more than 4,000 years away from 1970")
-    return pa.chunked_array([pa.array(milliseconds).cast(pa.timestamp("ms"))])
+    return pa.chunked_array([pa.array(milliseconds).view(pa.timestamp("ms"))])
 
 
 def _as_field(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -81,7 +81,7 @@ def _as_field(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _ids(schema: Schema, collection_id: UUID, columns: dict[str, pa.ChunkedArray]) -> pa.Array:
-    times = np.asarray(whole(columns[TIME.name]).cast(pa.int64()))
+    times = np.asarray(whole(columns[TIME.name]).view(pa.int64()))
     said = (
         (field.number, whole(columns[field.name]))
         for field in schema

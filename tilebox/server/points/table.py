@@ -49,12 +49,14 @@ class Version:
         dataset: To read it from.
         number: By which later queries name it as their snapshot.
         schema: The schema of the dataset as of this version.
+        stored: The columns of the table.
         inventory: What its fragments hold.
     """
 
     dataset: lance.LanceDataset
     number: int
     schema: Schema
+    stored: pa.Schema
     inventory: Inventory
 
     @property
@@ -66,11 +68,6 @@ class Version:
     def columns(self) -> pa.Schema:
         """The columns of a datapoint, without those of the store."""
         return arrow_schema(self.schema)
-
-    @cached_property
-    def stored(self) -> pa.Schema:
-        """The columns of the table, which Lance would tell anew, at some cost, every time it is asked."""
-        return self.dataset.schema
 
     @cached_property
     def stored_names(self) -> frozenset[str]:
@@ -188,6 +185,8 @@ class Table:
         self.durability.sync_commit(transaction.uuid, version.number, dataset.version)
         if appended is not None and dataset.version == version.number + 1:
             self.contents.learn(dataset, version.inventory, appended)
+            # Nothing came between, so the columns are the same; Lance describes them anew at some cost.
+            return self._adopt(dataset, alike=version)
         return self._adopt(dataset)
 
     def publish(self, version: Version, dataset: lance.LanceDataset) -> Version:
@@ -195,8 +194,8 @@ class Table:
         self.durability.sync_versions(version.number, dataset.version)
         return self._adopt(dataset)
 
-    def _adopt(self, dataset: lance.LanceDataset) -> Version:
-        version = self._version(dataset)
+    def _adopt(self, dataset: lance.LanceDataset, *, alike: Version | None = None) -> Version:
+        version = self._version(dataset, alike)
         with self._lock:
             if version.number > self._current.version:
                 self._current, self._newest = dataset, version
@@ -245,11 +244,15 @@ class Table:
         with self._lock:
             return cursor in self._cursors
 
-    def _version(self, dataset: lance.LanceDataset) -> Version:
-        stored = dataset.schema
-        # Apart, since older versions of pyarrow cannot hash a schema with metadata.
-        schema = _remembered(tuple((stored.metadata or {}).items()), stored.remove_metadata())
-        return Version(dataset, int(dataset.version), schema, self.contents.of(dataset))
+    def _version(self, dataset: lance.LanceDataset, alike: Version | None = None) -> Version:
+        """Describe a version, which has the columns of another if that is given."""
+        if alike is not None:
+            stored, schema = alike.stored, alike.schema
+        else:
+            stored = dataset.schema
+            # Apart, since older versions of pyarrow cannot hash a schema with metadata.
+            schema = _remembered(tuple((stored.metadata or {}).items()), stored.remove_metadata())
+        return Version(dataset, int(dataset.version), schema, stored, self.contents.of(dataset))
 
     def _open(self) -> lance.LanceDataset:
         options = {"storage_options": self._storage_options, "session": self._session}
