@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -22,7 +23,10 @@ from servers import ServerProcess
 from wire import Wire, datapoint, message_class, query
 
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2, datasets_pb2
+from tilebox.cli.serve import _started
 from tilebox.server.points import reach
+from tilebox.server.run import Running
+from tilebox.server.settings import Settings
 
 __all__ = ["bucket"]
 
@@ -134,6 +138,16 @@ def test_a_start_does_without_pandas_and_a_refused_one_without_all_that_is_slow_
 def imported(log: str) -> set[str]:
     """Return the modules that a process noted that it imported, or tried to."""
     return set(re.findall(r"^import time: .*\| +(\S+)$", log, re.MULTILINE))
+
+
+def test_what_a_server_has_when_it_starts_is_not_searched_for_garbage(tmp_path, capsys):
+    running = Running("http://127.0.0.1:1", None, lambda: None)
+    try:
+        _started(running, Settings(data_dir=tmp_path))
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+    assert "Tilebox server at http://127.0.0.1:1" in capsys.readouterr().out
 
 
 def test_a_port_in_use_is_named(tmp_path):
