@@ -41,13 +41,21 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _PACKING_HEADERS = frozenset({b"accept-encoding", b"grpc-accept-encoding"})
 
 _GRPC_CODES = {
+    "canceled": 1,
+    "unknown": 2,
     "invalid_argument": 3,
+    "deadline_exceeded": 4,
     "not_found": 5,
+    "already_exists": 6,
     "permission_denied": 7,
     "resource_exhausted": 8,
+    "failed_precondition": 9,
+    "aborted": 10,
+    "out_of_range": 11,
     "unimplemented": 12,
     "internal": 13,
     "unavailable": 14,
+    "data_loss": 15,
     "unauthenticated": 16,
 }
 
@@ -145,6 +153,16 @@ async def answer_message(send: Send, message: ProtobufMessage) -> None:
     headers = [(b"content-type", b"application/proto"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def answer_framed(send: Send, message: ProtobufMessage) -> None:
+    """Answer a request with a message, as gRPC has it."""
+    content = message.SerializeToString()
+    body = b"\0" + len(content).to_bytes(4) + content
+    headers = [(b"content-type", b"application/grpc+proto")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")], "more_trailers": False})
 
 
 class _Body:

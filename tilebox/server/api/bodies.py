@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Message)
 
+# A byte that says whether the message is packed, and four of its length.
+_FRAME_BYTES = 5
+
 
 def headers_of(scope: Scope) -> dict[str, str]:
     """Return the headers of a request by lower-case name."""
@@ -36,10 +39,20 @@ async def read_message(receive: Receive, headers: Mapping[str, str], message: ty
     body = await read_body(receive, max_bytes)
     if headers.get("content-encoding", "identity") == "gzip":
         body = _unpack(body, max_bytes)
-    try:
-        return message.FromString(body)
-    except DecodeError:
-        raise InvalidArgumentError(f"the request is no {message.DESCRIPTOR.full_name}") from None
+    return _parsed(body, message)
+
+
+async def read_framed(receive: Receive, message: type[M], *, max_bytes: int) -> M:
+    """Read a body that is one protobuf message as gRPC frames it: whether it is packed, its length, and itself.
+
+    Raises:
+        InvalidArgumentError: It is something else, or was cut off.
+        RateLimitedError: It is larger than allowed.
+    """
+    body = await read_body(receive, max_bytes + _FRAME_BYTES)
+    if not body.startswith(b"\0") or int.from_bytes(body[1:_FRAME_BYTES]) != len(body) - _FRAME_BYTES:
+        raise InvalidArgumentError("the request's body must be one gRPC message that is not packed")
+    return _parsed(body[_FRAME_BYTES:], message)
 
 
 async def read_body(receive: Receive, max_bytes: int) -> bytes:
@@ -66,6 +79,13 @@ async def read_pieces(receive: Receive, max_bytes: int) -> list[bytes]:
             raise RateLimitedError(f"the request is larger than {max_bytes} bytes; send less at once")
         if not message.get("more_body"):
             return pieces
+
+
+def _parsed(body: bytes, message: type[M]) -> M:
+    try:
+        return message.FromString(body)
+    except DecodeError:
+        raise InvalidArgumentError(f"the request is no {message.DESCRIPTOR.full_name}") from None
 
 
 def _unpack(body: bytes, max_bytes: int) -> bytes:

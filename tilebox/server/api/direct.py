@@ -1,7 +1,8 @@
-"""The paths that are taken thousands of times a second, as plain ASGI: one unary call in Connect's protobuf.
+"""The paths that are taken thousands of times a second, as plain ASGI: one unary call in protobuf, Connect or gRPC.
 
-A library that speaks every form of the protocol takes longer for a small request than the request itself. So this
-carries out the form that clients and runners use, and leaves the others (JSON, gRPC, time limits) to that library.
+A library that speaks every form of the protocols takes longer for a small request than the request itself. So this
+carries out the forms that clients and runners use, and leaves the others (JSON, packed gRPC, time limits) to that
+library.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message_factory import GetMessageClass
 
-from tilebox.server.api.bodies import headers_of, read_message
+from tilebox.server.api.bodies import headers_of, read_framed, read_message
 from tilebox.server.api.connect import snake_case, to_connect_error, to_the_end
-from tilebox.server.http import answer_error, answer_message
+from tilebox.server.http import answer_error, answer_framed, answer_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from google.protobuf.message import Message
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -89,12 +90,16 @@ class Direct:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = headers_of(scope)
-        if headers.get("content-type") != "application/proto" or "connect-timeout-ms" in headers:
+        is_grpc = _is_grpc(headers)
+        if not is_grpc and not _is_connect(headers):
             await self._otherwise(scope, receive, send)
             return
         try:
             caller = await self._gatekeeper.admit(headers.get("authorization"), self._permission)
-            request = await read_message(receive, headers, self._request, max_bytes=self._max_body_bytes)
+            if is_grpc:
+                request = await read_framed(receive, self._request, max_bytes=self._max_body_bytes)
+            else:
+                request = await read_message(receive, headers, self._request, max_bytes=self._max_body_bytes)
             if self._waits:
                 # Carried out to its end as well, but nobody who wants to stop waits for it.
                 response = await asyncio.shield(self._carry_out(caller, request, partial(_end_of, receive)))
@@ -104,7 +109,19 @@ class Direct:
             failure = to_connect_error(error)
             await answer_error(scope, send, failure.code.value, failure.message)
             return
-        await answer_message(send, response)
+        await (answer_framed if is_grpc else answer_message)(send, response)
+
+
+def _is_connect(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-type") == "application/proto" and "connect-timeout-ms" not in headers
+
+
+def _is_grpc(headers: Mapping[str, str]) -> bool:
+    return (
+        headers.get("content-type") in {"application/grpc", "application/grpc+proto"}
+        and headers.get("grpc-encoding", "identity") == "identity"
+        and "grpc-timeout" not in headers
+    )
 
 
 async def _end_of(receive: Receive) -> None:

@@ -1,0 +1,138 @@
+"""Small calls past the protocol library, in gRPC's form: without a socket, since httpx speaks no HTTP/2 here."""
+
+from __future__ import annotations
+
+import gzip
+
+import anyio
+import pytest
+
+from tilebox._core.protocol.workflows.v1 import workflows_pb2
+from tilebox._core.protocol.workflows.v1.task_pb2 import NextTaskRequest, NextTaskResponse
+from tilebox.server.app import build_app
+from tilebox.server.orchestrator import Orchestrator
+from tilebox.server.points import open_points
+from tilebox.server.run import first_start
+from tilebox.server.settings import Settings
+from tilebox.server.store import open_store
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+async def call(tmp_path):
+    """A function that makes a gRPC call, and returns the messages of ASGI that answer it."""
+    store = open_store(f"sqlite://{tmp_path}/control.sqlite")
+    points = open_points(tmp_path / "points", writer_lock=store.writer_lock)
+    await store.migrate()
+    key = await first_start(store, tmp_path)
+    settings = Settings(max_body_bytes=10_000)
+    app = build_app(store, points, settings, Orchestrator(store, settings))
+
+    async def call(method, body, *, key=key, **headers):
+        pieces, sent = [body], []
+
+        async def receive():
+            if not pieces:
+                await anyio.sleep_forever()
+            return {"type": "http.request", "body": pieces.pop()}
+
+        async def send(message):
+            sent.append(message)
+
+        given = {"content-type": "application/grpc", "te": "trailers", "authorization": f"Bearer {key}", **headers}
+        scope = {
+            "type": "http",
+            "http_version": "2",
+            "method": "POST",
+            "path": f"/{method}",
+            "query_string": b"",
+            "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
+            "extensions": {"http.response.trailers": {}},
+        }
+        await app(scope, receive, send)
+        return sent
+
+    yield call
+    await points.close()
+    await store.close()
+
+
+def framed(message: bytes, *, is_packed: bool = False) -> bytes:
+    return bytes([is_packed]) + len(message).to_bytes(4) + message
+
+
+def status(sent) -> tuple[str, str]:
+    """Return gRPC's status and message, wherever they stand."""
+    headers = dict(header for message in sent for header in message.get("headers", ()))
+    return headers[b"grpc-status"].decode(), headers.get(b"grpc-message", b"").decode()
+
+
+def wish(cluster: str = "elsewhere") -> bytes:
+    request = NextTaskRequest()
+    request.next_task_to_run.cluster_slug = cluster
+    request.next_task_to_run.identifiers.add(name="Task", version="v1.0")
+    return request.SerializeToString()
+
+
+async def default_cluster(call) -> str:
+    sent = await call("workflows.v1.WorkflowsService/GetCluster", framed(b""))
+    content = b"".join(message.get("body", b"") for message in sent)
+    return workflows_pb2.Cluster.FromString(content[5:]).slug
+
+
+@pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto"])
+@pytest.mark.parametrize(
+    ("pack", "headers"),
+    [
+        (bytes, {}),
+        (bytes, {"grpc_timeout": "10S"}),  # this and the next go through the library
+        (gzip.compress, {"grpc_encoding": "gzip"}),
+    ],
+)
+async def test_a_call_is_answered_with_a_message_and_a_status(call, content_type, pack, headers):
+    body = framed(pack(wish(await default_cluster(call))), is_packed=pack is gzip.compress)
+    sent = await call("workflows.v1.TaskService/NextTask", body, **{"content-type": content_type}, **headers)
+    assert [message["type"].rpartition(".")[2] for message in sent if message.get("body") != b""] == [
+        "start",
+        "body",
+        "trailers",
+    ]
+    assert status(sent) == ("0", "")
+    content = b"".join(message.get("body", b"") for message in sent)
+    assert content[:5] == framed(content[5:])[:5]
+    assert NextTaskResponse.FromString(content[5:]).HasField("idling")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\0\0\0",
+        framed(wish())[:-1],
+        framed(wish()) + b"\0",
+        framed(wish()) * 2,
+        framed(gzip.compress(wish()), is_packed=True),  # without the header that says how
+    ],
+)
+async def test_what_is_not_one_message_is_refused(call, body):
+    assert status(await call("workflows.v1.TaskService/NextTask", body)) == (
+        "3",
+        "the request's body must be one gRPC message that is not packed",
+    )
+
+
+async def test_what_is_no_message_of_the_call_is_refused(call):
+    sent = await call("workflows.v1.TaskService/NextTask", framed(b"\xff"))
+    assert status(sent) == ("3", "the request is no workflows.v1.NextTaskRequest")
+
+
+async def test_errors_have_the_codes_of_grpc(call):
+    assert status(await call("workflows.v1.TaskService/NextTask", framed(wish()), key="tbx_" + "x" * 32))[0] == "16"
+    assert status(await call("workflows.v1.TaskService/NextTask", framed(wish())))[0] == "5"
+    assert status(await call("workflows.v1.TaskService/NextTask", framed(bytes(10_001))))[0] == "8"
