@@ -260,6 +260,39 @@ def test_what_takes_runners_down_waits_longer_and_longer(hand):
     assert job.id.uuid == task["job_id"]
 
 
+def together(runner, count):
+    """Claim tasks until there are so many, and die of all of them."""
+    tasks = []
+    while len(tasks) < count:
+        tasks += runner.claim(count - len(tasks), wait=20)
+    assert died(runner, *tasks) == (count, 0)
+
+
+def test_of_tasks_that_were_executed_together_one_that_has_crashed_as_often_is_not_given_up_as_soon(hand):
+    runner = hand(lease_seconds=0.5, max_crashes=1)
+    runner.submit(task_group(2))
+
+    def states():
+        return {task["state"] for task in read_sqlite(runner.server.data_dir / "tilebox.sqlite").tasks.values()}
+
+    for _ in range(2):
+        together(runner, 2)
+        assert states() == {TaskState.QUEUED}
+    together(runner, 2)
+    assert states() == {TaskState.FAILED}
+
+
+def test_of_tasks_that_were_executed_together_the_one_that_has_crashed_most_often_is_given_up(hand):
+    runner = hand(lease_seconds=0.5, max_crashes=1)
+    runner.submit(task_group(1))
+    together(runner, 1)
+    innocent = runner.submit(task_group(1))
+    together(runner, 2)
+    tasks = read_sqlite(runner.server.data_dir / "tilebox.sqlite").tasks.values()
+    found = {task["job_id"] == innocent.id.uuid: (task["state"], task["crashes"]) for task in tasks}
+    assert found == {True: (TaskState.QUEUED, 1), False: (TaskState.FAILED, 2)}
+
+
 @pytest.mark.parametrize("how", ["runner", "task"])
 def test_a_death_that_names_nobody_is_refused(hand, how):
     runner = hand()

@@ -211,11 +211,13 @@ class Leases:
         counts: Counter[bool] = Counter()
         while True:
             held = await self._store.held_by_runner(team, runner, count=_DEATH_BATCH)
-            reports = [
-                self._crash(one, f"its runner died while it was executed: {cause}")
-                if (one.task, one.lease) in executing
-                else Report(task=one.task, lease=one.lease, is_returned=True)
+            suspects = [one for one in held if (one.task, one.lease) in executing]
+            error = f"its runner died while it was executed: {cause}"
+            reports = [self._crash(one, suspects, error) for one in suspects]
+            reports += [
+                Report(task=one.task, lease=one.lease, is_returned=True)
                 for one in held
+                if (one.task, one.lease) not in executing
             ]
             verdicts = (await self._step(team, reports, None, 0)).verdicts
             # What is not accepted was reported by the runner itself, a moment before.
@@ -279,10 +281,15 @@ class Leases:
         claim = self._claim(wish, queues, is_repeated=is_repeated)
         return await self._step(team, reports, claim, wish.cluster)
 
-    def _crash(self, held: Held, error: str) -> Report:
+    def _crash(self, held: Held, suspects: Sequence[Held], error: str) -> Report:
         pause = pause_after_crash(held.task, held.lease, held.crashes + 1, self.lease_us / 1e6)
         return Report(
-            task=held.task, lease=held.lease, failure=Failure.CRASH, error=error, retry_after_us=round(pause * 1e6)
+            task=held.task,
+            lease=held.lease,
+            failure=Failure.CRASH,
+            error=error,
+            is_doubtful=any(one.crashes >= held.crashes for one in suspects if one is not held),
+            retry_after_us=round(pause * 1e6),
         )
 
     def _claim(self, wish: Wish, queues: Sequence[int] = (), *, is_repeated: bool = False) -> Claim:

@@ -92,6 +92,7 @@ class Report:
         groups: The subtasks that a computed task submits.
         progress: How far it came.
         error: Why it failed, in words.
+        is_doubtful: Whether something else may well have been to blame; then it may happen more often.
         retry_after_us: How long to wait before it is tried again.
         execution_us: How long it was executed, or None if it is not known.
     """
@@ -104,6 +105,7 @@ class Report:
     groups: Sequence[NewGroup] = ()
     progress: Sequence[ProgressUpdate] = ()
     error: str = ""
+    is_doubtful: bool = False
     retry_after_us: int = 0
     execution_us: int | None = None
 

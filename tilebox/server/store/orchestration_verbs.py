@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 MAX_ERROR_CHARACTERS = 16_384
 """How much is kept of what went wrong."""
 
+DOUBT = 2
+"""How many times as many crashes a task may have where another one may well have been to blame."""
+
 MAX_ANNOUNCEMENT_BYTES = 7_900
 """How much one announcement carries, by PostgreSQL's rule."""
 
@@ -473,7 +476,7 @@ class _Change:
             failure,
             attempts,
             max_retries=row["max_retries"],
-            max_crashes=self.limits.max_crashes,
+            max_crashes=self.limits.max_crashes * (DOUBT if report.is_doubtful else 1),
             is_excused=excuse is not None,
         )
         line = self.jobs[bytes(row["job_id"])]
