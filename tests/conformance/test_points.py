@@ -166,6 +166,14 @@ async def test_streams_come_in_bounded_batches(points, table):
     assert ids_of(pa.Table.from_batches(batches)) == in_order(rows)
 
 
+async def test_datapoints_of_one_millisecond_are_ordered_by_all_of_their_id(points, table):
+    rows = scenes([5] * 6)
+    ids = [(5).to_bytes(6, "big") + tail.to_bytes(10, "big") for tail in (3 << 64, 1, 3 << 64 | 2, 2**80 - 1, 0, 2**63)]
+    rows = rows.set_column(rows.column_names.index("id"), "id", pa.array(ids, pa.binary(16)))
+    await points.ingest(table, 1, rows, allow_existing=False)
+    assert ids_of(await read(points, table, ALL)) == sorted(ids)
+
+
 async def test_a_stream_may_be_left_in_the_middle(points, table):
     await points.ingest(table, 1, scenes([1] * 140_000), allow_existing=False)
     async with points.stream(table, ALL) as stream:
