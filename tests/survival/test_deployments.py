@@ -111,6 +111,26 @@ def test_a_task_that_kills_its_runners_drags_no_neighbour_with_it(stage, count):
     assert "taken back" not in there.server.log.read_text()
 
 
+def test_a_task_that_kills_a_runner_of_many_slots_is_found_out(stage):
+    there = stage(lease_seconds=2, max_crashes=3)
+    poison = there.submit(Poison("SIGKILL"), expect=Expectation("FAILED", failed=1))
+    # Some of them are executed beside it each time.
+    there.submit(Fan(12, milliseconds=100))
+    runner = there.start_runner(concurrency=4)
+
+    def is_over():
+        nonlocal runner
+        if not runner.is_alive():
+            runner = there.start_runner(concurrency=4)
+        return set(there.jobs) == there.ended()
+
+    wait_until(is_over, "the end of both jobs")
+    there.check()
+    (given_up,) = (task for task in there.read().tasks.values() if task["state"] == TaskState.FAILED)
+    assert given_up["job_id"] == poison.id.bytes
+    assert given_up["crashes"] >= 4
+
+
 def test_twenty_runner_processes_on_one_sqlite_file(stage):
     there = stage(lease_seconds=10)
     there.submit(Tree(2, 30), *(Diamond(10) for _ in range(4)), *(Chain(20) for _ in range(4)))
