@@ -351,6 +351,14 @@ async def test_what_a_start_that_broke_off_left_behind_is_cleared_away(tmp_path)
     await engine.close()
 
 
+async def test_a_disk_with_little_left_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite_engine, "AMPLE_BYTES", 1 << 60)
+    engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
+    await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
+    assert log_bytes(engine) < sqlite_engine.ROOM_BYTES
+    await engine.close()
+
+
 async def test_without_room_for_the_log_writes_go_on(tmp_path):
     engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
     connect = engine._connect

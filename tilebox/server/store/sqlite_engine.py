@@ -11,6 +11,7 @@ Nothing here knows what is stored. `read` and `write` take a function of a conne
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 import time
@@ -35,6 +36,9 @@ BUSY_SECONDS = 30.0
 
 ROOM_BYTES = 1000 * (4096 + 24)
 """Length of the write-ahead log at which SQLite copies it into the database and begins it anew: 1000 pages."""
+
+AMPLE_BYTES = 100 * ROOM_BYTES
+"""Space that a disk must have left for that, so that what is wanted for speed is missed by nobody."""
 
 _OLDEST_SQLITE = (3, 37)
 _UNAVAILABLE = frozenset({"SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_LOCKED"})
@@ -243,6 +247,8 @@ class SqliteEngine:
         log = self.path.with_name(f"{self.path.name}-wal")
         if log.exists() and log.stat().st_size >= ROOM_BYTES:
             return
+        if shutil.disk_usage(self.path.parent).free < AMPLE_BYTES:
+            return
         try:
             connection.execute("BEGIN IMMEDIATE")
             # One that is there was left behind by a process that ended just here.
@@ -252,7 +258,7 @@ class SqliteEngine:
             connection.execute("COMMIT")
             connection.execute("DROP TABLE room_in_log")
         except sqlite3.Error:
-            # It goes without, on a disk that is nearly full, say.
+            # It goes without.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
