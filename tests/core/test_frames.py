@@ -153,26 +153,6 @@ def test_coordinates_and_dimensions():
     assert dataset.indexes["time"].dtype == "datetime64[ns]"
 
 
-@pytest.mark.parametrize("rows", [1, 5])
-def test_a_dataset_is_what_xarray_makes_of_its_variables(rows):
-    values = [
-        serialise(message_class(EVERY_KIND)(**FIXED_TIMES, a_double=row, a_vec3={"x": row}, many_int64=[1] * row))
-        for row in range(rows)
-    ]
-    made = decoded(values)
-    coordinates = {name: variable.variable for name, variable in made.coords.items()}
-    usual = xr.Dataset({name: variable.variable for name, variable in made.data_vars.items()}, coords=coordinates)
-    xr.testing.assert_identical(made, usual)
-    assert list(made.variables) == list(usual.variables)
-    assert made.sizes == usual.sizes
-    assert list(made.indexes) == list(usual.indexes)
-    assert all(made.indexes[name].equals(index) for name, index in usual.indexes.items())
-    assert {name: type(variable.variable) for name, variable in made.coords.items()} == {
-        name: type(variable.variable) for name, variable in usual.coords.items()
-    }
-    assert made.sel(vec3="y").sizes == {name: size for name, size in made.sizes.items() if name != "vec3"}
-
-
 def test_a_dimension_gives_way_to_a_field_of_its_name():
     schema = schema_of(
         field("latlon", FieldKind.LATLON),

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     import xarray as xr
-    from xarray import Index
 
 _COORDINATES = (INGESTION_TIME.name, ID.name, TIME.name)
 
@@ -169,7 +168,6 @@ def assemble(fields: Sequence[Field], arrays: Mapping[str, Any]) -> xr.Dataset:
         arrays: Their columns by name, shape (rows[, longest][, components]).
     """
     import xarray as xr
-    from xarray.indexes import PandasIndex
 
     names = {field.name for field in fields}
     by_name = {field.name: field for field in fields}
@@ -185,16 +183,8 @@ def assemble(fields: Sequence[Field], arrays: Mapping[str, Any]) -> xr.Dataset:
         variables[name] = xr.Variable(dimensions, array, fastpath=True)
         if field.kind in VECTOR_COMPONENTS:
             labels[dimensions[-1]] = xr.Variable(dimensions[-1], list(VECTOR_COMPONENTS[field.kind]))
-    coordinates = {name: variables.pop(name) for name in _COORDINATES} | labels
-    indexes: dict[str, Index] = {}
-    for name in (TIME.name, *labels):
-        index = PandasIndex.from_variables({name: coordinates[name]}, options={})
-        coordinates |= index.create_variables({name: coordinates[name]})
-        indexes[name] = index
-    # The usual way merges and aligns what fits already, which is a tenth of what a small load costs the client.
-    return xr.Dataset._construct_direct(  # noqa: SLF001
-        {**variables, **coordinates}, coord_names=set(coordinates), indexes=indexes
-    )
+    coordinates = {name: variables.pop(name) for name in _COORDINATES}
+    return xr.Dataset(variables, coords={**coordinates, **labels})
 
 
 def _dimensions(field: Field, taken: set[str]) -> tuple[str, ...]:
