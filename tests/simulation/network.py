@@ -69,8 +69,8 @@ class Network:
         try:
             return await request.answered
         except BaseException:
-            if self._world.random.random() < 0.8:
-                # Otherwise the server never learns that nobody waits any more.
+            # Otherwise the server never learns that nobody waits any more, which is a fault like others.
+            if not self._world.plan.faults or self._world.random.random() < 0.8:
                 self._world.loop.call_later(self._world.latency(), request.gone.set)
             raise
 
