@@ -6,15 +6,10 @@ import gzip
 
 import anyio
 import pytest
+from applications import application
 
 from tilebox._core.protocol.workflows.v1 import workflows_pb2
 from tilebox._core.protocol.workflows.v1.task_pb2 import NextTaskRequest, NextTaskResponse
-from tilebox.server.app import build_app
-from tilebox.server.orchestrator import Orchestrator
-from tilebox.server.points import open_points
-from tilebox.server.run import first_start
-from tilebox.server.settings import Settings
-from tilebox.server.store import open_store
 
 pytestmark = pytest.mark.anyio
 
@@ -27,40 +22,33 @@ def anyio_backend():
 @pytest.fixture
 async def call(tmp_path):
     """A function that makes a gRPC call, and returns the messages of ASGI that answer it."""
-    store = open_store(f"sqlite://{tmp_path}/control.sqlite")
-    points = open_points(tmp_path / "points", writer_lock=store.writer_lock)
-    await store.migrate()
-    key = await first_start(store, tmp_path)
-    settings = Settings(max_body_bytes=10_000)
-    app = build_app(store, points, settings, Orchestrator(store, settings))
+    async with application(tmp_path, max_body_bytes=10_000) as (app, key):
 
-    async def call(method, body, *, key=key, **headers):
-        pieces, sent = [body], []
+        async def call(method, body, *, key=key, **headers):
+            pieces, sent = [body], []
 
-        async def receive():
-            if not pieces:
-                await anyio.sleep_forever()
-            return {"type": "http.request", "body": pieces.pop()}
+            async def receive():
+                if not pieces:
+                    await anyio.sleep_forever()
+                return {"type": "http.request", "body": pieces.pop()}
 
-        async def send(message):
-            sent.append(message)
+            async def send(message):
+                sent.append(message)
 
-        given = {"content-type": "application/grpc", "te": "trailers", "authorization": f"Bearer {key}", **headers}
-        scope = {
-            "type": "http",
-            "http_version": "2",
-            "method": "POST",
-            "path": f"/{method}",
-            "query_string": b"",
-            "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
-            "extensions": {"http.response.trailers": {}},
-        }
-        await app(scope, receive, send)
-        return sent
+            given = {"content-type": "application/grpc", "te": "trailers", "authorization": f"Bearer {key}", **headers}
+            scope = {
+                "type": "http",
+                "http_version": "2",
+                "method": "POST",
+                "path": f"/{method}",
+                "query_string": b"",
+                "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
+                "extensions": {"http.response.trailers": {}},
+            }
+            await app(scope, receive, send)
+            return sent
 
-    yield call
-    await points.close()
-    await store.close()
+        yield call
 
 
 def framed(message: bytes, *, is_packed: bool = False) -> bytes:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from applications import application
 from wire import submissions, task_group
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
-from tilebox.server.app import build_app
-from tilebox.server.orchestrator import Orchestrator
-from tilebox.server.points import open_points
-from tilebox.server.run import first_start
-from tilebox.server.settings import Settings
-from tilebox.server.store import open_store
 
 pytestmark = pytest.mark.anyio
 
@@ -26,18 +21,13 @@ def anyio_backend():
 @pytest.fixture
 async def app(tmp_path):
     """An application, and the key that it asks for."""
-    store = open_store(f"sqlite://{tmp_path}/control.sqlite")
-    points = open_points(tmp_path / "points", writer_lock=store.writer_lock)
-    await store.migrate()
-    key = await first_start(store, tmp_path)
-    yield build_app(store, points, Settings(), Orchestrator(store, Settings())), key
-    await points.close()
-    await store.close()
+    async with application(tmp_path) as opened:
+        yield opened
 
 
 async def call(app, method, request, answers, asked=None):
     """Make a call, and note its answer when it goes out."""
-    application, key = app
+    serve, key = app
     body = [request.SerializeToString()]
 
     async def receive():
@@ -53,7 +43,7 @@ async def call(app, method, request, answers, asked=None):
 
     headers = [(b"content-type", b"application/proto"), (b"authorization", f"Bearer {key}".encode())]
     scope = {"type": "http", "method": "POST", "path": f"/{method}", "headers": headers}
-    await application(scope, receive, send)
+    await serve(scope, receive, send)
 
 
 async def test_a_runner_that_waits_is_answered_before_whoever_submits_its_task(app):

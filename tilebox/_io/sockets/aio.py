@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tilebox._core.http1 import BUFFER_BYTES, BadAnswerError, BadRequestError, Head, Incoming, Reply, request_head
+from tilebox._core.http1 import BUFFER_BYTES, BadAnswerError, Head, Incoming
+from tilebox._io.sockets.requests import head_of, head_of_post, reply_of, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    from tilebox._core.http1 import Reply
 
 __all__ = ["SocketTransport"]
 
@@ -41,7 +43,7 @@ class SocketTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its answer as soon as the head is there."""
-        head = _head_of(request.method, request.url, request.headers.raw)
+        head = head_of(request.method, request.url, request.headers.raw)
         body = await request.aread()
         return await self._answer(request.url, head, body, request.extensions.get("timeout", {}))
 
@@ -59,24 +61,20 @@ class SocketTransport(httpx.AsyncBaseTransport):
         Returns:
             The answer as soon as its head is there, to be closed by the caller.
         """
-        url = _parsed(address)
-        return await self._answer(url, _head_of("POST", url, _all_headers(url, body, headers)), body, timeouts)
+        url = url_of(address)
+        return await self._answer(url, head_of_post(url, body, headers), body, timeouts)
 
     async def post(self, address: str, body: bytes, headers: Mapping[str, str], timeouts: dict[str, Any]) -> Reply:
         """Send a POST as `open` does, and return the whole answer."""
-        url = _parsed(address)
-        head = _head_of("POST", url, _all_headers(url, body, headers))
+        url = url_of(address)
+        head = head_of_post(url, body, headers)
         connection, answer = await self._exchange(url, head, body, timeouts)
         stream = Answer(connection, self._give_back)
         try:
             content = b"".join([piece async for piece in stream])
         finally:
             await stream.aclose()
-        reply = Reply.of(answer, content)
-        if reply.headers.get("content-encoding", "identity") == "identity":
-            return reply
-        unpacked = httpx.Response(reply.status_code, headers=reply.headers, content=content)
-        return reply._replace(content=unpacked.content)
+        return reply_of(answer, content)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -259,23 +257,6 @@ class _Connection:
             yield
         finally:
             self._is_waiting = False
-
-
-@lru_cache(256)
-def _parsed(address: str) -> httpx.URL:
-    return httpx.URL(address)
-
-
-def _all_headers(url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    given = {"host": url.netloc.decode("ascii"), "content-length": str(len(body)), **headers}
-    return [(name.encode("ascii"), value.encode("ascii")) for name, value in given.items()]
-
-
-def _head_of(method: str, url: httpx.URL, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    try:
-        return request_head(method.encode("ascii"), url.raw_path, headers)
-    except BadRequestError as error:
-        raise httpx.LocalProtocolError(str(error)) from None
 
 
 async def _connect(place: tuple[str, int], seconds: float | None) -> _Connection:

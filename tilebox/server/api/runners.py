@@ -99,17 +99,15 @@ class RunnerService(RunnerReading):
 
     async def report_death(self, caller: Caller, request: wire.ReportDeathRequest) -> wire.ReportDeathResponse:
         """Settle what a dead runner held. May be repeated, and come late: what was settled before is left alone."""
-        if len(request.runner_id) != _NAME_BYTES:
-            raise InvalidArgumentError(f"runner_id must have {_NAME_BYTES} bytes")
+        _check_name("runner_id", request.runner_id)
         executing = {(task_id(one.task_id), int(one.lease_number)) for one in request.executing}
         cause = " ".join(text(request.cause, _MAX_CAUSE_CHARACTERS).split()) or "nobody knows of what"
         crashed, returned = await self._leases.report_death(caller.team.id, request.runner_id, executing, cause)
         return wire.ReportDeathResponse(crashed=crashed, returned=returned)
 
     def _wish(self, cluster: int, request: wire.ExchangeRequest) -> Wish:
-        for name in ("runner_id", "claim_id"):
-            if len(getattr(request, name)) != _NAME_BYTES:
-                raise InvalidArgumentError(f"{name} must have {_NAME_BYTES} bytes")
+        _check_name("runner_id", request.runner_id)
+        _check_name("claim_id", request.claim_id)
         if not request.identifiers:
             raise InvalidArgumentError("identifiers are required: say which tasks the runner can execute")
         return Wish(
@@ -154,6 +152,11 @@ class RunnerService(RunnerReading):
                 retry_count=task.retries,
                 max_retries=task.max_retries,
             )
+
+
+def _check_name(what: str, name: bytes) -> None:
+    if len(name) != _NAME_BYTES:
+        raise InvalidArgumentError(f"{what} must have {_NAME_BYTES} bytes")
 
 
 def _outcome(verdict: Verdict, refusal: str) -> wire.ReportOutcome:
