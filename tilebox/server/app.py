@@ -15,7 +15,7 @@ from tilebox.server.api.connect import Service, to_connect_error
 from tilebox.server.api.data_access import DataAccessService
 from tilebox.server.api.data_ingestion import DataIngestionService
 from tilebox.server.api.datasets import DatasetService
-from tilebox.server.api.direct import direct_calls
+from tilebox.server.api.direct import Direct, direct_calls
 from tilebox.server.api.extension import DatapointService, QueryArrow
 from tilebox.server.api.ingest_columns import IngestColumns
 from tilebox.server.api.otlp import OTLP_PATHS, Otlp
@@ -43,7 +43,7 @@ _PROBE_SECONDS = 5
 _NO_DATAPOINT = bytes(16)
 
 
-def build_app(store: Store, points: Points, settings: Settings, orchestrator: Orchestrator) -> ASGIApp:
+def build_app(store: Store, points: Points, settings: Settings, orchestrator: Orchestrator) -> Envelope:
     """Return the whole application over a store and points that are open."""
     gatekeeper = Gatekeeper(store)
     catalogue = Catalogue(store, points)
@@ -61,6 +61,7 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
     health = _Health(store, points)
     routes = [Route("/healthz", health.alive, methods=["GET"]), Route("/readyz", health.ready, methods=["GET"])]
     calls: dict[str, ASGIApp] = {}
+    short_calls: dict[str, Direct] = {}
     for implementation in implementations:
         service = Service(
             implementation.descriptor,
@@ -70,15 +71,16 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
             max_body_bytes=settings.max_body_bytes,
         )
         calls |= dict.fromkeys(service.paths(), service)
-        calls |= direct_calls(service, implementation, gatekeeper, max_body_bytes=settings.max_body_bytes)
+        short_calls |= direct_calls(service, implementation, gatekeeper, max_body_bytes=settings.max_body_bytes)
         if implementation is datapoints:
             columns = IngestColumns(datapoints, gatekeeper, service, max_body_bytes=settings.max_body_bytes)
             calls[IngestColumns.path] = columns
+    calls |= short_calls
     calls |= dict.fromkeys(OTLP_PATHS, Otlp(gatekeeper, max_body_bytes=settings.max_body_bytes))
     calls[QueryArrow.path] = QueryArrow(queries, gatekeeper, max_body_bytes=settings.max_body_bytes)
     routes += [Route(path, call, methods=["POST"]) for path, call in calls.items()]
     routes.append(Route("/{path:path}", _Elsewhere(gatekeeper)))
-    return Envelope(_Calls(calls, Starlette(routes=routes)), max_body_bytes=settings.max_body_bytes)
+    return Envelope(_Calls(calls, Starlette(routes=routes)), short_calls, max_body_bytes=settings.max_body_bytes)
 
 
 class _Calls:

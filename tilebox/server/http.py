@@ -7,10 +7,11 @@ that the caller's protocol has for errors.
 from __future__ import annotations
 
 import logging
-import secrets
+import random
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote
 
 import anyio
@@ -20,6 +21,8 @@ from tilebox._core.status import EXTENSIONS_HEADER, REQUEST_ID_HEADER, error_bod
 from tilebox._core.workflow_requests import EXTENSION as RUNNERS_EXTENSION
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
     from google.protobuf.message import Message as ProtobufMessage
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,6 +42,9 @@ _FREQUENT = frozenset({"/tilebox.ext.v1.RunnerService/Exchange", "/workflows.v1.
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _PACKING_HEADERS = frozenset({b"accept-encoding", b"grpc-accept-encoding"})
+
+EXTENSIONS = (EXTENSIONS_HEADER.encode(), f"{EXTENSION}, {INGEST_EXTENSION}, {RUNNERS_EXTENSION}".encode())
+"""The header by which every answer says what this server speaks besides the public wire."""
 
 _GRPC_CODES = {
     "canceled": 1,
@@ -60,15 +66,70 @@ _GRPC_CODES = {
 }
 
 
+class Answer(NamedTuple):
+    """What a small call is answered."""
+
+    status: int
+    content_type: bytes
+    content: bytes
+
+
+class ShortCall(Protocol):
+    """Who answers a small call that was read whole: one protobuf message, as Connect sends it."""
+
+    def takes(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether requests with these headers, read whole, may be given to `answer`."""
+
+    async def answer(
+        self, authorization: str, body: bytes, *, is_packed: bool, gone: Callable[[], Awaitable[None]]
+    ) -> Answer:
+        """Carry out the call.
+
+        Args:
+            authorization: The header of that name.
+            body: The body as it was sent.
+            is_packed: Whether with gzip.
+            gone: Returns when the caller has gone away.
+        """
+
+
+def begin_request() -> str:
+    """Give the request at hand a name, and return it."""
+    name = f"{random.getrandbits(64):016x}"
+    request_id.set(name)
+    return name
+
+
+def log_request(name: str, method: str, path: str, status: int | None, started: float) -> None:
+    """Write a line about a request.
+
+    Args:
+        name: Its request id.
+        method: GET or POST, say.
+        path: Its path.
+        status: The status of the answer; None if there was nobody to answer.
+        started: When it began, by `time.perf_counter`.
+    """
+    is_usual = path in _PROBES or (path in _FREQUENT and status == 200)
+    level = logging.DEBUG if is_usual else logging.INFO
+    if access_log.isEnabledFor(level):
+        milliseconds = (time.perf_counter() - started) * 1000
+        access_log.log(level, "%s %s %s %s %.1f ms", name, method, path, status or "gone", milliseconds)
+
+
 class Envelope:
     """The outermost layer of the server.
 
     Args:
         app: The routes.
+        short_calls: Small calls that a connection may have answered without all the layers, by path.
         max_body_bytes: Largest body of a request as it is sent.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, short_calls: Mapping[str, ShortCall] = MappingProxyType({}), *, max_body_bytes: int
+    ) -> None:
+        self.short_calls = short_calls
         self._app = app
         self._max_body_bytes = max_body_bytes
 
@@ -78,8 +139,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         scope = _without_needless_packing(scope)
-        name = secrets.token_hex(8)
-        request_id.set(name)
+        name = begin_request()
         body = _Body(receive)
         answer = _Answer(send, name, body)
         started = time.perf_counter()
@@ -92,17 +152,7 @@ class Envelope:
                     scope, answer, "internal", f"the server failed; its log says why under request id {name}"
                 )
         finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            is_usual = scope["path"] in _PROBES or (scope["path"] in _FREQUENT and answer.status == 200)
-            access_log.log(
-                logging.DEBUG if is_usual else logging.INFO,
-                "%s %s %s %s %.1f ms",
-                name,
-                scope["method"],
-                scope["path"],
-                answer.status or "gone",
-                milliseconds,
-            )
+            log_request(name, scope["method"], scope["path"], answer.status, started)
 
     async def _carry_out(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _announced_bytes(scope) > self._max_body_bytes:
@@ -195,10 +245,7 @@ class _Answer:
     def __init__(self, send: Send, name: str, body: _Body) -> None:
         self._send = send
         self._body = body
-        self._headers = [
-            (REQUEST_ID_HEADER.encode(), name.encode()),
-            (EXTENSIONS_HEADER.encode(), f"{EXTENSION}, {INGEST_EXTENSION}, {RUNNERS_EXTENSION}".encode()),
-        ]
+        self._headers = [(REQUEST_ID_HEADER.encode(), name.encode()), EXTENSIONS]
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:

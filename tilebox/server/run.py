@@ -8,6 +8,7 @@ import signal
 import threading
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from uuid import uuid4
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from starlette.types import ASGIApp
-
+    from tilebox.server.http import Envelope
     from tilebox.server.settings import Settings
     from tilebox.server.store.interface import Store
 
@@ -122,7 +122,7 @@ class _Server(uvicorn.Server):
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Envelope,
         settings: Settings,
         listener: socket.socket,
         first_key: str | None,
@@ -144,7 +144,7 @@ class _Server(uvicorn.Server):
             timeout_keep_alive=75,
         )
         config.load()
-        config.http_protocol_class = Connection
+        config.http_protocol_class = partial(Connection, short_calls=app.short_calls)  # type: ignore[assignment]
         super().__init__(config)
         # Its own access log holds query strings, in which people put keys; ours does not.
         logging.getLogger("uvicorn.access").disabled = True

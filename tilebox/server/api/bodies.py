@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import zlib
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +18,8 @@ M = TypeVar("M", bound=Message)
 
 # A byte that says whether the message is packed, and four of its length.
 _FRAME_BYTES = 5
+# How zlib calls the format.
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -38,8 +38,8 @@ async def read_message(receive: Receive, headers: Mapping[str, str], message: ty
         raise InvalidArgumentError("content-type must be application/proto")
     body = await read_body(receive, max_bytes)
     if headers.get("content-encoding", "identity") == "gzip":
-        body = _unpack(body, max_bytes)
-    return _parsed(body, message)
+        body = unpacked(body, max_bytes)
+    return parsed(body, message)
 
 
 async def read_framed(receive: Receive, message: type[M], *, max_bytes: int) -> M:
@@ -52,7 +52,7 @@ async def read_framed(receive: Receive, message: type[M], *, max_bytes: int) -> 
     body = await read_body(receive, max_bytes + _FRAME_BYTES)
     if not body.startswith(b"\0") or int.from_bytes(body[1:_FRAME_BYTES]) != len(body) - _FRAME_BYTES:
         raise InvalidArgumentError("the request's body must be one gRPC message that is not packed")
-    return _parsed(body[_FRAME_BYTES:], message)
+    return parsed(body[_FRAME_BYTES:], message)
 
 
 async def read_body(receive: Receive, max_bytes: int) -> bytes:
@@ -75,25 +75,41 @@ async def read_pieces(receive: Receive, max_bytes: int) -> list[bytes]:
             raise InvalidArgumentError("the request ended before its body")
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
-        if size > max_bytes:
-            raise RateLimitedError(f"the request is larger than {max_bytes} bytes; send less at once")
+        check_size(size, max_bytes)
         if not message.get("more_body"):
             return pieces
 
 
-def _parsed(body: bytes, message: type[M]) -> M:
+def check_size(size: int, max_bytes: int) -> None:
+    """Raise RateLimitedError for a body that is larger than allowed."""
+    if size > max_bytes:
+        raise RateLimitedError(f"the request is larger than {max_bytes} bytes; send less at once")
+
+
+def parsed(body: bytes, message: type[M]) -> M:
+    """Return the message of a body; raises InvalidArgumentError if it is none."""
     try:
         return message.FromString(body)
     except DecodeError:
         raise InvalidArgumentError(f"the request is no {message.DESCRIPTOR.full_name}") from None
 
 
-def _unpack(body: bytes, max_bytes: int) -> bytes:
+def unpacked(body: bytes, max_bytes: int) -> bytes:
+    """Unpack a body that was packed with gzip, in one piece.
+
+    Raises:
+        InvalidArgumentError: It is something else, or was cut off.
+        RateLimitedError: It unpacks to more than allowed.
+    """
+    if not body:
+        return body  # Connect's rule: what is empty is not packed
+    packed = zlib.decompressobj(_GZIP)
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
-            unpacked = packed.read(max_bytes + 1)
-    except (OSError, EOFError, zlib.error):
+        content = packed.decompress(body, max_bytes + 1)
+    except zlib.error:
         raise InvalidArgumentError("the request's body is no gzip") from None
-    if len(unpacked) > max_bytes:
+    if len(content) > max_bytes:
         raise RateLimitedError(f"the request unpacks to more than {max_bytes} bytes; send less at once")
-    return unpacked
+    if not packed.eof or packed.unused_data:
+        raise InvalidArgumentError("the request's body is no gzip")
+    return content
