@@ -99,6 +99,17 @@ def test_code_that_holds_the_interpreter_lock_keeps_nothing_from_others(scripted
     assert sorted(report.task_id for report in reports) == sorted([tasks[0].task_id, *(one.task_id for one in tasks)])
 
 
+def test_a_task_that_comes_alone_is_known_to_the_companion_too_for_it_may_have_to_wait(scripted, running):
+    server = scripted()
+    task = server.submit("Waiting")
+    hold = Holding()
+    runner = running(server, [Waiting], context=hold)
+    assert hold.started.wait(30)
+    assert [mate[:2] for mate in runner._engine._run._heart.table.mates()] == [(task.task_id, 1)]
+    hold.released.set()
+    server.wait_for(lambda: len(server.reports("computed")) == 1)
+
+
 def test_a_companion_that_dies_is_replaced(scripted, running):
     server = scripted(lease=SHORT_LEASE, expires=True)
     server.submit("Waiting")

@@ -452,10 +452,11 @@ class _Run:
         self._tickets.pop(exchange, None)
         if response.tasks:
             self._note_times(response)
+            # One that comes alone may have to wait as well, behind those that came before it.
+            self._note_batch(response)
         if len(response.tasks) > 1:
             # Whatever these are: if one of them takes the runner down, somebody has to speak for the others.
             self._heart.beat()
-            self._note_batch(response)
         return Answered(worker, exchange, response)
 
     def _note_batch(self, response: runners_pb2.ExchangeResponse) -> None:

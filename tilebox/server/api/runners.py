@@ -63,6 +63,7 @@ class RunnerService(RunnerReading):
         self._leases = leases
         self._submissions = submissions
         self._reports = Reports(submissions)
+        self._lease, self._extend_after = _duration(leases.lease_us), _duration(round(leases.lease_us * EXTEND_AFTER))
 
     async def exchange(
         self, caller: Caller, request: wire.ExchangeRequest, gone: Gone | None = None
@@ -81,8 +82,8 @@ class RunnerService(RunnerReading):
         response = wire.ExchangeResponse(
             outcomes=[_outcome(*one) for one in zip(handed.verdicts, refusals, strict=True)],
             is_more_to_come=handed.is_more_to_come,
-            lease=_duration(self._leases.lease_us),
-            extend_after=_duration(round(self._leases.lease_us * EXTEND_AFTER)),
+            lease=self._lease,
+            extend_after=self._extend_after,
         )
         await self._add_tasks(caller.team.id, handed, response)
         return response
@@ -93,8 +94,8 @@ class RunnerService(RunnerReading):
         extended = await self._leases.extend(caller.team.id, wanted)
         return wire.ExtendLeasesResponse(
             lost=[one for one, is_extended in zip(request.leases, extended, strict=True) if not is_extended],
-            lease=_duration(self._leases.lease_us),
-            extend_after=_duration(round(self._leases.lease_us * EXTEND_AFTER)),
+            lease=self._lease,
+            extend_after=self._extend_after,
         )
 
     async def report_death(self, caller: Caller, request: wire.ReportDeathRequest) -> wire.ReportDeathResponse:

@@ -61,6 +61,7 @@ class TaskService:
         self._submissions = submissions
         self._reports = Reports(submissions)
         self._jobs = jobs
+        self._lease = lease(leases.lease_us / 1e6)
         self._max_lease_us = round(max_lease_seconds * 1e6)
 
     async def next_task(self, caller: Caller, request: wire.NextTaskRequest) -> wire.NextTaskResponse:
@@ -103,16 +104,7 @@ class TaskService:
         if not request.cluster_slug:
             raise InvalidArgumentError("cluster_slug is required: GetCluster with an empty slug tells the default one")
         cluster = await self._submissions.cluster_number(caller.team.id, request.cluster_slug)
-        found = identifiers(request.identifiers)
-        return Wish(
-            cluster=cluster,
-            identifiers=found,
-            runner=runner_name(str(caller.team.id), str(cluster), repr(found)),
-            claim=b"",
-            count=1,
-            wait_seconds=0,
-            is_fenced=False,
-        )
+        return _wish(caller.team.id, cluster, identifiers(request.identifiers))
 
     async def _task(self, team: UUID, task: Claimed, identifier: core_pb2.TaskIdentifier) -> core_pb2.Task:
         job = await self._jobs.brief(team, task.job)
@@ -125,7 +117,7 @@ class TaskService:
             input=task.input,
             display=task.display,
             job=core_pb2.Job(id=id_pb2.ID(uuid=task.job), name=job.name, trace_parent=job.trace_parent),
-            lease=lease(self._leases.lease_us / 1e6),
+            lease=self._lease,
             retry_count=task.retries,
         )
 
@@ -146,7 +138,20 @@ def lease(seconds: float) -> core_pb2.TaskLease:
     )
 
 
-@lru_cache(4096)  # a runner says the same ones in every request
+@lru_cache(4096)  # a runner says the same in every request
+def _wish(team: UUID, cluster: int, found: tuple[Identifier, ...]) -> Wish:
+    return Wish(
+        cluster=cluster,
+        identifiers=found,
+        runner=runner_name(str(team), str(cluster), repr(found)),
+        claim=b"",
+        count=1,
+        wait_seconds=0,
+        is_fenced=False,
+    )
+
+
+@lru_cache(4096)
 def _identifier(name: str, version: str) -> Identifier:
     try:
         parsed = TaskIdentifier.parse(name, version)
