@@ -1,18 +1,21 @@
 """A server that does nothing: it answers a runner with tasks that were serialised before it started.
 
-    python -m benchmarks.null_server --port 8099 [--batch 256] [--asgi]
+    python -m benchmarks.null_server --port 8099 [--batch 256] [--asgi] [--flush FILE]
 
 Answers Exchange with as many no-op tasks as are asked for, NextTask of the public wire with one, and never runs out.
 What a runner achieves against it is what the runner itself costs, and what a loop and its sockets do. With `--asgi` an
-application under uvicorn does it, as our server runs; that alone takes longer than the runner.
+application under uvicorn does it, as our server runs; that alone takes longer than the runner. With `--flush` each report
+of the public wire is kept on the disk before it is answered, which is the least that a durable server does.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+from benchmarks.clients.disk import Disk
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import task_pb2
 
@@ -49,16 +52,20 @@ class NullServer:
 
     Args:
         batch: At most so many tasks an answer.
+        keep: Called before each answer of the public wire.
     """
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, batch: int, keep: Callable[[], None] | None = None) -> None:
         self._batch = batch
+        self._keep = keep
         self._answers = [answer_of(size) for size in range(batch + 1)]
         self._public_answer = public_answer()
 
     def answer(self, path: bytes, body: bytes) -> bytes:
         """Return the body of the answer."""
         if path.endswith(b"/NextTask"):
+            if self._keep is not None:
+                self._keep()
             return self._public_answer
         if not path.endswith(b"/Exchange"):
             return b""
@@ -113,8 +120,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8099)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--asgi", action="store_true")
+    parser.add_argument("--flush", metavar="FILE")
     arguments = parser.parse_args()
-    server = NullServer(arguments.batch)
+    server = NullServer(arguments.batch, Disk(arguments.flush).keep if arguments.flush else None)
     if arguments.asgi:
         import uvicorn
 

@@ -3,7 +3,7 @@
 python workload_official.py grpc | http1
 
 With `null` instead it is a gRPC server that does nothing: it hands out one task after the other, serialised before it
-started, for the runner to be compared with.
+started, for the runner to be compared with. With a port and a file it keeps each report on the disk first.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import os
 import sys
 
 import workload
+from disk import Disk
 
 
 def main() -> None:
     if sys.argv[1] == "null":
-        asyncio.run(_serve_nothing(int(sys.argv[2])))
+        asyncio.run(_serve_nothing(int(sys.argv[2]), *map(Disk, sys.argv[3:])))
         return
     from tilebox.workflows import Client, ExecutionContext, Task
 
@@ -29,7 +30,7 @@ def main() -> None:
     client.runner(tasks=[Leaf]).run_forever()
 
 
-async def _serve_nothing(port: int) -> None:
+async def _serve_nothing(port: int, disk: Disk | None = None) -> None:
     import grpc
     from tilebox.workflows.workflows.v1.core_pb2 import Task
     from tilebox.workflows.workflows.v1.task_pb2 import NextTaskResponse
@@ -46,6 +47,8 @@ async def _serve_nothing(port: int) -> None:
             content = answer if details.method.endswith("/NextTask") else b""
 
             async def say(request: bytes, context: grpc.aio.ServicerContext) -> bytes:  # noqa: ARG001
+                if disk is not None and content:
+                    disk.keep()
                 return content
 
             return grpc.unary_unary_rpc_method_handler(say)
