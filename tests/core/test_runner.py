@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilebox._core import runner
+from tilebox._core import batch_size, runner
+from tilebox._core.batch_size import BatchSize
+from tilebox._core.exchanges import Exchange
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-from tilebox._core.runner import (
+from tilebox._core.runner import Machine
+from tilebox._core.runner_events import (
     COURIER,
     Abandon,
     Answered,
-    BatchSize,
     Began,
     Cut,
     End,
-    Exchange,
     Finished,
     LeaseLost,
-    Machine,
     Rejected,
     Run,
     Send,
@@ -168,8 +168,8 @@ def grown(scene, send, size=runner.EARLY_BATCH // 2):
 def test_batches_grow_while_tasks_are_short():
     scene = Scene()
     [send] = scene.tell(Began())
-    send = grown(scene, send, runner.MAX_BATCH)
-    assert len(send.exchange.reports) >= runner.MAX_BATCH // 4
+    send = grown(scene, send, batch_size.MAX_BATCH)
+    assert len(send.exchange.reports) >= batch_size.MAX_BATCH // 4
     # An answer without tasks ends it: the next task is to start here, the one behind it elsewhere.
     [send] = scene.answer(send)
     assert send.exchange.max_tasks == 1
@@ -208,7 +208,7 @@ def test_the_next_batch_of_short_tasks_is_fetched_while_half_of_the_last_one_is_
 def test_nothing_is_fetched_early_behind_an_answer_that_did_not_come_whole():
     scene = Scene()
     [send] = scene.tell(Began())
-    send = grown(scene, send, runner.MAX_BATCH)
+    send = grown(scene, send, batch_size.MAX_BATCH)
     [send] = carried_out(scene, scene.answer(send, *range(1000, 1100)))
     assert (send.worker, send.exchange.max_tasks) == (0, 100)
     assert numbers(send.exchange.reports)[-100:] == [*range(1000, 1100)]
@@ -230,8 +230,8 @@ def test_a_batch_is_never_worth_more_than_it_may(tasks, size):
         batch.finished(identifier, seconds)
     count = batch()
     worst = max(batch.expected(identifier) for identifier, _ in tasks)
-    assert 1 <= count <= runner.MAX_BATCH
-    assert count == 1 or count * worst <= runner.BATCH_SECONDS * 1.000001
+    assert 1 <= count <= batch_size.MAX_BATCH
+    assert count == 1 or count * worst <= batch_size.BATCH_SECONDS * 1.000001
 
 
 def test_results_do_not_wait_for_a_long_batch_mate_nor_do_tasks_behind_it():

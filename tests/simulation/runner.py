@@ -11,22 +11,20 @@ from simulation.network import Request, Unreachable
 from simulation.server import Refused
 from simulation.virtual import Process, nothing
 
+from tilebox._core.exchanges import Exchange, Lease, Report
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
-from tilebox._core.runner import (
+from tilebox._core.runner import Machine
+from tilebox._core.runner_events import (
     Abandon,
     Answered,
     Began,
     Cut,
     End,
     Event,
-    Exchange,
     Finished,
-    Lease,
     LeaseLost,
-    Machine,
     Rejected,
-    Report,
     Run,
     Send,
     StopAsked,

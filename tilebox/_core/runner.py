@@ -18,16 +18,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from tilebox._core.batch_size import BatchSize
+from tilebox._core.exchanges import Exchange, Lease
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.runner_events import (
+    COURIER,
+    LONGEST_PAUSE_SECONDS,
+    Abandon,
+    Answered,
+    Cut,
+    End,
+    Finished,
+    LeaseLost,
+    Rejected,
+    Run,
+    Send,
+    StopAsked,
+    Tell,
+    Unanswered,
+    WasCut,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from random import Random
 
-COURIER = -1
-"""The worker who delivers reports when no slot is idle."""
+    from tilebox._core.exchanges import Report
+    from tilebox._core.runner_events import Command, Event
 
 POLL_SECONDS = 20.0
 # Of a runner that ends when everything is done: it learns that others have ended the rest this late.
@@ -36,219 +54,14 @@ LAST_POLL_SECONDS = 1.0
 DELIVER_SECONDS = 0.02
 # Tasks that have not started by then, behind others, are somebody else's.
 PATIENCE_SECONDS = 0.05
-BATCH_SECONDS = 0.05
 # A request that was sent a moment ago may not have arrived; cut off, it could come in after its own repetition.
 SETTLE_SECONDS = 0.2
-MAX_BATCH = 256
 MAX_REPORTS = 512
 # From batches of this size on, the next one is fetched while half of the last one is still to be executed.
 EARLY_BATCH = 8
 FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 5.0
 # To hand back what is left, after the time to finish is over.
 LAST_SECONDS = 2.0
-
-Report: TypeAlias = "runners_pb2.ComputedReport | runners_pb2.FailedReport | runners_pb2.TaskLeaseNumber"
-"""A task computed, failed, or handed back."""
-
-
-@dataclass(slots=True, eq=False)
-class Lease:
-    """A task that was handed to this runner, for a time.
-
-    Args:
-        task: The task.
-        job: Its job.
-        claimed: When it came, on the runner's clock.
-        seconds: How long it is ours from then on, if nobody extends it.
-    """
-
-    task: runners_pb2.LeasedTask
-    job: runners_pb2.LeasedJob
-    claimed: float
-    seconds: float
-
-    def handed_back(self) -> runners_pb2.TaskLeaseNumber:
-        """Return the report that gives it back unexecuted."""
-        return runners_pb2.TaskLeaseNumber(task_id=self.task.task_id, lease_number=self.task.lease_number)
-
-    def is_over(self, now: float) -> bool:
-        """Whether somebody else may have the task by now."""
-        return now >= self.claimed + self.seconds
-
-
-@dataclass(slots=True, eq=False)
-class Exchange:
-    """One request: reports that are delivered, and tasks that are asked for.
-
-    It is sent again until it was answered, as it is: the server knows it by its claim id.
-
-    Args:
-        claim_id: What the server knows it by.
-        reports: What is delivered.
-        max_tasks: How many tasks are asked for.
-        wait_seconds: How long the server may wait for them.
-        covers: Number of idle slots for which it asks.
-        is_last_word: Whether there was nothing else under way when it was first sent.
-        is_cut: Whether its waiting was ended from this side.
-        is_repeated: Whether it was sent before.
-    """
-
-    claim_id: bytes
-    reports: list[Report]
-    max_tasks: int
-    wait_seconds: float
-    covers: int
-    is_last_word: bool
-    is_cut: bool = False
-    is_repeated: bool = False
-
-    def to_message(self) -> runners_pb2.ExchangeRequest:
-        """Return what is different in each request; who asks, and for what kind of task, is not in it."""
-        message = runners_pb2.ExchangeRequest(
-            max_tasks=self.max_tasks, claim_id=self.claim_id, is_repeated=self.is_repeated
-        )
-        for report in self.ordered():
-            if isinstance(report, runners_pb2.ComputedReport):
-                message.computed.append(report)
-            elif isinstance(report, runners_pb2.FailedReport):
-                message.failed.append(report)
-            else:
-                message.returned.append(report)
-        if self.wait_seconds:
-            message.wait.FromNanoseconds(int(self.wait_seconds * 1e9))
-        return message
-
-    def ordered(self) -> list[Report]:
-        """Return the reports in the order in which the server answers to them."""
-        return sorted(self.reports, key=_rank)
-
-
-# Events
-
-
-@dataclass(slots=True)
-class Began:
-    """The runner starts."""
-
-
-@dataclass(slots=True)
-class Answered:
-    """The server answered."""
-
-    worker: int
-    exchange: Exchange
-    response: runners_pb2.ExchangeResponse
-
-
-@dataclass(slots=True)
-class Unanswered:
-    """No answer, or one that says to come again. `longest` bounds the pause before that."""
-
-    worker: int
-    exchange: Exchange
-    longest: float = LONGEST_PAUSE_SECONDS
-
-
-@dataclass(slots=True)
-class Rejected:
-    """The server will never take this request: something that is in it is too large or malformed."""
-
-    worker: int
-    exchange: Exchange
-    message: str
-
-
-@dataclass(slots=True)
-class WasCut:
-    """The waiting of an exchange was ended from this side."""
-
-    worker: int
-    exchange: Exchange
-
-
-@dataclass(slots=True)
-class Finished:
-    """A task ended, one way or the other; None is no report, since there is nobody to take it."""
-
-    slot: int
-    report: Report | None
-    seconds: float
-
-
-@dataclass(slots=True)
-class LeaseLost:
-    """Somebody else has the task of a slot, or nobody."""
-
-    slot: int
-    lease: Lease
-
-
-@dataclass(slots=True)
-class Ticked:
-    """Time has passed."""
-
-
-@dataclass(slots=True)
-class StopAsked:
-    """No more tasks: finish those that are executing within a time, then hand them back."""
-
-    grace_seconds: float
-
-
-Event: TypeAlias = Began | Answered | Unanswered | Rejected | WasCut | Finished | LeaseLost | Ticked | StopAsked
-
-# Commands
-
-
-@dataclass(slots=True)
-class Send:
-    """Let a worker pause, send an exchange and tell what came of it."""
-
-    worker: int
-    exchange: Exchange
-    pause_seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class Run:
-    """Let a slot execute a task."""
-
-    slot: int
-    lease: Lease
-
-
-@dataclass(slots=True)
-class Cut:
-    """End the waiting of an exchange that is under way."""
-
-    exchange: Exchange
-
-
-@dataclass(slots=True)
-class Abandon:
-    """What a slot executes was handed back: end it if that can be done."""
-
-    slot: int
-    lease: Lease
-
-
-@dataclass(slots=True)
-class Tell:
-    """Log that a report did not count."""
-
-    task_id: bytes
-    message: str
-
-
-@dataclass(slots=True)
-class End:
-    """Let everybody go. `undelivered` reports could not be delivered."""
-
-    undelivered: int
-
-
-Command: TypeAlias = Send | Run | Cut | Abandon | Tell | End
 
 
 class SlotState(Enum):
@@ -265,48 +78,6 @@ class _Slot:
     state: SlotState = SlotState.IDLE
     lease: Lease | None = None
     is_lost: bool = False
-
-
-class BatchSize:
-    """How many tasks to ask for, for each slot: one, unless the last ones were short.
-
-    A batch should not be worth more than `BATCH_SECONDS`, by what tasks of the same kinds took; and it
-    grows only from one that came whole, so a few tasks spread over all who wait for them.
-    """
-
-    def __init__(self) -> None:
-        self.size = 1
-        self.came_whole = False
-        self._seconds: dict[int, float] = {}
-        self._recent: set[int] = set()
-
-    def finished(self, identifier: int, seconds: float) -> None:
-        """Note how long a task took. What takes longer than thought is believed sooner."""
-        known = self._seconds.get(identifier, seconds)
-        self._seconds[identifier] = known + (0.5 if seconds > known else 0.2) * (seconds - known)
-        self._recent.add(identifier)
-
-    def answered(self, wanted: int, identifiers: Iterable[int], received: int) -> None:
-        """Note what came of asking for tasks."""
-        self._recent.update(identifiers)
-        self.came_whole = received >= wanted
-        self.size = self.size * 2 if self.came_whole else max(1, min(self.size, received))
-
-    def surprised(self) -> None:
-        """Note that a task takes longer than all those like it."""
-        self.size = 1
-        self._recent.clear()
-
-    def expected(self, identifier: int) -> float | None:
-        """Return how many seconds a task of a kind takes, if that is known."""
-        return self._seconds.get(identifier)
-
-    def __call__(self) -> int:
-        """Return how many tasks to ask for, now."""
-        worst = max((self._seconds.get(one, BATCH_SECONDS) for one in self._recent), default=BATCH_SECONDS)
-        self._recent.clear()
-        self.size = max(1, min(self.size, MAX_BATCH, int(BATCH_SECONDS / max(worst, 1e-6))))
-        return self.size
 
 
 @dataclass
@@ -651,9 +422,3 @@ class Machine:
 
     def _is_executing(self) -> bool:
         return bool(self._ready) or any(slot.state is SlotState.EXECUTING for slot in self._slots)
-
-
-def _rank(report: Report) -> int:
-    if isinstance(report, runners_pb2.ComputedReport):
-        return 0
-    return 1 if isinstance(report, runners_pb2.FailedReport) else 2

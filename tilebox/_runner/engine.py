@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 
-from tilebox._core.runner import (
+from tilebox._core.runner import Machine
+from tilebox._core.runner_events import (
     COURIER,
     Abandon,
     Answered,
@@ -28,7 +29,6 @@ from tilebox._core.runner import (
     End,
     Finished,
     LeaseLost,
-    Machine,
     Rejected,
     Run,
     Send,
@@ -59,8 +59,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from tilebox._core.config import Config
+    from tilebox._core.exchanges import Exchange, Lease, Report
     from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-    from tilebox._core.runner import Command, Event, Exchange, Lease, Report
+    from tilebox._core.runner_events import Command, Event
     from tilebox._core.versions import TaskIdentifier
 
 _log = logging.getLogger("tilebox.workflows.runner")

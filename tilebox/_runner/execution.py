@@ -20,8 +20,8 @@ from tilebox.errors import NonRetryableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from tilebox._core.exchanges import Report
     from tilebox._core.registry import Registry
-    from tilebox._core.runner import Report
     from tilebox._core.tasks import Task
 
 _log = logging.getLogger("tilebox.workflows.runner")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from tilebox._core.context import ExecutionContext
+    from tilebox._core.exchanges import Lease, Report
     from tilebox._core.registry import Registry
-    from tilebox._core.runner import Lease, Report
 
 _log = logging.getLogger("tilebox.workflows.runner")
 

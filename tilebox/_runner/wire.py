@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tilebox._core.config import Config
-    from tilebox._core.runner import Exchange, Report
+    from tilebox._core.exchanges import Exchange, Report
     from tilebox._core.versions import TaskIdentifier
     from tilebox._runner.channel import Answer as Said
     from tilebox.errors import TileboxError
