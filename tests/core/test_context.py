@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from tilebox._core.context import CurrentTask, ExecutionContext, TaskJob, TaskLogger
+from tilebox._core.context import CurrentTask, ExecutionContext, OnDemand, TaskJob, TaskLogger
 from tilebox._core.tasks import Task
 
 TASK, JOB = UUID(int=1), UUID(int=2)
@@ -60,6 +60,24 @@ def test_the_cache_and_what_the_runner_was_given_are_passed_on():
     context = make(cache=cache, runner_context=connection)
     assert context.job_cache is cache
     assert context.runner_context is connection
+
+
+def test_what_is_made_on_demand_is_made_when_it_is_asked_for_and_once_for_all_threads():
+    together = Barrier(4)
+
+    def make_task():
+        together.wait(30)
+        return CurrentTask(id=TASK, display="Step", job=TaskJob(JOB, "a job"))
+
+    task, cache = OnDemand(make_task), OnDemand(dict)
+    context = make(current_task=task, cache=cache)
+    assert (task.is_made, cache.is_made) == (False, False)
+    with ThreadPoolExecutor(4) as threads:
+        seen = list(threads.map(lambda _: context.current_task, range(4)))
+    assert {id(one) for one in seen} == {id(context.current_task)}
+    assert context.logger.extra == {"task_id": str(TASK), "job_id": str(JOB)}
+    assert context.job_cache is context.job_cache
+    assert (task.is_made, cache.is_made) == (True, True)
 
 
 def test_subtasks_are_collected():

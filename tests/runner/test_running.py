@@ -92,6 +92,8 @@ def test_all_tasks_are_executed_also_those_that_tasks_submit(scripted, extension
     runner = Client(server.url, "key").runner(tasks=[Branch, Leaf])
     runner.run_all()
     assert computed(server) == 301
+    root = server.tasks[(1).to_bytes(16, "big")].outcomes[0][1]
+    assert root.display == "Branch"  # it left that alone
     report = server.tasks[(2).to_bytes(16, "big")].outcomes[0][1]
     assert report.display == "Leaf 0"
     assert report.progress_updates[0].label == "leaves"

@@ -12,20 +12,29 @@ import warnings
 from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from tilebox._core.graph import Subtasks
 from tilebox._core.protocol.workflows.v1 import core_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, MutableMapping
+    from collections.abc import Callable, Iterable, Iterator, MutableMapping
     from contextlib import AbstractContextManager
     from uuid import UUID
 
     from tilebox._core.graph import ClusterLike, FutureTask
     from tilebox._core.tasks import Task
 
-__all__ = ["CurrentTask", "ExecutionContext", "JobCache", "ProgressTracker", "TaskJob", "TaskLogger", "Tracer"]
+__all__ = [
+    "CurrentTask",
+    "ExecutionContext",
+    "JobCache",
+    "OnDemand",
+    "ProgressTracker",
+    "TaskJob",
+    "TaskLogger",
+    "Tracer",
+]
 
 MAX_DISPLAY = 1024
 MAX_LABEL = 100
@@ -102,6 +111,33 @@ class CurrentTask:
         return str(self.display)[:MAX_DISPLAY].encode("utf-8", "replace").decode()
 
 
+Value = TypeVar("Value")
+
+
+class OnDemand(Generic[Value]):
+    """What is made when it is first asked for: of what a context knows, a small task asks for little.
+
+    Args:
+        make: Makes it. Threads that ask at the same time may all call it, and then get the same one.
+    """
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], Value]) -> None:
+        self._make = make
+        self._made: list[Value] = []
+
+    @property
+    def is_made(self) -> bool:
+        """Whether somebody asked for it."""
+        return bool(self._made)
+
+    def __call__(self) -> Value:
+        if not self._made:
+            self._made.append(self._make())
+        return self._made[0]
+
+
 class ProgressTracker:
     """Counts what is to be done and what is done, under one label.
 
@@ -168,9 +204,9 @@ class ExecutionContext:
     def __init__(
         self,
         *,
-        current_task: CurrentTask,
+        current_task: CurrentTask | OnDemand[CurrentTask],
         cluster: str,
-        cache: JobCache | Any,
+        cache: JobCache | OnDemand[JobCache] | Any,
         runner_context: Any = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         tracer: Tracer | None = None,
@@ -179,19 +215,20 @@ class ExecutionContext:
         self._subtasks = Subtasks(cluster)
         self._cache = cache
         self._runner_context = runner_context
-        self._logger = _logger(current_task, logger)
-        self._tracer = tracer if tracer is not None else _NoTracer()
+        self._logger = OnDemand(lambda: _logger(self.current_task, logger))
+        self._tracer = tracer if tracer is not None else _NO_TRACER
         self._progress: dict[str, ProgressTracker] = {}
 
     @property
     def current_task(self) -> CurrentTask:
         """The task that is executed; its `display` may be changed."""
-        return self._current_task
+        task = self._current_task
+        return task() if isinstance(task, OnDemand) else task
 
     @property
     def job_cache(self) -> JobCache:
         """What the tasks of this job share."""
-        cache: JobCache = self._cache
+        cache: JobCache = self._cache() if isinstance(self._cache, OnDemand) else self._cache
         return cache
 
     @property
@@ -202,7 +239,7 @@ class ExecutionContext:
     @property
     def logger(self) -> TaskLogger:
         """Logs with the ids of this task and its job."""
-        return self._logger
+        return self._logger()
 
     @property
     def tracer(self) -> Tracer:
@@ -331,6 +368,8 @@ class _NoTracer:
     def span(self, name: str) -> AbstractContextManager[Any]:  # noqa: ARG002 - it has none
         return nullcontext()
 
+
+_NO_TRACER = _NoTracer()
 
 _OF_LOGGING = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+
+if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
 
 Report: TypeAlias = "runners_pb2.ComputedReport | runners_pb2.FailedReport | runners_pb2.TaskLeaseNumber"
 """A task computed, failed, or handed back."""
@@ -75,12 +78,18 @@ class Exchange:
             else:
                 message.returned.append(report)
         if self.wait_seconds:
-            message.wait.FromNanoseconds(int(self.wait_seconds * 1e9))
+            seconds = int(self.wait_seconds)
+            message.wait.seconds, message.wait.nanos = seconds, int((self.wait_seconds - seconds) * 1e9)
         return message
 
     def ordered(self) -> list[Report]:
         """Return the reports in the order in which the server answers to them."""
-        return sorted(self.reports, key=_rank)
+        return sorted(self.reports, key=_rank) if len(self.reports) > 1 else self.reports
+
+
+def seconds_of(duration: Duration) -> float:
+    """Return a duration in seconds."""
+    return duration.seconds + duration.nanos / 1e9
 
 
 def _rank(report: Report) -> int:

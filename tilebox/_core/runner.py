@@ -21,7 +21,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from tilebox._core.batch_size import BatchSize
-from tilebox._core.exchanges import Exchange, Lease
+from tilebox._core.exchanges import Exchange, Lease, seconds_of
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.runner_events import (
     COURIER,
@@ -238,15 +238,14 @@ class Machine:
         self._outage.failed = 0
         if exchange.reports:
             self._note_outcomes(exchange, response, commands)
-        tasks = response.tasks
+        tasks = list(response.tasks)
         if exchange.max_tasks:
             self._batch.answered(exchange.max_tasks, {task.identifier for task in tasks}, len(tasks))
             self._was_answered_empty = not tasks
         if tasks:
-            seconds = response.lease.ToTimedelta().total_seconds() or float("inf")
+            seconds = seconds_of(response.lease) or float("inf")
             jobs = response.jobs
-            leases = [Lease(task, jobs[task.job], now, seconds) for task in tasks]
-            self._ready = [*reversed(leases), *self._ready]
+            self._ready[:0] = [Lease(task, jobs[task.job], now, seconds) for task in reversed(tasks)]
         elif exchange.max_tasks and not response.is_more_to_come and self._ends_when_done:
             self._note_no_more(exchange)
 
@@ -254,6 +253,8 @@ class Machine:
         self, exchange: Exchange, response: runners_pb2.ExchangeResponse, commands: list[Command]
     ) -> None:
         for report, outcome in zip(exchange.ordered(), response.outcomes, strict=False):
+            if outcome.verdict == runners_pb2.REPORT_VERDICT_ACCEPTED:
+                continue
             if outcome.verdict == runners_pb2.REPORT_VERDICT_STALE:
                 message = outcome.message or "its lease is not valid any more, so that its result does not count"
                 commands.append(Tell(report.task_id, message))
@@ -303,8 +304,7 @@ class Machine:
 
     def _give_up_late(self, now: float, commands: list[Command]) -> None:
         """Hand back what would start too late, and when the time to finish is over also what does not."""
-        is_stuck = now >= self._last_start + PATIENCE_SECONDS and self._idle(None) is None
-        if self._ready and (self.is_draining or is_stuck):
+        if self._ready and (self.is_draining or self._is_stuck(now)):
             for lease in reversed(self._ready):
                 self._outbox.add(lease.handed_back(), now)
             self._ready = []
@@ -312,6 +312,9 @@ class Machine:
         if self._deadline is not None and now >= self._deadline and self._last_deadline is None:
             self._last_deadline = now + LAST_SECONDS
             self._abandon(now, commands)
+
+    def _is_stuck(self, now: float) -> bool:
+        return now >= self._last_start + PATIENCE_SECONDS and self._idle(None) is None
 
     def _abandon(self, now: float, commands: list[Command]) -> None:
         for number, slot in enumerate(self._slots):

@@ -51,22 +51,22 @@ class Answer:
 class Ticket:
     """A call under way, which another thread may interrupt."""
 
-    __slots__ = ("_interrupted", "_lock", "_socket")
+    __slots__ = ("_lock", "_pause", "_socket", "is_interrupted")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._interrupted = threading.Event()
-
-    @property
-    def is_interrupted(self) -> bool:
+        # Made when it is needed, which is seldom: an event is dearer than all the rest here.
+        self._pause: threading.Event | None = None
+        self.is_interrupted = False
         """Whether the call was ended, or will not be made."""
-        return self._interrupted.is_set()
 
     def interrupt(self) -> None:
         """End the call: whoever waits for it gets `Interrupted`."""
         with self._lock:
-            self._interrupted.set()
+            self.is_interrupted = True
+            if self._pause is not None:
+                self._pause.set()
             if self._socket is not None:
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
@@ -77,7 +77,12 @@ class Ticket:
         Raises:
             Interrupted: The ticket was interrupted meanwhile, or before.
         """
-        if self._interrupted.wait(seconds):
+        with self._lock:
+            if self.is_interrupted:
+                raise Interrupted
+            if self._pause is None:
+                self._pause = threading.Event()
+        if self._pause.wait(seconds):
             raise Interrupted
 
     def attach(self, connected: socket.socket | None) -> None:
@@ -87,7 +92,7 @@ class Ticket:
             Interrupted: The ticket was interrupted before.
         """
         with self._lock:
-            if connected is not None and self._interrupted.is_set():
+            if connected is not None and self.is_interrupted:
                 raise Interrupted
             self._socket = connected
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 
+from tilebox._core.exchanges import seconds_of
 from tilebox._core.runner import Machine
 from tilebox._core.runner_events import (
     COURIER,
@@ -188,6 +189,7 @@ class _Run:
         self._opening = Ticket()
         self._tick_at = float("inf")
         self._check_seconds = LONGEST_CHECK_SECONDS
+        self._times: tuple[float, float] | None = None
         self._outage = _OutageLog()
         self._cluster = ""
         self._failure: BaseException | None = None
@@ -466,14 +468,16 @@ class _Run:
             self._heart.table.note_batch(leases, monotonic())
 
     def _note_times(self, response: runners_pb2.ExchangeResponse) -> None:
-        lease = response.lease.seconds + response.lease.nanos / 1e9
-        extend_after = response.extend_after.seconds + response.extend_after.nanos / 1e9 or lease / 3
-        if extend_after:
-            seconds = min(max(extend_after / 2, SHORTEST_TICK_SECONDS), LONGEST_CHECK_SECONDS)
-            with self._lock:
-                is_sooner, self._check_seconds = seconds < self._check_seconds, seconds
-                if is_sooner:
-                    self._wake()
+        lease = seconds_of(response.lease)
+        extend_after = seconds_of(response.extend_after) or lease / 3
+        if not extend_after or (extend_after, lease) == self._times:
+            return
+        seconds = min(max(extend_after / 2, SHORTEST_TICK_SECONDS), LONGEST_CHECK_SECONDS)
+        with self._lock:
+            is_sooner, self._check_seconds = seconds < self._check_seconds, seconds
+            if is_sooner:
+                self._wake()
+            self._times = extend_after, lease
             self._heart.table.set_times(extend_after, lease)
 
 

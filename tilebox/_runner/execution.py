@@ -11,9 +11,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tilebox._core.context import CurrentTask, ExecutionContext, TaskJob
+from tilebox._core.context import CurrentTask, ExecutionContext, OnDemand, TaskJob
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-from tilebox._core.task_inputs import deserialize
+from tilebox._core.task_inputs import inputs_of
 from tilebox._core.tasks import retry_of
 from tilebox.errors import NonRetryableError
 
@@ -57,6 +57,7 @@ class Execution:
         logger: Any = None,
     ) -> None:
         self._classes = [registry.find(identifier) for identifier in registry.identifiers]
+        self._inputs = [inputs_of(task_class) for task_class in self._classes]
         self._cluster = cluster
         self._cache = cache
         self._runner_context = runner_context
@@ -84,60 +85,40 @@ class Execution:
         Raises:
             Interruption: The task was ended from outside.
         """
-        task_class = self._classes[task.identifier]
-        context: ExecutionContext | None = None
         started = perf_counter()
+        current = OnDemand(lambda: _current_task(task, job))
+        context = self._context(current)
         try:
-            context = self._context(task, job)
             if tell is not None:
                 tell(context)
-            outcome: Any = deserialize(task_class, task.input).execute(context)
+            outcome: Any = self._inputs[task.identifier].deserialize(task.input).execute(context)
             if outcome is not None and inspect.isawaitable(outcome):
                 self._call(_awaited(outcome))
             seconds = perf_counter() - started
             context.close()
-            return self._computed(task, context, seconds)
+            return _computed(task, current, context, seconds)
         except Interruption:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a task does, its runner goes on
-            return self._failed(task, task_class, context, error)
+            return self._failed(task, current, context, error)
 
-    def _context(self, task: runners_pb2.LeasedTask, job: runners_pb2.LeasedJob) -> ExecutionContext:
-        job_id = UUID(bytes=job.job_id)
-        current = CurrentTask(
-            id=UUID(bytes=task.task_id),
-            display=task.display,
-            job=TaskJob(id=job_id, name=job.name),
-            retry_count=task.retry_count,
-            max_retries=task.max_retries,
-        )
+    def _context(self, current: OnDemand[CurrentTask]) -> ExecutionContext:
         return ExecutionContext(
             current_task=current,
             cluster=self._cluster,
-            cache=self._cache.group(str(job_id)),
+            cache=OnDemand(lambda: self._cache.group(str(current().job.id))),
             runner_context=self._runner_context,
             logger=self._logger,
         )
 
-    def _computed(self, task: runners_pb2.LeasedTask, context: ExecutionContext, seconds: float) -> Report:
-        report = runners_pb2.ComputedReport(
-            task_id=task.task_id,
-            lease_number=task.lease_number,
-            display=_display(context),
-            progress_updates=context.progress_updates(),
-            execution_us=int(seconds * 1e6),
-        )
-        if context.subtasks:
-            report.sub_tasks.CopyFrom(context.subtasks.to_message())
-        return report
-
     def _failed(
         self,
         task: runners_pb2.LeasedTask,
-        task_class: type[Task],
-        context: ExecutionContext | None,
+        current: OnDemand[CurrentTask],
+        context: ExecutionContext,
         error: BaseException,
     ) -> Report:
+        task_class = self._classes[task.identifier]
         is_final = isinstance(error, NonRetryableError)
         report = runners_pb2.FailedReport(
             task_id=task.task_id,
@@ -148,11 +129,10 @@ class Execution:
         )
         # Here too, not only at the server: whoever watches a runner is not to wonder why it goes on to something else.
         _log.error("Task %s failed with exception: %s", task_class.__name__, report.error)
-        if context is not None:
-            context.close()
-            report.progress_updates.extend(context.progress_updates())
-            with suppress(Exception):  # what it was set to may be what failed
-                report.display = _display(context)
+        context.close()
+        report.progress_updates.extend(context.progress_updates())
+        with suppress(Exception):  # what it was set to may be what failed
+            report.display = _display(task, current)
         set_retry(report, task_class, task.retry_count, self._random)
         return report
 
@@ -186,8 +166,34 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
-def _display(context: ExecutionContext) -> str:
-    return clean(context.current_task.reported_display)
+def _current_task(task: runners_pb2.LeasedTask, job: runners_pb2.LeasedJob) -> CurrentTask:
+    return CurrentTask(
+        id=UUID(bytes=task.task_id),
+        display=task.display,
+        job=TaskJob(id=UUID(bytes=job.job_id), name=job.name),
+        retry_count=task.retry_count,
+        max_retries=task.max_retries,
+    )
+
+
+def _computed(
+    task: runners_pb2.LeasedTask, current: OnDemand[CurrentTask], context: ExecutionContext, seconds: float
+) -> Report:
+    report = runners_pb2.ComputedReport(
+        task_id=task.task_id,
+        lease_number=task.lease_number,
+        display=_display(task, current),
+        progress_updates=context.progress_updates(),
+        execution_us=int(seconds * 1e6),
+    )
+    if context.subtasks:
+        report.sub_tasks.CopyFrom(context.subtasks.to_message())
+    return report
+
+
+def _display(task: runners_pb2.LeasedTask, current: OnDemand[CurrentTask]) -> str:
+    # What nobody looked at, nobody changed.
+    return clean(current().reported_display) if current.is_made else task.display
 
 
 def _bounded(text: str, size: int) -> str:

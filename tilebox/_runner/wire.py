@@ -64,6 +64,7 @@ class Server:
 
         self.config = config
         self.extensions: frozenset[str] = frozenset()
+        self._extensions_text: str | None = None
         self._channel = open_channel(config.url, {**config.headers, "user-agent": f"tilebox-python/{__version__}"})
 
     def call(
@@ -90,7 +91,8 @@ class Server:
         except ChannelError as error:
             raise TransportError(f"no answer from {self._describe(method)}: {error}") from None
         extensions = said.headers.get(status.EXTENSIONS_HEADER)
-        if extensions is not None:
+        if extensions is not None and extensions != self._extensions_text:
+            self._extensions_text = extensions
             self.extensions = frozenset(part.strip() for part in extensions.split(","))
         if said.status != 200:
             raise self._error(said, method)
