@@ -246,6 +246,22 @@ def test_past_httpx_a_request_has_the_headers_that_it_has_with_it(kind):
 
 
 @pytest.mark.parametrize("kind", [BlockingDirectly, AwaitedDirectly])
+def test_past_httpx_each_request_says_its_own_path_length_and_headers(kind):
+    with Server(*[[sized(b"")] for _ in range(4)]) as server:
+        client = kind()
+        client.post(f"{server.url}/a", b"abc")
+        client.post(f"{server.url}/b", b"")
+        client.post(f"{server.url}/a", b"abcdefghijk")
+        client.leave(f"{server.url}/a")
+        heads = [one.partition(b"\r\n\r\n")[0].lower().split(b"\r\n") for one in server.requests]
+        assert [head[0].split()[1] for head in heads] == [b"/a", b"/b", b"/a", b"/a"]
+        lengths = [[line for line in head if line.startswith(b"content-length")] for head in heads]
+        assert lengths == [[b"content-length: %d" % length] for length in (3, 0, 11, 0)]
+        assert [b"x-of-this-one: yes" in head for head in heads] == [True, True, True, False]
+        close(client)
+
+
+@pytest.mark.parametrize("kind", [BlockingDirectly, AwaitedDirectly])
 def test_a_password_in_the_url_is_sent_as_httpx_does(kind):
     with Server([sized(b"")]) as server:
         client = kind()

@@ -305,6 +305,8 @@ def _groups(submitted: Sequence[SubmittedTask]) -> dict[int, int]:
     Which tasks depend on one is told by which distinct sets of dependencies hold it, so that nobody compares
     the tasks themselves: a thousand that depend on the same thousand are one set.
     """
+    if len(submitted) == 1:
+        return {submitted[0].number: 0}
     sets = _Lookup[frozenset[int]]()
     set_of = {each.number: sets.position(each.depends_on) for each in submitted}
     held_by: dict[int, list[int]] = {number: [] for number in set_of}

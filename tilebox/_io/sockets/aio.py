@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tilebox._core.http1 import BUFFER_BYTES, BadAnswerError, Head, Incoming
-from tilebox._io.sockets.requests import head_of, head_of_post, reply_of, url_of
+from tilebox._io.sockets.requests import PostHeads, head_of, reply_of, url_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -37,6 +37,7 @@ class SocketTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self) -> None:
+        self._heads = PostHeads()
         self._idle: dict[tuple[str, int], list[_Connection]] = {}
         self._used: set[_Connection] = set()
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -61,14 +62,13 @@ class SocketTransport(httpx.AsyncBaseTransport):
         Returns:
             The answer as soon as its head is there, to be closed by the caller.
         """
-        url = url_of(address)
-        return await self._answer(url, head_of_post(url, body, headers), body, timeouts)
+        head = self._heads.of(address, body, headers)
+        return await self._answer(url_of(address), head, body, timeouts)
 
     async def post(self, address: str, body: bytes, headers: Mapping[str, str], timeouts: dict[str, Any]) -> Reply:
         """Send a POST as `open` does, and return the whole answer."""
-        url = url_of(address)
-        head = head_of_post(url, body, headers)
-        connection, answer = await self._exchange(url, head, body, timeouts)
+        head = self._heads.of(address, body, headers)
+        connection, answer = await self._exchange(url_of(address), head, body, timeouts)
         stream = Answer(connection, self._give_back)
         try:
             content = b"".join([piece async for piece in stream])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tilebox._core.http1 import BUFFER_BYTES, BadAnswerError, Head, Incoming
-from tilebox._io.sockets.requests import head_of, head_of_post, reply_of, url_of
+from tilebox._io.sockets.requests import PostHeads, head_of, reply_of, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +38,7 @@ class SocketTransport(httpx.BaseTransport):
     """
 
     def __init__(self) -> None:
+        self._heads = PostHeads()
         self._lock = threading.Lock()
         self._idle: dict[tuple[str, int], list[_Connection]] = {}
         self._used: set[_Connection] = set()
@@ -60,14 +62,13 @@ class SocketTransport(httpx.BaseTransport):
         Returns:
             The answer as soon as its head is there, to be closed by the caller.
         """
-        url = url_of(address)
-        return self._answer(url, head_of_post(url, body, headers), body, timeouts)
+        head = self._heads.of(address, body, headers)
+        return self._answer(url_of(address), head, body, timeouts)
 
     def post(self, address: str, body: bytes, headers: Mapping[str, str], timeouts: dict[str, Any]) -> Reply:
         """Send a POST as `open` does, and return the whole answer."""
-        url = url_of(address)
-        head = head_of_post(url, body, headers)
-        connection, answer = self._exchange(url, head, body, timeouts)
+        head = self._heads.of(address, body, headers)
+        connection, answer = self._exchange(url_of(address), head, body, timeouts)
         stream = Answer(connection, self._give_back)
         try:
             content = b"".join(stream)
@@ -168,20 +169,21 @@ class _Connection:
         self.place = place
         self.incoming = Incoming()
         self._socket = connected
+        self._silence_seconds = connected.gettimeout()
         self._idle_since = monotonic()
 
     def exchange(self, head: bytes, body: bytes, timeouts: dict[str, Any]) -> Head:
         failure = None
         pieces = [head + body] if len(body) <= _JOINED_BYTES else [head, body]
         try:
-            self._socket.settimeout(timeouts.get("write"))
+            self._bear_silence(timeouts.get("write"))
             for piece in pieces:
                 self._socket.sendall(piece)
         except TimeoutError as error:
             raise httpx.WriteTimeout("the server takes no more of the request") from error
         except OSError as error:
             failure = error  # a server that refuses a request may close before it has read all of it
-        self._socket.settimeout(timeouts.get("read"))
+        self._bear_silence(timeouts.get("read"))
         try:
             return self._head()
         except httpx.TransportError:
@@ -206,13 +208,10 @@ class _Connection:
         if monotonic() - self._idle_since > IDLE_SECONDS:
             return False
         try:
-            self._socket.settimeout(0)
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
+            # While nothing is asked, something to read can only be the end.
+            return not _is_readable(self._socket)
+        except (OSError, ValueError):  # it is closed
             return False
-        return False  # while nothing is asked, something to read can only be the end
 
     def close(self) -> None:
         with suppress(OSError):
@@ -222,6 +221,11 @@ class _Connection:
     def get_extra_info(self, name: str) -> Any:
         """Return the socket, as network streams of httpx do."""
         return self._socket if name == "socket" else None
+
+    def _bear_silence(self, seconds: float | None) -> None:
+        if seconds != self._silence_seconds:  # it takes a call of the system
+            self._socket.settimeout(seconds)
+            self._silence_seconds = seconds
 
     def _head(self) -> Head:
         try:
@@ -239,6 +243,14 @@ class _Connection:
         except OSError as error:
             raise httpx.ReadError(str(error)) from error
         return self.incoming.arrived(count)
+
+
+def _is_readable(connected: socket.socket) -> bool:
+    if not hasattr(select, "poll"):  # on Windows, where sockets of any number can be selected
+        return bool(select.select([connected], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(connected, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _connect(place: tuple[str, int], seconds: float | None) -> _Connection:
