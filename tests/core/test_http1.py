@@ -91,6 +91,26 @@ def test_an_answer_that_is_cut_off_is_an_error(data):
         answer(cut, data.draw(st.integers(1, 120)))
 
 
+@given(st.binary(max_size=300), st.integers(1, 400))
+def test_what_is_left_is_taken_at_once_if_it_is_all_there(whole, piece):
+    incoming, wire = Incoming(), Wire(sized(whole), piece)
+    read_head(incoming, wire)
+    while (rest := incoming.rest()) is None:
+        assert not incoming.is_reusable
+        assert incoming.arrived(wire.receive_into(incoming.room())) is None
+    assert rest == whole
+    assert incoming.is_reusable
+    assert incoming.take(memoryview(bytearray(9))) == 0
+
+
+def test_what_is_left_is_taken_piece_by_piece_where_nobody_knows_how_much_it_is():
+    for data in (chunked(b"one"), OK + b"\r\none"):
+        incoming, wire = Incoming(), Wire(data, 1 << 20)
+        read_head(incoming, wire)
+        assert incoming.rest() is None
+        assert read_body(incoming, wire) == b"one"
+
+
 def test_without_a_length_the_end_of_the_connection_is_the_end():
     _, body, incoming = answer(OK + b"\r\n" + b"a" * 100_000, 1_000)
     assert body == b"a" * 100_000

@@ -31,10 +31,11 @@ class BadRequestError(Exception):
 
 
 class Head(NamedTuple):
-    """The head of an answer."""
+    """The head of an answer: its status, its headers as they came, and the last one of each lower-case name."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
+    values: dict[bytes, bytes]
 
 
 class Reply(NamedTuple):
@@ -47,7 +48,7 @@ class Reply(NamedTuple):
     @classmethod
     def of(cls, head: Head, content: bytes) -> Reply:
         """Return an answer of which all has arrived."""
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head.headers}
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.values.items()}
         return cls(head.status, headers, content)
 
 
@@ -68,7 +69,8 @@ class Incoming:
     """What one connection brings, an answer after the other.
 
     A reader calls `head` until there is one, then `take` until it says 0. Where either says None it first makes room
-    and receives: `arrived(receive_into(room(space)))`.
+    and receives: `arrived(receive_into(room(space)))`. Small answers are here as soon as their head is, so it is
+    worth asking for the `rest` before.
     """
 
     def __init__(self) -> None:
@@ -105,11 +107,22 @@ class Incoming:
         status_line = _STATUS_LINE.fullmatch(first)
         if status_line is None:
             raise BadAnswerError(f"the answer is no HTTP/1.1: {first[:80]!r}")
-        head = Head(int(status_line[2]), [_header(line) for line in lines])
+        headers = _headers(lines)
+        head = Head(int(status_line[2]), headers, {name.lower(): value for name, value in headers})
         if head.status < 200:
             return self.head()  # a remark on the way, which nobody asked for
         self._expect_body(head, is_old=status_line[1] == b"0")
         return head
+
+    def rest(self) -> bytes | None:
+        """Take the whole body if it is known to be here already, or else nothing: None."""
+        if self._is_chunked or self._left > self._stop - self._start:
+            return None
+        end = self._start + self._left
+        body = bytes(self._buffer[self._start : end])
+        self._start = end
+        self._expect(0)
+        return body
 
     def take(self, target: memoryview) -> int | None:
         """Move bytes of the body that are here already, and return how many: 0 at its end, None if there are none yet.
@@ -171,9 +184,7 @@ class Incoming:
         self._is_chunked = self._is_in_trailers = self._is_behind_chunk = False
 
     def _expect_body(self, head: Head, *, is_old: bool) -> None:
-        values: dict[bytes, bytes] = {}
-        for name, value in head.headers:
-            values[name.lower()] = value
+        values = head.values
         connection = values.get(b"connection", b"").lower()
         self._keeps_alive = connection == b"keep-alive" if is_old else connection != b"close"
         encoding = values.get(b"transfer-encoding")
@@ -228,8 +239,11 @@ def _chunk_size(line: bytes) -> int:
     return int(found[1], 16)
 
 
-def _header(line: bytes) -> tuple[bytes, bytes]:
-    name, colon, value = line.partition(b":")
-    if not colon or not name or name != name.strip():
-        raise BadAnswerError(f"the answer has a malformed header: {line[:40]!r}")
-    return name, value.strip()
+def _headers(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+    headers = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name != name.strip():
+            raise BadAnswerError(f"the answer has a malformed header: {line[:40]!r}")
+        headers.append((name, value.strip()))
+    return headers

@@ -69,6 +69,10 @@ class SocketTransport(httpx.AsyncBaseTransport):
         """Send a POST as `open` does, and return the whole answer."""
         head = self._heads.of(address, body, headers)
         connection, answer = await self._exchange(url_of(address), head, body, timeouts)
+        content = connection.incoming.rest()
+        if content is not None:
+            self._give_back(connection, is_reusable=connection.incoming.is_reusable)
+            return reply_of(answer, content)
         stream = Answer(connection, self._give_back)
         try:
             content = b"".join([piece async for piece in stream])
@@ -130,6 +134,7 @@ class SocketTransport(httpx.AsyncBaseTransport):
         is_kept = is_reusable and connection in self._used
         self._used.discard(connection)
         if is_kept:
+            connection.idle_since = monotonic()
             self._idle.setdefault(connection.place, []).append(connection)
         else:
             connection.close()
@@ -171,7 +176,7 @@ class _Connection:
         self._loop = asyncio.get_running_loop()
         self._silence_seconds: float | None = None
         self._is_waiting = False
-        self._idle_since = monotonic()
+        self.idle_since = monotonic()
 
     async def exchange(self, head: bytes, body: bytes, timeouts: dict[str, Any]) -> Head:
         failure = None
@@ -201,13 +206,11 @@ class _Connection:
                     break
         except BadAnswerError as error:
             raise httpx.RemoteProtocolError(str(error)) from None
-        if taken == 0:
-            self._idle_since = monotonic()
         return taken
 
     def is_alive(self) -> bool:
         """Whether it can be used again: not idle for long, nor closed by the server."""
-        if monotonic() - self._idle_since > IDLE_SECONDS:
+        if monotonic() - self.idle_since > IDLE_SECONDS:
             return False
         try:
             self._socket.recv(1, socket.MSG_PEEK)

@@ -69,6 +69,10 @@ class SocketTransport(httpx.BaseTransport):
         """Send a POST as `open` does, and return the whole answer."""
         head = self._heads.of(address, body, headers)
         connection, answer = self._exchange(url_of(address), head, body, timeouts)
+        content = connection.incoming.rest()
+        if content is not None:
+            self._give_back(connection, is_reusable=connection.incoming.is_reusable)
+            return reply_of(answer, content)
         stream = Answer(connection, self._give_back)
         try:
             content = b"".join(stream)
@@ -131,6 +135,7 @@ class SocketTransport(httpx.BaseTransport):
             is_kept = is_reusable and connection in self._used
             self._used.discard(connection)
             if is_kept:
+                connection.idle_since = monotonic()
                 self._idle.setdefault(connection.place, []).append(connection)
         if not is_kept:
             connection.close()
@@ -170,7 +175,7 @@ class _Connection:
         self.incoming = Incoming()
         self._socket = connected
         self._silence_seconds = connected.gettimeout()
-        self._idle_since = monotonic()
+        self.idle_since = monotonic()
 
     def exchange(self, head: bytes, body: bytes, timeouts: dict[str, Any]) -> Head:
         failure = None
@@ -199,13 +204,11 @@ class _Connection:
                     break
         except BadAnswerError as error:
             raise httpx.RemoteProtocolError(str(error)) from None
-        if taken == 0:
-            self._idle_since = monotonic()
         return taken
 
     def is_alive(self) -> bool:
         """Whether it can be used again: not idle for long, nor closed by the server."""
-        if monotonic() - self._idle_since > IDLE_SECONDS:
+        if monotonic() - self.idle_since > IDLE_SECONDS:
             return False
         try:
             # While nothing is asked, something to read can only be the end.
