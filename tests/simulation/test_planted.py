@@ -10,7 +10,7 @@ from simulation import store as simulated
 from tilebox._core.scheduling import Failure, TaskEvent, Verdict, after_failure, judge
 from tilebox.server.loops.lease_reaper import LeaseReaper
 from tilebox.server.services.leases import Leases
-from tilebox.server.store import orchestration_verbs, statements
+from tilebox.server.store import orchestration_change, statements
 
 SEEDS = 1500
 
@@ -34,7 +34,7 @@ def the_fence_is_not_checked(monkeypatch):
     def lenient(state, **known):
         return judge(state, **{**known, "reported_lease": known["lease_number"]})
 
-    monkeypatch.setattr(orchestration_verbs, "judge", lenient)
+    monkeypatch.setattr(orchestration_change, "judge", lenient)
 
 
 @mistake
@@ -43,7 +43,7 @@ def a_report_is_applied_twice(monkeypatch):
         verdict = judge(state, **known)
         return Verdict.ACCEPTED if verdict is Verdict.REPEATED else verdict
 
-    monkeypatch.setattr(orchestration_verbs, "judge", forgetful)
+    monkeypatch.setattr(orchestration_change, "judge", forgetful)
 
 
 @mistake
@@ -63,7 +63,7 @@ def crashes_are_not_capped(monkeypatch):
             return TaskEvent.REQUEUE
         return after_failure(failure, *arguments, **rules)
 
-    monkeypatch.setattr(orchestration_verbs, "after_failure", patient)
+    monkeypatch.setattr(orchestration_change, "after_failure", patient)
 
 
 @mistake
@@ -71,7 +71,7 @@ def one_retry_more_than_allowed(monkeypatch):
     def generous(*arguments, max_retries, **rules):
         return after_failure(*arguments, max_retries=max_retries + 1, **rules)
 
-    monkeypatch.setattr(orchestration_verbs, "after_failure", generous)
+    monkeypatch.setattr(orchestration_change, "after_failure", generous)
 
 
 @mistake

@@ -8,7 +8,7 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.scheduling import Failure
 from tilebox.errors import APIError, InvalidArgumentError
 from tilebox.server.store.orchestration import ProgressUpdate, Report
-from tilebox.server.store.orchestration_verbs import MAX_ERROR_CHARACTERS
+from tilebox.server.store.orchestration_change import MAX_ERROR_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
