@@ -125,6 +125,20 @@ async def test_a_refused_value_fails_its_write_alone(engine):
     assert outcomes["third"] == 8
 
 
+async def test_a_write_that_fails_alone_leaves_nothing_behind(engine):
+    def fail_late(connection):
+        insert(1)(connection)
+        raise LookupError("late")
+
+    with pytest.raises(LookupError, match="late"):
+        await engine.write(fail_late)
+    with pytest.raises(InvalidArgumentError):
+        await engine.write(lambda connection: [insert(2)(connection), insert(2)(connection)])
+    assert await engine.read(numbers) == []
+    assert await engine.write(insert(2)) == 2
+    assert await engine.read(numbers) == [2]
+
+
 async def test_a_write_that_is_cancelled_in_the_queue_never_happens(engine):
     gate = Gate()
     async with anyio.create_task_group() as group:

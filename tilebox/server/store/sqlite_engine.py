@@ -3,9 +3,9 @@
 Nothing here knows what is stored. `read` and `write` take a function of a connection:
 
 - Reads run in a few threads, each with a connection of its own and a snapshot of its own.
-- Writes queue for one thread. It takes all that wait, runs each in a savepoint, commits them together and only
-  then answers them. So a commit's flush to disk (`synchronous=FULL`) is shared, a write that fails undoes itself
-  and none of its neighbours, and within a process nobody ever meets a locked database.
+- Writes queue for one thread. It takes all that wait, runs each in a savepoint, unless it is alone, commits them together
+  and only then answers them. So a commit's flush to disk (`synchronous=FULL`) is shared, a write that fails undoes
+  itself and none of its neighbours, and within a process nobody ever meets a locked database.
 """
 
 from __future__ import annotations
@@ -211,17 +211,32 @@ class SqliteEngine:
             is_light = all(write.is_repeatable for write in writes)
             connection.execute(f"PRAGMA synchronous = {'NORMAL' if is_light else 'FULL'}")
         connection.execute("BEGIN IMMEDIATE")
-        for write in writes:
-            try:
-                write.run(connection)
-            except BaseException as error:
-                if not connection.in_transaction:
-                    # The transaction is gone, and with it what the group's other writes did.
-                    raise
-                write.error = self._explain(error)
-        connection.execute("COMMIT")
+        if len(writes) == 1:
+            self._commit_alone(connection, writes[0])
+        else:
+            for write in writes:
+                try:
+                    write.run(connection)
+                except BaseException as error:
+                    if not connection.in_transaction:
+                        # The transaction is gone, and with it what the group's other writes did.
+                        raise
+                    write.error = self._explain(error)
+            connection.execute("COMMIT")
         # Failures too are told only now: one may be due to a neighbour's row, which nobody could see before.
         _answer(writes)
+
+    def _commit_alone(self, connection: sqlite3.Connection, write: _Write[Any]) -> None:
+        """Run a write without a savepoint: if it fails, the whole transaction is undone."""
+        try:
+            write.result = write.function(connection)
+        except BaseException as error:
+            if not connection.in_transaction:
+                raise
+            connection.execute("ROLLBACK")
+            write.error = self._explain(error)
+        else:
+            connection.execute("COMMIT")
 
     def _connect(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
