@@ -90,6 +90,77 @@ async def test_a_long_chain(world):
     assert handed == [f"t{n}" for n in range(100)]
 
 
+async def test_a_report_and_the_task_that_it_releases_need_no_queue(world):
+    await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
+    answer = await world.exchange([done(task) for task in await world.claim()], world.wish())
+    assert labels(answer.tasks) == ["b"]
+    assert answer.effects.ready.get(world.queues[0], 0) == 0
+    assert answer.effects.last_rank == world.last_rank == 2
+    assert await world.states() == {"a": COMPUTED, "b": RUNNING}
+    assert (await world.tasks())["b"]["lease_number"] == answer.tasks[0].lease == 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 20])
+async def test_released_tasks_that_are_not_handed_out_at_once_are_ready(world, size):
+    tasks = [world.task(f"b{number}", queue=1) for number in range(size)]
+    await world.submit(group(world.task("a")), group(*tasks, after=[0]))
+    claimed = await world.claim()
+    # One claim is for another queue, the next one for fewer.
+    answer = await world.exchange([done(task) for task in claimed], world.wish(queues=world.queues[:1]))
+    assert answer.tasks == []
+    assert answer.effects.ready == {world.queues[1]: size}
+    assert labels(await world.claim(30)) == [f"b{number}" for number in range(size)]
+
+
+async def test_of_two_groups_that_are_released_one_task_is_left(world):
+    tasks = [world.task(f"b{number}") for number in range(4)]
+    await world.submit(group(world.task("a")), group(*tasks[:2], after=[0]), group(*tasks[2:], after=[0]))
+    answer = await world.exchange([done(task) for task in await world.claim()], world.wish(3))
+    assert labels(answer.tasks) == ["b0", "b1", "b2"]
+    assert answer.effects.ready == {world.queues[0]: 1}
+    assert labels(await world.claim(3)) == ["b3"]
+
+
+@pytest.mark.parametrize("size", [1, 20])
+async def test_released_tasks_stand_in_line_with_those_that_are_ready(world, size):
+    await world.submit(group(world.task("a")), group(*[world.task(f"b{number}") for number in range(size)], after=[0]))
+    (first,) = await world.claim()
+    await world.submit(group(*[world.task(f"large{number}") for number in range(6)]))
+    assert labels(await world.claim(4)) == ["large0", "large1", "large2", "large3"]
+    # The job's next place in the line is before the large one's next, though not before those it was handed already.
+    answer = await world.exchange([done(first)], world.wish())
+    assert labels(answer.tasks) == ["b0"]
+    # Others are told to look again for the one that was kept from them, or for the rest of the group.
+    assert answer.effects.ready == {world.queues[0]: max(1, size - 1)}
+    left = labels(await world.claim(30))
+    assert sorted(left) == sorted(["large4", "large5", *[f"b{number}" for number in range(1, size)]])
+
+
+async def test_a_task_that_is_ready_goes_before_one_that_is_released_further_back(world):
+    await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
+    (first,) = await world.claim()
+    await world.submit(group(world.task("other")))
+    world.last_rank = 50
+    answer = await world.exchange([done(first)], world.wish())
+    assert labels(answer.tasks) == ["other"]
+    assert answer.effects.ready == {world.queues[0]: 1}
+    assert (await world.tasks())["b"]["rank"] == 50
+
+
+async def test_what_is_completed_far_above_releases_what_waits_there(world):
+    await world.submit(group(world.task("top")), group(world.task("last"), after=[0]))
+    (task,) = await world.claim()
+    for label in ("middle", "bottom"):
+        answer = await world.exchange([done(task, groups=[group(world.task(label))])], world.wish())
+        (task,) = answer.tasks
+    answer = await world.exchange([done(task)], world.wish())
+    assert labels(answer.tasks) == ["last"]
+    rows = await world.tasks()
+    assert {label: (row["open_tasks"], row["open_groups"], row["open_dependencies"]) for label, row in rows.items()} == {
+        "top": (0, 0, 0), "middle": (0, 0, 0), "bottom": (0, 0, 0), "last": (1, 0, 0),
+    }  # fmt: skip
+
+
 async def test_a_report_that_comes_twice_changes_nothing(world):
     await world.submit(group(world.task("a")))
     (task,) = await world.claim()

@@ -19,7 +19,7 @@ from orchestrated import LEASE_US, World, clear
 from orchestration_model import RUNNING, Model
 
 from tilebox._core.scheduling import ENDED, Failure, JobState, Verdict
-from tilebox.server.store import open_store
+from tilebox.server.store import open_store, orchestration_change
 from tilebox.server.store.jobs import JobFilter
 from tilebox.server.store.orchestration import NewGroup, Report
 
@@ -286,5 +286,8 @@ def try_it(database_url, **changes):
 
 
 @pytest.mark.timeout(300)
-def test_any_sequence_of_verbs_agrees_with_the_model(database_url):
+@pytest.mark.parametrize("few", [0, orchestration_change.FEW])
+def test_any_sequence_of_verbs_agrees_with_the_model(database_url, few, monkeypatch):
+    # Whether it is looked ahead must not make a difference.
+    monkeypatch.setattr(orchestration_change, "FEW", few)
     try_it(database_url, max_examples=30, stateful_step_count=30)

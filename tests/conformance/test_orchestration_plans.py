@@ -16,8 +16,9 @@ pytestmark = pytest.mark.anyio
 
 # What each statement may be asked with.
 ASKED = {
-    "take_tasks": {
-        "queue": 1, "count": 10, "is_fenced": True, "until_us": 1, "runner": b"r" * 16, "claim": b"c" * 16, "now_us": 1,
+    "ready_tasks": {"queue": 1, "count": 10},
+    "lease_tasks": {
+        "task": b"t" * 16, "is_fenced": True, "until_us": 1, "runner": b"r" * 16, "claim": b"c" * 16, "now_us": 1,
     },
     "ready_in_queue": {"queue": 1},
     "due_tasks": {"now_us": 1, "count": 10},
@@ -29,7 +30,9 @@ ASKED = {
     "release_groups": {"group": b"g" * 16, "rank": 1},
     "stop_jobs": {"job": b"j" * 16},
     "open_groups_of_job": {"job": b"j" * 16},
-    "close_dependencies": {"group": b"g" * 16},
+    "behind_tasks": {"task": b"t" * 16, "count": 1, "few": 8},
+    "count_off_groups": {"group": b"g" * 16, "tasks": 1, "dependencies": 1},
+    "count_off_submitters": {"task": b"t" * 16, "count": 1},
     "ancestors": {"task": b"t" * 16},
     "skip_below": {"task": b"t" * 16},
     "abandon_below": {"task": b"t" * 16},
@@ -37,7 +40,7 @@ ASKED = {
 }  # fmt: skip
 # The index without which the cost of a claim, or of a round of the loops, would grow with all that is kept.
 NEEDED = {
-    "take_tasks": "tasks_ready",
+    "ready_tasks": "tasks_ready",
     "ready_in_queue": "tasks_ready",
     "due_tasks": "tasks_asleep",
     "next_wake": "tasks_asleep",

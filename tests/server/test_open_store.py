@@ -74,20 +74,20 @@ WITHOUT_TEAM = {
         "set_back_pauses", "set_back_attempts",
     },
     "these find out the team of a task, whose job is kept from others; who asks compares it": {
-        "lock_jobs_of_tasks", "held_tasks",
+        "lock_jobs_of_tasks", "held_tasks", "behind_tasks",
     },
     "the task was found to be the team's in the same transaction, or its lease is over": {
         "extend_leases", "compute_tasks", "end_tasks", "requeue_tasks", "add_attempts", "clear_progress",
         "put_progress", "ancestors", "skip_below", "abandon_below",
     },
     "the job was found to be the team's in the same transaction, and is kept from others": {
-        "add_groups", "add_dependencies", "add_tasks", "close_tasks", "close_dependencies", "close_child_groups",
-        "release_groups", "stop_jobs", "change_jobs", "cancel_job", "requeue_failed", "revive_job",
+        "add_groups", "add_dependencies", "add_tasks", "count_off_groups", "count_off_submitters", "release_groups",
+        "stop_jobs", "change_jobs", "cancel_job", "requeue_failed", "revive_job",
         "open_groups_of_job",
     },
     "the services found the cluster by the team before, and its queues by the cluster": {
         "queues", "add_queue", "queue", "queue_by_number", "running_in_cluster", "note_runner", "cluster_runners",
-        "take_tasks", "lease_tasks", "ready_in_queue", "asleep_in_queue", "blocked_behind_running",
+        "ready_tasks", "lease_tasks", "ready_in_queue", "asleep_in_queue", "blocked_behind_running",
     },
     "the services found the job, or the task, by the team before": {
         "job_progress", "job_groups", "job_dependencies", "root_dependencies", "root_tasks", "child_tasks",

@@ -7,12 +7,15 @@ from uuid import uuid4
 import anyio
 import psycopg
 import pytest
+from orchestrated import World, done, group
 from postgres import fresh_database, postgres_server
 from psycopg import errors
+from store_records import opened
 
 from tilebox.errors import InvalidArgumentError, ServerError
 from tilebox.server.store import open_store
 from tilebox.server.store.postgres_engine import PostgresEngine, is_lost
+from tilebox.server.store.postgres_pipeline import Pipeline
 from tilebox.server.store.postgres_together import Together
 from tilebox.server.store.statements import Call, Statement, later, statements
 
@@ -155,6 +158,29 @@ async def test_a_broken_connection_is_told(engine, pipeline):
     assert pipeline.is_lost
     with pytest.raises(psycopg.OperationalError):
         await pipeline.run(one(ask("SELECT 1")))
+
+
+async def test_a_step_from_a_task_to_the_next_is_waited_for_twice(url, monkeypatch):
+    waits = 0
+
+    async def counted(pipeline):
+        nonlocal waits
+        waits += 1
+        await sync(pipeline)
+
+    sync = Pipeline.sync
+    monkeypatch.setattr(Pipeline, "sync", counted)
+    async with opened(url) as store:
+        await store.migrate()
+        world = await World.make(store)
+        await world.submit(group(world.task("t0")), *[group(world.task(f"t{n}"), after=[n - 1]) for n in range(1, 6)])
+        tasks = await world.claim()
+        for _ in range(4):
+            # Statements are prepared by the first ones.
+            waits = 0
+            tasks = (await world.exchange([done(task) for task in tasks], world.wish())).tasks
+    assert [task.input for task in tasks] == [b"t4"]
+    assert waits == 2
 
 
 async def test_verbs_that_share_a_commit_hear_of_their_own_failure_only(engine):

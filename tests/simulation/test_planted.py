@@ -48,12 +48,13 @@ def a_report_is_applied_twice(monkeypatch):
 
 @mistake
 def a_dependency_is_counted_twice(monkeypatch):
-    change_sql(monkeypatch, "close_dependencies", "open_dependencies - 1", "max(0, open_dependencies - 2)")
+    twice = "max(0, open_dependencies - 2 * :dependencies)"
+    change_sql(monkeypatch, "count_off_groups", "open_dependencies - :dependencies", twice)
 
 
 @mistake
 def a_group_is_done_with_its_first_task(monkeypatch):
-    change_sql(monkeypatch, "close_tasks", "open_tasks - :count", "min(0, :count)")
+    change_sql(monkeypatch, "held_tasks", "task_groups.open_tasks AS", "1 AS")
 
 
 @mistake
@@ -106,7 +107,7 @@ def pauses_never_end(monkeypatch):
 
 @mistake
 def a_lease_has_the_number_of_the_one_before(monkeypatch):
-    for name in ("take_tasks", "lease_tasks"):
+    for name in ("ready_tasks", "lease_tasks"):
         change_sql(monkeypatch, name, "lease_number + 1", "max(1, lease_number)")
 
 

@@ -64,7 +64,7 @@ def test_a_claim_costs_the_same_from_a_queue_of_a_hundred_thousand(fresh_server)
 
 def cost_of_a_claim(server) -> int:
     """Return how many steps SQLite's machine takes to find the first ten tasks."""
-    statement = STATEMENTS.read_text().partition("-- name: take_tasks")[2].partition("SELECT")[2].partition(";")[0]
+    statement = STATEMENTS.read_text().partition("-- name: ready_tasks")[2].partition("SELECT")[2].partition(";")[0]
     steps = 0
 
     def step():

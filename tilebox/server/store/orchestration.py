@@ -165,6 +165,10 @@ class Effects:
     last_rank: int = 0
     has_pauses: bool = False
 
+    def count_ready(self, queue: int) -> None:
+        """Note that a task of a queue became ready."""
+        self.ready[queue] = self.ready.get(queue, 0) + 1
+
     def count_handed(self, tasks: Sequence[Claimed]) -> None:
         """Note that tasks were handed out at once, so that nobody is told of them."""
         for task in tasks:

@@ -7,18 +7,20 @@ looked at, and `_core.scheduling` is applied.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tilebox._core.scheduling import Attempts, Failure, TaskEvent, TaskState, Verdict, after_failure, judge, next_state
 from tilebox.server.store.orchestration import Claimed, Effects, Limits, NewGroup, Report, new_ids
-from tilebox.server.store.orchestration_completion import Completion
+from tilebox.server.store.orchestration_completion import Completion, Release
 from tilebox.server.store.orchestration_lines import Line
-from tilebox.server.store.statements import Steps, call, call_each, later
+from tilebox.server.store.statements import Call, Steps, call, call_each, later
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from tilebox.server.store.orchestration_handing_out import HandingOut
     from tilebox.server.store.statements import Row
 
 MAX_ERROR_CHARACTERS = 16_384
@@ -26,6 +28,23 @@ MAX_ERROR_CHARACTERS = 16_384
 
 DOUBT = 2
 """How many times as many crashes a task may have where another one may well have been to blame."""
+
+
+FEW = 8
+"""For so few reports it is looked ahead, and at the tasks of groups of so few."""
+
+_WRITES = (
+    "compute_tasks",
+    "end_tasks",
+    "requeue_tasks",
+    "add_attempts",
+    "clear_progress",
+    "put_progress",
+    "add_groups",
+    "add_dependencies",
+    "add_tasks",
+)
+"""What is collected, in the order in which it is written."""
 
 
 @dataclass(slots=True)
@@ -39,24 +58,31 @@ class Change:
     completion: Completion = field(init=False)
     effects: Effects = field(default_factory=Effects)
     handed: list[Claimed] = field(default_factory=list)
-    _computed: list[dict[str, Any]] = field(default_factory=list)
-    _ended: list[dict[str, Any]] = field(default_factory=list)
-    _requeued: list[dict[str, Any]] = field(default_factory=list)
-    _attempts: list[dict[str, Any]] = field(default_factory=list)
-    _progress: list[dict[str, Any]] = field(default_factory=list)
-    _outdated_progress: list[dict[str, Any]] = field(default_factory=list)
-    _groups: list[dict[str, Any]] = field(default_factory=list)
-    _dependencies: list[dict[str, Any]] = field(default_factory=list)
-    _tasks: list[dict[str, Any]] = field(default_factory=list)
+    _ready: list[Row] | None = None
+    _rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _stopped: list[dict[str, Any]] = field(default_factory=list)
     _abandoned: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.completion = Completion(self.jobs, self.virtual_rank)
 
-    def report(self, team: UUID, reports: Sequence[Report]) -> Steps[list[Verdict]]:
-        """Judge reports, and collect what those that count change."""
-        held = yield from self._hold([report.task for report in reports])
+    def report(
+        self, team: UUID, reports: Sequence[Report], handing_out: HandingOut | None = None
+    ) -> Steps[list[Verdict]]:
+        """Judge reports, and collect what those that count change.
+
+        Args:
+            team: Whose runner reports.
+            reports: At least one.
+            handing_out: What `finish` will be asked to do.
+        """
+        tasks = [report.task for report in reports]
+        yield later(_lock(tasks))
+        behind: list[Row] = []
+        if len(reports) <= FEW and all(map(_is_plain, reports)):
+            behind = yield from self._look_ahead(tasks, handing_out)
+        held = yield from self._hold(tasks)
+        self.completion.note_behind(behind, len(tasks))
         verdicts: list[Verdict] = []
         settled: dict[bytes, Report] = {}
         for report in reports:
@@ -83,6 +109,7 @@ class Change:
 
     def expire(self, tasks: Sequence[bytes], now_us: int) -> Steps[int]:
         """Collect what it means that the leases of tasks are over."""
+        yield later(_lock(tasks))
         held = yield from self._hold(tasks)
         expired = 0
         for task, row in held.items():
@@ -94,36 +121,59 @@ class Change:
                 yield from self._fail(row, Report(task=task, lease=None, failure=Failure.EXPIRED, error=error))
         return expired
 
-    def finish(self, handing_out: Steps[list[Claimed]] | None = None) -> Steps[Effects]:
-        """Write everything, follow what is completed by it up to the jobs, and then hand out tasks, if that is asked.
-
-        Args:
-            handing_out: The steps that do so. They end with rows that are waited for.
-        """
+    def finish(self, handing_out: HandingOut | None = None) -> Steps[Effects]:
+        """Write everything, with what is completed by it up to the jobs, and hand out tasks, if that is asked."""
         yield from self._flush()
         yield from self.completion.follow()
+        yield from self.completion.write()
         if self._stopped:
             yield call_each("stop_jobs", self._stopped)
-        release = call_each("release_groups", self.completion.releases)
-        released = yield (release if handing_out is None else later(release))
         yield call_each("change_jobs", [line.change(job) for job, line in sorted(self.jobs.items())])
-        if handing_out is not None:
-            self.handed = yield from handing_out
-        for row in released:
-            self._count_ready(row["queue"])
+        if handing_out is None:
+            yield from self._release(self.completion.releases)
+        elif self._ready is not None and all(release.tasks is not None for release in self.completion.releases):
+            yield from self._hand_out_ahead(handing_out, self._ready, self.completion.releases)
+        else:
+            released = yield later(_call_release(self.completion.releases))
+            self.handed = yield from handing_out.hand_out()
+            for row in released:
+                self.effects.count_ready(row["queue"])
+            self.effects.count_handed(self.handed)
         self.effects.jobs |= self.jobs.keys()
         self.effects.ended |= {job for job, line in self.jobs.items() if line.closed_groups or line.failed}
         return self.effects
 
+    def _hand_out_ahead(
+        self, handing_out: HandingOut, ready: Sequence[Row], releases: Sequence[Release]
+    ) -> Steps[None]:
+        """Hand out tasks that were all read before. Of those that are released, only the rest gets a turn in a queue."""
+        self.handed = yield from handing_out.hand_out_of(ready, releases)
+        handed = {claimed.task for claimed in self.handed}
+        yield from self._release([release for release in releases if not (release.tasks or {}).keys() <= handed])
+
+    def _release(self, releases: Sequence[Release]) -> Steps[None]:
+        if releases:
+            for row in (yield _call_release(releases)):
+                self.effects.count_ready(row["queue"])
+
+    def _look_ahead(self, tasks: Sequence[bytes], handing_out: HandingOut | None) -> Steps[list[Row]]:
+        """Read what follows if the tasks are computed, together with what the reports are judged by.
+
+        So nothing is waited for in between: a runner that executes one short task after the other waits for every step.
+        """
+        if handing_out is not None and not handing_out.claim.is_repeated:
+            self.completion.few = min(handing_out.claim.count, FEW)
+            self._ready = yield later(handing_out.look())
+        return (yield later(self.completion.look_behind(tasks, len(tasks))))
+
     def _hold(self, tasks: Sequence[bytes]) -> Steps[dict[bytes, Row]]:
-        given = [{"task": task} for task in tasks]
-        yield later(call_each("lock_jobs_of_tasks", given))
-        held = {bytes(row["id"]): row for row in (yield call_each("held_tasks", given))}
+        held = {bytes(row["id"]): row for row in (yield call_each("held_tasks", [{"task": task} for task in tasks]))}
         for row in held.values():
             job = bytes(row["job_id"])
             if job not in self.jobs:
                 self.jobs[job] = Line(row["last_rank"], is_live=not row["failed"] and not row["is_canceled"])
-            self.completion.know(row["group_id"], job, row["group_parent_id"], row["group_open_tasks"])
+            parent = None if row["group_parent_id"] is None else bytes(row["group_parent_id"])
+            self.completion.know(bytes(row["group_id"]), job, parent, row["group_open_tasks"])
         return held
 
     def _apply(self, row: Row, report: Report) -> Steps[None]:
@@ -149,17 +199,18 @@ class Change:
             report.groups,
             is_abandoned=self._is_abandoned(row),
         )
-        self._computed.append(
+        self._write(
+            "compute_tasks",
             {
                 "task": report.task,
                 "display": report.display or row["display"],
                 "open_groups": open_groups,
                 "started_us": started_us,
                 "stopped_us": self.now_us,
-            }
+            },
         )
         if not open_groups:
-            self.completion.count_off(row["group_id"])
+            self.completion.count_off(bytes(row["id"]), bytes(row["group_id"]))
 
     def _fail(self, row: Row, report: Report) -> Steps[None]:
         failure = report.failure or Failure.TASK
@@ -175,18 +226,18 @@ class Change:
         line = self.jobs[bytes(row["job_id"])]
         started_us = self._started(row, report)
         line.ran(started_us, self.now_us)
-        self._attempts.append(self._attempt(row, report, failure, started_us))
+        self._write("add_attempts", self._attempt(row, report, failure, started_us))
         if event is TaskEvent.REQUEUE:
             self._requeue(row, report, attempts, error=report.error[:MAX_ERROR_CHARACTERS])
             return
-        self._ended.append(self._end(row, report, next_state(TaskState.RUNNING, event), attempts))
+        self._write("end_tasks", self._end(row, report, next_state(TaskState.RUNNING, event), attempts))
         if excuse is None:
             line.failed += 1
             line.is_live = False
             self._stopped.append({"job": bytes(row["job_id"])})
         else:
             line.failed_optional += 1
-            self.completion.count_off(row["group_id"])
+            self.completion.count_off(bytes(row["id"]), bytes(row["group_id"]))
             # Below a task that was not computed there is nothing.
             if excuse != report.task:
                 yield from self._skip_below(excuse, line)
@@ -218,36 +269,29 @@ class Change:
         yield from self._flush()
         for skipped in (yield call("skip_below", task=task)):
             line.skipped += 1
-            self.completion.count_off(skipped["group_id"])
+            self.completion.count_off(bytes(skipped["id"]), bytes(skipped["group_id"]))
         self._abandoned |= {bytes(row["id"]) for row in (yield call("abandon_below", task=task))}
 
+    def _write(self, statement: str, *rows: dict[str, Any]) -> None:
+        self._rows.setdefault(statement, []).extend(rows)
+
     def _flush(self) -> Steps[None]:
-        for name, rows in (
-            ("compute_tasks", self._computed),
-            ("end_tasks", self._ended),
-            ("requeue_tasks", self._requeued),
-            ("add_attempts", self._attempts),
-            ("clear_progress", self._outdated_progress),
-            ("put_progress", self._progress),
-            ("add_groups", self._groups),
-            ("add_dependencies", self._dependencies),
-            ("add_tasks", self._tasks),
-        ):
-            if rows:
-                yield call_each(name, list(rows))
-                rows.clear()
+        for statement in _WRITES:
+            if rows := self._rows.pop(statement, None):
+                yield call_each(statement, rows)
 
     def _requeue(self, row: Row, report: Report, attempts: Attempts, *, error: str | None) -> None:
         line = self.jobs[bytes(row["job_id"])]
         if self._is_abandoned(row):
             # It would wait below an optional task that failed, and what waits there is skipped.
-            self._ended.append(self._end(row, report, TaskState.SKIPPED, attempts))
+            self._write("end_tasks", self._end(row, report, TaskState.SKIPPED, attempts))
             line.skipped += 1
-            self.completion.count_off(row["group_id"])
+            self.completion.count_off(bytes(row["id"]), bytes(row["group_id"]))
             return
         wakes = report.retry_after_us > 0
         is_ready = line.is_live and not wakes
-        self._requeued.append(
+        self._write(
+            "requeue_tasks",
             {
                 "task": report.task,
                 "display": report.display or row["display"],
@@ -257,10 +301,10 @@ class Change:
                 # It had its turn, so it goes first.
                 "rank": self.virtual_rank if is_ready else None,
                 "wake_us": self.now_us + report.retry_after_us if wakes else None,
-            }
+            },
         )
         if is_ready:
-            self._count_ready(row["queue"])
+            self.effects.count_ready(row["queue"])
         self.effects.has_pauses |= wakes
 
     def add_groups(
@@ -270,11 +314,14 @@ class Change:
         if not groups:
             return 0
         ids = new_ids(len(groups), self.now_us)
+        # Tasks that follow each other are near each other in the database.
+        task_ids = iter(new_ids(sum(len(group.tasks) for group in groups), self.now_us))
         for group, identity in zip(groups, ids, strict=True):
             size = len(group.tasks)
             is_ready = line.is_live and not group.dependencies and not is_abandoned
             rank = line.take_ranks(size, self.virtual_rank) if is_ready else None
-            self._groups.append(
+            self._write(
+                "add_groups",
                 {
                     "id": identity,
                     "job": job,
@@ -282,43 +329,51 @@ class Change:
                     "size": size,
                     "open_tasks": 0 if is_abandoned else size,
                     "open_dependencies": 0 if is_abandoned else len(set(group.dependencies)),
-                }
+                },
             )
-            self._dependencies += [{"group": ids[other], "dependent": identity} for other in set(group.dependencies)]
+            self._write(
+                "add_dependencies", *[{"group": ids[other], "dependent": identity} for other in set(group.dependencies)]
+            )
             state = int(TaskState.SKIPPED if is_abandoned else TaskState.QUEUED)
-            self._tasks += [
-                {
-                    "id": task_id,
-                    "job": job,
-                    "group": identity,
-                    "position": position,
-                    "queue": task.queue,
-                    "state": state,
-                    "rank": None if rank is None else rank + position,
-                    "display": task.display,
-                    "input": task.input,
-                    "max_retries": task.max_retries,
-                    "is_optional": task.is_optional,
-                }
-                for position, (task_id, task) in enumerate(zip(new_ids(size, self.now_us), group.tasks, strict=True))
-            ]
+            self._write(
+                "add_tasks",
+                *[
+                    {
+                        "id": task_id,
+                        "job": job,
+                        "group": identity,
+                        "position": position,
+                        "queue": task.queue,
+                        "state": state,
+                        "rank": None if rank is None else rank + position,
+                        "display": task.display,
+                        "input": task.input,
+                        "max_retries": task.max_retries,
+                        "is_optional": task.is_optional,
+                    }
+                    for position, (task_id, task) in enumerate(zip(islice(task_ids, size), group.tasks, strict=True))
+                ],
+            )
             line.total += size
             if is_abandoned:
                 line.skipped += size
             if is_ready:
                 for task in group.tasks:
-                    self._count_ready(task.queue)
+                    self.effects.count_ready(task.queue)
         return 0 if is_abandoned else len(groups)
 
     def _note_progress(self, row: Row, report: Report) -> None:
         job = bytes(row["job_id"])
         if row["lease_number"] > 1:
-            self._outdated_progress.append({"job": job, "task": report.task})
+            self._write("clear_progress", {"job": job, "task": report.task})
         updates = {update.label: update for update in report.progress}
-        self._progress += [
-            {"job": job, "label": update.label, "task": report.task, "total": update.total, "done": update.done}
-            for update in updates.values()
-        ]
+        self._write(
+            "put_progress",
+            *[
+                {"job": job, "label": update.label, "task": report.task, "total": update.total, "done": update.done}
+                for update in updates.values()
+            ],
+        )
 
     def _attempt(self, row: Row, report: Report, failure: Failure, started_us: int | None) -> dict[str, Any]:
         outcome = {Failure.CRASH: "crashed", Failure.EXPIRED: "expired"}.get(failure, "failed")
@@ -339,8 +394,18 @@ class Change:
         started: int | None = row["started_us"]
         return started
 
-    def _count_ready(self, queue: int) -> None:
-        self.effects.ready[queue] = self.effects.ready.get(queue, 0) + 1
+
+def _lock(tasks: Sequence[bytes]) -> Call:
+    return call_each("lock_jobs_of_tasks", [{"task": task} for task in tasks])
+
+
+def _call_release(releases: Sequence[Release]) -> Call:
+    return call_each("release_groups", [{"group": release.group, "rank": release.rank} for release in releases])
+
+
+def _is_plain(report: Report) -> bool:
+    """Tell whether a report says that a task was computed and submitted nothing."""
+    return report.failure is None and not report.is_returned and not report.groups
 
 
 def is_foreign(row: Row, team: UUID) -> bool:

@@ -2,36 +2,82 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING, TypeAlias
 
 from tilebox.server.store.orchestration import Claim, Claimed, Effects
-from tilebox.server.store.statements import Steps, call, call_each
+from tilebox.server.store.statements import Call, Row, Steps, call, call_each
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
-    from tilebox.server.store.statements import Row
+    from tilebox.server.store.orchestration_completion import Release
+
+_Turn: TypeAlias = tuple[int, bytes, Row]
+"""Rank and id of a task, by which it has its turn, and what was read of it."""
 
 
-def hand_out(team: UUID, claim: Claim, now_us: int, effects: Effects) -> Steps[list[Claimed]]:
-    """Hand out the first tasks of the queues of a claim, and note that in the effects."""
-    if claim.is_repeated and claim.claim:
-        known = yield call("claimed_tasks", claim=claim.claim, runner=claim.runner, team=team)
-        if known:
-            return [_claimed(row) for row in known]
-    lease = {
-        "is_fenced": claim.is_fenced,
-        "until_us": now_us + claim.lease_us,
-        "runner": claim.runner,
-        "claim": claim.claim,
-        "now_us": now_us,
-    }
-    rows = yield call_each("take_tasks", [{"queue": queue, "count": claim.count, **lease} for queue in claim.queues])
-    rows = sorted(rows, key=lambda row: (row["rank"], bytes(row["id"])))[: claim.count]
-    if rows:
-        effects.last_rank = rows[-1]["rank"]
-    yield call_each("lease_tasks", [{"task": bytes(row["id"]), **lease} for row in rows])
-    return [_claimed(row) for row in rows]
+@dataclass(slots=True)
+class HandingOut:
+    """What a claim is handed.
+
+    Args:
+        team: Whose runner claims.
+        claim: What it wants.
+        now_us: When.
+        effects: Of the transaction.
+    """
+
+    team: UUID
+    claim: Claim
+    now_us: int
+    effects: Effects
+
+    def hand_out(self) -> Steps[list[Claimed]]:
+        """Hand out the first ready tasks, or what an earlier copy of the request was handed."""
+        if self.claim.is_repeated and self.claim.claim:
+            known = yield call("claimed_tasks", claim=self.claim.claim, runner=self.claim.runner, team=self.team)
+            if known:
+                return [_claimed(row) for row in known]
+        return (yield from self.hand_out_of((yield self.look()), ()))
+
+    def look(self) -> Call:
+        """Return the call that reads the first ready tasks."""
+        return call_each("ready_tasks", [{"queue": queue, "count": self.claim.count} for queue in self.claim.queues])
+
+    def hand_out_of(self, ready: Iterable[Row], releases: Iterable[Release]) -> Steps[list[Claimed]]:
+        """Hand out the first of the tasks that are ready and of those in groups that the transaction releases."""
+        count = self.claim.count
+        waiting: list[_Turn] = sorted([(row["rank"], bytes(row["id"]), row) for row in ready], key=_TURN)[:count]
+        released: list[_Turn] = [
+            (release.rank + row["position"], task, row)
+            for release in releases
+            for task, row in (release.tasks or {}).items()
+            if row["queue"] in self.claim.queues
+        ]
+        line = sorted(waiting + released, key=_TURN)[:count] if released else waiting
+        if not line:
+            return []
+        self.effects.last_rank = line[-1][0]
+        lease = {
+            "is_fenced": self.claim.is_fenced,
+            "until_us": self.now_us + self.claim.lease_us,
+            "runner": self.claim.runner,
+            "claim": self.claim.claim,
+            "now_us": self.now_us,
+        }
+        yield call_each("lease_tasks", [{"task": task, **lease} for _, task, _ in line])
+        handed = {task for _, task, _ in line}
+        for _, task, row in waiting:
+            if task not in handed:
+                # Others, who were kept from it meanwhile, may have looked for tasks and found none.
+                self.effects.count_ready(row["queue"])
+        return [_claimed(row) for _, _, row in line]
+
+
+_TURN = itemgetter(0, 1)
 
 
 def _claimed(row: Row) -> Claimed:

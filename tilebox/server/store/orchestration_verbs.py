@@ -20,9 +20,9 @@ from tilebox.server.store.orchestration import (
     Report,
 )
 from tilebox.server.store.orchestration_change import Change, is_foreign
-from tilebox.server.store.orchestration_handing_out import hand_out
+from tilebox.server.store.orchestration_handing_out import HandingOut
 from tilebox.server.store.orchestration_lines import Line
-from tilebox.server.store.statements import Steps, call, call_each
+from tilebox.server.store.statements import Steps, call, call_each, later
 from tilebox.server.store.transactions import Transactions, reads, writes
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         handed = []
         for claim in claims:
             own = Effects()
-            tasks = yield from hand_out(job.team, claim, now_us, own)
+            tasks = yield from HandingOut(job.team, claim, now_us, own).hand_out()
             effects.count_handed(tasks)
             handed.append(Exchanged([], tasks, own))
         yield from self._announce(effects)
@@ -120,10 +120,9 @@ class OrchestrationVerbs(Transactions, Orchestration):
         )
 
     def _exchange(self, team: UUID, reports: Sequence[Report], claim: Claim | None, change: Change) -> Steps[Exchanged]:
-        verdicts = (yield from change.report(team, reports)) if reports else []
-        handing_out = None if claim is None else hand_out(team, claim, change.now_us, change.effects)
+        handing_out = None if claim is None else HandingOut(team, claim, change.now_us, change.effects)
+        verdicts = (yield from change.report(team, reports, handing_out)) if reports else []
         effects = yield from change.finish(handing_out)
-        effects.count_handed(change.handed)
         yield from self._announce(effects)
         return Exchanged(verdicts, change.handed, effects)
 
@@ -181,7 +180,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             ]
             for row in (yield call_each("wake_tasks", given)):
                 if row["rank"] is not None:
-                    effects.ready[row["queue"]] = effects.ready.get(row["queue"], 0) + 1
+                    effects.count_ready(row["queue"])
             yield from self._announce(effects)
         following = yield call("next_wake")
         return following[0]["wake_us"], effects
@@ -265,7 +264,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             # PostgreSQL carries 8,000 bytes. Who waits for one of very many jobs looks by itself after a while.
             if len(message) >= MAX_ANNOUNCEMENT_BYTES:
                 message = json.dumps({"by": self.process, "ready": dict(list(ready.items())[:100]), "jobs": []})
-            yield call("announce", message=message)
+            yield later(call("announce", message=message))
 
 
 def read_announcement(message: str, process: str) -> Effects | None:

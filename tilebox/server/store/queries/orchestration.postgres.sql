@@ -44,29 +44,36 @@ FROM unnest(:task::bytea[], :display::text[], :error::text[], :retries::bigint[]
     AS given (task, display, error, retries, crashes, rank, wake_us)
 WHERE tasks.id = given.task;
 
--- name: close_tasks
--- Count completed tasks off their groups.
-UPDATE task_groups SET open_tasks = open_tasks - given.count
-FROM unnest(:group::bytea[], :count::bigint[]) AS given (id, count)
-WHERE task_groups.id = given.id
-RETURNING task_groups.id, job_id, parent_id, open_tasks;
+-- name: behind_tasks
+-- What the completion of tasks may lead to, if no more tasks of a group than a count are completed: their groups, the
+-- tasks that submitted these, and the groups that wait for them, with their tasks if these are few.
+SELECT completed.id AS task_id, completed.group_id, own.job_id AS group_job_id, own.parent_id,
+    own.open_tasks AS group_open_tasks, submitters.open_groups AS submitter_open_groups, waiting.id AS waiting_id,
+    waiting.size AS waiting_size, waiting.open_dependencies AS waiting_open_dependencies,
+    tasks.id, tasks.job_id, tasks.queue, tasks.position, tasks.lease_number + 1 AS lease_number, tasks.input,
+    tasks.display, tasks.retries, tasks.max_retries
+FROM tasks AS completed
+JOIN task_groups AS own ON own.id = completed.group_id
+LEFT JOIN tasks AS submitters ON submitters.id = own.parent_id
+LEFT JOIN task_group_dependencies AS dependencies
+    ON dependencies.group_id = own.id AND own.open_tasks <= (:count::bigint[])[1]
+LEFT JOIN task_groups AS waiting ON waiting.id = dependencies.dependent_id
+LEFT JOIN tasks ON tasks.group_id = waiting.id AND waiting.size <= (:few::bigint[])[1]
+    AND waiting.open_dependencies <= (:count::bigint[])[1]
+    AND tasks.state = 1 AND tasks.rank IS NULL AND tasks.wake_us IS NULL
+WHERE completed.id = ANY(:task);
 
--- name: close_dependencies
--- Count completed groups off those that wait for them.
-UPDATE task_groups SET open_dependencies = open_dependencies - closed.count
-FROM (
-    SELECT dependent_id, count(*) AS count FROM task_group_dependencies
-    WHERE group_id = ANY(:group) GROUP BY dependent_id
-) AS closed
-WHERE task_groups.id = closed.dependent_id
-RETURNING task_groups.id, job_id, size, open_dependencies;
+-- name: count_off_groups
+-- Count completed tasks off their groups, and completed groups off those that wait for them.
+UPDATE task_groups SET open_tasks = open_tasks - given.tasks, open_dependencies = open_dependencies - given.dependencies
+FROM unnest(:group::bytea[], :tasks::bigint[], :dependencies::bigint[]) AS given (id, tasks, dependencies)
+WHERE task_groups.id = given.id;
 
--- name: close_child_groups
+-- name: count_off_submitters
 -- Count completed groups off the tasks that submitted them.
 UPDATE tasks SET open_groups = open_groups - given.count
 FROM unnest(:task::bytea[], :count::bigint[]) AS given (id, count)
-WHERE tasks.id = given.id
-RETURNING tasks.id, group_id, open_groups;
+WHERE tasks.id = given.id;
 
 -- name: release_groups
 -- Give the tasks of groups their turn.
@@ -112,32 +119,28 @@ FROM unnest(:job::bytea[], :total::bigint[], :computed::bigint[], :failed::bigin
         compute_us)
 WHERE jobs.id = given.job;
 
--- name: take_tasks
--- Hand out the first tasks of some queues, passing over those that others are handing out. All is the same for each
--- queue but its number.
-WITH ready AS MATERIALIZED (
-    SELECT first.*
-    FROM unnest(:queue::bigint[], :count::bigint[]) AS given (queue, count)
-    CROSS JOIN LATERAL (
-        SELECT id, rank
-        FROM tasks
-        WHERE tasks.queue = given.queue AND rank IS NOT NULL
-        ORDER BY rank, id
-        LIMIT given.count
-        FOR UPDATE SKIP LOCKED
-    ) AS first
-), picked AS MATERIALIZED (
-    SELECT id, rank FROM ready ORDER BY rank, id LIMIT (:count::bigint[])[1]
-)
+-- name: ready_tasks
+-- The first tasks of some queues, with the numbers of the leases that they are about to get. Others pass over them
+-- until this transaction ends, and this one passes over those that others are handing out.
+SELECT first.*
+FROM unnest(:queue::bigint[], :count::bigint[]) AS given (queue, count)
+CROSS JOIN LATERAL (
+    SELECT id, job_id, queue, rank, lease_number + 1 AS lease_number, input, display, retries, max_retries
+    FROM tasks
+    WHERE tasks.queue = given.queue AND rank IS NOT NULL
+    ORDER BY rank, id
+    LIMIT given.count
+    FOR UPDATE SKIP LOCKED
+) AS first
+ORDER BY rank, id
+LIMIT (:count::bigint[])[1];
+
+-- name: lease_tasks
+-- Hand tasks out. All is the same for each but its id.
 UPDATE tasks SET state = 2, rank = NULL, lease_number = lease_number + 1, is_fenced = (:is_fenced::boolean[])[1],
     leased_until_us = (:until_us::bigint[])[1], runner_id = (:runner::bytea[])[1], claim_id = (:claim::bytea[])[1],
     started_us = (:now_us::bigint[])[1]
-FROM picked
-WHERE tasks.id = picked.id
-RETURNING tasks.id, job_id, queue, picked.rank, lease_number, input, display, retries, max_retries;
-
--- name: lease_tasks
--- Nothing: they were handed out as they were taken.
+WHERE id = ANY(:task);
 
 -- name: extend_leases
 -- Extend leases.

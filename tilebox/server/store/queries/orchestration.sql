@@ -103,7 +103,7 @@ WITH RECURSIVE below (id) AS (
     JOIN tasks ON tasks.group_id = task_groups.id
 )
 UPDATE tasks SET state = 5, rank = NULL, wake_us = NULL WHERE state = 1 AND id IN (SELECT id FROM below)
-RETURNING group_id;
+RETURNING id, group_id;
 
 -- name: abandon_below
 -- Note below a task that what running tasks submit is to be skipped.

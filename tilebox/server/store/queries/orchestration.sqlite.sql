@@ -32,21 +32,31 @@ UPDATE tasks SET state = 1, display = :display, error = :error, retries = :retri
     rank = :rank, wake_us = :wake_us, leased_until_us = NULL, runner_id = NULL, claim_id = NULL, stopped_us = NULL
 WHERE id = :task;
 
--- name: close_tasks
--- Count completed tasks off their group. For each group.
-UPDATE task_groups SET open_tasks = open_tasks - :count WHERE id = :group
-RETURNING id, job_id, parent_id, open_tasks;
+-- name: behind_tasks
+-- What the completion of a task may lead to, if no more tasks than a count are completed: its group, the task that
+-- submitted that, and the groups that wait for it, with their tasks if these are few. For each task.
+SELECT completed.id AS task_id, completed.group_id, own.job_id AS group_job_id, own.parent_id,
+    own.open_tasks AS group_open_tasks, submitters.open_groups AS submitter_open_groups, waiting.id AS waiting_id,
+    waiting.size AS waiting_size, waiting.open_dependencies AS waiting_open_dependencies,
+    tasks.id, tasks.job_id, tasks.queue, tasks.position, tasks.lease_number + 1 AS lease_number, tasks.input,
+    tasks.display, tasks.retries, tasks.max_retries
+FROM tasks AS completed
+JOIN task_groups AS own ON own.id = completed.group_id
+LEFT JOIN tasks AS submitters ON submitters.id = own.parent_id
+LEFT JOIN task_group_dependencies AS dependencies ON dependencies.group_id = own.id AND own.open_tasks <= :count
+LEFT JOIN task_groups AS waiting ON waiting.id = dependencies.dependent_id
+LEFT JOIN tasks ON tasks.group_id = waiting.id AND waiting.size <= :few AND waiting.open_dependencies <= :count
+    AND tasks.state = 1 AND tasks.rank IS NULL AND tasks.wake_us IS NULL
+WHERE completed.id = :task;
 
--- name: close_dependencies
--- Count a completed group off those that wait for it. For each group.
-UPDATE task_groups SET open_dependencies = open_dependencies - 1
-WHERE id IN (SELECT dependent_id FROM task_group_dependencies WHERE group_id = :group)
-RETURNING id, job_id, size, open_dependencies;
+-- name: count_off_groups
+-- Count completed tasks off their group, and completed groups off one that waits for them. For each group.
+UPDATE task_groups SET open_tasks = open_tasks - :tasks, open_dependencies = open_dependencies - :dependencies
+WHERE id = :group;
 
--- name: close_child_groups
+-- name: count_off_submitters
 -- Count completed groups off the task that submitted them. For each task.
-UPDATE tasks SET open_groups = open_groups - :count WHERE id = :task
-RETURNING id, group_id, open_groups;
+UPDATE tasks SET open_groups = open_groups - :count WHERE id = :task;
 
 -- name: release_groups
 -- Give the tasks of a group their turn. For each group.
@@ -83,7 +93,7 @@ UPDATE jobs SET
     compute_us = compute_us + :compute_us
 WHERE id = :job;
 
--- name: take_tasks
+-- name: ready_tasks
 -- The first tasks of a queue, with the number of the lease that they are about to get. For each queue.
 SELECT id, job_id, queue, rank, lease_number + 1 AS lease_number, input, display, retries, max_retries
 FROM tasks
