@@ -244,8 +244,8 @@ def _check_order(database: Database, effects: list[Line]) -> None:
         assert parent is None or first_end[parent] < start, "I3: a subtask started before its task ended"
     for identity, task in database.tasks.items():
         if task["state"] in (TaskState.SKIPPED, TaskState.FAILED_OPTIONAL):
-            # Nobody waits for what will not be done.
-            first_end.setdefault(identity, -1)
+            # Nobody waits for what will not be done, though a runner that lost its lease may do it even later.
+            first_end[identity] = -1
     done = _ends_of_groups(members, below, first_end)
     for dependency in database.dependencies:
         for task in members[dependency["dependent_id"]]:
