@@ -7,10 +7,9 @@ whatever else is read; then nothing has to be waited for in between.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tilebox.server.store.statements import Call, Steps, call_each
 
@@ -77,10 +76,10 @@ class Completion:
     _groups: dict[bytes, _Group] = field(default_factory=dict)
     _waiting: dict[bytes, _Waiting] = field(default_factory=dict)
     _submitters: dict[bytes, int] = field(default_factory=dict)
-    # What is to be written.
-    _tasks_off: Counter[bytes] = field(default_factory=Counter)
-    _dependencies_off: Counter[bytes] = field(default_factory=Counter)
-    _submitted_off: Counter[bytes] = field(default_factory=Counter)
+    # What is to be counted off: in all, and by group and by submitter as it is written.
+    _counted: int = 0
+    _off_groups: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    _off_submitters: dict[bytes, dict[str, Any]] = field(default_factory=dict)
 
     def know(self, group: bytes, job: bytes, parent: bytes | None, open_tasks: int) -> None:
         """Note what was read of a group."""
@@ -133,51 +132,44 @@ class Completion:
         """Find out what is completed by what was counted off, up to the jobs."""
         while self._closed:
             closed, self._closed = self._closed, {}
-            self._tasks_off.update(closed)
+            self._counted += sum(closed.values())
             yield from self._read([group for group in closed if group not in self._groups])
             for group, count in closed.items():
                 self._groups[group].open_tasks -= count
+                self._off(group)["tasks"] += count
             done = [group for group in sorted(closed) if not self._groups[group].open_tasks]
             yield from self._read([group for group in done if self._groups[group].waiting is None])
             submitters = [task for group in done for task in self._complete(self._groups[group])]
             if submitters:
-                count = self._tasks_off.total() + len(submitters)
+                count = self._counted + len(submitters)
                 groups = self.note_behind((yield self.look_behind(submitters, count)), count)
                 for task, group in groups.items():
                     self.count_off(task, group)
 
     def _read(self, groups: list[bytes]) -> Steps[None]:
         if groups:
-            count = self._tasks_off.total()
-            self.note_behind((yield self.look_behind([self._members[group] for group in groups], count)), count)
+            members = [self._members[group] for group in groups]
+            self.note_behind((yield self.look_behind(members, self._counted)), self._counted)
 
     def _complete(self, group: _Group) -> list[bytes]:
         """Collect what a completed group leads to; returns the task that submitted it, if that is completed, too."""
         line = self.jobs[group.job]
         for identity, waiting in sorted((group.waiting or {}).items(), key=itemgetter(0)):
-            self._dependencies_off[identity] += 1
+            self._off(identity)["dependencies"] += 1
             waiting.open_dependencies -= 1
             if not waiting.open_dependencies:
                 self.release(identity, line, waiting.size, waiting.tasks)
         if group.parent is None:
             line.closed_groups += 1
             return []
-        self._submitted_off[group.parent] += 1
+        self._off_submitters.setdefault(group.parent, {"task": group.parent, "count": 0})["count"] += 1
         self._submitters[group.parent] -= 1
         return [] if self._submitters[group.parent] else [group.parent]
 
+    def _off(self, group: bytes) -> dict[str, Any]:
+        return self._off_groups.setdefault(group, {"group": group, "tasks": 0, "dependencies": 0})
+
     def write(self) -> Steps[None]:
         """Write down what was found out, but for the releases."""
-        if changed := sorted(self._tasks_off | self._dependencies_off):
-            yield call_each(
-                "count_off_groups",
-                [
-                    {"group": group, "tasks": self._tasks_off[group], "dependencies": self._dependencies_off[group]}
-                    for group in changed
-                ],
-            )
-        if self._submitted_off:
-            yield call_each(
-                "count_off_submitters",
-                [{"task": task, "count": count} for task, count in sorted(self._submitted_off.items())],
-            )
+        yield call_each("count_off_groups", [self._off_groups[group] for group in sorted(self._off_groups)])
+        yield call_each("count_off_submitters", [self._off_submitters[task] for task in sorted(self._off_submitters)])

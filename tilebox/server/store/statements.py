@@ -74,7 +74,7 @@ class Statement:
         return text.startswith("SELECT") or "RETURNING" in text or ("\nSELECT" in text and "INSERT" not in text)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call:
     """A statement with its arguments, for a driver to run.
 
