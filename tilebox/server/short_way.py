@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 MAX_HEADS = 8
 """Heads that a connection remembers: clients have one for each call they make."""
 
+_HEAD = b"HTTP/1.1 %%d %%b\r\n%%bcontent-type: %%b\r\ncontent-length: %%d\r\n%b: %%b\r\n%b: %b\r\n%%b\r\n" % (
+    REQUEST_ID_HEADER.encode(),
+    *EXTENSIONS,
+)
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
 # With one of these, more is asked for than an answer, or the body may not be as long as `content-length` says.
 _NOT_PLAIN = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
@@ -192,14 +197,12 @@ class ShortWay(ZttpProtocol):
             await self._end.wait()
 
     def _head(self, answer: Answer, name: str) -> bytes:
-        headers = [
-            *self.server_state.default_headers,
-            (b"content-type", answer.content_type),
-            (b"content-length", b"%d" % len(answer.content)),
-            (REQUEST_ID_HEADER.encode(), name.encode()),
-            EXTENSIONS,
-        ]
-        if self._is_last:
-            headers.append((b"connection", b"close"))
-        status = b"HTTP/1.1 %d %b\r\n" % (answer.status, HTTPStatus(answer.status).phrase.encode())
-        return status + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n"
+        return _HEAD % (
+            answer.status,
+            _PHRASES[answer.status],
+            b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers),
+            answer.content_type,
+            len(answer.content),
+            name.encode(),
+            b"connection: close\r\n" if self._is_last else b"",
+        )
