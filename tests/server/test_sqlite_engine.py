@@ -12,9 +12,11 @@ from blockbuster import blockbuster_ctx
 
 from tilebox.errors import InvalidArgumentError, ServerError
 from tilebox.server.store import sqlite_engine
-from tilebox.server.store.sqlite_engine import SqliteEngine
+from tilebox.server.store.sqlite_engine import PAGE_BYTES, SqliteEngine, log_bytes
 
 pytestmark = pytest.mark.anyio
+
+ROOM_BYTES = log_bytes(PAGE_BYTES)
 
 
 @pytest.fixture
@@ -187,7 +189,7 @@ async def test_a_full_disk_fails_the_whole_group_and_the_next_write_succeeds(eng
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
         connection.execute("CREATE TABLE filler (text TEXT)")
-        connection.execute("INSERT INTO filler VALUES (?)", ("x" * (sqlite_engine.ROOM_BYTES + 1_000_000),))
+        connection.execute("INSERT INTO filler VALUES (?)", ("x" * (ROOM_BYTES + 1_000_000),))
 
     gate, outcomes = Gate(), {}
     async with anyio.create_task_group() as group:
@@ -337,18 +339,31 @@ async def _keep(outcomes, key, write, function):
     outcomes[key] = await write(function)
 
 
-def log_bytes(engine):
+def length_of_log(engine):
     return engine.path.with_name("test.sqlite-wal").stat().st_size
 
 
 async def test_commits_do_not_make_the_log_longer(engine):
-    before = log_bytes(engine)
+    before = length_of_log(engine)
     for number in range(300):
         await engine.write(insert(number))
-    assert log_bytes(engine) == before >= sqlite_engine.ROOM_BYTES
+    assert length_of_log(engine) == before >= ROOM_BYTES
     assert await engine.read(
         lambda connection: [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
     ) == ["numbers"]
+
+
+async def test_a_database_with_larger_pages_has_a_longer_log(tmp_path):
+    with sqlite3.connect(tmp_path / "test.sqlite") as connection:
+        connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT")
+    connection.close()
+    engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
+    await engine.write(insert(1))
+    before = length_of_log(engine)
+    for number in range(2, 600):
+        await engine.write(insert(number))
+    assert length_of_log(engine) == before >= log_bytes(4096)
+    await engine.close()
 
 
 async def test_what_a_start_that_broke_off_left_behind_is_cleared_away(tmp_path):
@@ -357,7 +372,7 @@ async def test_what_a_start_that_broke_off_left_behind_is_cleared_away(tmp_path)
     connection.close()
     engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
     await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
-    assert log_bytes(engine) >= sqlite_engine.ROOM_BYTES
+    assert length_of_log(engine) >= ROOM_BYTES
     names = await engine.read(
         lambda connection: [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
     )
@@ -369,7 +384,7 @@ async def test_a_disk_with_little_left_keeps_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_engine, "AMPLE_BYTES", 1 << 60)
     engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
     await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
-    assert log_bytes(engine) < sqlite_engine.ROOM_BYTES
+    assert length_of_log(engine) < ROOM_BYTES
     await engine.close()
 
 
@@ -386,5 +401,5 @@ async def test_without_room_for_the_log_writes_go_on(tmp_path):
     await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
     await engine.write(insert(1))
     assert await engine.read(numbers) == [1]
-    assert log_bytes(engine) < sqlite_engine.ROOM_BYTES
+    assert length_of_log(engine) < ROOM_BYTES
     await engine.close()
