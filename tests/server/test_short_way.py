@@ -6,6 +6,7 @@ import asyncio
 import gzip
 from itertools import pairwise
 
+import httpx
 import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, settings
@@ -56,10 +57,13 @@ class Line:
 class Call:
     """Answers with `short` and the body; one that is told to wait does so until it may go on."""
 
+    max_body_bytes = 200_000
+
     def __init__(self):
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.is_gone = False
+        self.failure = None
         self.asked = []
 
     def takes(self, headers):
@@ -67,13 +71,16 @@ class Call:
 
     async def answer(self, authorization, body, *, is_packed, gone):
         self.asked.append((authorization, body, is_packed))
+        if self.failure is not None:
+            raise self.failure
         if not self.may_go_on.is_set():
             waiting = {asyncio.ensure_future(self.may_go_on.wait()), asyncio.ensure_future(gone())}
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for one in waiting - done:
                 one.cancel()
             self.is_gone = not self.may_go_on.is_set()
-        return Answer(429 if body == b"too much" else 200, b"application/proto", b"short " + body)
+        status = {b"too much": 429, b"gone": 499}.get(body, 200)
+        return Answer(status, b"application/proto", b"short " + body)
 
 
 async def usual(scope, receive, send):
@@ -272,6 +279,30 @@ async def test_a_server_that_stops_sends_the_answer_at_hand_and_closes(call, cli
     assert idle.line.is_closed
 
 
+async def test_what_is_larger_than_allowed_is_left_to_those_who_refuse_it(call, client):
+    call.max_body_bytes = 3
+    for body in (b"one", b"two", b"three"):
+        await client.send(request(body))
+    assert client.answers() == ["usual one", "short two", "usual three"]
+
+
+@pytest.mark.parametrize("failure", [asyncio.CancelledError(), RuntimeError("unexpected")])
+async def test_a_client_whose_answer_fails_is_not_left_waiting(call, client, failure, caplog):
+    await client.send(request(b"one"))
+    call.failure = failure
+    await client.send(request(b"two"))
+    assert client.line.is_closed
+    assert client.answers() == ["usual one"]
+    assert ("unexpected" in caplog.text) == isinstance(failure, RuntimeError)
+
+
+async def test_a_status_that_the_standard_does_not_name_is_sent_without_a_phrase(call, client):
+    for body in (b"one", b"gone"):
+        await client.send(request(body))
+    assert client.answers() == ["usual one", "short gone"]
+    assert b"HTTP/1.1 499 \r\n" in client.line.sent
+
+
 async def test_only_so_many_heads_are_remembered(call, client):
     for number in range(MAX_HEADS + 1):
         await client.send(request(b"one", "content-type: application/proto", f"x-number: {number}"))
@@ -345,3 +376,16 @@ def test_a_real_server_says_the_same_both_ways(proto, body, headers):
         name: value for name, value in second.headers.items() if name not in ignored
     }
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
+
+
+def test_what_is_larger_than_allowed_is_refused_the_same_both_ways(fresh_server):
+    running = fresh_server(max_body_bytes=2000)
+    with httpx.Client(
+        base_url=running.url,
+        headers={"authorization": f"Bearer {running.token}", "content-type": "application/proto"},
+    ) as http:
+        answers = [
+            http.post("/workflows.v1.TaskService/NextTask", content=bytes(size)) for size in (1, 2000, 2001, 2001)
+        ]
+    assert [answer.status_code for answer in answers] == [400, 400, 413, 413]
+    assert answers[2].content == answers[3].content

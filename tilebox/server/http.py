@@ -77,6 +77,9 @@ class Answer(NamedTuple):
 class ShortCall(Protocol):
     """Who answers a small call that was read whole: one protobuf message, as Connect sends it."""
 
+    max_body_bytes: int
+    """Largest body as it is sent; what is larger is refused before it gets here."""
+
     def takes(self, headers: Mapping[str, str]) -> bool:
         """Tell whether requests with these headers, read whole, may be given to `answer`."""
 

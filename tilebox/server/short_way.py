@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.zttp_impl import ZttpProtocol
 
 from tilebox._core.status import REQUEST_ID_HEADER
-from tilebox.server.http import EXTENSIONS, begin_request, log_request
+from tilebox.server.http import EXTENSIONS, begin_request, log_request, logger, request_id
 
 if TYPE_CHECKING:
     import asyncio
@@ -105,7 +105,11 @@ class ShortWay(ZttpProtocol):
             return
         request = split(data) if self._to_come == 0 and self._is_free else None
         known = self._heads.get(request.head) if request is not None else None
-        if request is not None and known is not None and len(request.body) == request.length:
+        if (
+            request is not None
+            and known is not None
+            and len(request.body) == request.length <= known.call.max_body_bytes
+        ):
             self._unset_keepalive_if_required()
             self._answering = self.loop.create_task(self._answer(known, request.body))
             return
@@ -164,6 +168,16 @@ class ShortWay(ZttpProtocol):
             self.flow.pause_reading()
 
     async def _answer(self, known: Known, body: bytes) -> None:
+        try:
+            await self._carry_out(known, body)
+        except BaseException as error:
+            # Whoever waits for the answer learns that there will be none.
+            self.transport.close()
+            if not isinstance(error, Exception):
+                raise
+            logger.exception("request %s %s failed unexpectedly", request_id.get(), known.path)
+
+    async def _carry_out(self, known: Known, body: bytes) -> None:
         started = time.perf_counter()
         name = begin_request()
         answer = await known.call.answer(
@@ -199,7 +213,7 @@ class ShortWay(ZttpProtocol):
     def _head(self, answer: Answer, name: str) -> bytes:
         return _HEAD % (
             answer.status,
-            _PHRASES[answer.status],
+            _PHRASES.get(answer.status, b""),
             b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers),
             answer.content_type,
             len(answer.content),

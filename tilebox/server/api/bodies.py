@@ -75,15 +75,10 @@ async def read_pieces(receive: Receive, max_bytes: int) -> list[bytes]:
             raise InvalidArgumentError("the request ended before its body")
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
-        check_size(size, max_bytes)
+        if size > max_bytes:
+            raise RateLimitedError(f"the request is larger than {max_bytes} bytes; send less at once")
         if not message.get("more_body"):
             return pieces
-
-
-def check_size(size: int, max_bytes: int) -> None:
-    """Raise RateLimitedError for a body that is larger than allowed."""
-    if size > max_bytes:
-        raise RateLimitedError(f"the request is larger than {max_bytes} bytes; send less at once")
 
 
 def parsed(body: bytes, message: type[M]) -> M:

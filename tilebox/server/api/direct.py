@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message_factory import GetMessageClass
 
 from tilebox._core.status import error_body, http_status
-from tilebox.server.api.bodies import check_size, headers_of, parsed, read_framed, read_message, unpacked
+from tilebox.server.api.bodies import headers_of, parsed, read_framed, read_message, unpacked
 from tilebox.server.api.connect import snake_case, to_connect_error, to_the_end
 from tilebox.server.http import Answer, answer_error, answer_framed, answer_message
 
@@ -86,7 +86,7 @@ class Direct:
         self._gatekeeper = gatekeeper
         self._otherwise = otherwise
         self._waits = waits
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -98,9 +98,9 @@ class Direct:
         try:
             caller = await self._gatekeeper.admit(headers.get("authorization"), self._permission)
             if is_grpc:
-                request = await read_framed(receive, self._request, max_bytes=self._max_body_bytes)
+                request = await read_framed(receive, self._request, max_bytes=self.max_body_bytes)
             else:
-                request = await read_message(receive, headers, self._request, max_bytes=self._max_body_bytes)
+                request = await read_message(receive, headers, self._request, max_bytes=self.max_body_bytes)
             if self._waits:
                 # Carried out to its end as well, but nobody who wants to stop waits for it.
                 response = await asyncio.shield(self._carry_out(caller, request, partial(_end_of, receive)))
@@ -129,8 +129,7 @@ class Direct:
         """
         try:
             caller = await self._gatekeeper.admit(authorization, self._permission)
-            check_size(len(body), self._max_body_bytes)
-            request = parsed(unpacked(body, self._max_body_bytes) if is_packed else body, self._request)
+            request = parsed(unpacked(body, self.max_body_bytes) if is_packed else body, self._request)
             work = self._carry_out(caller, request, gone) if self._waits else self._carry_out(caller, request)
             return Answer(200, b"application/proto", (await work).SerializeToString())
         except Exception as error:  # noqa: BLE001 - the wire has a code for each
