@@ -59,21 +59,29 @@ class History:
 
 async def runner(world, history, random, is_over):
     """Claim, and do anything with what is handed out, until all is done."""
+    tasks = []
     while not is_over.is_set():
-        tasks = await world.claim(random.randint(1, 4), runner=random.randbytes(16))
-        for task in tasks:
-            history.note_handed(task)
+        if not tasks:
+            tasks = await world.claim(random.randint(1, 4), runner=random.randbytes(16))
+            for task in tasks:
+                history.note_handed(task)
+        more = []
         for task in tasks:
             label = task.input.decode()
             sent = next(history.moments)
             luck = random.random()
             if luck < 0.7:
                 report = done(task, groups=below(world, label))
-                copies = [report] * (2 if luck < 0.1 else 1)
-                for verdict in (await world.exchange(copies)).verdicts:
+                # Half of the requests ask for the next tasks as well, which may be what the report releases.
+                wish = world.wish(random.randint(1, 4), runner=random.randbytes(16)) if random.random() < 0.5 else None
+                answer = await world.exchange([report] * (2 if luck < 0.1 else 1), wish)
+                for verdict in answer.verdicts:
                     if verdict is Verdict.ACCEPTED:
                         assert label not in history.accepted, f"{label} was computed twice"
                         history.accepted[label] = sent
+                for one in answer.tasks:
+                    history.note_handed(one)
+                more += answer.tasks
             elif luck < 0.8:
                 await world.report(task, failure=Failure.TASK, groups=below(world, label))
             elif luck < 0.9:
@@ -82,6 +90,7 @@ async def runner(world, history, random, is_over):
                 await world.report(task, is_returned=True)
         if not tasks:
             await anyio.lowlevel.checkpoint()
+        tasks = more
 
 
 async def meddler(world, jobs, random, is_over):
