@@ -130,10 +130,23 @@ async def test_released_tasks_stand_in_line_with_those_that_are_ready(world, siz
     # The job's next place in the line is before the large one's next, though not before those it was handed already.
     answer = await world.exchange([done(first)], world.wish())
     assert labels(answer.tasks) == ["b0"]
-    # Others are told to look again for the one that was kept from them, or for the rest of the group.
-    assert answer.effects.ready == {world.queues[0]: max(1, size - 1)}
+    # Others are told to look for the rest of the group, and again for the one that was kept from them.
+    assert answer.effects.ready == {world.queues[0]: size}
     left = labels(await world.claim(30))
     assert sorted(left) == sorted(["large4", "large5", *[f"b{number}" for number in range(1, size)]])
+
+
+@pytest.mark.parametrize("size", [8, 9])
+async def test_as_many_tasks_are_announced_as_are_left(world, size):
+    await world.submit(group(world.task("a")), group(*[world.task(f"b{number}") for number in range(size)], after=[0]))
+    (first,) = await world.claim()
+    await world.submit(group(*[world.task(f"large{number}") for number in range(12)]))
+    await world.claim(4)
+    # Eight are ready, of which some give way to tasks of the group.
+    answer = await world.exchange([done(first)], world.wish(8))
+    assert {label[0] for label in labels(answer.tasks)} == {"b", "l"}
+    assert answer.effects.ready == {world.queues[0]: size}
+    assert len(await world.claim(30)) == size
 
 
 async def test_a_task_that_is_ready_goes_before_one_that_is_released_further_back(world):

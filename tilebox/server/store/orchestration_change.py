@@ -138,10 +138,20 @@ class Change:
             self.handed = yield from handing_out.hand_out()
             for row in released:
                 self.effects.count_ready(row["queue"])
-            self.effects.count_handed(self.handed)
+            self._count_handed(self._ready or ())
         self.effects.jobs |= self.jobs.keys()
         self.effects.ended |= {job for job, line in self.jobs.items() if line.closed_groups or line.failed}
         return self.effects
+
+    def _count_handed(self, seen: Sequence[Row]) -> None:
+        """Count what was handed out off what became ready, but for what was ready before, as was seen then.
+
+        What was seen and not handed out was kept from others meanwhile, who may have looked for tasks and found none.
+        """
+        left = {bytes(row["id"]): row["queue"] for row in seen}
+        self.effects.count_handed([claimed for claimed in self.handed if left.pop(claimed.task, None) is None])
+        for queue in left.values():
+            self.effects.count_ready(queue)
 
     def _hand_out_ahead(
         self, handing_out: HandingOut, ready: Sequence[Row], releases: Sequence[Release]
