@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 from itertools import pairwise
 
 import httpx
@@ -252,7 +253,8 @@ async def test_a_client_that_sends_and_sends_is_read_no_further(call, client):
     assert [len(answer) for answer in client.answers()] == [9, 9, 100_006]
 
 
-async def test_whoever_answers_learns_that_the_client_is_gone(call, client):
+async def test_whoever_answers_learns_that_the_client_is_gone(call, client, caplog):
+    caplog.set_level(logging.DEBUG, "tilebox.server.access")
     await client.send(request(b"one"))
     call.may_go_on.clear()
     await client.send(request(b"two"))
@@ -261,6 +263,9 @@ async def test_whoever_answers_learns_that_the_client_is_gone(call, client):
     await settled()
     assert call.is_gone
     assert client.answers() == ["usual one"]
+    # Runners end their waiting all the time; that is worth a line as little as if they waited for its end.
+    (line,) = [record for record in caplog.records if record.name == "tilebox.server.access"]
+    assert (line.levelno, f"POST {PATH} 200" in line.getMessage()) == (logging.DEBUG, True)
 
 
 async def test_a_server_that_stops_sends_the_answer_at_hand_and_closes(call, client):

@@ -4,7 +4,7 @@ The runner writes a row when a task starts and clears it when it ends, which cos
 needs nobody's attention. The companion reads the rows when it is time to extend leases, also while a
 task in the runner holds the interpreter lock.
 
-Behind the rows stand the tasks that came in batches lately, in a ring that nobody tidies up: most are
+Behind the rows stand the tasks that came lately, in a ring that nobody tidies up: most are
 long done. They matter only if the interpreter lock is held for so long that those that have not begun,
 or whose results are not delivered, would be waited for too long: the companion gives them back then.
 """
@@ -95,7 +95,7 @@ class LeaseTable:
         return float(given_back)
 
     def note_batch(self, leases: Iterable[tuple[bytes, int]], since: float) -> None:
-        """Note tasks and lease numbers that came together. Those that came long before are forgotten for them."""
+        """Note tasks and lease numbers that came. Those that came long before are forgotten for them."""
         memory, ring, position = self._memory, self._offset(self.rows), self._next_mate
         for task_id, number in leases:
             MATE.pack_into(memory, ring + position * MATE.size, task_id, number, since)
@@ -103,7 +103,7 @@ class LeaseTable:
         self._next_mate = position
 
     def mates(self) -> list[tuple[bytes, int, float]]:
-        """Return id, lease number and start of tasks that came in batches lately, whatever has become of them.
+        """Return id, lease number and start of tasks that came lately, whatever has become of them.
 
         Of one that is written just now, parts may be those of another; no lease is like that.
         """

@@ -187,9 +187,8 @@ class ShortWay(ZttpProtocol):
             await self.flow.drain()
         self._answering = None
         self.server_state.total_requests += 1
-        is_gone = self.transport.is_closing()
-        log_request(name, "POST", known.path, None if is_gone else answer.status, started)
-        if not is_gone:
+        log_request(name, "POST", known.path, answer.status, started)
+        if not self.transport.is_closing():
             self._send(self._head(answer, name) + answer.content)
 
     def _send(self, answer: bytes) -> None:
