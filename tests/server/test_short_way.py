@@ -85,11 +85,13 @@ class Call:
 
 
 async def usual(scope, receive, send):
-    """Answer with `usual` and the body."""
+    """Answer with `usual` and the body; to `slow`, not at once."""
     body, more = b"", True
     while more:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
+    for _ in range(10 if body == b"slow" else 0):
+        await asyncio.sleep(0)
     content = b"usual " + body
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(content))]})
     await send({"type": "http.response.body", "body": content})
@@ -134,9 +136,16 @@ class Client:
         return found
 
 
-def request(body: bytes, *more: str, path: str = PATH, version: str = "1.1", length: int | None = None) -> bytes:
+def request(
+    body: bytes,
+    *more: str,
+    method: str = "POST",
+    path: str = PATH,
+    version: str = "1.1",
+    length: int | str | None = None,
+) -> bytes:
     lines = [
-        f"POST {path} HTTP/{version}",
+        f"{method} {path} HTTP/{version}",
         "host: here",
         "Content-Length: " + str(len(body) if length is None else length),
         "authorization: Bearer tbx_1",
@@ -175,7 +184,11 @@ async def test_a_packed_body_is_announced_as_such(call, client):
     [
         {"path": PATH + "?a=1"},
         {"path": "/elsewhere"},
+        {"method": "PUT"},
+        {"length": "03"},
         {"version": "1.0"},
+        {"version": "1.0", "more": ["content-type: application/proto", "connection: keep-alive"]},
+        {"more": ["content-type: application/proto", "upgrade: h2c"]},
         {"more": ["content-type: application/json"]},
         {"more": ["content-type: application/proto", "connection: close"]},
         {"more": ["content-type: application/proto", "connection: keep-alive, upgrade"]},
@@ -237,6 +250,37 @@ async def test_what_arrives_before_an_answer_waits_for_its_turn(call, client):
     await client.send(request(b"three")[30:])
     assert client.answers() == ["usual one"]
     call.may_go_on.set()
+    await settled()
+    assert client.answers() == ["usual one", "short two", "short three"]
+
+
+async def test_what_may_take_the_short_way_does_not_overtake_what_takes_the_usual_one(client):
+    await client.send(request(b"one"))
+    client.way.data_received(request(b"slow", "content-type: application/json"))
+    await client.send(request(b"three"))
+    assert client.answers() == ["usual one", "usual slow", "usual three"]
+
+
+async def test_a_connection_is_idle_only_between_answer_and_request(call, client):
+    await client.send(request(b"one"))
+    call.may_go_on.clear()
+    await client.send(request(b"two"))
+    assert client.way.timeout_keep_alive_task is None
+    call.may_go_on.set()
+    await settled()
+    client.way.timeout_keep_alive_task.cancel()
+    assert client.way.timeout_keep_alive_task.when() > asyncio.get_running_loop().time()
+    client.way.timeout_keep_alive_handler()
+    assert client.line.is_closed
+
+
+async def test_a_client_that_reads_no_answers_gets_no_more_of_them_until_it_does(client):
+    await client.send(request(b"one"))
+    client.way.pause_writing()
+    await client.send(request(b"two"))
+    await client.send(request(b"three"))
+    assert client.answers() == ["usual one"]
+    client.way.resume_writing()
     await settled()
     assert client.answers() == ["usual one", "short two", "short three"]
 
