@@ -174,6 +174,37 @@ async def test_what_is_completed_far_above_releases_what_waits_there(world):
     }  # fmt: skip
 
 
+async def test_two_tasks_far_below_release_what_waits_for_both_of_those_above(world):
+    await world.submit(group(world.task("a")), group(world.task("b")), group(world.task("last"), after=[0, 1]))
+    for task in await world.claim(2):
+        await world.report(task, groups=[group(world.task(f"below {task.input.decode()}"))])
+    answer = await world.exchange([done(task) for task in await world.claim(2)], world.wish())
+    assert labels(answer.tasks) == ["last"]
+
+
+async def test_a_report_in_a_canceled_job_hands_out_nothing_of_it(world):
+    job, _ = await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
+    (task,) = await world.claim()
+    await world.cancel(job)
+    answer = await world.exchange([done(task)], world.wish())
+    assert (answer.verdicts, answer.tasks, answer.effects.ready) == ([Verdict.ACCEPTED], [], {})
+    row = (await world.tasks())["b"]
+    assert (row["state"], row["rank"], row["open_dependencies"]) == (QUEUED, None, 0)
+
+
+async def test_a_request_that_comes_twice_is_handed_what_its_report_released(world):
+    await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
+    (task,) = await world.claim()
+    wish = world.wish()
+    first = await world.exchange([done(task)], wish)
+    await world.submit(group(world.task("other")))
+    again = await world.exchange([done(task)], replace(wish, is_repeated=True))
+    assert again.verdicts == [Verdict.REPEATED]
+    assert again.tasks == first.tasks
+    assert labels(again.tasks) == ["b"]
+    assert labels(await world.claim(2)) == ["other"]
+
+
 async def test_a_report_that_comes_twice_changes_nothing(world):
     await world.submit(group(world.task("a")))
     (task,) = await world.claim()
