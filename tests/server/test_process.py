@@ -130,6 +130,7 @@ def test_a_start_does_without_pandas_and_a_refused_one_without_all_that_is_slow_
         loaded = imported(server.log.read_text())
         assert "lance" in loaded
         assert not [name for name in loaded if name.startswith("pandas.")]
+        assert "libarrow_s3" not in Path(f"/proc/{server.process.pid}/maps").read_text()
     assert "another server" in refused.stderr
     assert "tilebox.server.claims" in imported(refused.stderr)
     assert not imported(refused.stderr) & {"lance", "pyarrow", "numpy", "shapely", "starlette", "connectrpc"}
