@@ -79,6 +79,7 @@ def _speeds(table: Table, folder: Path, postgres: str | None, redis: str | None,
     found: dict[str, list[Found]] = {}
     for _ in range(runs):
         _keep(found, table, "ours, SQLite", lambda: _ours(folder))
+        _keep(found, table, "floor", lambda: _floor(folder))
         _keep(found, table, "ours, SQLite, NORMAL", lambda: _ours(folder, parts=("fan_out",), synchronous="normal"))
         if postgres is not None:
             for workers in (1, 2):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 from uuid import uuid4
 
 import anyio
@@ -158,6 +161,28 @@ async def test_a_broken_connection_is_told(engine, pipeline):
     assert pipeline.is_lost
     with pytest.raises(psycopg.OperationalError):
         await pipeline.run(one(ask("SELECT 1")))
+
+
+async def test_a_socket_that_gets_the_number_of_a_broken_connection_is_left_alone(engine):
+    pipeline = await engine.open_pipeline()
+    number = pipeline._libpq.socket
+    # As libpq does by itself when it finds that the connection is broken.
+    pipeline._libpq.finish()
+    near, far = socket.socketpair()
+    if near.fileno() != number:
+        os.dup2(near.fileno(), number)
+    heard = anyio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(number, heard.set)
+    await pipeline.close()
+    far.send(b"x")
+    with anyio.fail_after(10):
+        await heard.wait()
+    loop.remove_reader(number)
+    if near.fileno() != number:
+        os.close(number)
+    near.close()
+    far.close()
 
 
 async def test_a_step_from_a_task_to_the_next_is_waited_for_twice(url, monkeypatch):

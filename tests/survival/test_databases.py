@@ -28,7 +28,8 @@ def own_postgres():
 def pair(stage, own_postgres):
     """A stage with two servers on one database, and the URLs of both."""
     with fresh_database(own_postgres) as database:
-        there = stage(database=database, lease_seconds=3)
+        # Longer than a restart takes on a busy machine: what is handed out twice was lost on its way.
+        there = stage(database=database, lease_seconds=15)
         yield there, (there.url, there.start_server_beside().url)
         there.close()
 

@@ -8,6 +8,7 @@ connection's libpq, a statement takes 3 µs and a wait for answers 10, and plans
 from __future__ import annotations
 
 import asyncio
+import os
 from struct import Struct
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,7 +53,9 @@ class Pipeline:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._libpq = connection.pgconn
-        self._socket = self._libpq.socket
+        # Our own number for it: libpq closes its own by itself once a connection is broken, and whatever is opened next
+        # gets that number, perhaps before the loop has heard that it is to look at it no more.
+        self._socket = os.dup(self._libpq.socket)
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._prepared: dict[str, _Prepared] = {}
@@ -167,7 +170,7 @@ class Pipeline:
             await waiter
         finally:
             self._waiter = None
-            if is_writing:
+            if is_writing and self._is_reading:
                 self._loop.remove_writer(self._socket)
 
     def _read(self) -> None:
@@ -180,10 +183,11 @@ class Pipeline:
             _wake(self._waiter)
 
     def _stop_reading(self) -> None:
-        # Once: libpq closes a broken connection's socket, whose number may be another one's soon.
         if self._is_reading:
             self._is_reading = False
             self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            os.close(self._socket)
 
 
 class _Prepared:
