@@ -9,7 +9,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -115,20 +114,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def await_port(port: int, seconds: float = 20.0) -> None:
-    """Return once somebody listens on a port of this machine."""
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            if time.monotonic() > until:
-                raise SystemExit(f"nobody listens on port {port}") from None
-            time.sleep(0.01)
-        else:
-            return
 
 
 def rate(count: float, seconds: float) -> str:

@@ -98,16 +98,26 @@ def running_redis(folder: Path) -> Iterator[str]:
     port = free_port()
     command = ["redis-server", "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
     with running(command, folder / "redis.log") as process:
-        until = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > until:
-                    raise CannotStartError(f"Redis did not start: {last_line_of(folder / 'redis.log')}") from None
-                time.sleep(0.05)
+        await_port(port, process, folder / "redis.log")
         yield f"redis://127.0.0.1:{port}/0"
+
+
+def await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once a process listens on a port of this machine.
+
+    Raises:
+        CannotStartError: It ended, or does not within a while; the last line that it said is told.
+    """
+    until = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > until:
+                raise CannotStartError(f"nobody listens on port {port}: {last_line_of(log)}") from None
+            time.sleep(0.05)
+        else:
+            return
 
 
 @contextmanager

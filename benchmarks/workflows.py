@@ -24,7 +24,6 @@ from benchmarks.measure import (
     OFFICIAL,
     Server,
     Table,
-    await_port,
     free_port,
     official_missing,
     rate,
@@ -35,6 +34,7 @@ from benchmarks.queue_depth import measure as measure_depth
 from benchmarks.workflow_peers import (
     PEERS,
     CannotStartError,
+    await_port,
     best,
     fresh_database,
     measure_peer,
@@ -134,8 +134,9 @@ def _floor(folder: Path) -> Found:
     port = free_port()
     command = [sys.executable, _FLOOR, "serve", str(port), str(folder / "flushed")]
     place = {"WORKLOAD_ADDRESS": f"127.0.0.1:{port}"}
-    with running(command, folder / "floor.log", {**place, "PYTHONPATH": str(HERE / "clients")}, HERE / "clients"):
-        await_port(port)
+    log, clients = folder / "floor.log", {**place, "PYTHONPATH": str(HERE / "clients")}
+    with running(command, log, clients, HERE / "clients") as process:
+        await_port(port, process, log)
         return measure_workload(sys.executable, _FLOOR, place, folder, parts=("start", "chain"))
 
 

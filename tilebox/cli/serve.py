@@ -95,7 +95,6 @@ class _Refusing:
 def _started(running: Running, settings: Settings) -> None:
     # What is there by now stays, and there is much of it: going through all of it again to find garbage would hold up
     # every request for 50 to 100 ms, now and then.
-    gc.collect()
     gc.freeze()
     _return_memory()
     _announce(running, settings)

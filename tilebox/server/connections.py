@@ -73,19 +73,23 @@ class Gathering:
         if not data:
             return
         if not self._pieces:
-            self._loop.call_soon(self.flush)
+            self._loop.call_soon(self._send)
         self._pieces.append(data)
         self._size += len(data)
         if self._size >= AT_ONCE_BYTES:
-            self.flush()
+            self._send()
+
+    def write_at_once(self, data: bytes) -> None:
+        """Send some bytes, behind what was written before."""
+        self._pieces.append(data)
+        self._send()
 
     def close(self) -> None:
         """Send what was written, then close."""
-        self.flush()
+        self._send()
         self._transport.close()
 
-    def flush(self) -> None:
-        """Send what was written."""
+    def _send(self) -> None:
         pieces, self._pieces, self._size = self._pieces, [], 0
         if pieces and not self._transport.is_closing():
             self._transport.writelines(pieces)

@@ -10,7 +10,6 @@ import logging
 import random
 import time
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -129,9 +128,7 @@ class Envelope:
         max_body_bytes: Largest body of a request as it is sent.
     """
 
-    def __init__(
-        self, app: ASGIApp, short_calls: Mapping[str, ShortCall] = MappingProxyType({}), *, max_body_bytes: int
-    ) -> None:
+    def __init__(self, app: ASGIApp, short_calls: Mapping[str, ShortCall], *, max_body_bytes: int) -> None:
         self.short_calls = short_calls
         self._app = app
         self._max_body_bytes = max_body_bytes

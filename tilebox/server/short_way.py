@@ -19,6 +19,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.zttp_impl import ZttpProtocol
 
 from tilebox._core.status import REQUEST_ID_HEADER
+from tilebox.server.api.bodies import headers_of
 from tilebox.server.http import EXTENSIONS, begin_request, log_request, logger, request_id
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class ShortWay(ZttpProtocol):
         call = self._calls.get(self.scope["path"]) if is_plain else None
         if call is None or self.scope["method"] != "POST" or self.scope["query_string"]:
             return
-        texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
+        texts = headers_of(self.scope)
         if call.takes(texts):
             if len(self._heads) >= MAX_HEADS:
                 self._heads.clear()
@@ -193,10 +194,8 @@ class ShortWay(ZttpProtocol):
 
     def _send(self, answer: bytes) -> None:
         """Send an answer as the last thing, since its reader does not begin before this process rests; then go on."""
-        later = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-        self.timeout_keep_alive_task = later
-        self._gathering.write(answer)
-        self._gathering.flush()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._gathering.write_at_once(answer)
         if self._is_last:
             self.transport.close()
         elif self._held:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -12,7 +12,7 @@ from tilebox.errors import InvalidArgumentError, RateLimitedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.types import Receive, Scope
+    from starlette.types import Receive
 
 M = TypeVar("M", bound=Message)
 
@@ -22,7 +22,7 @@ _FRAME_BYTES = 5
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-def headers_of(scope: Scope) -> dict[str, str]:
+def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers of a request by lower-case name."""
     return {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
 

@@ -119,13 +119,9 @@ class Direct:
     async def answer(
         self, authorization: str, body: bytes, *, is_packed: bool, gone: Callable[[], Awaitable[None]]
     ) -> Answer:
-        """Answer one request that was read whole. Whoever asks must not cancel this, since it may change things.
+        """Answer one request that was read whole, as `ShortCall` says.
 
-        Args:
-            authorization: The header of that name.
-            body: The body as it was sent.
-            is_packed: Whether with gzip.
-            gone: Returns when the caller has gone away.
+        Whoever asks must not cancel this, since it may change things.
         """
         try:
             caller = await self._gatekeeper.admit(authorization, self._permission)

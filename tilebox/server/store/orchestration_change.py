@@ -29,7 +29,6 @@ MAX_ERROR_CHARACTERS = 16_384
 DOUBT = 2
 """How many times as many crashes a task may have where another one may well have been to blame."""
 
-
 FEW = 8
 """For so few reports it is looked ahead, and at the tasks of groups of so few."""
 
