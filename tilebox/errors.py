@@ -25,12 +25,10 @@ Bad arguments that need no server to be told raise `ValueError` or `TypeError` b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from tilebox._core.jobs import Job, TaskSummary
 
 __all__ = [
     "APIError",
@@ -148,11 +146,11 @@ class JobFailedError(TileboxError):
 
     Args:
         message: What happened.
-        job: The job as it ended.
-        tasks: Tasks that failed; of many only some.
+        job: The job as it ended, a `tilebox.workflows.Job`. Untyped here: jobs raise these errors, not the reverse.
+        tasks: Tasks that failed, as `tilebox.workflows.TaskSummary`; of many only some.
     """
 
-    def __init__(self, message: str, *, job: Job | None = None, tasks: Sequence[TaskSummary] = ()) -> None:
+    def __init__(self, message: str, *, job: Any = None, tasks: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.job = job
         self.tasks = list(tasks)
@@ -163,10 +161,10 @@ class JobTimeoutError(TileboxError, TimeoutError):
 
     Args:
         message: What happened.
-        job: The job as it was then.
+        job: The job as it was then, a `tilebox.workflows.Job`.
     """
 
-    def __init__(self, message: str, *, job: Job | None = None) -> None:
+    def __init__(self, message: str, *, job: Any = None) -> None:
         super().__init__(message)
         self.job = job
 

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from tilebox._core import job_inputs, workflow_requests
-from tilebox._core.jobs import Cluster, Job, JobState, TaskState
+from tilebox._core.job_states import JobState, TaskState
+from tilebox._core.jobs import Cluster, Job
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
 from tilebox._core.tasks import Task
 

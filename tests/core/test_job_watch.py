@@ -6,8 +6,10 @@ from uuid import UUID
 
 import pytest
 
+from tilebox._core.job_states import JobState, QueueReason, TaskState
+from tilebox._core.job_stats import ExecutionStats
 from tilebox._core.job_watch import JobWatch
-from tilebox._core.jobs import ExecutionStats, Job, JobState, QueuedTask, QueueReason, TaskState
+from tilebox._core.jobs import Job, QueuedTask
 from tilebox._core.versions import TaskIdentifier
 from tilebox.errors import JobTimeoutError
 

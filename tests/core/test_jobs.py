@@ -9,22 +9,10 @@ from uuid import UUID
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tilebox._core import ids, jobs
-from tilebox._core.job_displays import job_html
-from tilebox._core.jobs import (
-    Cluster,
-    ExecutionStats,
-    Job,
-    JobList,
-    JobState,
-    Progress,
-    QueuedTask,
-    QueueReason,
-    QueueStats,
-    TaskList,
-    TaskState,
-    TaskSummary,
-)
+from tilebox._core import ids, job_states, jobs
+from tilebox._core.job_states import JobState, QueueReason, TaskState
+from tilebox._core.job_stats import ExecutionStats, Progress
+from tilebox._core.jobs import Cluster, Job, JobList, QueuedTask, QueueStats, TaskList, TaskSummary, job_html
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2, workflows_pb2
 from tilebox._core.versions import TaskIdentifier
@@ -119,8 +107,8 @@ def test_states_of_the_wire_are_all_known():
 
 
 def test_a_state_of_a_newer_server_is_not_an_error():
-    assert jobs.job_state(99) is JobState.UNSPECIFIED
-    assert jobs.task_state(99) is TaskState.UNSPECIFIED
+    assert job_states.job_state(99) is JobState.UNSPECIFIED
+    assert job_states.task_state(99) is TaskState.UNSPECIFIED
 
 
 def test_a_task():

@@ -10,7 +10,9 @@ from uuid import UUID
 import pytest
 from terminal import screen_of
 
-from tilebox._core.jobs import ExecutionStats, Job, JobState, Progress, TaskState
+from tilebox._core.job_states import JobState, TaskState
+from tilebox._core.job_stats import ExecutionStats, Progress
+from tilebox._core.jobs import Job
 from tilebox._io import progress
 from tilebox._io.job_progress import JobProgress
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tilebox._core import ids
+from tilebox._core.displays import collection_html, dataset_html
 from tilebox._core.fields import Schema
 from tilebox._core.times import TimeInterval
 
@@ -60,9 +61,7 @@ class CollectionInfo:
         return f"Collection {self}"
 
     def _repr_html_(self) -> str:
-        from tilebox._core.displays import collection_html
-
-        return collection_html(self)
+        return collection_html(self.name, self.shown_availability, self.count)
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,7 @@ class DatasetInfo:
         return f"{self.name} [Timeseries Dataset]: {' '.join(self.summary.split())}".rstrip(": ")
 
     def _repr_html_(self) -> str:
-        from tilebox._core.displays import dataset_html
-
-        return dataset_html(self)
+        return dataset_html(self.name, self.slug, self.summary, self.schema._repr_html_())
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -1,16 +1,16 @@
-"""How schemas, datasets and collections show themselves: aligned text, and HTML for notebooks."""
+"""How schemas, datasets and collections print: aligned text, and HTML for notebooks.
+
+Functions here take plain rows, so that the classes which print themselves can import this file.
+"""
 
 from __future__ import annotations
 
 import textwrap
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from tilebox._core.catalogue import CollectionInfo, DatasetInfo
-    from tilebox._core.fields import Schema
 
 _COLUMNS = ("name", "type", "queryable", "description")
 # Of a description in text; HTML has room for all of it.
@@ -18,44 +18,41 @@ _WIDTH = 80
 _LEFT = 'style="text-align: left"'
 
 
-def schema_text(schema: Schema) -> str:
-    """Return the kind, then one line a field: name, type, queryable, description."""
+class FieldRow(NamedTuple):
+    """A field as it is printed."""
+
+    name: str
+    type: str
+    queryable: str
+    description: str
+
+
+def schema_text(heading: str, fields: Iterable[FieldRow]) -> str:
+    """Return the heading, then one line a field: name, type, queryable, description."""
     rows = [
         _COLUMNS,
-        *((*row, textwrap.shorten(text, _WIDTH, placeholder=" …")) for *row, text in _schema_rows(schema)),
+        *(row._replace(description=textwrap.shorten(row.description, _WIDTH, placeholder=" …")) for row in fields),
     ]
     widths = [max(len(row[place]) for row in rows) for place in range(len(_COLUMNS))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join([_heading(schema), *(f"  {line}" for line in lines)])
+    return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
-def schema_html(schema: Schema) -> str:
+def schema_html(heading: str, fields: Iterable[FieldRow]) -> str:
     """Return the same as a table."""
-    return f"<p>{escape(_heading(schema))}</p>{_table(_COLUMNS, _schema_rows(schema))}"
+    return f"<p>{escape(heading)}</p>{_table(_COLUMNS, fields)}"
 
 
-def dataset_html(info: DatasetInfo) -> str:
-    """Return a dataset's name, slug and summary, and its fields as a table."""
-    head = f"<p><strong>{escape(info.name)}</strong> <code>{escape(info.slug)}</code></p>"
-    summary = f"<p>{escape(info.summary)}</p>" if info.summary else ""
-    return f"{head}{summary}{schema_html(info.schema)}"
+def dataset_html(name: str, slug: str, summary: str, schema: str) -> str:
+    """Return a dataset's name, slug and summary above its schema, which is HTML already."""
+    head = f"<p><strong>{escape(name)}</strong> <code>{escape(slug)}</code></p>"
+    return f"{head}{f'<p>{escape(summary)}</p>' if summary else ''}{schema}"
 
 
-def collection_html(info: CollectionInfo) -> str:
+def collection_html(name: str, availability: str, count: int | None) -> str:
     """Return what is known about a collection as a table."""
-    row = (info.name, info.shown_availability, "" if info.count is None else f"{info.count:,}")
+    row = (name, availability, "" if count is None else f"{count:,}")
     return _table(("collection", "availability", "datapoints"), [row])
-
-
-def _heading(schema: Schema) -> str:
-    return f"{schema.kind.name.capitalize()} dataset, {len(schema.fields)} fields"
-
-
-def _schema_rows(schema: Schema) -> list[tuple[str, ...]]:
-    return [
-        (field.name, field.shown_type, "yes" if field.queryable else "", " ".join(field.description.split()))
-        for field in schema
-    ]
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

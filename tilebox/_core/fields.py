@@ -20,6 +20,7 @@ from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 
+from tilebox._core.displays import FieldRow, schema_html, schema_text
 from tilebox._core.protocol.datasets.stac.v1 import asset_pb2, authentication_pb2, core_pb2, processing_pb2, storage_pb2
 from tilebox._core.protocol.datasets.v1 import dataset_type_pb2, well_known_types_pb2
 from tilebox._core.protocol.tilebox.v1 import id_pb2
@@ -318,14 +319,22 @@ class Schema:
         return iter(self.fields)
 
     def __repr__(self) -> str:
-        from tilebox._core.displays import schema_text
-
-        return schema_text(self)
+        return schema_text(self._heading, self._rows())
 
     def _repr_html_(self) -> str:
-        from tilebox._core.displays import schema_html
+        return schema_html(self._heading, self._rows())
 
-        return schema_html(self)
+    @property
+    def _heading(self) -> str:
+        return f"{self.kind.name.capitalize()} dataset, {len(self.fields)} fields"
+
+    def _rows(self) -> list[FieldRow]:
+        return [
+            FieldRow(
+                field.name, field.shown_type, "yes" if field.queryable else "", " ".join(field.description.split())
+            )
+            for field in self
+        ]
 
 
 def known_type(type_name: str) -> FieldKind | None:

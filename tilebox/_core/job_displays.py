@@ -1,18 +1,21 @@
-"""How jobs and their tasks show themselves: aligned text, and HTML for notebooks."""
+"""How jobs and their tasks print: aligned text, and HTML for notebooks.
+
+Functions here take plain rows, so that the classes which print themselves can import this file.
+"""
 
 from __future__ import annotations
 
 import base64
 import textwrap
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from tilebox._core.jobs import ExecutionStats, Job, Progress, TaskSummary
+    from tilebox._core.job_stats import ExecutionStats, Progress
 
 _WIDTH = 60
 _MAX_ROWS = 100
@@ -36,6 +39,46 @@ _JOB_COLOURS = {
 }
 _GREY = "#a3a3a3"
 _INDENT = "\N{EM SPACE}"
+_JOB_TITLES = ("name", "state", "submitted at", "tasks", "id")
+_TASK_TITLES = ("task", "state", "time", "attempts", "error")
+
+
+class JobRow(NamedTuple):
+    """A job as it is printed.
+
+    Args:
+        id: Its id.
+        name: Its name.
+        state: The name of its state.
+        submitted_at: When it was submitted, or None if that is unknown.
+        stats: What its execution took so far.
+        progress: How far it is by its tasks' own measures.
+    """
+
+    id: UUID
+    name: str
+    state: str
+    submitted_at: datetime | None
+    stats: ExecutionStats
+    progress: Sequence[Progress]
+
+
+class TaskRow(NamedTuple):
+    """A task as it is printed.
+
+    Args:
+        display: Its name, followed by its error in further lines.
+        state: The name of its state.
+        run_time: How long its last attempt ran, or None if it has not ended.
+        failed_attempts: How many attempts failed.
+        depth: How many tasks are above it in the tree.
+    """
+
+    display: str
+    state: str
+    run_time: timedelta | None
+    failed_attempts: int
+    depth: int
 
 
 def counts_text(stats: ExecutionStats) -> str:
@@ -47,34 +90,21 @@ def counts_text(stats: ExecutionStats) -> str:
     return ", ".join([computed, *(other for other in others if not other.endswith(" computed"))]) + ", "
 
 
-def jobs_text(jobs: Sequence[Job]) -> str:
+def jobs_text(jobs: Sequence[JobRow]) -> str:
     """Return a table of jobs, one a line."""
-    rows = [("name", "state", "submitted at", "tasks", "id")]
-    rows += [
-        (_short(job.name), str(job.state), _time(job.submitted_at), _computed(job), str(job.id))
-        for job in jobs[:_MAX_ROWS]
-    ]
+    rows = [_JOB_TITLES, *((_short(name), *rest) for name, *rest in map(_job_cells, jobs[:_MAX_ROWS]))]
     return "\n".join([_many(len(jobs), "job"), *_aligned(rows), *_more(len(jobs))])
 
 
-def tasks_text(tasks: Sequence[TaskSummary]) -> str:
+def tasks_text(tasks: Sequence[TaskRow]) -> str:
     """Return the tree of tasks, one a line; errors stand behind."""
-    depths = _depths(tasks)
-    rows = [("task", "state", "time", "attempts", "error")]
-    rows += [
-        (
-            _short(f"{'  ' * depths[task.id]}{first_line(task.display)}"),
-            str(task.state),
-            _seconds(task.run_time),
-            _attempts(task),
-            _short(_error(task)),
-        )
-        for task in tasks[:_MAX_ROWS]
-    ]
+    rows: list[tuple[str, ...]] = [_TASK_TITLES]
+    for name, *between, error in (_task_cells(task, "  ") for task in tasks[:_MAX_ROWS]):
+        rows.append((_short(name), *between, _short(error)))
     return "\n".join([_many(len(tasks), "task"), *_aligned(rows), *_more(len(tasks))])
 
 
-def job_html(job: Job, diagram: str | None = None) -> str:
+def job_html(job: JobRow, diagram: str | None = None) -> str:
     """Return name, state, counts and progress of a job, and its diagram if there is one.
 
     Args:
@@ -86,13 +116,13 @@ def job_html(job: Job, diagram: str | None = None) -> str:
     facts = [
         text
         for text in (
-            counts_text(job.execution_stats).removesuffix(", "),
+            counts_text(job.stats).removesuffix(", "),
             f"submitted {_time(job.submitted_at)}" if job.submitted_at else "",
-            _took(job.execution_stats),
+            _took(job.stats),
         )
         if text
     ]
-    parts = [head, _stacked(job.execution_stats), *map(_progress_html, job.progress)]
+    parts = [head, _stacked(job.stats), *map(_progress_html, job.progress)]
     if facts:
         parts.append(f"<p>{escape(' · '.join(facts))}</p>")
     if diagram is not None:
@@ -100,28 +130,14 @@ def job_html(job: Job, diagram: str | None = None) -> str:
     return "".join(parts)
 
 
-def jobs_html(jobs: Sequence[Job]) -> str:
+def jobs_html(jobs: Sequence[JobRow]) -> str:
     """Return a table of jobs."""
-    rows = [
-        (job.name, str(job.state), _time(job.submitted_at), _computed(job), str(job.id)) for job in jobs[:_MAX_ROWS]
-    ]
-    return _table(("name", "state", "submitted at", "tasks", "id"), rows, len(jobs))
+    return _table(_JOB_TITLES, map(_job_cells, jobs[:_MAX_ROWS]), len(jobs))
 
 
-def tasks_html(tasks: Sequence[TaskSummary]) -> str:
+def tasks_html(tasks: Sequence[TaskRow]) -> str:
     """Return a table of tasks, indented as a tree."""
-    depths = _depths(tasks)
-    rows = [
-        (
-            f"{_INDENT * depths[task.id]}{first_line(task.display)}",
-            str(task.state),
-            _seconds(task.run_time),
-            _attempts(task),
-            _error(task),
-        )
-        for task in tasks[:_MAX_ROWS]
-    ]
-    return _table(("task", "state", "time", "attempts", "error"), rows, len(tasks))
+    return _table(_TASK_TITLES, (_task_cells(task, _INDENT) for task in tasks[:_MAX_ROWS]), len(tasks))
 
 
 def first_line(display: str) -> str:
@@ -129,11 +145,18 @@ def first_line(display: str) -> str:
     return display.partition("\n")[0]
 
 
-def _depths(tasks: Iterable[TaskSummary]) -> dict[UUID, int]:
-    depths: dict[UUID, int] = {}
-    for task in tasks:
-        depths[task.id] = 0 if task.parent_id is None else depths.get(task.parent_id, -1) + 1
-    return depths
+def _job_cells(job: JobRow) -> tuple[str, ...]:
+    return job.name, job.state, _time(job.submitted_at), _computed(job.stats), str(job.id)
+
+
+def _task_cells(task: TaskRow, indent: str) -> tuple[str, ...]:
+    return (
+        f"{indent * task.depth}{first_line(task.display)}",
+        task.state,
+        _seconds(task.run_time),
+        f"{task.failed_attempts} failed" if task.failed_attempts else "",
+        _error(task),
+    )
 
 
 def _count(stats: ExecutionStats, state: str) -> int:
@@ -141,8 +164,7 @@ def _count(stats: ExecutionStats, state: str) -> int:
     return stats.tasks_by_state.get(state, 0)  # type: ignore[call-overload, no-any-return]
 
 
-def _computed(job: Job) -> str:
-    stats = job.execution_stats
+def _computed(stats: ExecutionStats) -> str:
     return f"{_count(stats, 'COMPUTED')}/{stats.total_tasks}" if stats.total_tasks else ""
 
 
@@ -171,11 +193,7 @@ def _seconds(span: timedelta | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
-def _attempts(task: TaskSummary) -> str:
-    return f"{task.retry_count} failed" if task.retry_count else ""
-
-
-def _error(task: TaskSummary) -> str:
+def _error(task: TaskRow) -> str:
     return " ".join(task.display.partition("\n")[2].split()) if "FAILED" in task.state else ""
 
 

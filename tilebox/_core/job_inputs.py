@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tilebox._core import graph, ids
-from tilebox._core.jobs import Cluster, Job, JobState, TaskState
+from tilebox._core.job_states import JobState, TaskState
+from tilebox._core.jobs import Cluster, Job
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tilebox._core import jobs
-from tilebox._core.jobs import TaskState
+from tilebox._core.job_states import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

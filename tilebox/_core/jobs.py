@@ -3,98 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from tilebox._core import ids, job_displays
-from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-from tilebox._core.protocol.workflows.v1 import core_pb2
+from tilebox._core.job_displays import JobRow, TaskRow
+from tilebox._core.job_states import JobState, QueueReason, TaskState, job_state, queue_reason, task_state
+from tilebox._core.job_stats import ExecutionStats, Progress, optional_time
 from tilebox._core.versions import TaskIdentifier
 from tilebox.errors import JobFailedError, JobTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime, timedelta
     from uuid import UUID
 
-    from google.protobuf.message import Message
-
+    from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
     from tilebox._core.protocol.tilebox.v1 import id_pb2
-    from tilebox._core.protocol.workflows.v1 import job_pb2, workflows_pb2
+    from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2, workflows_pb2
 
 _MAX_NAMED = 10
-_NONE = timedelta(0)
-
-Name = TypeVar("Name", bound=StrEnum)
-
-
-class JobState(StrEnum):
-    """How far a job is. Equal to its name: `job.state == "COMPLETED"`."""
-
-    UNSPECIFIED = "UNSPECIFIED"
-    """The server told nothing, or a state that this version does not know."""
-    SUBMITTED = "SUBMITTED"
-    """No task of it has started."""
-    RUNNING = "RUNNING"
-    """A task of it is running."""
-    STARTED = "STARTED"
-    """Tasks of it are computed and others wait, but none is running."""
-    COMPLETED = "COMPLETED"
-    """All tasks are computed."""
-    FAILED = "FAILED"
-    """A task failed for good, which stops the job."""
-    CANCELED = "CANCELED"
-    """Somebody cancelled it."""
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing happens any more, unless somebody retries the job."""
-        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELED)
-
-
-class TaskState(StrEnum):
-    """How far a task is. Equal to its name: `task.state == "FAILED"`."""
-
-    UNSPECIFIED = "UNSPECIFIED"
-    """The server told nothing, or a state that this version does not know."""
-    QUEUED = "QUEUED"
-    """It waits for a runner, for its dependencies or for its next attempt."""
-    RUNNING = "RUNNING"
-    """A runner executes it."""
-    COMPUTED = "COMPUTED"
-    """It was executed; its subtasks may still wait."""
-    FAILED = "FAILED"
-    """Its last attempt failed, and it has no retries left."""
-    SKIPPED = "SKIPPED"
-    """It is optional, or below an optional task, and another one there failed."""
-    FAILED_OPTIONAL = "FAILED_OPTIONAL"
-    """It failed, but is optional, so that the job goes on."""
-
-
-class QueueReason(StrEnum):
-    """Why a task is still queued."""
-
-    UNSPECIFIED = "UNSPECIFIED"
-    """The server told nothing, or a reason that this version does not know."""
-    NEXT = "NEXT"
-    """A runner that can execute it is there; it comes to its turn."""
-    NO_RUNNER = "NO_RUNNER"
-    """Its cluster has no runner."""
-    UNKNOWN_TASK = "UNKNOWN_TASK"
-    """No runner of its cluster registers it."""
-    VERSION_TOO_LOW = "VERSION_TOO_LOW"
-    """Runners of its cluster register it in versions that cannot execute it."""
-    DEPENDENCIES = "DEPENDENCIES"
-    """Tasks that it depends on are not completed."""
-    RETRY_DELAY = "RETRY_DELAY"
-    """It failed, and waits for its next attempt."""
-    JOB_STOPPED = "JOB_STOPPED"
-    """Its job failed or was cancelled."""
-
-    @property
-    def needs_runner(self) -> bool:
-        """Whether it stays queued until somebody starts another runner."""
-        return self in (QueueReason.NO_RUNNER, QueueReason.UNKNOWN_TASK, QueueReason.VERSION_TOO_LOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,66 +48,6 @@ class Cluster:
 
 ClusterLike: TypeAlias = Union[Cluster, str]  # noqa: UP007 the same on every Python
 """A cluster or its slug."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job is by one measure of its tasks' own.
-
-    Args:
-        label: What is measured, or None for the measure without a name.
-        total: What there is to do.
-        done: What of it is done.
-    """
-
-    label: str | None
-    total: int
-    done: int
-
-    @classmethod
-    def from_wire(cls, message: core_pb2.Progress) -> Progress:
-        """Read the message of a measure."""
-        return cls(message.label or None, message.total, message.done)
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionStats:
-    """What the execution of a job took so far.
-
-    Args:
-        first_task_started_at: When its first task started, or None.
-        last_task_stopped_at: When the last one of those that stopped did so, or None.
-        compute_time: For how long its tasks ran, summed up.
-        elapsed_time: From the first start to the last stop.
-        parallelism: How many tasks ran at a time, on average.
-        total_tasks: Number of its tasks so far; tasks that are not yet computed may add others.
-        tasks_by_state: Number of tasks by state.
-    """
-
-    first_task_started_at: datetime | None = None
-    last_task_stopped_at: datetime | None = None
-    compute_time: timedelta = _NONE
-    elapsed_time: timedelta = _NONE
-    parallelism: float = 0.0
-    total_tasks: int = 0
-    tasks_by_state: Mapping[TaskState, int] = field(default_factory=dict)
-
-    @classmethod
-    def from_wire(cls, message: core_pb2.ExecutionStats) -> ExecutionStats:
-        """Read the message of these numbers."""
-        return cls(
-            _time(message, "first_task_started_at"),
-            _time(message, "last_task_stopped_at"),
-            message.compute_time.ToTimedelta(),
-            message.elapsed_time.ToTimedelta(),
-            message.parallelism,
-            message.total_tasks,
-            {task_state(each.state): each.count for each in message.tasks_by_state if each.count},
-        )
-
-    def count(self, *states: TaskState) -> int:
-        """Return the number of tasks in any of these states."""
-        return sum(self.tasks_by_state.get(state, 0) for state in states)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -217,8 +84,8 @@ class Job:
             ids.from_wire(message.id),
             message.name,
             job_state(message.state),
-            _time(message, "submitted_at"),
-            _time(message, "started_at") or stats.first_task_started_at,
+            optional_time(message, "submitted_at"),
+            optional_time(message, "started_at") or stats.first_task_started_at,
             stats,
             tuple(map(Progress.from_wire, message.progress)),
             _id(message.automation_id),
@@ -234,17 +101,17 @@ class Job:
         return f"Job {self.name} [{self.state}]: {job_displays.counts_text(self.execution_stats)}{self.id}"
 
     def _repr_html_(self) -> str:
-        return job_displays.job_html(self)
+        return job_html(self)
 
 
 class JobList(list[Job]):
     """Jobs, printed as a table."""
 
     def __repr__(self) -> str:
-        return job_displays.jobs_text(self)
+        return job_displays.jobs_text([_job_row(job) for job in self])
 
     def _repr_html_(self) -> str:
-        return job_displays.jobs_html(self)
+        return job_displays.jobs_html([_job_row(job) for job in self])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -289,9 +156,9 @@ class TaskSummary:
             _id(message.parent_id),
             message.display,
             task_state(message.state),
-            _time(message, "submitted_at"),
-            _time(message, "started_at"),
-            _time(message, "stopped_at"),
+            optional_time(message, "submitted_at"),
+            optional_time(message, "started_at"),
+            optional_time(message, "stopped_at"),
             message.input if message.HasField("input") else None,
             message.retry_count,
             message.max_retries,
@@ -313,10 +180,10 @@ class TaskList(list[TaskSummary]):
     """Tasks of a job, each followed by its subtasks; printed as a tree."""
 
     def __repr__(self) -> str:
-        return job_displays.tasks_text(self)
+        return job_displays.tasks_text(_task_rows(self))
 
     def _repr_html_(self) -> str:
-        return job_displays.tasks_html(self)
+        return job_displays.tasks_html(_task_rows(self))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -349,7 +216,7 @@ class QueuedTask:
             message.display,
             message.cluster_slug,
             TaskIdentifier.parse(message.identifier.name, message.identifier.version),
-            _named(QueueReason, runners_pb2.QueueReason, message.reason, "QUEUE_REASON_"),
+            queue_reason(message.reason),
             message.explanation,
             tuple(map(ids.from_wire, message.waits_for)),
         )
@@ -381,6 +248,16 @@ class QueueStats:
         return cls(message.waiting_jobs, message.running_jobs, message.queued_tasks, oldest)
 
 
+def job_html(job: Job, diagram: str | None = None) -> str:
+    """Return a job as HTML for notebooks: its name, state, counts and progress.
+
+    Args:
+        job: The job.
+        diagram: Its diagram as SVG, to be drawn below.
+    """
+    return job_displays.job_html(_job_row(job), diagram)
+
+
 def failure(job: Job, tasks: Sequence[TaskSummary]) -> JobFailedError:
     """Return the error that tells of a job which failed or was cancelled.
 
@@ -397,16 +274,6 @@ def timeout(job: Job, seconds: float) -> JobTimeoutError:
     return JobTimeoutError(f"job {job.name} is still {job.state} after {seconds:g} s: {counts}{job.id}", job=job)
 
 
-def job_state(number: int) -> JobState:
-    """Return the state that a number of the wire stands for."""
-    return _named(JobState, core_pb2.JobState, number, "JOB_STATE_")
-
-
-def task_state(number: int) -> TaskState:
-    """Return the state that a number of the wire stands for."""
-    return _named(TaskState, core_pb2.TaskState, number, "TASK_STATE_")
-
-
 def in_tree_order(tasks: Iterable[TaskSummary]) -> TaskList:
     """Return tasks so that each is followed by its subtasks; what was listed first stays first."""
     children: dict[UUID | None, list[TaskSummary]] = {}
@@ -418,6 +285,20 @@ def in_tree_order(tasks: Iterable[TaskSummary]) -> TaskList:
         ordered.append(waiting.pop())
         waiting += children.get(ordered[-1].id, [])[::-1]
     return ordered
+
+
+def _job_row(job: Job) -> JobRow:
+    return JobRow(job.id, job.name, job.state, job.submitted_at, job.execution_stats, job.progress)
+
+
+def _task_rows(tasks: Iterable[TaskSummary]) -> list[TaskRow]:
+    depths: dict[UUID, int] = {}
+    rows = []
+    for task in tasks:
+        depth = 0 if task.parent_id is None else depths.get(task.parent_id, -1) + 1
+        depths[task.id] = depth
+        rows.append(TaskRow(task.display, task.state, task.run_time, task.retry_count, depth))
+    return rows
 
 
 def _failure_lines(job: Job, tasks: Sequence[TaskSummary]) -> Iterable[str]:
@@ -432,20 +313,6 @@ def _failure_lines(job: Job, tasks: Sequence[TaskSummary]) -> Iterable[str]:
         yield f"  {first}{error} (task {task.id})"
     if len(tasks) > _MAX_NAMED:
         yield "  …"
-
-
-def _named(kind: type[Name], numbers: Any, number: int, prefix: str) -> Name:
-    try:
-        return kind(numbers.Name(number).removeprefix(prefix))
-    except ValueError:  # of a server that is newer than this package
-        return kind("UNSPECIFIED")
-
-
-def _time(message: Message, name: str) -> datetime | None:
-    if not message.HasField(name):
-        return None
-    time: datetime = getattr(message, name).ToDatetime(tzinfo=UTC)
-    return time
 
 
 def _id(message: id_pb2.ID) -> UUID | None:

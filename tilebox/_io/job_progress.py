@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
-from tilebox._core.jobs import JobState, TaskState
+from tilebox._core.job_states import JobState, TaskState
 from tilebox._io.progress import claim_label, close_bar, open_bar, release_label
 
 if TYPE_CHECKING:

@@ -22,20 +22,9 @@ from tilebox._lazy import attach
 if TYPE_CHECKING:
     from tilebox._core.context import CurrentTask, ExecutionContext, ProgressTracker, TaskJob
     from tilebox._core.graph import FutureTask
-    from tilebox._core.jobs import (
-        Cluster,
-        ExecutionStats,
-        Job,
-        JobList,
-        JobState,
-        Progress,
-        QueuedTask,
-        QueueReason,
-        QueueStats,
-        TaskList,
-        TaskState,
-        TaskSummary,
-    )
+    from tilebox._core.job_states import JobState, QueueReason, TaskState
+    from tilebox._core.job_stats import ExecutionStats, Progress
+    from tilebox._core.jobs import Cluster, Job, JobList, QueuedTask, QueueStats, TaskList, TaskSummary
     from tilebox._core.retries import Retry
     from tilebox._core.tasks import Task
     from tilebox._core.versions import TaskIdentifier
@@ -116,23 +105,23 @@ __getattr__, __dir__ = attach(
         "ConflictError": "tilebox.errors",
         "CurrentTask": "tilebox._core.context",
         "ExecutionContext": "tilebox._core.context",
-        "ExecutionStats": "tilebox._core.jobs",
+        "ExecutionStats": "tilebox._core.job_stats",
         "FutureTask": "tilebox._core.graph",
         "InvalidArgumentError": "tilebox.errors",
         "Job": "tilebox._core.jobs",
         "JobClient": "tilebox.sync.workflows.jobs",
         "JobFailedError": "tilebox.errors",
         "JobList": "tilebox._core.jobs",
-        "JobState": "tilebox._core.jobs",
+        "JobState": "tilebox._core.job_states",
         "JobTimeoutError": "tilebox.errors",
         "LeaseLostError": "tilebox.errors",
         "MissingExtraError": "tilebox.errors",
         "NonRetryableError": "tilebox.errors",
         "NotFoundError": "tilebox.errors",
         "PermissionDeniedError": "tilebox.errors",
-        "Progress": "tilebox._core.jobs",
+        "Progress": "tilebox._core.job_stats",
         "ProgressTracker": "tilebox._core.context",
-        "QueueReason": "tilebox._core.jobs",
+        "QueueReason": "tilebox._core.job_states",
         "QueueStats": "tilebox._core.jobs",
         "QueuedTask": "tilebox._core.jobs",
         "RateLimitedError": "tilebox.errors",
@@ -144,7 +133,7 @@ __getattr__, __dir__ = attach(
         "TaskJob": "tilebox._core.context",
         "TaskList": "tilebox._core.jobs",
         "TaskRunner": "tilebox.sync.workflows.runner",
-        "TaskState": "tilebox._core.jobs",
+        "TaskState": "tilebox._core.job_states",
         "TaskSummary": "tilebox._core.jobs",
         "TileboxError": "tilebox.errors",
         "TransportError": "tilebox.errors",

@@ -5,21 +5,9 @@ from typing import TYPE_CHECKING
 from tilebox._lazy import attach
 
 if TYPE_CHECKING:
-    from tilebox._core.jobs import (
-        Cluster,
-        ClusterLike,
-        ExecutionStats,
-        Job,
-        JobList,
-        JobState,
-        Progress,
-        QueuedTask,
-        QueueReason,
-        QueueStats,
-        TaskList,
-        TaskState,
-        TaskSummary,
-    )
+    from tilebox._core.job_states import JobState, QueueReason, TaskState
+    from tilebox._core.job_stats import ExecutionStats, Progress
+    from tilebox._core.jobs import Cluster, ClusterLike, Job, JobList, QueuedTask, QueueStats, TaskList, TaskSummary
     from tilebox._core.times import TimeInterval, TimeIntervalLike
     from tilebox._core.versions import TaskIdentifier
 
@@ -47,17 +35,17 @@ __getattr__, __dir__ = attach(
     {
         "Cluster": "tilebox._core.jobs",
         "ClusterLike": "tilebox._core.jobs",
-        "ExecutionStats": "tilebox._core.jobs",
+        "ExecutionStats": "tilebox._core.job_stats",
         "Job": "tilebox._core.jobs",
         "JobList": "tilebox._core.jobs",
-        "JobState": "tilebox._core.jobs",
-        "Progress": "tilebox._core.jobs",
-        "QueueReason": "tilebox._core.jobs",
+        "JobState": "tilebox._core.job_states",
+        "Progress": "tilebox._core.job_stats",
+        "QueueReason": "tilebox._core.job_states",
         "QueueStats": "tilebox._core.jobs",
         "QueuedTask": "tilebox._core.jobs",
         "TaskIdentifier": "tilebox._core.versions",
         "TaskList": "tilebox._core.jobs",
-        "TaskState": "tilebox._core.jobs",
+        "TaskState": "tilebox._core.job_states",
         "TaskSummary": "tilebox._core.jobs",
         "TimeInterval": "tilebox._core.times",
         "TimeIntervalLike": "tilebox._core.times",

@@ -10,9 +10,10 @@ from random import SystemRandom
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core import job_displays, job_inputs, jobs, workflow_requests
+from tilebox._core import job_inputs, jobs, workflow_requests
+from tilebox._core.job_states import JobState, TaskState, job_state
 from tilebox._core.job_watch import JobWatch
-from tilebox._core.jobs import Job, JobList, JobState, QueuedTask, QueueStats, TaskList, TaskState
+from tilebox._core.jobs import Job, JobList, QueuedTask, QueueStats, TaskList
 from tilebox._core.pages import Pages
 from tilebox._core.task_walk import TaskWalk
 from tilebox._io import notebook
@@ -211,7 +212,7 @@ class JobClient:
         job = await self.find(identity)
         if notebook.in_notebook():
             diagram = await self._transport.call(call)
-            notebook.show_html(job_displays.job_html(job, diagram.svg.decode()))
+            notebook.show_html(jobs.job_html(job, diagram.svg.decode()))
         else:
             tasks = await self.tasks(identity)
             advice = 'The diagram shows in a notebook; here, save it: Path("job.svg").write_text(jobs.visualize(job))'
@@ -330,7 +331,7 @@ class JobClient:
         """
         call = workflow_requests.count_jobs_by_state(job_inputs.interval(temporal_extent))
         answer = await self._transport.call(call)
-        return {jobs.job_state(one.state): one.count for one in answer.state_counts}
+        return {job_state(one.state): one.count for one in answer.state_counts}
 
     async def queue_stats(
         self, temporal_extent: TimeIntervalLike | None = None, *, max_age: timedelta | None = None
