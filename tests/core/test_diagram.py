@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilebox._core import svg
-from tilebox._core.diagram import GraphCount, GraphGroup, GraphTask, JobGraph, Theme, groups_to_load, to_d2
+from tilebox._core.diagram import groups_to_load, to_d2
+from tilebox._core.diagram_graph import GraphCount, GraphGroup, GraphTask, JobGraph, Theme
 from tilebox._core.diagram_text import label, quoted
 from tilebox._core.scheduling import JobState, TaskState
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tilebox._core.diagram import GraphCount, GraphGroup, GraphTask, JobGraph, Theme
+from tilebox._core.diagram_graph import GraphCount, GraphGroup, GraphTask, JobGraph, Theme
 from tilebox._core.protocol.workflows.v1 import diagram_pb2 as wire
 from tilebox._core.scheduling import JobState, TaskState
 from tilebox.errors import (

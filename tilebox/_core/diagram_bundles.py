@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from uuid import UUID
 
-    from tilebox._core.diagram import GraphGroup, GraphTask, JobGraph
+    from tilebox._core.diagram_graph import GraphGroup, GraphTask, JobGraph
 
 OPENED_GROUP = 16
 """A group of a large job is drawn task by task if it has no more tasks than this."""

@@ -14,8 +14,8 @@ from tilebox._core.scheduling import TaskState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from tilebox._core.diagram import JobGraph, Theme
     from tilebox._core.diagram_bundles import Node, Picture
+    from tilebox._core.diagram_graph import JobGraph, Theme
 
 # Fewer tasks than this stand side by side; more of them, without subtasks, are laid out in rows.
 _GRID_FROM = 9

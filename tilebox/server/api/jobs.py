@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from tilebox._core.diagram import Theme
+from tilebox._core.diagram_graph import Theme
 from tilebox._core.protocol.tilebox.v1 import id_pb2, query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2
 from tilebox._core.protocol.workflows.v1 import job_pb2 as wire

@@ -20,7 +20,7 @@ import anyio
 from anyio import to_thread
 
 from tilebox._core import diagram, svg
-from tilebox._core.diagram import Theme
+from tilebox._core.diagram_graph import Theme
 from tilebox.errors import (
     InvalidArgumentError,
     MissingExtraError,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import ByteReceiveStream, Process
 
-    from tilebox._core.diagram import JobGraph
+    from tilebox._core.diagram_graph import JobGraph
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from tilebox._core.diagram import GraphCount, GraphGroup, GraphTask, JobGraph, groups_to_load
+from tilebox._core.diagram import groups_to_load
+from tilebox._core.diagram_graph import GraphCount, GraphGroup, GraphTask, JobGraph
 from tilebox._core.scheduling import TaskState
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tilebox._core.diagram import JobGraph
+    from tilebox._core.diagram_graph import JobGraph
     from tilebox._core.scheduling import TaskState
     from tilebox.server.services.submissions import Submissions
     from tilebox.server.store.interface import Store
