@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from tilebox._core.context import CurrentTask, ExecutionContext, OnDemand, TaskJob, TaskLogger
+from tilebox._core.context import OnDemand, TaskContext
+from tilebox._core.current_task import CurrentTask, TaskJob, TaskLogger
 from tilebox._core.tasks import Task
 
 TASK, JOB = UUID(int=1), UUID(int=2)
@@ -22,7 +23,7 @@ class Step(Task):
 
 def make(**options):
     current = CurrentTask(id=TASK, display="Step", job=TaskJob(JOB, "a job"), retry_count=1, max_retries=3)
-    return ExecutionContext(**{"current_task": current, "cluster": "home", "cache": {}, **options})
+    return TaskContext(**{"current_task": current, "cluster": "home", "cache": {}, **options})
 
 
 def reported(context):

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilebox._core.graph import FutureTask, Subtasks, root_tasks
+from tilebox._core.future_task import FutureTask
+from tilebox._core.graph import Subtasks, root_tasks
 from tilebox._core.tasks import Task
 
 

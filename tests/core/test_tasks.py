@@ -14,10 +14,9 @@ from typing import Any, ClassVar, NoReturn
 
 import pytest
 
-from tilebox._core.context import ExecutionContext
 from tilebox._core.retries import Retry
 from tilebox._core.task_inputs import deserialize, serialize
-from tilebox._core.tasks import Task, can_execute, identifier_of, retry_of
+from tilebox._core.tasks import ExecutionContext, Task, can_execute, identifier_of, retry_of
 from tilebox._core.versions import TaskIdentifier
 from tilebox.errors import TaskDefinitionError, TileboxError
 

@@ -10,8 +10,9 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from tilebox._core.future_task import FutureTask, slug_of
 from tilebox._core.protocol.workflows.v1 import core_pb2
 from tilebox._core.task_inputs import deserialize, serialize
 from tilebox._core.tasks import Task, identifier_of
@@ -20,43 +21,12 @@ from tilebox._core.versions import TaskIdentifier
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["ClusterLike", "FutureTask", "SubmittedTask", "Subtasks", "root_tasks"]
+    from tilebox._core.future_task import ClusterLike
 
+__all__ = ["SubmittedTask", "Subtasks", "root_tasks"]
 
-class HasSlug(Protocol):
-    """A cluster, as the client returns it."""
-
-    @property
-    def slug(self) -> str: ...
-
-
-ClusterLike = str | HasSlug
 
 _MAX_RETRIES = 2**31 - 1
-
-
-class FutureTask:
-    """A subtask that was submitted, for others to depend on.
-
-    Args:
-        index: Its position among the subtasks of its parent.
-        of: The collection that it belongs to, if any.
-        name: What it is called.
-    """
-
-    __slots__ = ("_of", "index", "name")
-
-    def __init__(self, index: int, of: Subtasks | None = None, name: str = "") -> None:
-        self.index = index
-        self.name = name
-        self._of = of
-
-    def is_of(self, subtasks: Subtasks) -> bool:
-        """Whether it was submitted there."""
-        return self._of is subtasks
-
-    def __repr__(self) -> str:
-        return f"FutureTask({self.index}{self.name and ', '}{self.name})"
 
 
 class SubmittedTask(NamedTuple):
@@ -215,18 +185,6 @@ def root_tasks(
             for index, (task, slug) in enumerate(zip(roots, slugs, strict=True))
         ]
     )
-
-
-def slug_of(cluster: Any) -> str:
-    """Return the slug of a cluster, given as such or as what the client returns.
-
-    Raises:
-        TypeError: It is neither.
-    """
-    slug = cluster if isinstance(cluster, str) else getattr(cluster, "slug", None)
-    if not isinstance(slug, str):
-        raise TypeError(f"a cluster is named by its slug, or by what clusters() returned, not by {cluster!r}")
-    return slug
 
 
 def _slugs(clusters: Any, count: int) -> list[str]:

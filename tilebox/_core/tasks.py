@@ -1,4 +1,8 @@
-"""Tasks: classes whose fields are inputs and whose `execute` is the work, checked where they are defined."""
+"""Tasks: classes whose fields are inputs and whose `execute` is the work, checked where they are defined.
+
+`Task` and `ExecutionContext` name each other in their signatures, so both are defined here; `context.py` has the
+context that runners give to tasks.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import dataclasses
 import inspect
 import types
 import typing
+import warnings
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from tilebox._core.annotations import Scope
@@ -17,14 +23,116 @@ from tilebox._core.versions import TaskIdentifier
 from tilebox.errors import TaskDefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterable
 
-    from tilebox._core.context import ExecutionContext
+    from tilebox._core.current_task import CurrentTask, JobCache, TaskLogger, Tracer
+    from tilebox._core.future_task import ClusterLike, FutureTask
+    from tilebox._core.progress import ProgressTracker
 
-__all__ = ["Task", "can_execute", "identifier_of", "retry_of"]
+__all__ = ["ExecutionContext", "Task", "can_execute", "identifier_of", "retry_of"]
 
 _NOT_FIELDS = ("execute", "identifier")
 _NO_RETRY = Retry()
+
+
+class ExecutionContext(ABC):
+    """What a task's `execute` gets: it submits subtasks, reports progress, and shares data with the job's other tasks.
+
+    Several threads of a task may use it.
+    """
+
+    @property
+    @abstractmethod
+    def current_task(self) -> CurrentTask:
+        """The task that is executed; its `display` may be changed."""
+
+    @property
+    @abstractmethod
+    def job_cache(self) -> JobCache:
+        """The cache that the tasks of this job share."""
+
+    @property
+    @abstractmethod
+    def runner_context(self) -> Any:
+        """The `context` that the runner was given, for instance connections that its tasks share."""
+
+    @property
+    @abstractmethod
+    def logger(self) -> TaskLogger:
+        """A logger whose records carry the ids of this task and its job."""
+
+    @property
+    @abstractmethod
+    def tracer(self) -> Tracer:
+        """Makes spans: `with context.tracer.span("read"):`. It does nothing unless tracing is configured."""
+
+    @abstractmethod
+    def submit_subtask(
+        self,
+        task: Task,
+        depends_on: FutureTask | Iterable[FutureTask] | None = None,
+        cluster: ClusterLike | None = None,
+        max_retries: int = 0,
+        optional: bool = False,
+    ) -> FutureTask:
+        """Submit a task that is executed after this one, as part of the same job.
+
+        Args:
+            task: The task.
+            depends_on: Subtasks that must be completed before it starts, with all of their subtasks.
+            cluster: Where it runs, if elsewhere than this task.
+            max_retries: How many of its attempts may fail without failing it.
+            optional: Whether the job goes on if it fails.
+
+        Returns:
+            A handle on the subtask, for `depends_on` of others.
+
+        Raises:
+            TypeError: An argument, or an input of the task, is of a wrong type.
+            ValueError: A dependency was submitted in another context, or a value is out of range.
+            RuntimeError: This task has ended.
+        """
+
+    @abstractmethod
+    def submit_subtasks(
+        self,
+        tasks: Iterable[Task],
+        depends_on: FutureTask | Iterable[FutureTask] | None = None,
+        cluster: ClusterLike | None = None,
+        max_retries: int = 0,
+        optional: bool = False,
+    ) -> list[FutureTask]:
+        """Submit several tasks that have these arguments in common: all of them, or none if one is refused.
+
+        Args:
+            tasks: The tasks.
+            depends_on: Subtasks that must be completed before they start, with all of their subtasks.
+            cluster: Where they run, if elsewhere than this task.
+            max_retries: How many attempts of each may fail without failing it.
+            optional: Whether the job goes on if one fails.
+
+        Returns:
+            A handle on each subtask, in their order.
+        """
+
+    def submit_batch(
+        self, tasks: Iterable[Task], cluster: ClusterLike | None = None, max_retries: int = 0
+    ) -> list[FutureTask]:
+        """Submit several tasks. Deprecated: `submit_subtasks` does the same, and more."""
+        warnings.warn("submit_batch is deprecated; write submit_subtasks", DeprecationWarning, stacklevel=2)
+        return self.submit_subtasks(tasks, cluster=cluster, max_retries=max_retries)
+
+    @abstractmethod
+    def progress(self, label: str | None = None) -> ProgressTracker:
+        """Return the counter of a label, which the job's progress sums up over its tasks.
+
+        Args:
+            label: What is counted, at most 100 characters; nothing, or the empty text, for the unnamed counter.
+
+        Raises:
+            TypeError: The label is no text.
+            ValueError: It is too long, or this task has 1000 labels already.
+        """
 
 
 @dataclass_transform(field_specifiers=(dataclasses.field,))

@@ -11,7 +11,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tilebox._core.context import CurrentTask, ExecutionContext, OnDemand, TaskJob
+from tilebox._core.context import OnDemand, TaskContext
+from tilebox._core.current_task import CurrentTask, TaskJob
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.task_inputs import inputs_of
 from tilebox._core.tasks import retry_of
@@ -73,7 +74,7 @@ class Execution:
         self,
         task: runners_pb2.LeasedTask,
         job: runners_pb2.LeasedJob,
-        tell: Callable[[ExecutionContext], object] | None = None,
+        tell: Callable[[TaskContext], object] | None = None,
     ) -> Report:
         """Execute a task, and return what to report; whatever it raises is part of that.
 
@@ -102,8 +103,8 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - whatever a task does, its runner goes on
             return self._failed(task, current, context, error)
 
-    def _context(self, current: OnDemand[CurrentTask]) -> ExecutionContext:
-        return ExecutionContext(
+    def _context(self, current: OnDemand[CurrentTask]) -> TaskContext:
+        return TaskContext(
             current_task=current,
             cluster=self._cluster,
             cache=OnDemand(lambda: self._cache.group(str(current().job.id))),
@@ -115,7 +116,7 @@ class Execution:
         self,
         task: runners_pb2.LeasedTask,
         current: OnDemand[CurrentTask],
-        context: ExecutionContext,
+        context: TaskContext,
         error: BaseException,
     ) -> Report:
         task_class = self._classes[task.identifier]
@@ -177,7 +178,7 @@ def _current_task(task: runners_pb2.LeasedTask, job: runners_pb2.LeasedJob) -> C
 
 
 def _computed(
-    task: runners_pb2.LeasedTask, current: OnDemand[CurrentTask], context: ExecutionContext, seconds: float
+    task: runners_pb2.LeasedTask, current: OnDemand[CurrentTask], context: TaskContext, seconds: float
 ) -> Report:
     report = runners_pb2.ComputedReport(
         task_id=task.task_id,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from concurrent.futures import Future
 
-    from tilebox._core.context import ExecutionContext
+    from tilebox._core.context import TaskContext
     from tilebox._core.exchanges import Lease, Report
     from tilebox._core.registry import Registry
 
@@ -42,7 +42,7 @@ class ThreadExecutor:
         self._logger = logger
         self._loop: asyncio.AbstractEventLoop | None = None
         self._execution: Execution | None = None
-        self._contexts: dict[int, ExecutionContext] = {}
+        self._contexts: dict[int, TaskContext] = {}
         self._coroutines: dict[int, Future[None]] = {}
         self._slot = threading.local()
         self._closed = threading.Event()
@@ -92,7 +92,7 @@ class ThreadExecutor:
         self._closed.set()
         self._loop = None
 
-    def _note(self, context: ExecutionContext) -> None:
+    def _note(self, context: TaskContext) -> None:
         self._contexts[self._slot.number] = context
 
     def _call(self, coroutine: Coroutine[Any, Any, None]) -> None:

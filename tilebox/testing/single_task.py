@@ -9,7 +9,8 @@ from uuid import UUID
 
 import anyio
 
-from tilebox._core.context import CurrentTask, ExecutionContext, TaskJob
+from tilebox._core.context import TaskContext
+from tilebox._core.current_task import CurrentTask, TaskJob
 from tilebox._core.task_inputs import deserialize, serialize
 from tilebox.workflows.cache import InMemoryCache
 
@@ -66,7 +67,7 @@ def run_task(
     current = CurrentTask(
         id=_TASK, display=type(task).__name__, job=TaskJob(_JOB, "test"), retry_count=0, max_retries=0
     )
-    context = ExecutionContext(current_task=current, cluster=cluster, cache=used, runner_context=runner_context)
+    context = TaskContext(current_task=current, cluster=cluster, cache=used, runner_context=runner_context)
     outcome = received.execute(context)
     if inspect.isawaitable(outcome):
         anyio.run(_finish, outcome)

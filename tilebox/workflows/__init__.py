@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 from tilebox._lazy import attach
 
 if TYPE_CHECKING:
-    from tilebox._core.context import CurrentTask, ExecutionContext, ProgressTracker, TaskJob
-    from tilebox._core.graph import FutureTask
+    from tilebox._core.current_task import CurrentTask, TaskJob
+    from tilebox._core.future_task import FutureTask
     from tilebox._core.job_states import JobState, QueueReason, TaskState
     from tilebox._core.job_stats import ExecutionStats, Progress
     from tilebox._core.jobs import Cluster, Job, JobList, QueuedTask, QueueStats, TaskList, TaskSummary
+    from tilebox._core.progress import ProgressTracker
     from tilebox._core.retries import Retry
-    from tilebox._core.tasks import Task
+    from tilebox._core.tasks import ExecutionContext, Task
     from tilebox._core.versions import TaskIdentifier
     from tilebox.errors import (
         APIError,
@@ -103,10 +104,10 @@ __getattr__, __dir__ = attach(
         "Cluster": "tilebox._core.jobs",
         "ClusterClient": "tilebox.sync.workflows.clusters",
         "ConflictError": "tilebox.errors",
-        "CurrentTask": "tilebox._core.context",
-        "ExecutionContext": "tilebox._core.context",
+        "CurrentTask": "tilebox._core.current_task",
+        "ExecutionContext": "tilebox._core.tasks",
         "ExecutionStats": "tilebox._core.job_stats",
-        "FutureTask": "tilebox._core.graph",
+        "FutureTask": "tilebox._core.future_task",
         "InvalidArgumentError": "tilebox.errors",
         "Job": "tilebox._core.jobs",
         "JobClient": "tilebox.sync.workflows.jobs",
@@ -120,7 +121,7 @@ __getattr__, __dir__ = attach(
         "NotFoundError": "tilebox.errors",
         "PermissionDeniedError": "tilebox.errors",
         "Progress": "tilebox._core.job_stats",
-        "ProgressTracker": "tilebox._core.context",
+        "ProgressTracker": "tilebox._core.progress",
         "QueueReason": "tilebox._core.job_states",
         "QueueStats": "tilebox._core.jobs",
         "QueuedTask": "tilebox._core.jobs",
@@ -130,7 +131,7 @@ __getattr__, __dir__ = attach(
         "Task": "tilebox._core.tasks",
         "TaskDefinitionError": "tilebox.errors",
         "TaskIdentifier": "tilebox._core.versions",
-        "TaskJob": "tilebox._core.context",
+        "TaskJob": "tilebox._core.current_task",
         "TaskList": "tilebox._core.jobs",
         "TaskRunner": "tilebox.sync.workflows.runner",
         "TaskState": "tilebox._core.job_states",
