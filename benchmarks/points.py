@@ -20,12 +20,12 @@ import pyarrow as pa
 import shapely
 
 from benchmarks.measure import Row, Table, rate
-from tilebox._core.arrow import arrow_schema
-from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
+from tilebox._core.schema.arrow_schema import arrow_schema
+from tilebox._core.schema.fields import DatasetKind, Field, FieldKind, Schema
 from tilebox.server.points import open_points
-from tilebox.server.points.identity import with_identity
+from tilebox.server.points.identity.ids import with_identity
 from tilebox.server.points.interface import Area, PointQuery
-from tilebox.server.points.lance import LancePoints
+from tilebox.server.points.lance.store import LancePoints
 
 DAY_MS = 86_400_000
 YEARS = 10

@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from tilebox.server.store import open_store
-from tilebox.server.store.clusters import Cluster
 from tilebox.server.store.interface import Store, Team
-from tilebox.server.store.orchestration import Claim, Limits, NewGroup, NewJob, NewTask, Queue, Report, new_ids
+from tilebox.server.store.work.clusters import Cluster
+from tilebox.server.store.work.interface import Claim, Limits, NewGroup, NewJob, NewTask, Queue, Report, new_ids
 
 FEW = 1_000
 _JOB_TASKS = 10_000

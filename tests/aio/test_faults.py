@@ -12,9 +12,9 @@ import pytest
 from scripted import Cut, Script, proto, refusal
 from worlds.aio import IMPATIENT, open_client
 
-from tilebox._core import ids
 from tilebox._core.protocol.datasets.v1 import core_pb2, data_access_pb2, datasets_pb2
 from tilebox._core.protocol.tilebox.v1 import id_pb2
+from tilebox._core.values import ids
 from tilebox.datasets import (
     ConflictError,
     DatasetKind,
@@ -113,7 +113,7 @@ COLLECTIONS = [core_pb2.CollectionInfo(collection=core_pb2.Collection(name="c", 
 
 
 def a_dataset():
-    from tilebox._core.fields import Schema
+    from tilebox._core.schema.fields import Schema
 
     message = core_pb2.Dataset()
     message.CopyFrom(DATASET)

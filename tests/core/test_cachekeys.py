@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilebox._core import cachekeys
+from tilebox._core import cache_keys
 
 HOSTILE = [
     "",
@@ -48,13 +48,13 @@ HOSTILE = [
 @pytest.mark.parametrize("key", HOSTILE)
 def test_hostile_keys_are_refused(key):
     with pytest.raises(ValueError, match="cache key"):
-        cachekeys.parse(key)
+        cache_keys.parse(key)
 
 
 @pytest.mark.parametrize("key", [None, 1, b"a", ("a",)])
 def test_keys_are_text(key):
     with pytest.raises(TypeError, match="a cache key is a str"):
-        cachekeys.parse(key)
+        cache_keys.parse(key)
 
 
 @pytest.mark.parametrize(
@@ -75,64 +75,64 @@ def test_keys_are_text(key):
     ],
 )
 def test_keys_are_names_with_slashes_between(key):
-    assert cachekeys.parse(key) == tuple(key.split("/"))
-    assert cachekeys.parse(key, ("job", "g")) == ("job", "g", *key.split("/"))
+    assert cache_keys.parse(key) == tuple(key.split("/"))
+    assert cache_keys.parse(key, ("job", "g")) == ("job", "g", *key.split("/"))
 
 
 def test_the_groups_count_towards_the_length_of_a_key():
     group = ("g" * 250, "h" * 250, "i" * 250)
-    assert len("/".join(cachekeys.parse("x" * 147, group))) == 900
+    assert len("/".join(cache_keys.parse("x" * 147, group))) == 900
     with pytest.raises(ValueError, match="900 bytes"):
-        cachekeys.parse("x" * 148, group)
+        cache_keys.parse("x" * 148, group)
 
 
 def test_two_spellings_that_look_the_same_are_one_key():
-    assert cachekeys.parse("e\u0301") == cachekeys.parse("\u00e9") == ("\u00e9",)
-    assert not cachekeys.is_name("e\u0301")
-    assert cachekeys.is_name("\u00e9")
+    assert cache_keys.parse("e\u0301") == cache_keys.parse("\u00e9") == ("\u00e9",)
+    assert not cache_keys.is_name("e\u0301")
+    assert cache_keys.is_name("\u00e9")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a\x00", ".tilebox-values"])
 def test_what_others_put_into_a_group_is_no_name(name):
-    assert not cachekeys.is_name(name)
+    assert not cache_keys.is_name(name)
 
 
 @given(st.text())
 def test_no_key_leaves_its_group(key):
     try:
-        path = cachekeys.parse(key, ("group",))
+        path = cache_keys.parse(key, ("group",))
     except ValueError:
         return
     joined = "/".join(path)
     assert path[0] == "group"
     assert len(path) > 1
-    assert all(cachekeys.is_name(name) for name in path)
+    assert all(cache_keys.is_name(name) for name in path)
     assert posixpath.normpath(joined) == joined
     assert ntpath.normpath(ntpath.join("C:\\root", *path)).startswith("C:\\root\\group\\")
-    assert cachekeys.parse(joined) == path
+    assert cache_keys.parse(joined) == path
     assert unicodedata.is_normalized("NFC", joined)
 
 
 @pytest.mark.parametrize(("prefix", "names"), [("", ()), ("/", ()), ("jobs", ("jobs",)), ("/a/b/", ("a", "b"))])
 def test_a_prefix_may_have_slashes_at_its_ends(prefix, names):
-    assert cachekeys.parse_prefix(prefix) == names
+    assert cache_keys.parse_prefix(prefix) == names
 
 
 @pytest.mark.parametrize("prefix", ["a//b", "..", "a/../b", "x" * 124])
 def test_a_prefix_is_part_of_a_key(prefix):
     with pytest.raises(ValueError, match=r"prefix|cache key"):
-        cachekeys.parse_prefix(prefix)
+        cache_keys.parse_prefix(prefix)
 
 
 def test_a_key_and_its_prefix_fit_a_bucket():
-    prefix = "/".join(cachekeys.parse_prefix("x" * 123))
-    key = "/".join(cachekeys.parse("/".join(["y" * 224] * 4)))
+    prefix = "/".join(cache_keys.parse_prefix("x" * 123))
+    key = "/".join(cache_keys.parse("/".join(["y" * 224] * 4)))
     assert len(f"{prefix}/{key}") <= 1024
 
 
 @pytest.mark.parametrize("value", [b"ab", bytearray(b"ab"), memoryview(b"axbx")[::2]])
 def test_values_are_bytes(value):
-    kept = cachekeys.as_value(value)
+    kept = cache_keys.as_value(value)
     assert type(kept) is bytes
     assert kept == b"ab"
 
@@ -140,14 +140,14 @@ def test_values_are_bytes(value):
 @pytest.mark.parametrize("value", ["text", None, 1, [1], {"a": 1}])
 def test_other_values_are_refused(value):
     with pytest.raises(TypeError, match=f"bytes, not a {type(value).__name__}"):
-        cachekeys.as_value(value)
+        cache_keys.as_value(value)
 
 
 @pytest.mark.parametrize("name", ["CON", "nul.txt", "com1", "a:b", "a?", "a.", "a ", "a|b"])
 def test_what_windows_takes_for_something_else_is_refused_there(name):
     with pytest.raises(ValueError, match="Windows"):
-        cachekeys.check_for_windows(("job", name))
+        cache_keys.check_for_windows(("job", name))
 
 
 def test_windows_takes_most_names():
-    cachekeys.check_for_windows(("job", "console", "a.b", "null", ".tilebox-values", "comet"))
+    cache_keys.check_for_windows(("job", "console", "a.b", "null", ".tilebox-values", "comet"))

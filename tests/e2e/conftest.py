@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e import open_data
+from e2e.docs import open_data
 from servers import ServerThread
 
 from tilebox.datasets import Client

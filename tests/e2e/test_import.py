@@ -14,8 +14,8 @@ import shapely
 from click.testing import CliRunner
 from stac_items import ITEMS, item
 
-from tilebox._core.backoff import RetryPolicy
-from tilebox._core.fields import DatasetKind, Field, FieldKind
+from tilebox._core.schema.fields import DatasetKind, Field, FieldKind
+from tilebox._core.wire.backoff import RetryPolicy
 from tilebox.cli import stac_sources, stac_storing
 from tilebox.cli.commands import tilebox
 from tilebox.datasets import Client, field

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 from terminal import screen_of
 
-from tilebox._core.job_states import JobState, TaskState
-from tilebox._core.job_stats import ExecutionStats, Progress
-from tilebox._core.jobs import Job
+from tilebox._core.jobs.job import Job
+from tilebox._core.jobs.states import JobState, TaskState
+from tilebox._core.jobs.stats import ExecutionStats, Progress
 from tilebox._io import progress
 from tilebox._io.job_progress import JobProgress
 
@@ -90,7 +90,7 @@ def test_warnings_are_logged_with_and_without_a_bar(monkeypatch, caplog, show):
 
 IN_A_TERMINAL = """
 from uuid import UUID
-from tilebox._core.jobs import ExecutionStats, Job, JobState, TaskState
+from tilebox._core.jobs.job import ExecutionStats, Job, JobState, TaskState
 from tilebox._io.job_progress import JobProgress
 
 def job(state, computed):

@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 SHOW = """
 from uuid import UUID
 from tilebox._io import notebook
-from tilebox._core.jobs import job_html
+from tilebox._core.jobs.job import job_html
 from tilebox.workflows import Job, JobState
 job = Job(UUID(int=1), "hello", JobState.RUNNING)
 notebook.show_html(job_html(job, "<svg/>"))

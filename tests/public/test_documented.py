@@ -8,7 +8,7 @@ import pytest
 
 import tilebox.datasets
 from tilebox import errors
-from tilebox._core import arrow
+from tilebox._core.schema import arrow_schema
 from tilebox.server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def test_public_names(name: str) -> None:
     assert name in everything
 
 
-@pytest.mark.parametrize("extension", [arrow.EXTENSION, arrow.INGEST_EXTENSION])
+@pytest.mark.parametrize("extension", [arrow_schema.EXTENSION, arrow_schema.INGEST_EXTENSION])
 def test_extensions(extension: str) -> None:
     assert f"## `{extension}`" in page("wire-extensions.md")
 

@@ -8,8 +8,8 @@ from datetime import date
 from typing import ClassVar, assert_type
 from uuid import UUID
 
-from tilebox._core.registry import Registry
-from tilebox._core.task_inputs import deserialize, serialize
+from tilebox._core.runner.registry import Registry
+from tilebox._core.tasks.inputs.serialization import deserialize, serialize
 from tilebox.workflows import ExecutionContext, FutureTask, Retry, Task
 
 

@@ -13,9 +13,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tilebox._core import status
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2, workflows_pb2
+from tilebox._core.wire import status
 
 WAIT_SECONDS = 30
 LEASE_SECONDS = 60.0

@@ -20,7 +20,7 @@ from tilebox.server.store import open_store
 from tilebox.server.store.postgres_engine import PostgresEngine, is_lost
 from tilebox.server.store.postgres_pipeline import Pipeline
 from tilebox.server.store.postgres_together import Together
-from tilebox.server.store.statements import Call, Statement, later, statements
+from tilebox.server.store.sql.statements import Call, Statement, later, statements
 
 __all__ = ["postgres_server"]
 

@@ -12,8 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tilebox._core.scheduling import Failure, Verdict
-from tilebox.server.store.orchestration import Claim, Effects, Exchanged, Report
+from tilebox.server.rules.task_states import Failure, Verdict
+from tilebox.server.store.work.interface import Claim, Effects, Exchanged, Report
 
 DEATH = "its runner died"
 """How the error of a task begins whose runner died of it, maybe."""

@@ -11,11 +11,9 @@ from simulation.network import Request, Unreachable
 from simulation.server import Refused
 from simulation.virtual import Process, nothing
 
-from tilebox._core.exchanges import Exchange, Lease, Report
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
-from tilebox._core.runner import Machine
-from tilebox._core.runner_events import (
+from tilebox._core.runner.events import (
     Abandon,
     Answered,
     Began,
@@ -32,6 +30,8 @@ from tilebox._core.runner_events import (
     Unanswered,
     WasCut,
 )
+from tilebox._core.runner.exchanges import Exchange, Lease, Report
+from tilebox._core.runner.machine import Machine
 
 if TYPE_CHECKING:
     from simulation.chance import TaskPlan

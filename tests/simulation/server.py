@@ -15,14 +15,14 @@ from tilebox._core.protocol.workflows.v1 import job_pb2
 from tilebox.errors import APIError
 from tilebox.server.api.jobs import JobService
 from tilebox.server.api.runners import RunnerService
-from tilebox.server.clock import Clock
 from tilebox.server.loops.announcements import Announcements
 from tilebox.server.loops.lease_reaper import LeaseReaper
-from tilebox.server.services.jobs import Jobs
-from tilebox.server.services.leases import Leases
-from tilebox.server.services.submissions import Submissions
+from tilebox.server.orchestration.jobs import Jobs
+from tilebox.server.orchestration.lease_clock import Clock
+from tilebox.server.orchestration.leases import Leases
+from tilebox.server.orchestration.submissions import Submissions
 from tilebox.server.settings import Settings
-from tilebox.server.store.orchestration import Limits
+from tilebox.server.store.work.interface import Limits
 
 if TYPE_CHECKING:
     from simulation.world import World

@@ -15,10 +15,10 @@ from uuid import UUID
 from simulation.virtual import nothing
 
 from tilebox.errors import ServerError
-from tilebox.server.store.migrate import apply_pending, migrations
-from tilebox.server.store.orchestration import Effects
-from tilebox.server.store.orchestration_verbs import read_announcement
-from tilebox.server.store.sqlite import SqliteStore, run_steps
+from tilebox.server.store.sql.migrate import apply_pending, migrations
+from tilebox.server.store.sqlite.store import SqliteStore, run_steps
+from tilebox.server.store.work.interface import Effects
+from tilebox.server.store.work.verbs import read_announcement
 
 if TYPE_CHECKING:
     from simulation.server import Server

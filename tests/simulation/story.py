@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core.exchanges import Exchange
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.runner.exchanges import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

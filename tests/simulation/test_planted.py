@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from simulation import store as simulated
 
-from tilebox._core.scheduling import Failure, TaskEvent, Verdict, after_failure, judge
 from tilebox.server.loops.lease_reaper import LeaseReaper
-from tilebox.server.services.leases import Leases
-from tilebox.server.store import orchestration_change, statements
+from tilebox.server.orchestration.leases import Leases
+from tilebox.server.rules.task_states import Failure, TaskEvent, Verdict, after_failure, judge
+from tilebox.server.store.sql import statements
+from tilebox.server.store.work import reports
 
 SEEDS = 1500
 
@@ -34,7 +35,7 @@ def the_fence_is_not_checked(monkeypatch):
     def lenient(state, **known):
         return judge(state, **{**known, "reported_lease": known["lease_number"]})
 
-    monkeypatch.setattr(orchestration_change, "judge", lenient)
+    monkeypatch.setattr(reports, "judge", lenient)
 
 
 @mistake
@@ -43,7 +44,7 @@ def a_report_is_applied_twice(monkeypatch):
         verdict = judge(state, **known)
         return Verdict.ACCEPTED if verdict is Verdict.REPEATED else verdict
 
-    monkeypatch.setattr(orchestration_change, "judge", forgetful)
+    monkeypatch.setattr(reports, "judge", forgetful)
 
 
 @mistake
@@ -64,7 +65,7 @@ def crashes_are_not_capped(monkeypatch):
             return TaskEvent.REQUEUE
         return after_failure(failure, *arguments, **rules)
 
-    monkeypatch.setattr(orchestration_change, "after_failure", patient)
+    monkeypatch.setattr(reports, "after_failure", patient)
 
 
 @mistake
@@ -72,7 +73,7 @@ def one_retry_more_than_allowed(monkeypatch):
     def generous(*arguments, max_retries, **rules):
         return after_failure(*arguments, max_retries=max_retries + 1, **rules)
 
-    monkeypatch.setattr(orchestration_change, "after_failure", generous)
+    monkeypatch.setattr(reports, "after_failure", generous)
 
 
 @mistake

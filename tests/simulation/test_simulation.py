@@ -44,11 +44,18 @@ for seed in range(40):
 """
 
 
+TESTS = Path(__file__).parents[1]
+
+
 @pytest.mark.parametrize("hash_seeds", [("1", "2")])
 def test_a_seed_tells_the_same_story_in_every_process(hash_seeds):
     stories = []
     for hash_seed in hash_seeds:
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[1])}
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": hash_seed,
+            "PYTHONPATH": os.pathsep.join(map(str, (TESTS, TESTS / "support"))),
+        }
         command = [sys.executable, "-c", _PROGRAM]
         stories.append(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
     assert stories[0] == stories[1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulation.chance import MAX_CRASHES, Faults
-from survival.invariants import TABLES, Database, Expectation, check
+from survival.harness.invariants import TABLES, Database, Expectation, check
 
-from tilebox._core.scheduling import TaskState
+from tilebox.server.rules.task_states import TaskState
 
 if TYPE_CHECKING:
     from simulation.world import World

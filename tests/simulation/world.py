@@ -19,12 +19,12 @@ from simulation.store import Disk, make_team
 from simulation.story import tell
 from simulation.verdict import pronounce
 from simulation.virtual import Process, VirtualLoop
-from survival.invariants import Line
+from survival.harness.invariants import Line
 
 from tilebox._core.protocol.tilebox.v1 import id_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
 from tilebox.server.loops import lease_reaper
-from tilebox.server.store import orchestration
+from tilebox.server.store.work import interface
 
 START_US = 1_790_000_000_000_000
 PATIENCE_SECONDS = 60 * LEASE_SECONDS
@@ -282,10 +282,10 @@ class World:
             AssertionError: Something happened that must not, or something did not that must.
         """
         self.disk.begin()
-        ids, rounds = orchestration.secrets, lease_reaper.ROUNDS_PER_LEASE
+        ids, rounds = interface.secrets, lease_reaper.ROUNDS_PER_LEASE
         # Ids are made by chance too; and rounds that find nothing are most of what a reaper does. Fewer would not do:
         # after an outage, it must not be back before runners are, who pause for up to five seconds.
-        orchestration.secrets = SimpleNamespace(randbits=self.random.getrandbits)
+        interface.secrets = SimpleNamespace(randbits=self.random.getrandbits)
         lease_reaper.ROUNDS_PER_LEASE = 3
         try:
             self.loop.run_until_complete(self._live())
@@ -295,7 +295,7 @@ class World:
             # Told only if somebody asks for it; but what it names is about to be forgotten.
             self._labels = {row["id"]: row["input"].decode() for row in self.disk.select("SELECT id, input FROM tasks")}
             self._end_all()
-            orchestration.secrets, lease_reaper.ROUNDS_PER_LEASE = ids, rounds
+            interface.secrets, lease_reaper.ROUNDS_PER_LEASE = ids, rounds
             self.disk.forget()
 
     @property

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from postgres import postgres_server
-from survival.proxy import Proxy
-from survival.stage import Stage
+from survival.harness.proxy import Proxy
+from survival.harness.stage import Stage
 
 __all__ = ["postgres_server"]
 

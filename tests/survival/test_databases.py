@@ -9,8 +9,8 @@ from contextlib import suppress
 import psycopg
 import pytest
 from postgres import fresh_database, running_postgres
-from survival.stage import wait_until
-from survival.work import Chain, Fan, Gated, Leaf, Tree
+from survival.harness.stage import wait_until
+from survival.harness.work import Chain, Fan, Gated, Leaf, Tree
 
 from tilebox.workflows import TransportError
 

@@ -11,16 +11,17 @@ import anyio
 import pytest
 from postgres import fresh_database
 from store_records import opened
-from survival.invariants import Expectation
-from survival.stage import wait_until
-from survival.work import Chain, Diamond, Fan, Mixed, Poison, Tree, Verbose
+from survival.harness.invariants import Expectation
+from survival.harness.stage import wait_until
+from survival.harness.work import Chain, Diamond, Fan, Mixed, Poison, Tree, Verbose
 from wire import Wire, submissions, task_group
 
 from tilebox._core.protocol.workflows.v1 import job_pb2
-from tilebox._core.scheduling import TaskState
-from tilebox.server.store import postgres, sqlite
-from tilebox.server.store.migrate import Migration, migrations
-from tilebox.server.store.statements import script
+from tilebox.server.rules.task_states import TaskState
+from tilebox.server.store import postgres
+from tilebox.server.store.sql.migrate import Migration, migrations
+from tilebox.server.store.sql.statements import script
+from tilebox.server.store.sqlite import store as sqlite
 
 pytestmark = pytest.mark.slow
 

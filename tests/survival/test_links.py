@@ -7,9 +7,9 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from survival.link import BACK, THERE, Link
-from survival.stage import wait_until
-from survival.work import Chain, Fan, Gated, Tree
+from survival.harness.link import BACK, THERE, Link
+from survival.harness.stage import wait_until
+from survival.harness.work import Chain, Fan, Gated, Tree
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ import random
 import threading
 
 import pytest
-from survival.proxy import Call
-from survival.stage import wait_until
-from survival.work import Chain, Fan, Gated
+from survival.harness.proxy import Call
+from survival.harness.stage import wait_until
+from survival.harness.work import Chain, Fan, Gated
 
 pytestmark = pytest.mark.slow
 

@@ -9,17 +9,17 @@ from contextlib import suppress
 from uuid import uuid4
 
 import pytest
-from survival.hand import ACCEPTED, LEAF, REPEATED, STALE, Hand
-from survival.invariants import read_sqlite
-from survival.proxy import answer_body, read_message
-from survival.stage import wait_until
+from survival.harness.hand import ACCEPTED, LEAF, REPEATED, STALE, Hand
+from survival.harness.invariants import read_sqlite
+from survival.harness.proxy import answer_body, read_message
+from survival.harness.stage import wait_until
 from wire import CallError, submissions, task_group, wire_id
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import task_pb2, workflows_pb2
-from tilebox._core.scheduling import TaskState
-from tilebox.server.services import leases
-from tilebox.server.store.orchestration_verbs import OrchestrationVerbs
+from tilebox.server.orchestration import leases
+from tilebox.server.rules.task_states import TaskState
+from tilebox.server.store.work.verbs import OrchestrationVerbs
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from survival.proxy import answer_body
-from survival.stage import wait_until
-from survival.work import Fan, Gated, Locking, Mixed, Tree
+from survival.harness.proxy import answer_body
+from survival.harness.stage import wait_until
+from survival.harness.work import Fan, Gated, Locking, Mixed, Tree
 
 pytestmark = pytest.mark.slow
 

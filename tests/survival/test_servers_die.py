@@ -7,9 +7,9 @@ import threading
 from contextlib import closing
 
 import pytest
-from survival.proxy import answer_body
-from survival.stage import wait_until
-from survival.work import Chain, Fan, Gated
+from survival.harness.proxy import answer_body
+from survival.harness.stage import wait_until
+from survival.harness.work import Chain, Fan, Gated
 
 from tilebox.workflows import TransportError
 

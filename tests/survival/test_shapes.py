@@ -7,16 +7,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from survival.hand import ACCEPTED, Hand
-from survival.stage import wait_until
-from survival.work import Chain, Diamond, Leaf, Steps, Tree
+from survival.harness.hand import ACCEPTED, Hand
+from survival.harness.stage import wait_until
+from survival.harness.work import Chain, Diamond, Leaf, Steps, Tree
 from wire import task_group
 
-import tilebox.server.store
+import tilebox.server.store.sql
 
 pytestmark = pytest.mark.slow
 
-STATEMENTS = Path(tilebox.server.store.__file__).parent / "queries" / "orchestration.sqlite.sql"
+STATEMENTS = Path(tilebox.server.store.sql.__file__).parent / "queries" / "orchestration.sqlite.sql"
 
 
 def test_every_shape_is_executed_once_and_in_order(stage):

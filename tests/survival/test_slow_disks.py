@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from postgres import fresh_database
-from survival.stage import wait_until
-from survival.work import Chain, Fan, Gated
+from survival.harness.stage import wait_until
+from survival.harness.work import Chain, Fan, Gated
 
 from tilebox.workflows import TransportError
 

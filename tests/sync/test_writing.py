@@ -14,8 +14,8 @@ import shapely
 from scripted import Faults, Rendezvous
 from worlds.sync import Wire, open_client
 
-from tilebox._core.ingestion import MAX_REQUEST_BYTES, batches
-from tilebox._core.rows import encode
+from tilebox._core.ingest.batches import MAX_REQUEST_BYTES, batches
+from tilebox._core.ingest.rows import encode
 from tilebox.sync.datasets.writing import _Columns
 from tilebox.datasets import ConflictError, DatasetKind, InvalidArgumentError, NotFoundError, ServerError
 
@@ -106,7 +106,7 @@ def test_nothing_is_stored_if_one_value_does_not_fit(either, slug):
 
 
 def test_several_batches_are_under_way_at_once(client, paged_server, slug, monkeypatch):
-    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", ROWS // 2)
+    monkeypatch.setattr("tilebox._core.schema.arrow_schema.MAX_INGESTED_ROWS", ROWS // 2)
     a_collection(client, slug)
     other = open_client(paged_server.url, paged_server.token, wire=Rendezvous(Wire(), "Ingest", 2))
     ids = ((other.dataset(slug)).collection("a")).ingest(frame(ROWS))
@@ -135,7 +135,7 @@ def test_no_datapoints_are_no_error(client, slug):
 
 
 def test_a_failure_between_batches_says_what_is_stored(faults, paged_server, slug, monkeypatch):
-    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", 8_192)
+    monkeypatch.setattr("tilebox._core.schema.arrow_schema.MAX_INGESTED_ROWS", 8_192)
     collection = a_collection(faults(), slug)
     failing = Faults(
         Wire(),
@@ -159,7 +159,7 @@ def test_a_failure_between_batches_says_what_is_stored(faults, paged_server, slu
 
 @pytest.mark.parametrize("allow_existing", [True, False])
 def test_what_only_the_server_finds_is_told_by_the_rows_of_the_call(either, slug, monkeypatch, allow_existing):
-    monkeypatch.setattr("tilebox._core.arrow.MAX_INGESTED_ROWS", 8_192)
+    monkeypatch.setattr("tilebox._core.schema.arrow_schema.MAX_INGESTED_ROWS", 8_192)
     dataset = either.create_or_update_dataset(DatasetKind.SPATIOTEMPORAL, slug, FIELDS)
     collection = dataset.create_collection("a")
     data = frame(ROWS)

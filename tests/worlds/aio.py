@@ -11,8 +11,8 @@ import httpx
 import tqdm.std  # noqa: F401
 from blockbuster import blockbuster_ctx
 
-from tilebox._core.backoff import RetryPolicy
-from tilebox._core.config import Config
+from tilebox._core.wire.backoff import RetryPolicy
+from tilebox._core.wire.config import Config
 from tilebox.aio.transport import Transport
 from tilebox.datasets.aio import Client
 from tilebox.workflows.aio import Client as WorkflowsClient

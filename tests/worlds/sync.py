@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tilebox._core.backoff import RetryPolicy
-from tilebox._core.config import Config
+from tilebox._core.wire.backoff import RetryPolicy
+from tilebox._core.wire.config import Config
 from tilebox.datasets import Client
 from tilebox.sync.transport import Transport
 from tilebox.workflows import Client as WorkflowsClient

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
-from tilebox._core.job_states import JobState, TaskState
+from tilebox._core.jobs.states import JobState, TaskState
 from tilebox._io.progress import claim_label, close_bar, open_bar, release_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tilebox._core.jobs import Job
+    from tilebox._core.jobs.job import Job
 
 __all__ = ["JobProgress"]
 

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-from tilebox._core.registry import Registry
+from tilebox._core.runner.registry import Registry
 from tilebox._runner.execution import Execution, describe
 from tilebox._runner.process import COMPUTED, FAILED, FAILED_TO_START, FRAME, MIB, READY
 

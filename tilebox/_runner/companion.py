@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tilebox._core.config import TOKEN_VARIABLE
+from tilebox._core.wire.config import TOKEN_VARIABLE
 from tilebox._runner.channel import SocketChannel, open_channel
 from tilebox._runner.heartbeat import Companion
 from tilebox._runner.leases import LeaseTable

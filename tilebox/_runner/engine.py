@@ -2,7 +2,7 @@
 
 Every slot is a thread. It asks the server for tasks, executes one, and takes its report along when it
 asks again, all without a change of threads, since that costs more than a small task. What happens next
-is decided by the state machine in `tilebox._core.runner`; whoever has something to tell it does so
+is decided by the state machine in `tilebox._core.runner.machine`; whoever has something to tell it does so
 under the lock, and passes on what it says. The loop keeps time, receives signals, and executes tasks
 that are coroutines.
 """
@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 
-from tilebox._core.exchanges import seconds_of
-from tilebox._core.runner import Machine
-from tilebox._core.runner_events import (
+from tilebox._core.runner.events import (
     COURIER,
     Abandon,
     Answered,
@@ -39,6 +37,8 @@ from tilebox._core.runner_events import (
     Unanswered,
     WasCut,
 )
+from tilebox._core.runner.exchanges import seconds_of
+from tilebox._core.runner.machine import Machine
 from tilebox._runner.channel import Interrupted, Ticket
 from tilebox._runner.companion import Heart
 from tilebox._runner.signals import received
@@ -59,11 +59,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from tilebox._core.config import Config
-    from tilebox._core.exchanges import Exchange, Lease, Report
     from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-    from tilebox._core.runner_events import Command, Event
-    from tilebox._core.versions import TaskIdentifier
+    from tilebox._core.runner.events import Command, Event
+    from tilebox._core.runner.exchanges import Exchange, Lease, Report
+    from tilebox._core.tasks.versions import TaskIdentifier
+    from tilebox._core.wire.config import Config
 
 _log = logging.getLogger("tilebox.workflows.runner")
 

@@ -11,19 +11,19 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tilebox._core.context import OnDemand, TaskContext
-from tilebox._core.current_task import CurrentTask, TaskJob
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-from tilebox._core.task_inputs import inputs_of
-from tilebox._core.tasks import retry_of
+from tilebox._core.tasks.context import OnDemand, TaskContext
+from tilebox._core.tasks.current_task import CurrentTask, TaskJob
+from tilebox._core.tasks.inputs.serialization import inputs_of
+from tilebox._core.tasks.task import retry_of
 from tilebox.errors import NonRetryableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from tilebox._core.exchanges import Report
-    from tilebox._core.registry import Registry
-    from tilebox._core.tasks import Task
+    from tilebox._core.runner.exchanges import Report
+    from tilebox._core.runner.registry import Registry
+    from tilebox._core.tasks.task import Task
 
 _log = logging.getLogger("tilebox.workflows.runner")
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from concurrent.futures import Future
 
-    from tilebox._core.context import TaskContext
-    from tilebox._core.exchanges import Lease, Report
-    from tilebox._core.registry import Registry
+    from tilebox._core.runner.exchanges import Lease, Report
+    from tilebox._core.runner.registry import Registry
+    from tilebox._core.tasks.context import TaskContext
 
 _log = logging.getLogger("tilebox.workflows.runner")
 

@@ -30,8 +30,8 @@ from tilebox._runner.execution import set_retry
 if TYPE_CHECKING:
     import asyncio
 
-    from tilebox._core.exchanges import Lease, Report
-    from tilebox._core.registry import Registry
+    from tilebox._core.runner.exchanges import Lease, Report
+    from tilebox._core.runner.registry import Registry
 
 PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 COMMAND = "import sys; sys.path.insert(0, sys.argv[1]); from tilebox._runner.child import main; main(int(sys.argv[2]))"

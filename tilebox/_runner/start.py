@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core.registry import Registry
+from tilebox._core.runner.registry import Registry
 from tilebox._runner.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tilebox._core.config import Config
+    from tilebox._core.wire.config import Config
     from tilebox._runner.engine import Executor
 
 MAX_CONCURRENCY = 1024

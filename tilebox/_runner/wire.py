@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from tilebox._core import status
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import id_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2, workflows_pb2
+from tilebox._core.wire import status
 from tilebox._runner.channel import ChannelError, Interrupted, Ticket, open_channel
 from tilebox.errors import APIError, AuthenticationError, RateLimitedError, RequestTooLargeError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tilebox._core.config import Config
-    from tilebox._core.exchanges import Exchange, Report
-    from tilebox._core.versions import TaskIdentifier
+    from tilebox._core.runner.exchanges import Exchange, Report
+    from tilebox._core.tasks.versions import TaskIdentifier
+    from tilebox._core.wire.config import Config
     from tilebox._runner.channel import Answer as Said
     from tilebox.errors import TileboxError
 

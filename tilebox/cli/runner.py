@@ -125,7 +125,7 @@ def _task_classes(place: str) -> list[type[Task]]:
 
 
 def _defined_in(module: ModuleType) -> list[type[Task]]:
-    from tilebox._core.tasks import Task, can_execute
+    from tilebox._core.tasks.task import Task, can_execute
 
     classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Task)]
     return [one for one in classes if one.__module__ == module.__name__ and can_execute(one)]

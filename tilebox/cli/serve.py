@@ -22,7 +22,7 @@ from tilebox.cli.options import data_dir, database, read_settings, shown_errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tilebox.server.run import Running
+    from tilebox.server.process.run import Running
     from tilebox.server.settings import Settings
 
 
@@ -60,7 +60,7 @@ def serve(**flags: Any) -> None:
     os.umask(0o077)
     _set_up_logging(settings.log_level)
     with shown_errors(), _without_needless_modules():
-        from tilebox.server.run import serve as run
+        from tilebox.server.process.run import serve as run
 
         # A loop written in C saves a little of each request; there is none for Windows.
         options = {"use_uvloop": find_spec("uvloop") is not None}

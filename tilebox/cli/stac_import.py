@@ -24,7 +24,7 @@ from tilebox.errors import NotFoundError, PermissionDeniedError, TileboxError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tilebox._core.fields import Field, Schema
+    from tilebox._core.schema.fields import Field, Schema
     from tilebox._core.stac import Item, Plan, Rejection
 
 # Fields are worked out, and items held in memory, for this many at once.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tilebox._core import stac
-from tilebox._core.backoff import Backoff, RetryPolicy
+from tilebox._core.wire.backoff import Backoff, RetryPolicy
 from tilebox.errors import MissingExtraError, TransportError
 
 if TYPE_CHECKING:

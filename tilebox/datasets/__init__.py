@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from tilebox._lazy import attach
 
 if TYPE_CHECKING:
-    from tilebox._core.catalogue import CollectionInfo
-    from tilebox._core.exports import from_storable, to_arrow, to_geodataframe, to_geoparquet, to_storable
-    from tilebox._core.fields import DatasetKind
-    from tilebox._core.filters import field
-    from tilebox._core.times import TimeInterval
+    from tilebox._core.queries.filters import field
+    from tilebox._core.results.exports import from_storable, to_arrow, to_geodataframe, to_geoparquet, to_storable
+    from tilebox._core.schema.catalogue import CollectionInfo
+    from tilebox._core.schema.fields import DatasetKind
+    from tilebox._core.values.intervals import TimeInterval
     from tilebox.errors import (
         APIError,
         AuthenticationError,
@@ -70,9 +70,9 @@ __getattr__, __dir__ = attach(
         "APIError": "tilebox.errors",
         "AuthenticationError": "tilebox.errors",
         "Client": "tilebox.sync.datasets.client",
-        "CollectionInfo": "tilebox._core.catalogue",
+        "CollectionInfo": "tilebox._core.schema.catalogue",
         "ConflictError": "tilebox.errors",
-        "DatasetKind": "tilebox._core.fields",
+        "DatasetKind": "tilebox._core.schema.fields",
         "InvalidArgumentError": "tilebox.errors",
         "MissingExtraError": "tilebox.errors",
         "NotFoundError": "tilebox.errors",
@@ -81,15 +81,15 @@ __getattr__, __dir__ = attach(
         "RateLimitedError": "tilebox.errors",
         "ServerError": "tilebox.errors",
         "TileboxError": "tilebox.errors",
-        "TimeInterval": "tilebox._core.times",
+        "TimeInterval": "tilebox._core.values.intervals",
         "TimeseriesCollection": "tilebox.sync.datasets.timeseries",
         "TimeseriesDataset": "tilebox.sync.datasets.dataset",
         "TransportError": "tilebox.errors",
-        "field": "tilebox._core.filters",
-        "from_storable": "tilebox._core.exports",
-        "to_arrow": "tilebox._core.exports",
-        "to_geodataframe": "tilebox._core.exports",
-        "to_geoparquet": "tilebox._core.exports",
-        "to_storable": "tilebox._core.exports",
+        "field": "tilebox._core.queries.filters",
+        "from_storable": "tilebox._core.results.exports",
+        "to_arrow": "tilebox._core.results.exports",
+        "to_geodataframe": "tilebox._core.results.exports",
+        "to_geoparquet": "tilebox._core.results.exports",
+        "to_storable": "tilebox._core.results.exports",
     },
 )

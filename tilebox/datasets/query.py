@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from tilebox._lazy import attach
 
 if TYPE_CHECKING:
-    from tilebox._core.filters import field
-    from tilebox._core.times import TimeInterval, TimeIntervalLike
+    from tilebox._core.queries.filters import field
+    from tilebox._core.values.intervals import TimeInterval, TimeIntervalLike
 
 __all__ = ["TimeInterval", "TimeIntervalLike", "field"]
 
 __getattr__, __dir__ = attach(
     __name__,
     {
-        "TimeInterval": "tilebox._core.times",
-        "TimeIntervalLike": "tilebox._core.times",
-        "field": "tilebox._core.filters",
+        "TimeInterval": "tilebox._core.values.intervals",
+        "TimeIntervalLike": "tilebox._core.values.intervals",
+        "field": "tilebox._core.queries.filters",
     },
 )

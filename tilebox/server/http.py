@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 import anyio
 
-from tilebox._core.arrow import EXTENSION, INGEST_EXTENSION
-from tilebox._core.status import EXTENSIONS_HEADER, REQUEST_ID_HEADER, error_body, http_status
-from tilebox._core.workflow_requests import EXTENSION as RUNNERS_EXTENSION
+from tilebox._core.jobs.workflow_calls import EXTENSION as RUNNERS_EXTENSION
+from tilebox._core.schema.arrow_schema import EXTENSION, INGEST_EXTENSION
+from tilebox._core.wire.status import EXTENSIONS_HEADER, REQUEST_ID_HEADER, error_body, http_status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -18,7 +18,7 @@ import anyio
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.zttp_impl import ZttpProtocol
 
-from tilebox._core.status import REQUEST_ID_HEADER
+from tilebox._core.wire.status import REQUEST_ID_HEADER
 from tilebox.server.api.bodies import headers_of
 from tilebox.server.http import EXTENSIONS, begin_request, log_request, logger, request_id
 

@@ -20,8 +20,8 @@ from urllib.request import getproxies
 from google.protobuf.message import DecodeError
 
 from tilebox import __version__
-from tilebox._core import status
-from tilebox._core.backoff import Backoff, RetryPolicy
+from tilebox._core.wire import status
+from tilebox._core.wire.backoff import Backoff, RetryPolicy
 from tilebox._io.concurrency.sync import sleep
 from tilebox._io.failures import is_wrong_address, translated, was_sent
 from tilebox._io.http.sync import ClientPool
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import httpx
     from google.protobuf.message import Message
 
-    from tilebox._core.calls import Answer, Call
-    from tilebox._core.config import Config
     from tilebox._core.http1 import Reply
+    from tilebox._core.wire.calls import Answer, Call
+    from tilebox._core.wire.config import Config
 
 _log = logging.getLogger("tilebox.transport")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tilebox.datasets import Client as DatasetsClient
-    from tilebox.server.run import Running
+    from tilebox.server.process.run import Running
     from tilebox.workflows import Client as WorkflowsClient
 
 START_SECONDS = 60
@@ -96,7 +96,7 @@ class LocalServer:
     def _run(self) -> None:
         try:
             try:
-                from tilebox.server.run import serve
+                from tilebox.server.process.run import serve
                 from tilebox.server.settings import Settings
             except ModuleNotFoundError as error:
                 raise MissingExtraError("a server in this process", "server") from error

@@ -9,14 +9,14 @@ from uuid import UUID
 
 import anyio
 
-from tilebox._core.context import TaskContext
-from tilebox._core.current_task import CurrentTask, TaskJob
-from tilebox._core.task_inputs import deserialize, serialize
+from tilebox._core.tasks.context import TaskContext
+from tilebox._core.tasks.current_task import CurrentTask, TaskJob
+from tilebox._core.tasks.inputs.serialization import deserialize, serialize
 from tilebox.workflows.cache import InMemoryCache
 
 if TYPE_CHECKING:
-    from tilebox._core.graph import SubmittedTask
-    from tilebox._core.tasks import Task
+    from tilebox._core.tasks.subtasks import SubmittedTask
+    from tilebox._core.tasks.task import Task
     from tilebox.workflows.cache import JobCache
 
 _TASK = UUID("018dd029-58ca-74e5-8b58-b4f99d610f9a")

@@ -11,8 +11,8 @@ from tilebox.workflows.cache import InMemoryCache
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tilebox._core.jobs import Job, TaskSummary
-    from tilebox._core.tasks import Task
+    from tilebox._core.jobs.job import Job, TaskSummary
+    from tilebox._core.tasks.task import Task
     from tilebox.workflows.cache import JobCache
 
 

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 from tilebox._lazy import attach
 
 if TYPE_CHECKING:
-    from tilebox._core.current_task import CurrentTask, TaskJob
-    from tilebox._core.future_task import FutureTask
-    from tilebox._core.job_states import JobState, QueueReason, TaskState
-    from tilebox._core.job_stats import ExecutionStats, Progress
-    from tilebox._core.jobs import Cluster, Job, JobList, QueuedTask, QueueStats, TaskList, TaskSummary
-    from tilebox._core.progress import ProgressTracker
-    from tilebox._core.retries import Retry
-    from tilebox._core.tasks import ExecutionContext, Task
-    from tilebox._core.versions import TaskIdentifier
+    from tilebox._core.jobs.job import Cluster, Job, JobList, QueuedTask, QueueStats, TaskList, TaskSummary
+    from tilebox._core.jobs.states import JobState, QueueReason, TaskState
+    from tilebox._core.jobs.stats import ExecutionStats, Progress
+    from tilebox._core.tasks.current_task import CurrentTask, TaskJob
+    from tilebox._core.tasks.future_task import FutureTask
+    from tilebox._core.tasks.progress import ProgressTracker
+    from tilebox._core.tasks.retries import Retry
+    from tilebox._core.tasks.task import ExecutionContext, Task
+    from tilebox._core.tasks.versions import TaskIdentifier
     from tilebox.errors import (
         APIError,
         AuthenticationError,
@@ -101,41 +101,41 @@ __getattr__, __dir__ = attach(
         "APIError": "tilebox.errors",
         "AuthenticationError": "tilebox.errors",
         "Client": "tilebox.sync.workflows.client",
-        "Cluster": "tilebox._core.jobs",
+        "Cluster": "tilebox._core.jobs.job",
         "ClusterClient": "tilebox.sync.workflows.clusters",
         "ConflictError": "tilebox.errors",
-        "CurrentTask": "tilebox._core.current_task",
-        "ExecutionContext": "tilebox._core.tasks",
-        "ExecutionStats": "tilebox._core.job_stats",
-        "FutureTask": "tilebox._core.future_task",
+        "CurrentTask": "tilebox._core.tasks.current_task",
+        "ExecutionContext": "tilebox._core.tasks.task",
+        "ExecutionStats": "tilebox._core.jobs.stats",
+        "FutureTask": "tilebox._core.tasks.future_task",
         "InvalidArgumentError": "tilebox.errors",
-        "Job": "tilebox._core.jobs",
+        "Job": "tilebox._core.jobs.job",
         "JobClient": "tilebox.sync.workflows.jobs",
         "JobFailedError": "tilebox.errors",
-        "JobList": "tilebox._core.jobs",
-        "JobState": "tilebox._core.job_states",
+        "JobList": "tilebox._core.jobs.job",
+        "JobState": "tilebox._core.jobs.states",
         "JobTimeoutError": "tilebox.errors",
         "LeaseLostError": "tilebox.errors",
         "MissingExtraError": "tilebox.errors",
         "NonRetryableError": "tilebox.errors",
         "NotFoundError": "tilebox.errors",
         "PermissionDeniedError": "tilebox.errors",
-        "Progress": "tilebox._core.job_stats",
-        "ProgressTracker": "tilebox._core.progress",
-        "QueueReason": "tilebox._core.job_states",
-        "QueueStats": "tilebox._core.jobs",
-        "QueuedTask": "tilebox._core.jobs",
+        "Progress": "tilebox._core.jobs.stats",
+        "ProgressTracker": "tilebox._core.tasks.progress",
+        "QueueReason": "tilebox._core.jobs.states",
+        "QueueStats": "tilebox._core.jobs.job",
+        "QueuedTask": "tilebox._core.jobs.job",
         "RateLimitedError": "tilebox.errors",
-        "Retry": "tilebox._core.retries",
+        "Retry": "tilebox._core.tasks.retries",
         "ServerError": "tilebox.errors",
-        "Task": "tilebox._core.tasks",
+        "Task": "tilebox._core.tasks.task",
         "TaskDefinitionError": "tilebox.errors",
-        "TaskIdentifier": "tilebox._core.versions",
-        "TaskJob": "tilebox._core.current_task",
-        "TaskList": "tilebox._core.jobs",
+        "TaskIdentifier": "tilebox._core.tasks.versions",
+        "TaskJob": "tilebox._core.tasks.current_task",
+        "TaskList": "tilebox._core.jobs.job",
         "TaskRunner": "tilebox.sync.workflows.runner",
-        "TaskState": "tilebox._core.job_states",
-        "TaskSummary": "tilebox._core.jobs",
+        "TaskState": "tilebox._core.jobs.states",
+        "TaskSummary": "tilebox._core.jobs.job",
         "TileboxError": "tilebox.errors",
         "TransportError": "tilebox.errors",
     },

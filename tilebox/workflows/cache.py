@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tilebox._lazy import attach
 
 if TYPE_CHECKING:
-    from tilebox._core.cachekeys import NoCacheError
+    from tilebox._core.cache_keys import NoCacheError
     from tilebox.sync.workflows.cache import (
         AmazonS3Cache,
         GoogleStorageCache,
@@ -34,6 +34,6 @@ __getattr__, __dir__ = attach(
         "JobCache": "tilebox.sync.workflows.cache",
         "LocalFileSystemCache": "tilebox.sync.workflows.cache",
         "NoCache": "tilebox.sync.workflows.cache",
-        "NoCacheError": "tilebox._core.cachekeys",
+        "NoCacheError": "tilebox._core.cache_keys",
     },
 )

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from tilebox._lazy import attach
 
 if TYPE_CHECKING:
-    from tilebox._core.job_states import JobState, QueueReason, TaskState
-    from tilebox._core.job_stats import ExecutionStats, Progress
-    from tilebox._core.jobs import Cluster, ClusterLike, Job, JobList, QueuedTask, QueueStats, TaskList, TaskSummary
-    from tilebox._core.times import TimeInterval, TimeIntervalLike
-    from tilebox._core.versions import TaskIdentifier
+    from tilebox._core.jobs.job import Cluster, ClusterLike, Job, JobList, QueuedTask, QueueStats, TaskList, TaskSummary
+    from tilebox._core.jobs.states import JobState, QueueReason, TaskState
+    from tilebox._core.jobs.stats import ExecutionStats, Progress
+    from tilebox._core.tasks.versions import TaskIdentifier
+    from tilebox._core.values.intervals import TimeInterval, TimeIntervalLike
 
 __all__ = [
     "Cluster",
@@ -33,21 +33,21 @@ __all__ = [
 __getattr__, __dir__ = attach(
     __name__,
     {
-        "Cluster": "tilebox._core.jobs",
-        "ClusterLike": "tilebox._core.jobs",
-        "ExecutionStats": "tilebox._core.job_stats",
-        "Job": "tilebox._core.jobs",
-        "JobList": "tilebox._core.jobs",
-        "JobState": "tilebox._core.job_states",
-        "Progress": "tilebox._core.job_stats",
-        "QueueReason": "tilebox._core.job_states",
-        "QueueStats": "tilebox._core.jobs",
-        "QueuedTask": "tilebox._core.jobs",
-        "TaskIdentifier": "tilebox._core.versions",
-        "TaskList": "tilebox._core.jobs",
-        "TaskState": "tilebox._core.job_states",
-        "TaskSummary": "tilebox._core.jobs",
-        "TimeInterval": "tilebox._core.times",
-        "TimeIntervalLike": "tilebox._core.times",
+        "Cluster": "tilebox._core.jobs.job",
+        "ClusterLike": "tilebox._core.jobs.job",
+        "ExecutionStats": "tilebox._core.jobs.stats",
+        "Job": "tilebox._core.jobs.job",
+        "JobList": "tilebox._core.jobs.job",
+        "JobState": "tilebox._core.jobs.states",
+        "Progress": "tilebox._core.jobs.stats",
+        "QueueReason": "tilebox._core.jobs.states",
+        "QueueStats": "tilebox._core.jobs.job",
+        "QueuedTask": "tilebox._core.jobs.job",
+        "TaskIdentifier": "tilebox._core.tasks.versions",
+        "TaskList": "tilebox._core.jobs.job",
+        "TaskState": "tilebox._core.jobs.states",
+        "TaskSummary": "tilebox._core.jobs.job",
+        "TimeInterval": "tilebox._core.values.intervals",
+        "TimeIntervalLike": "tilebox._core.values.intervals",
     },
 )

@@ -14,10 +14,10 @@ from answers import Answers
 from scripted import refusal
 from worlds.sync import open_workflows
 
-from tilebox._core import ids
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2, job_pb2
+from tilebox._core.values import ids
 from tilebox._io import notebook
 from tilebox.sync.workflows import jobs as jobs_module
 from tilebox.workflows import (

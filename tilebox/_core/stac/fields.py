@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core.fields import QUERYABLE_KINDS, DatasetKind, Field, FieldKind, Schema
+from tilebox._core.schema.fields import QUERYABLE_KINDS, DatasetKind, Field, FieldKind, Schema
 from tilebox._core.stac.assets import ASSETS_TYPE
 from tilebox._core.stac.values import ENUMERATIONS, MAX_QUERYABLE_LENGTH, fits_enumeration, kind_of
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from tilebox._core.fields import GEOMETRY, DatasetKind, FieldKind
-from tilebox._core.geometry import problems
+from tilebox._core.geometry.matching import problems
+from tilebox._core.schema.fields import GEOMETRY, DatasetKind, FieldKind
 from tilebox._core.stac.assets import location_of, message_of, thumbnail_of
 from tilebox._core.stac.collections import collection_of
 from tilebox._core.stac.fields import ALWAYS, ASSETS, GRANULE_NAME, LOCATION, THUMBNAIL

@@ -23,7 +23,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tilebox._core.fields import Field, FieldKind
+from tilebox._core.schema.fields import Field, FieldKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator
 
-    from tilebox._core import cachekeys
+    from tilebox._core import cache_keys
 
 __all__ = ["Folder"]
 
@@ -26,23 +26,23 @@ class Folder:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._folder = sync.Folder(root)
 
-    async def read(self, path: cachekeys.Names) -> bytes | None:
+    async def read(self, path: cache_keys.Names) -> bytes | None:
         """Return a value, or None."""
         return await to_thread(self._folder.read, path)
 
-    async def write(self, path: cachekeys.Names, value: bytes) -> None:
+    async def write(self, path: cache_keys.Names, value: bytes) -> None:
         """Keep a value."""
         await to_thread(self._folder.write, path, value)
 
-    async def delete(self, path: cachekeys.Names) -> bool:
+    async def delete(self, path: cache_keys.Names) -> bool:
         """Remove a value, and tell whether there was one."""
         return await to_thread(self._folder.delete, path)
 
-    async def exists(self, path: cachekeys.Names) -> bool:
+    async def exists(self, path: cache_keys.Names) -> bool:
         """Tell whether there is a value."""
         return await to_thread(self._folder.exists, path)
 
-    async def names(self, group: cachekeys.Names) -> AsyncIterator[str]:
+    async def names(self, group: cache_keys.Names) -> AsyncIterator[str]:
         """Iterate over the names of the values directly in a group, in order."""
         for name in await to_thread(self._folder.names, group):
             yield name

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tilebox._core import cachekeys
+from tilebox._core import cache_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Folder"]
 
-_VALUES = f"{cachekeys.RESERVED}values"
+_VALUES = f"{cache_keys.RESERVED}values"
 # What systems raise where there is a folder and a file is meant, or the other way round.
 _OTHER_KIND = (IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -42,18 +42,18 @@ class Folder:
         # Absolute, so that neither a change of the working directory nor a child process means another folder.
         self._root = Path(root).absolute()
 
-    def read(self, path: cachekeys.Names) -> bytes | None:
+    def read(self, path: cache_keys.Names) -> bytes | None:
         """Return a value, or None."""
         for place in self._places(path):
             with _absent(place):
                 return place.read_bytes()
         return None
 
-    def write(self, path: cachekeys.Names, value: bytes) -> None:
+    def write(self, path: cache_keys.Names, value: bytes) -> None:
         """Keep a value."""
         places = self._places(path)
         self._make_group(path[:-1])
-        written = places[0].with_name(f"{cachekeys.RESERVED}{uuid4().hex}.tmp")
+        written = places[0].with_name(f"{cache_keys.RESERVED}{uuid4().hex}.tmp")
         try:
             with written.open("xb") as file:
                 file.write(value)
@@ -67,7 +67,7 @@ class Folder:
         finally:
             written.unlink(missing_ok=True)
 
-    def delete(self, path: cachekeys.Names) -> bool:
+    def delete(self, path: cache_keys.Names) -> bool:
         """Remove a value, and tell whether there was one."""
         found = False
         for place in self._places(path):
@@ -76,11 +76,11 @@ class Folder:
                 found = True
         return found
 
-    def exists(self, path: cachekeys.Names) -> bool:
+    def exists(self, path: cache_keys.Names) -> bool:
         """Tell whether there is a value."""
         return any(place.is_file() for place in self._places(path))
 
-    def names(self, group: cachekeys.Names) -> Iterator[str]:
+    def names(self, group: cache_keys.Names) -> Iterator[str]:
         """Return the names of the files directly in a group, in order; not all need be keys."""
         found = {*_files(self._inside(group)), *_files(self._inside((*group, _VALUES)))}
         return iter(sorted(found))
@@ -88,25 +88,25 @@ class Folder:
     def __repr__(self) -> str:
         return repr(str(self._root))
 
-    def _places(self, path: cachekeys.Names) -> tuple[Path, Path]:
+    def _places(self, path: cache_keys.Names) -> tuple[Path, Path]:
         """Return where a value lies: as a rule, and if a group has its name."""
         *group, name = path
         return self._inside(path), self._inside((*group, _VALUES, name))
 
-    def _inside(self, path: cachekeys.Names) -> Path:
+    def _inside(self, path: cache_keys.Names) -> Path:
         """Return the file or folder of a path.
 
         Raises:
             ValueError: A symbolic link is on the way.
         """
         if os.name == "nt":
-            cachekeys.check_for_windows(path)
+            cache_keys.check_for_windows(path)
         place = self._root.resolve().joinpath(*path)
         if place.resolve() != place:
             raise ValueError(f"{place} is reached over a symbolic link, which a cache does not follow")
         return place
 
-    def _make_group(self, group: cachekeys.Names) -> None:
+    def _make_group(self, group: cache_keys.Names) -> None:
         folder = self._root.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         for name in group:

@@ -12,7 +12,7 @@ from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tilebox._core.backoff import Backoff, RetryPolicy
+from tilebox._core.wire.backoff import Backoff, RetryPolicy
 from tilebox._io.concurrency.aio import to_thread
 from tilebox._io.gcs import sync
 from tilebox._io.kept.aio import Kept
@@ -21,7 +21,7 @@ from tilebox.errors import AuthenticationError, MissingExtraError, PermissionDen
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
-    from tilebox._core import cachekeys
+    from tilebox._core import cache_keys
 
 __all__ = ["Bucket"]
 
@@ -45,26 +45,26 @@ class Bucket:
         prefix: The first names of all objects.
     """
 
-    def __init__(self, bucket: Any, prefix: cachekeys.Names) -> None:
+    def __init__(self, bucket: Any, prefix: cache_keys.Names) -> None:
         self._bucket = _Named(bucket, prefix) if isinstance(bucket, str) else _Given(bucket, prefix)
 
-    async def read(self, path: cachekeys.Names) -> bytes | None:
+    async def read(self, path: cache_keys.Names) -> bytes | None:
         """Return a value, or None."""
         return await self._bucket.read(path)
 
-    async def write(self, path: cachekeys.Names, value: bytes) -> None:
+    async def write(self, path: cache_keys.Names, value: bytes) -> None:
         """Keep a value."""
         await self._bucket.write(path, value)
 
-    async def delete(self, path: cachekeys.Names) -> bool:
+    async def delete(self, path: cache_keys.Names) -> bool:
         """Remove a value, and tell whether there was one."""
         return await self._bucket.delete(path)
 
-    async def exists(self, path: cachekeys.Names) -> bool:
+    async def exists(self, path: cache_keys.Names) -> bool:
         """Tell whether there is a value."""
         return await self._bucket.exists(path)
 
-    async def names(self, group: cachekeys.Names) -> AsyncIterator[str]:
+    async def names(self, group: cache_keys.Names) -> AsyncIterator[str]:
         """Iterate over the names of the values directly in a group, in order."""
         async for name in self._bucket.names(group):
             yield name
@@ -76,38 +76,38 @@ class Bucket:
 class _Named:
     """A bucket by name."""
 
-    def __init__(self, name: str, prefix: cachekeys.Names) -> None:
+    def __init__(self, name: str, prefix: cache_keys.Names) -> None:
         self._name = name
         self._prefix = prefix
         self._kept = Kept(_open)
 
-    async def read(self, path: cachekeys.Names) -> bytes | None:
+    async def read(self, path: cache_keys.Names) -> bytes | None:
         storage = await self._kept.client()
         value: bytes | None = await self._call(
             lambda: storage.download(self._name, self._object(path), timeout=SECONDS), missing=None
         )
         return value
 
-    async def write(self, path: cachekeys.Names, value: bytes) -> None:
+    async def write(self, path: cache_keys.Names, value: bytes) -> None:
         storage = await self._kept.client()
         kind = "application/octet-stream"
         await self._call(
             lambda: storage.upload(self._name, self._object(path), value, content_type=kind, timeout=SECONDS)
         )
 
-    async def delete(self, path: cachekeys.Names) -> bool:
+    async def delete(self, path: cache_keys.Names) -> bool:
         storage = await self._kept.client()
         answer = await self._call(lambda: storage.delete(self._name, self._object(path), timeout=SECONDS), missing=None)
         return answer is not None
 
-    async def exists(self, path: cachekeys.Names) -> bool:
+    async def exists(self, path: cache_keys.Names) -> bool:
         storage = await self._kept.client()
         found = await self._call(
             lambda: storage.download_metadata(self._name, self._object(path), timeout=SECONDS), missing=None
         )
         return found is not None
 
-    async def names(self, group: cachekeys.Names) -> AsyncIterator[str]:
+    async def names(self, group: cache_keys.Names) -> AsyncIterator[str]:
         storage = await self._kept.client()
         start = "".join(f"{name}/" for name in (*self._prefix, *group))
         params = {"prefix": start, "delimiter": "/", "fields": "items(name),nextPageToken", "maxResults": "1000"}
@@ -146,7 +146,7 @@ class _Named:
                         raise
                 await asyncio.sleep(seconds)
 
-    def _object(self, path: cachekeys.Names) -> str:
+    def _object(self, path: cache_keys.Names) -> str:
         return "/".join((*self._prefix, *path))
 
     def __reduce__(self) -> Any:
@@ -159,22 +159,22 @@ class _Named:
 class _Given:
     """A bucket of Google's library."""
 
-    def __init__(self, bucket: Any, prefix: cachekeys.Names) -> None:
+    def __init__(self, bucket: Any, prefix: cache_keys.Names) -> None:
         self._bucket = sync.Bucket(bucket, prefix)
 
-    async def read(self, path: cachekeys.Names) -> bytes | None:
+    async def read(self, path: cache_keys.Names) -> bytes | None:
         return await to_thread(self._bucket.read, path)
 
-    async def write(self, path: cachekeys.Names, value: bytes) -> None:
+    async def write(self, path: cache_keys.Names, value: bytes) -> None:
         await to_thread(self._bucket.write, path, value)
 
-    async def delete(self, path: cachekeys.Names) -> bool:
+    async def delete(self, path: cache_keys.Names) -> bool:
         return await to_thread(self._bucket.delete, path)
 
-    async def exists(self, path: cachekeys.Names) -> bool:
+    async def exists(self, path: cache_keys.Names) -> bool:
         return await to_thread(self._bucket.exists, path)
 
-    async def names(self, group: cachekeys.Names) -> AsyncIterator[str]:
+    async def names(self, group: cache_keys.Names) -> AsyncIterator[str]:
         for name in await to_thread(lambda: list(self._bucket.names(group))):
             yield name
 

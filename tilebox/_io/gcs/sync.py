@@ -12,7 +12,7 @@ from tilebox.errors import AuthenticationError, MissingExtraError, PermissionDen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tilebox._core import cachekeys
+    from tilebox._core import cache_keys
 
 __all__ = ["Bucket"]
 
@@ -25,14 +25,14 @@ class Bucket:
         prefix: The first names of all objects.
     """
 
-    def __init__(self, bucket: Any, prefix: cachekeys.Names) -> None:
+    def __init__(self, bucket: Any, prefix: cache_keys.Names) -> None:
         given = None if isinstance(bucket, str) else bucket
         self._name: str = bucket if given is None else given.name
         self._prefix = prefix
         self._settings = {} if given is None else _settings_of(given)
         self._kept = Kept(partial(_open, self._name, self._settings), given and given.client)
 
-    def read(self, path: cachekeys.Names) -> bytes | None:
+    def read(self, path: cache_keys.Names) -> bytes | None:
         """Return a value, or None."""
         blob = self._object(path)
         with _translated(self._name):
@@ -44,13 +44,13 @@ class Bucket:
                 raise
             return value
 
-    def write(self, path: cachekeys.Names, value: bytes) -> None:
+    def write(self, path: cache_keys.Names, value: bytes) -> None:
         """Keep a value."""
         blob = self._object(path)
         with _translated(self._name):
             blob.upload_from_string(value, content_type="application/octet-stream")
 
-    def delete(self, path: cachekeys.Names) -> bool:
+    def delete(self, path: cache_keys.Names) -> bool:
         """Remove a value, and tell whether there was one."""
         blob = self._object(path)
         with _translated(self._name):
@@ -62,13 +62,13 @@ class Bucket:
                 raise
             return True
 
-    def exists(self, path: cachekeys.Names) -> bool:
+    def exists(self, path: cache_keys.Names) -> bool:
         """Tell whether there is a value."""
         blob = self._object(path)
         with _translated(self._name):
             return bool(blob.exists())
 
-    def names(self, group: cachekeys.Names) -> Iterator[str]:
+    def names(self, group: cache_keys.Names) -> Iterator[str]:
         """Iterate over the names of the values directly in a group, in order."""
         start = "".join(f"{name}/" for name in (*self._prefix, *group))
         options = {"delimiter": "/", "fields": "items(name),nextPageToken", "page_size": 1000}
@@ -77,7 +77,7 @@ class Bucket:
             for found in bucket.list_blobs(prefix=start, **options):
                 yield found.name.removeprefix(start)
 
-    def _object(self, path: cachekeys.Names) -> Any:
+    def _object(self, path: cache_keys.Names) -> Any:
         return self._bucket().blob("/".join((*self._prefix, *path)))
 
     def _bucket(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from tilebox._core.cachekeys import not_cached
+from tilebox._core.cache_keys import not_cached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

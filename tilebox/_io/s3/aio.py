@@ -13,7 +13,7 @@ from tilebox.errors import MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from tilebox._core import cachekeys
+    from tilebox._core import cache_keys
 
 __all__ = ["Bucket", "is_missing", "translated"]
 
@@ -29,14 +29,14 @@ class Bucket:
     """
 
     def __init__(
-        self, name: str, prefix: cachekeys.Names, *, region: str | None = None, endpoint_url: str | None = None
+        self, name: str, prefix: cache_keys.Names, *, region: str | None = None, endpoint_url: str | None = None
     ) -> None:
         self._settings = (name, prefix, region, endpoint_url)
         self._name = name
         self._prefix = prefix
         self._kept = Kept(partial(_open, name, region, endpoint_url))
 
-    async def read(self, path: cachekeys.Names) -> bytes | None:
+    async def read(self, path: cache_keys.Names) -> bytes | None:
         """Return a value, or None."""
         client = await self._kept.client()
         with translated(self._name):
@@ -50,13 +50,13 @@ class Bucket:
                 value: bytes = await body.read()
                 return value
 
-    async def write(self, path: cachekeys.Names, value: bytes) -> None:
+    async def write(self, path: cache_keys.Names, value: bytes) -> None:
         """Keep a value."""
         client = await self._kept.client()
         with translated(self._name):
             await client.put_object(**self._object(path), Body=value)
 
-    async def delete(self, path: cachekeys.Names) -> bool:
+    async def delete(self, path: cache_keys.Names) -> bool:
         """Remove a value, and tell whether there was one, which the request itself does not tell."""
         if not await self.exists(path):
             return False
@@ -65,7 +65,7 @@ class Bucket:
             await client.delete_object(**self._object(path))
         return True
 
-    async def exists(self, path: cachekeys.Names) -> bool:
+    async def exists(self, path: cache_keys.Names) -> bool:
         """Tell whether there is a value."""
         client = await self._kept.client()
         with translated(self._name):
@@ -77,7 +77,7 @@ class Bucket:
                 raise
             return True
 
-    async def names(self, group: cachekeys.Names) -> AsyncIterator[str]:
+    async def names(self, group: cache_keys.Names) -> AsyncIterator[str]:
         """Iterate over the names of the values directly in a group, in order."""
         start = "".join(f"{name}/" for name in (*self._prefix, *group))
         client = await self._kept.client()
@@ -87,7 +87,7 @@ class Bucket:
                 for found in page.get("Contents", ()):
                     yield found["Key"].removeprefix(start)
 
-    def _object(self, path: cachekeys.Names) -> dict[str, str]:
+    def _object(self, path: cache_keys.Names) -> dict[str, str]:
         return {"Bucket": self._name, "Key": "/".join((*self._prefix, *path))}
 
     def __reduce__(self) -> Any:
@@ -98,7 +98,7 @@ class Bucket:
         return repr("/".join(("s3:/", self._name, *self._prefix)))
 
 
-def _make(kind: type[Bucket], name: str, prefix: cachekeys.Names, region: str | None, url: str | None) -> Bucket:
+def _make(kind: type[Bucket], name: str, prefix: cache_keys.Names, region: str | None, url: str | None) -> Bucket:
     return kind(name, prefix, region=region, endpoint_url=url)
 
 

@@ -12,7 +12,7 @@ from tilebox.errors import AuthenticationError, MissingExtraError, PermissionDen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tilebox._core import cachekeys
+    from tilebox._core import cache_keys
 
 __all__ = ["Bucket", "is_missing", "translated"]
 
@@ -30,14 +30,14 @@ class Bucket:
     """
 
     def __init__(
-        self, name: str, prefix: cachekeys.Names, *, region: str | None = None, endpoint_url: str | None = None
+        self, name: str, prefix: cache_keys.Names, *, region: str | None = None, endpoint_url: str | None = None
     ) -> None:
         self._settings = (name, prefix, region, endpoint_url)
         self._name = name
         self._prefix = prefix
         self._kept = Kept(partial(_open, name, region, endpoint_url))
 
-    def read(self, path: cachekeys.Names) -> bytes | None:
+    def read(self, path: cache_keys.Names) -> bytes | None:
         """Return a value, or None."""
         client = self._kept.client()
         with translated(self._name):
@@ -51,13 +51,13 @@ class Bucket:
                 value: bytes = body.read()
                 return value
 
-    def write(self, path: cachekeys.Names, value: bytes) -> None:
+    def write(self, path: cache_keys.Names, value: bytes) -> None:
         """Keep a value."""
         client = self._kept.client()
         with translated(self._name):
             client.put_object(**self._object(path), Body=value)
 
-    def delete(self, path: cachekeys.Names) -> bool:
+    def delete(self, path: cache_keys.Names) -> bool:
         """Remove a value, and tell whether there was one, which the request itself does not tell."""
         if not self.exists(path):
             return False
@@ -66,7 +66,7 @@ class Bucket:
             client.delete_object(**self._object(path))
         return True
 
-    def exists(self, path: cachekeys.Names) -> bool:
+    def exists(self, path: cache_keys.Names) -> bool:
         """Tell whether there is a value."""
         client = self._kept.client()
         with translated(self._name):
@@ -78,7 +78,7 @@ class Bucket:
                 raise
             return True
 
-    def names(self, group: cachekeys.Names) -> Iterator[str]:
+    def names(self, group: cache_keys.Names) -> Iterator[str]:
         """Iterate over the names of the values directly in a group, in order."""
         start = "".join(f"{name}/" for name in (*self._prefix, *group))
         client = self._kept.client()
@@ -88,7 +88,7 @@ class Bucket:
                 for found in page.get("Contents", ()):
                     yield found["Key"].removeprefix(start)
 
-    def _object(self, path: cachekeys.Names) -> dict[str, str]:
+    def _object(self, path: cache_keys.Names) -> dict[str, str]:
         return {"Bucket": self._name, "Key": "/".join((*self._prefix, *path))}
 
     def __reduce__(self) -> Any:
@@ -142,7 +142,7 @@ def _refused(bucket: str, error: Any) -> TileboxError:
     return PermissionDeniedError(message) if status == 403 else TileboxError(message)
 
 
-def _make(kind: type[Bucket], name: str, prefix: cachekeys.Names, region: str | None, url: str | None) -> Bucket:
+def _make(kind: type[Bucket], name: str, prefix: cache_keys.Names, region: str | None, url: str | None) -> Bucket:
     return kind(name, prefix, region=region, endpoint_url=url)
 
 

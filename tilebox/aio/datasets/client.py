@@ -8,9 +8,11 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core import definitions, ids, requests, tree
-from tilebox._core.catalogue import DatasetInfo
-from tilebox._core.config import Config
+from tilebox._core.queries import dataset_calls
+from tilebox._core.schema import definitions, tree
+from tilebox._core.schema.catalogue import DatasetInfo
+from tilebox._core.values import ids
+from tilebox._core.wire.config import Config
 from tilebox.aio.datasets.dataset import TimeseriesDataset, missing
 from tilebox.aio.transport import Transport
 from tilebox.errors import ConflictError, NotFoundError
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
-    from tilebox._core.fields import DatasetKind, Field
-    from tilebox._core.tree import Group
+    from tilebox._core.schema.fields import DatasetKind, Field
+    from tilebox._core.schema.tree import Group
 
 _log = logging.getLogger("tilebox.datasets")
 _STYLE_TAG = re.compile(r"\[/?[a-z]+\]")
@@ -67,7 +69,7 @@ class Client:
         if not isinstance(slug, str):
             raise TypeError(f"a dataset is named by its slug, a string, not by a {type(slug).__name__}")
         try:
-            answer = await self._transport.call(requests.get_dataset(slug))
+            answer = await self._transport.call(dataset_calls.get_dataset(slug))
         except NotFoundError:
             raise missing(slug, await self._by_slug()) from None
         return TimeseriesDataset(self._transport, DatasetInfo.from_wire(answer))
@@ -104,7 +106,9 @@ class Client:
         """
         schema = definitions.schema(definitions.parse_kind(kind), fields)
         definitions.check_code_name(code_name)
-        call = requests.create_dataset(code_name, schema, name or code_name.rpartition(".")[2], summary, description)
+        call = dataset_calls.create_dataset(
+            code_name, schema, name or code_name.rpartition(".")[2], summary, description
+        )
         try:
             answer = await self._transport.call(call)
         except ConflictError:
@@ -112,7 +116,7 @@ class Client:
             if existing is None:
                 raise
             answer = await self._transport.call(
-                requests.update_dataset(existing.id, schema, name, summary, description)
+                dataset_calls.update_dataset(existing.id, schema, name, summary, description)
             )
         return TimeseriesDataset(self._transport, DatasetInfo.from_wire(answer))
 
@@ -128,10 +132,10 @@ class Client:
         if isinstance(dataset, str):
             dataset = await self.dataset(dataset)
         identity = dataset.id if isinstance(dataset, TimeseriesDataset) else ids.parse(dataset, what="dataset id")
-        await self._transport.call(requests.delete_dataset(identity))
+        await self._transport.call(dataset_calls.delete_dataset(identity))
 
     async def _by_slug(self) -> dict[str, TimeseriesDataset]:
-        answer = await self._transport.call(requests.list_datasets())
+        answer = await self._transport.call(dataset_calls.list_datasets())
         if answer.server_message:
             _log.info("%s", _STYLE_TAG.sub("", answer.server_message))
         infos = map(DatasetInfo.from_wire, answer.datasets)

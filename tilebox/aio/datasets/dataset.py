@@ -7,8 +7,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core import catalogue, ids, queries, requests
-from tilebox._core.queries import Query
+from tilebox._core.queries import dataset_calls
+from tilebox._core.queries import query as queries
+from tilebox._core.queries.query import Query
+from tilebox._core.schema import catalogue
+from tilebox._core.values import ids
 from tilebox.aio.datasets import loading
 from tilebox.aio.datasets.timeseries import Home, TimeseriesCollection, collection_ids, list_collections, named
 from tilebox.errors import ConflictError, NotFoundError
@@ -19,11 +22,11 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from tilebox._core.areas import AreaLike
-    from tilebox._core.catalogue import CollectionInfo, DatasetInfo
-    from tilebox._core.fields import Schema
-    from tilebox._core.filters import Expression
-    from tilebox._core.times import TimeIntervalLike
+    from tilebox._core.queries.areas import AreaLike
+    from tilebox._core.queries.filters import Expression
+    from tilebox._core.schema.catalogue import CollectionInfo, DatasetInfo
+    from tilebox._core.schema.fields import Schema
+    from tilebox._core.values.intervals import TimeIntervalLike
     from tilebox.aio.transport import Transport
 
     CollectionLike = str | UUID | TimeseriesCollection | CollectionInfo
@@ -97,7 +100,7 @@ class TimeseriesDataset:
         Raises:
             ConflictError: There is one of that name already.
         """
-        answer = await self._transport.call(requests.create_collection(self.id, name))
+        answer = await self._transport.call(dataset_calls.create_collection(self.id, name))
         # The answer leaves out what goes without saying: nothing is in it yet.
         return TimeseriesCollection(self._home, replace(catalogue.CollectionInfo.from_wire(answer), count=0))
 
@@ -122,7 +125,7 @@ class TimeseriesDataset:
             NotFoundError: There is no such collection.
         """
         (identity,) = await collection_ids(self._home, [collection])
-        await self._transport.call(requests.delete_collection(self.id, identity))
+        await self._transport.call(dataset_calls.delete_collection(self.id, identity))
 
     async def query(
         self,

@@ -7,8 +7,10 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core import arrow, ids, requests
-from tilebox._core.ingestion import MAX_REQUEST_BYTES, Delivery, Ingested, batches, requests_of, reword
+from tilebox._core.ingest.batches import MAX_REQUEST_BYTES, Delivery, Ingested, batches, requests_of, reword
+from tilebox._core.queries import dataset_calls
+from tilebox._core.schema import arrow_schema
+from tilebox._core.values import ids
 from tilebox._io.concurrency.aio import gather_map, to_thread
 from tilebox._io.progress import Progress
 from tilebox.errors import TileboxError
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from tilebox._core.calls import Call
-    from tilebox._core.fields import Schema
-    from tilebox._core.rows import Encoded
+    from tilebox._core.ingest.rows import Encoded
+    from tilebox._core.schema.fields import Schema
+    from tilebox._core.wire.calls import Call
     from tilebox.aio.transport import Transport
 
 _SAMPLE_ROWS = 1024
@@ -40,7 +42,7 @@ async def ingest(
     show_progress: bool | Callable[[float], object],
 ) -> Ingested:
     """Store datapoints, several batches under way at once; each batch is stored in full or not at all."""
-    from tilebox._core import rows
+    from tilebox._core.ingest import rows
 
     encoded = await to_thread(rows.encode, schema, data)
     sender = _sender(transport, collection, encoded, what, allow_existing=allow_existing)
@@ -85,7 +87,7 @@ async def _deliver(
 class _Messages:
     """Batches as serialised messages, as every server takes them."""
 
-    batch_rows = requests.MAX_BATCH
+    batch_rows = dataset_calls.MAX_BATCH
     # Enough that the server can commit one batch while it reads the next ones.
     requests_at_once = 4
 
@@ -98,7 +100,7 @@ class _Messages:
         """Return the requests of a batch, each with its first row and the one behind its last."""
         calls = []
         for part in requests_of(await to_thread(self._encoded.messages, start, stop)):
-            call = requests.ingest_datapoints(self._collection, part, allow_existing=self._allow_existing)
+            call = dataset_calls.ingest_datapoints(self._collection, part, allow_existing=self._allow_existing)
             calls.append((start, start + len(part), call))
             start += len(part)
         return calls
@@ -119,7 +121,7 @@ class _Columns:
         self._encoded = encoded
         self._allow_existing = allow_existing
         sample = encoded.table(0, _SAMPLE_ROWS)
-        self.batch_rows = min(arrow.MAX_INGESTED_ROWS, _rows_of_a_request(sample))
+        self.batch_rows = min(arrow_schema.MAX_INGESTED_ROWS, _rows_of_a_request(sample))
         # A small call's rows are all in it, and are not converted twice.
         self._whole = sample if sample.num_rows == encoded.rows else None
 
@@ -134,7 +136,7 @@ class _Columns:
         is_large = table.nbytes > 2 * MAX_REQUEST_BYTES
         for first, last in batches(table.num_rows, _rows_of_a_request(table) if is_large else table.num_rows):
             rows = table.slice(first, last - first)
-            call = requests.ingest_columns(self._collection, rows, allow_existing=self._allow_existing)
+            call = dataset_calls.ingest_columns(self._collection, rows, allow_existing=self._allow_existing)
             calls.append((start + first, start + last, call))
         return calls
 
@@ -154,7 +156,7 @@ def _sender(
     transport: Transport, collection: UUID, encoded: Encoded, what: str, *, allow_existing: bool
 ) -> _Messages | _Columns:
     """Return the best way that this server and this installation have to send datapoints."""
-    if not transport.offers(arrow.INGEST_EXTENSION):
+    if not transport.offers(arrow_schema.INGEST_EXTENSION):
         _log.debug("the server takes no Arrow streams: sending datapoints of %s as protobuf messages", what)
     elif find_spec("pyarrow") is None:
         _log.debug('pyarrow is missing (pip install "tilebox-open[arrow]"): sending %s as protobuf messages', what)
@@ -167,9 +169,9 @@ async def delete(transport: Transport, *, collection: UUID, datapoints: Any) -> 
     """Delete datapoints by id, batch after batch, and return how many they were."""
     identifiers = ids.parse_many(datapoints)
     deleted = 0
-    for start, stop in batches(len(identifiers), requests.MAX_BATCH):
+    for start, stop in batches(len(identifiers), dataset_calls.MAX_BATCH):
         try:
-            answer = await transport.call(requests.delete_datapoints(collection, identifiers[start:stop]))
+            answer = await transport.call(dataset_calls.delete_datapoints(collection, identifiers[start:stop]))
         except TileboxError as error:
             if deleted:
                 reword(error, f"{error}; {deleted:,} of {len(identifiers):,} datapoints were deleted before that")

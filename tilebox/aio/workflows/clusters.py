@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tilebox._core import job_inputs, workflow_requests
-from tilebox._core.jobs import Cluster
+from tilebox._core.jobs import arguments, workflow_calls
+from tilebox._core.jobs.job import Cluster
 
 if TYPE_CHECKING:
-    from tilebox._core.jobs import ClusterLike
+    from tilebox._core.jobs.job import ClusterLike
     from tilebox.aio.transport import Transport
 
 
@@ -35,12 +35,12 @@ class ClusterClient:
             ValueError: The name is empty, or the slug is malformed.
             ConflictError: There is a cluster of that slug.
         """
-        answer = await self._transport.call(workflow_requests.create_cluster(name, description, slug))
+        answer = await self._transport.call(workflow_calls.create_cluster(name, description, slug))
         return Cluster.from_wire(answer)
 
     async def all(self) -> list[Cluster]:
         """List all clusters."""
-        answer = await self._transport.call(workflow_requests.list_clusters())
+        answer = await self._transport.call(workflow_calls.list_clusters())
         return [Cluster.from_wire(message) for message in answer.clusters]
 
     async def find(self, cluster_or_slug: ClusterLike | None = None) -> Cluster:
@@ -52,8 +52,8 @@ class ClusterClient:
         Raises:
             NotFoundError: There is none of that slug.
         """
-        slug = "" if cluster_or_slug in (None, "") else job_inputs.slug(cluster_or_slug)
-        return Cluster.from_wire(await self._transport.call(workflow_requests.get_cluster(slug)))
+        slug = "" if cluster_or_slug in (None, "") else arguments.slug(cluster_or_slug)
+        return Cluster.from_wire(await self._transport.call(workflow_calls.get_cluster(slug)))
 
     async def update(self, cluster: ClusterLike, name: str | None = None, description: str | None = None) -> Cluster:
         """Change the name or the description of a cluster; its slug stays.
@@ -69,7 +69,7 @@ class ClusterClient:
         Raises:
             NotFoundError: There is none of that slug.
         """
-        call = workflow_requests.update_cluster(job_inputs.slug(cluster), name, description)
+        call = workflow_calls.update_cluster(arguments.slug(cluster), name, description)
         return Cluster.from_wire(await self._transport.call(call))
 
     async def delete(self, cluster_or_slug: ClusterLike) -> None:
@@ -82,4 +82,4 @@ class ClusterClient:
             NotFoundError: There is none of that slug.
             ConflictError: It is the default cluster, or tasks that have not ended are meant for it.
         """
-        await self._transport.call(workflow_requests.delete_cluster(job_inputs.slug(cluster_or_slug)))
+        await self._transport.call(workflow_calls.delete_cluster(arguments.slug(cluster_or_slug)))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable
 
-    from tilebox._core.tasks import Task
+    from tilebox._core.tasks.task import Task
     from tilebox.aio.transport import Transport
     from tilebox.aio.workflows.cache import JobCache
 

@@ -11,7 +11,7 @@ from tilebox.server.keys import Permission
 
 if TYPE_CHECKING:
     from tilebox.server.auth import Caller
-    from tilebox.server.services.clusters import Clusters
+    from tilebox.server.orchestration.clusters import Clusters
 
 
 class ClusterService:

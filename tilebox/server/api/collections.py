@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from tilebox._core.protocol.datasets.v1 import core_pb2
     from tilebox.server.auth import Caller
+    from tilebox.server.datasets.catalogue import Catalogue
     from tilebox.server.points.interface import Summary
-    from tilebox.server.services.catalogue import Catalogue
 
 
 class CollectionService:

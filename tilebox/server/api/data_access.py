@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from tilebox._core import messages
+from tilebox._core.columns import messages
 from tilebox._core.protocol.datasets.v1 import core_pb2
 from tilebox._core.protocol.datasets.v1 import data_access_pb2 as wire
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
@@ -18,9 +18,9 @@ from tilebox.server.keys import Permission
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tilebox._core.fields import Schema
+    from tilebox._core.schema.fields import Schema
     from tilebox.server.auth import Caller
-    from tilebox.server.services.queries import Queries
+    from tilebox.server.datasets.queries import Queries
     from tilebox.server.settings import Settings
 
 

@@ -11,7 +11,7 @@ from tilebox.server.keys import Permission
 
 if TYPE_CHECKING:
     from tilebox.server.auth import Caller
-    from tilebox.server.services.ingestion import Ingestion
+    from tilebox.server.datasets.ingestion import Ingestion
 
 
 class DataIngestionService:

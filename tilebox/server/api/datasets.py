@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from tilebox._core.protocol.datasets.v1 import datasets_pb2 as wire
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api import parse, shapes
+from tilebox.server.datasets.catalogue import DatasetChange
 from tilebox.server.keys import Permission
-from tilebox.server.services.catalogue import DatasetChange
 
 if TYPE_CHECKING:
     from tilebox._core.protocol.datasets.v1 import core_pb2
     from tilebox.server.auth import Caller
-    from tilebox.server.services.catalogue import Catalogue
+    from tilebox.server.datasets.catalogue import Catalogue
 
 _SLUG = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")
 

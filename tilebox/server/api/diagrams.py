@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.workflows.v1 import diagram_pb2 as wire
+from tilebox.server.diagrams.rendering import DEFAULT_PADDING, RenderOptions
 from tilebox.server.keys import Permission
-from tilebox.server.services.diagrams import DEFAULT_PADDING, RenderOptions
 
 if TYPE_CHECKING:
     from tilebox.server.auth import Caller
-    from tilebox.server.services.diagrams import Diagrams
+    from tilebox.server.diagrams.rendering import Diagrams
 
 
 class DiagramService:

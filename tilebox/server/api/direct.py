@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message_factory import GetMessageClass
 
-from tilebox._core.status import error_body, http_status
+from tilebox._core.wire.status import error_body, http_status
 from tilebox.server.api.bodies import headers_of, parsed, read_framed, read_message, unpacked
 from tilebox.server.api.connect import snake_case, to_connect_error, to_the_end
 from tilebox.server.http import Answer, answer_error, answer_framed, answer_message

@@ -13,16 +13,16 @@ import anyio
 import anyio.to_thread
 import pyarrow as pa
 
-from tilebox._core.arrow import ERROR_KEY, MEDIA_TYPE, ROWS_KEY, SNAPSHOT_KEY
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2 as wire
 from tilebox._core.protocol.tilebox.v1.query_pb2 import SORT_DIRECTION_DESCENDING
+from tilebox._core.schema.arrow_schema import ERROR_KEY, MEDIA_TYPE, ROWS_KEY, SNAPSHOT_KEY
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api import parse
 from tilebox.server.api.bodies import headers_of, read_message
 from tilebox.server.api.connect import to_connect_error
+from tilebox.server.datasets.queries import with_fields
 from tilebox.server.http import answer_error
 from tilebox.server.keys import Permission
-from tilebox.server.services.queries import with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from tilebox.server.auth import Caller, Gatekeeper
+    from tilebox.server.datasets.ingestion import Ingestion
+    from tilebox.server.datasets.queries import Queries
     from tilebox.server.points.interface import PointQuery, PointStream
-    from tilebox.server.services.ingestion import Ingestion
-    from tilebox.server.services.queries import Queries
     from tilebox.server.store.interface import Dataset
 
 logger = logging.getLogger("tilebox.server")

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from tilebox._core.diagram_graph import Theme
 from tilebox._core.protocol.tilebox.v1 import id_pb2, query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2
 from tilebox._core.protocol.workflows.v1 import job_pb2 as wire
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api import parse, work_parse, work_shapes
 from tilebox.server.api.diagrams import render_options
+from tilebox.server.datasets.catalogue import now_us
+from tilebox.server.diagrams.graph import Theme
 from tilebox.server.keys import Permission
-from tilebox.server.services.catalogue import now_us
-from tilebox.server.services.submissions import from_legacy
+from tilebox.server.orchestration.submissions import from_legacy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tilebox.server.auth import Caller
-    from tilebox.server.services.diagrams import Diagrams
-    from tilebox.server.services.jobs import Jobs, TaskPage
+    from tilebox.server.diagrams.rendering import Diagrams
+    from tilebox.server.orchestration.jobs import Jobs, TaskPage
 
 
 _OfJob: TypeAlias = (

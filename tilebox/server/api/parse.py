@@ -7,20 +7,21 @@ from uuid import UUID
 
 import shapely
 
-from tilebox._core import filters, geometry
+from tilebox._core.geometry import matching
 from tilebox._core.protocol.datasets.v1 import data_access_pb2 as access
+from tilebox._core.queries import filters
 from tilebox.errors import InvalidArgumentError
+from tilebox.server.datasets.queries import Selection
 from tilebox.server.points.interface import Area, AreaMode
-from tilebox.server.services.queries import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from tilebox._core.filters import Expression
     from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
     from tilebox._core.protocol.tilebox.v1.query_pb2 import IDInterval, Pagination, TimeInterval
+    from tilebox._core.queries.filters import Expression
 
 _MILLISECOND = 1_000_000
 _MICROSECOND = 1_000
@@ -169,7 +170,7 @@ def area(message: access.SpatialFilter) -> Area:
         raise InvalidArgumentError("spatial_extent has a mode or coordinate_system that is not defined")
     try:
         shape = shapely.from_wkb(message.geometry.wkb)
-        geometry.check_area(shape)
+        matching.check_area(shape)
     except (ValueError, shapely.errors.ShapelyError) as error:
         raise InvalidArgumentError(f"spatial_extent.geometry: {error}") from None
     return Area(shape, _AREA_MODES[message.mode], _SPHERICAL[message.coordinate_system])

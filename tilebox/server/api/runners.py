@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 from google.protobuf.duration_pb2 import Duration
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2 as wire
-from tilebox._core.scheduling import Verdict
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api.runners_reading import RunnerReading
 from tilebox.server.api.task_reports import Reports, failed, microseconds, returned, task_id, text
 from tilebox.server.api.tasks import EXTEND_AFTER, identifiers
 from tilebox.server.keys import Permission
-from tilebox.server.services.leases import Wish
+from tilebox.server.orchestration.leases import Wish
+from tilebox.server.rules.task_states import Verdict
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from tilebox.server.auth import Caller
-    from tilebox.server.services.explanations import Explanations
-    from tilebox.server.services.jobs import Jobs
-    from tilebox.server.services.leases import Handed, Leases
-    from tilebox.server.services.submissions import Submissions
-    from tilebox.server.services.waiting import Gone
-    from tilebox.server.store.orchestration import Report
+    from tilebox.server.orchestration.jobs import Jobs
+    from tilebox.server.orchestration.leases import Handed, Leases
+    from tilebox.server.orchestration.queued_reasons import Explanations
+    from tilebox.server.orchestration.submissions import Submissions
+    from tilebox.server.orchestration.wakeups import Gone
+    from tilebox.server.store.work.interface import Report
 
 _NAME_BYTES = 16
 _MAX_CAUSE_CHARACTERS = 1000

@@ -10,8 +10,8 @@ from tilebox.server.api import parse, work_shapes
 if TYPE_CHECKING:
     from tilebox._core.protocol.workflows.v1 import core_pb2
     from tilebox.server.auth import Caller
-    from tilebox.server.services.explanations import Explanations
-    from tilebox.server.services.jobs import Jobs, JobWatch
+    from tilebox.server.orchestration.jobs import Jobs, JobWatch
+    from tilebox.server.orchestration.queued_reasons import Explanations
 
 EXPLAINED = 100
 

@@ -10,8 +10,8 @@ from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox.server.keys import Permission
 
 if TYPE_CHECKING:
-    from tilebox._core.fields import Schema
     from tilebox._core.protocol.datasets.v1 import dataset_type_pb2
+    from tilebox._core.schema.fields import Schema
     from tilebox.server.auth import Caller
     from tilebox.server.points.interface import Summary
     from tilebox.server.store.interface import Collection, Dataset, Group

@@ -15,21 +15,21 @@ from google.protobuf.duration_pb2 import Duration
 from tilebox._core.protocol.tilebox.v1 import id_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
 from tilebox._core.protocol.workflows.v1 import task_pb2 as wire
-from tilebox._core.scheduling import TaskState, Verdict
-from tilebox._core.versions import TaskIdentifier
+from tilebox._core.tasks.versions import TaskIdentifier
 from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.api.task_reports import Reports, failed_publicly, microseconds, task_id
 from tilebox.server.keys import Permission
-from tilebox.server.services.leases import Wish, runner_name
+from tilebox.server.orchestration.leases import Wish, runner_name
+from tilebox.server.rules.task_states import TaskState, Verdict
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from tilebox.server.auth import Caller
-    from tilebox.server.services.jobs import Jobs
-    from tilebox.server.services.leases import Identifier, Leases
-    from tilebox.server.services.submissions import Submissions
-    from tilebox.server.store.orchestration import Claimed, Report
+    from tilebox.server.orchestration.jobs import Jobs
+    from tilebox.server.orchestration.leases import Identifier, Leases
+    from tilebox.server.orchestration.submissions import Submissions
+    from tilebox.server.store.work.interface import Claimed, Report
 
 IDLE_SECONDS = 0.25
 """How long a runner of the public wire is told to wait before it asks again."""

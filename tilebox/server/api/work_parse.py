@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from tilebox._core.scheduling import JobState, TaskState
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api import parse
-from tilebox.server.store.jobs import JobFilter
+from tilebox.server.rules.task_states import JobState, TaskState
+from tilebox.server.store.work.jobs import JobFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

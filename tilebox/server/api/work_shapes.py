@@ -9,14 +9,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2, workflows_pb2
-from tilebox._core.scheduling import JobState, TaskState
+from tilebox.server.rules.task_states import JobState, TaskState
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
-    from tilebox.server.services.explanations import Explanation
-    from tilebox.server.store.clusters import Cluster
-    from tilebox.server.store.jobs import Job, JobTask
+    from tilebox.server.orchestration.queued_reasons import Explanation
+    from tilebox.server.store.work.clusters import Cluster
+    from tilebox.server.store.work.jobs import Job, JobTask
 
 _LEGACY_STATES = {
     JobState.SUBMITTED: core_pb2.LEGACY_JOB_STATE_QUEUED,

@@ -11,8 +11,8 @@ import anyio
 from tilebox.errors import TileboxError
 
 if TYPE_CHECKING:
-    from tilebox.server.services.leases import Leases
-    from tilebox.server.store.orchestration import Orchestration
+    from tilebox.server.orchestration.leases import Leases
+    from tilebox.server.store.work.interface import Orchestration
 
 logger = logging.getLogger("tilebox.server")
 

@@ -16,8 +16,8 @@ from tilebox.errors import TileboxError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tilebox.server.services.leases import Leases
-    from tilebox.server.store.orchestration import Orchestration
+    from tilebox.server.orchestration.leases import Leases
+    from tilebox.server.store.work.interface import Orchestration
 
 logger = logging.getLogger("tilebox.server")
 

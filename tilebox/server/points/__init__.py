@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
-    from tilebox.server.points.lance import LancePoints
+    from tilebox.server.points.lance.store import LancePoints
 
 
 REACH_SECONDS = 15.0
@@ -57,8 +57,8 @@ def open_points(
         OSError: The folder cannot be made.
     """
     text = check_place(place)
-    from tilebox.server.points.lance import LancePoints
-    from tilebox.server.points.upkeep import RETENTION
+    from tilebox.server.points.lance.store import LancePoints
+    from tilebox.server.points.lance.upkeep import RETENTION
 
     if "://" not in text:
         folder = Path(text).absolute()

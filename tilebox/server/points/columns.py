@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
-from tilebox._core.arrow import arrow_schema
-from tilebox._core.fields import GEOMETRY, Schema
-from tilebox._core.geometry import footprint_bounds
+from tilebox._core.geometry.matching import footprint_bounds
 from tilebox._core.protocol.datasets.v1 import dataset_type_pb2
+from tilebox._core.schema.arrow_schema import arrow_schema
+from tilebox._core.schema.fields import GEOMETRY, Schema
 from tilebox.errors import InvalidArgumentError
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import shapely
 
-    from tilebox._core.fields import Schema
-    from tilebox._core.filters import Expression
+    from tilebox._core.queries.filters import Expression
+    from tilebox._core.schema.fields import Schema
 
 MAX_BATCH_ROWS = 65_536
 """Rows of one batch of a stream at most, which bounds the memory of both ends."""

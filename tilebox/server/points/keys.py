@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tilebox._core.arrow import whole
+from tilebox._core.schema.arrow_schema import whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -34,7 +34,7 @@ def open_store(url: str, *, flushes_reports: bool = True, is_served: bool = Fals
     """
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
-        from tilebox.server.store.sqlite import SqliteStore
+        from tilebox.server.store.sqlite.store import SqliteStore
 
         return SqliteStore(_sqlite_path(url), flushes_reports=flushes_reports, is_served=is_served)
     if parts.scheme in {"postgresql", "postgres"}:

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tilebox.server.store.clusters import ClusterStore
-from tilebox.server.store.jobs import JobStore
-from tilebox.server.store.orchestration import Orchestration
+from tilebox.server.store.work.clusters import ClusterStore
+from tilebox.server.store.work.interface import Orchestration
+from tilebox.server.store.work.jobs import JobStore
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
-    from tilebox._core.fields import Schema
+    from tilebox._core.schema.fields import Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,21 +13,21 @@ import psycopg
 from psycopg import errors
 
 from tilebox.errors import ServerError
-from tilebox.server.store.clusters_verbs import ClusterVerbs
-from tilebox.server.store.jobs_verbs import JobVerbs
-from tilebox.server.store.migrate import Migration, apply, migrations, pending
-from tilebox.server.store.orchestration import Effects
-from tilebox.server.store.orchestration_verbs import OrchestrationVerbs, read_announcement
+from tilebox.server.store.catalogue.verbs import Verbs
 from tilebox.server.store.postgres_engine import PostgresEngine, run_steps
 from tilebox.server.store.postgres_together import Together
-from tilebox.server.store.verbs import Verbs
+from tilebox.server.store.sql.migrate import Migration, apply, migrations, pending
+from tilebox.server.store.work.cluster_verbs import ClusterVerbs
+from tilebox.server.store.work.interface import Effects
+from tilebox.server.store.work.job_verbs import JobVerbs
+from tilebox.server.store.work.verbs import OrchestrationVerbs, read_announcement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
     from uuid import UUID
 
     from tilebox.server.store.postgres_engine import Connection
-    from tilebox.server.store.statements import Steps
+    from tilebox.server.store.sql.statements import Steps
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from tilebox.server.store.postgres_pipeline import Pipeline
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from tilebox.server.store.statements import Call, Row, Steps
+    from tilebox.server.store.sql.statements import Call, Row, Steps
 
     Connection = psycopg.AsyncConnection[dict[str, Any]]
 

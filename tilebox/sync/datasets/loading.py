@@ -6,8 +6,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from tilebox._core import arrow, frames, requests
-from tilebox._core.pages import Pages
+from tilebox._core.queries import dataset_calls
+from tilebox._core.results import frames
+from tilebox._core.schema import arrow_schema
+from tilebox._core.wire.pages import Pages
 from tilebox._io.concurrency.sync import prefetched, to_thread
 from tilebox._io.progress import Progress
 from tilebox.sync.datasets.sources import open_source
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from tilebox._core.fields import Schema
-    from tilebox._core.queries import Query
+    from tilebox._core.queries.query import Query
+    from tilebox._core.schema.fields import Schema
     from tilebox.sync.datasets.sources import Part
     from tilebox.sync.transport import Transport
 
@@ -79,12 +81,12 @@ def pages(transport: Transport, query: Query, *, page_size: int) -> Generator[xr
 
 def count(transport: Transport, query: Query) -> int:
     """Return how many datapoints a query finds."""
-    if transport.offers(arrow.EXTENSION):
-        answer = transport.call(requests.count_datapoints(query.request()))
+    if transport.offers(arrow_schema.EXTENSION):
+        answer = transport.call(dataset_calls.count_datapoints(query.request()))
         return int(answer.count)
     walk = Pages()
     while (page := walk.next_request()) is not None:
-        found = transport.call(requests.query_page(query.page_request(page)))
+        found = transport.call(dataset_calls.query_page(query.page_request(page)))
         walk.feed(len(found.data.value), found.next_page)
     return walk.rows
 
@@ -104,7 +106,9 @@ def find(
         NotFoundError: There is none.
     """
     try:
-        answer = transport.call(requests.find_datapoint(dataset, collections, datapoint, skip_data=skip_data))
+        answer = transport.call(
+            dataset_calls.find_datapoint(dataset, collections, datapoint, skip_data=skip_data)
+        )
     except NotFoundError as error:
         message = f"No such datapoint {datapoint}"
         raise NotFoundError(message, code=error.code, request_id=error.request_id) from None

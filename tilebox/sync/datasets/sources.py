@@ -13,10 +13,12 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core import arrow, ids, requests
-from tilebox._core.frames import ArrowDecoder, MessageDecoder
-from tilebox._core.pages import Pages
-from tilebox._core.streams import ArrowAnswer
+from tilebox._core.queries import dataset_calls
+from tilebox._core.queries.arrow_answers import ArrowAnswer
+from tilebox._core.results.frames import ArrowDecoder, MessageDecoder
+from tilebox._core.schema import arrow_schema
+from tilebox._core.values import ids
+from tilebox._core.wire.pages import Pages
 from tilebox._io.http.sync import Body, interrupt
 from tilebox.errors import APIError, PageError, RateLimitedError, TransportError
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tilebox._core.queries import Query
+    from tilebox._core.queries.query import Query
     from tilebox.sync.transport import Transport
 
 _log = logging.getLogger("tilebox.datasets")
@@ -86,7 +88,7 @@ class ArrowSource:
                     raise PageError(f"{error}; there is no snapshot to go on from: load it again") from error
                 if self._answer.rows > rows_before:
                     backoff = self._transport.backoff()
-                self._transport.pause(backoff, error, requests.QUERY_ARROW)
+                self._transport.pause(backoff, error, dataset_calls.QUERY_ARROW)
             except APIError as error:
                 if rows_before:
                     raise PageError(f"the answer broke off and cannot be taken up: {error}; load it again") from error
@@ -101,7 +103,7 @@ class ArrowSource:
     def _parts_of_one_request(self) -> Generator[Part, None]:
         answer = self._answer
         request = answer.next_request()
-        with self._transport.open(requests.QUERY_ARROW, request, accept=arrow.MEDIA_TYPE) as response:
+        with self._transport.open(dataset_calls.QUERY_ARROW, request, accept=arrow_schema.MEDIA_TYPE) as response:
             self._response = response
             body = Body(response)
             while count := body.read_into(answer.room()):
@@ -136,7 +138,7 @@ class PageSource:
             APIError: The server answered with an error.
         """
         while (page := self._pages.next_request()) is not None and not self._was_interrupted:
-            answer = self._transport.call(requests.query_page(self._query.page_request(page)))
+            answer = self._transport.call(dataset_calls.query_page(self._query.page_request(page)))
             values = list(answer.data.value)
             wanted = self._pages.feed(len(values), answer.next_page)
             cursor = answer.next_page.starting_after.uuid
@@ -152,7 +154,7 @@ Source = ArrowSource | PageSource
 
 def open_source(transport: Transport, query: Query, *, page_size: int | None = None) -> Source:
     """Return the best source that this server and this installation have for a query."""
-    if not transport.offers(arrow.EXTENSION):
+    if not transport.offers(arrow_schema.EXTENSION):
         _log.debug("the server offers no Arrow streams: loading %s as protobuf pages", query.what)
     elif find_spec("pyarrow") is None:
         _log.debug('pyarrow is missing (pip install "tilebox-open[arrow]"): loading %s as protobuf pages', query.what)

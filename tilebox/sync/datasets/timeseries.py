@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tilebox._core import catalogue, ids, queries, requests
-from tilebox._core.queries import Query
+from tilebox._core.queries import dataset_calls
+from tilebox._core.queries import query as queries
+from tilebox._core.queries.query import Query
+from tilebox._core.schema import catalogue
+from tilebox._core.values import ids
 from tilebox.sync.datasets import loading, writing
 from tilebox.errors import NotFoundError
 
@@ -18,11 +21,11 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from tilebox._core.areas import AreaLike
-    from tilebox._core.catalogue import CollectionInfo, DatasetInfo
-    from tilebox._core.filters import Expression
-    from tilebox._core.ingestion import Ingested
-    from tilebox._core.times import TimeIntervalLike
+    from tilebox._core.ingest.batches import Ingested
+    from tilebox._core.queries.areas import AreaLike
+    from tilebox._core.queries.filters import Expression
+    from tilebox._core.schema.catalogue import CollectionInfo, DatasetInfo
+    from tilebox._core.values.intervals import TimeIntervalLike
     from tilebox.sync.transport import Transport
 
 
@@ -57,7 +60,7 @@ class TimeseriesCollection:
         Raises:
             NotFoundError: The collection was deleted meanwhile.
         """
-        answer = self._home.transport.call(requests.get_collection(self._home.dataset.id, self.name))
+        answer = self._home.transport.call(dataset_calls.get_collection(self._home.dataset.id, self.name))
         self._info = catalogue.CollectionInfo.from_wire(answer)
         return self._info
 
@@ -323,7 +326,7 @@ def collection_ids(home: Home, collections: Any) -> tuple[UUID, ...]:
 
 def list_collections(home: Home) -> dict[str, TimeseriesCollection]:
     """Return the collections of a dataset by name."""
-    answer = home.transport.call(requests.list_collections(home.dataset.id))
+    answer = home.transport.call(dataset_calls.list_collections(home.dataset.id))
     infos = sorted(map(catalogue.CollectionInfo.from_wire, answer.data), key=lambda info: info.name)
     return {info.name: TimeseriesCollection(home, info) for info in infos}
 

@@ -2,7 +2,7 @@
 """Job caches: bytes that the tasks of a job share, in memory, in files or in a bucket.
 
 A runner is given a cache and gives every task the group of its job: `cache.group(str(job.id))`. What keys
-may be is written in `tilebox._core.cachekeys`. Caches are safe to use in threads.
+may be is written in `tilebox._core.cache_keys`. Caches are safe to use in threads.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tilebox._core import cachekeys
-from tilebox._core.cachekeys import NoCacheError
+from tilebox._core import cache_keys
+from tilebox._core.cache_keys import NoCacheError
 from tilebox._io.files.sync import Folder
 from tilebox._io.gcs import sync as gcs
 from tilebox._io.mapping.sync import Interface, Sugar
@@ -49,7 +49,7 @@ class JobCache(Interface):
 class _StoredCache(Sugar, JobCache):
     """A cache, or a group of one, in a store that knows nothing but paths and bytes."""
 
-    def __init__(self, store: Any, path: cachekeys.Names = ()) -> None:
+    def __init__(self, store: Any, path: cache_keys.Names = ()) -> None:
         self._store = store
         self._path = path
 
@@ -63,7 +63,7 @@ class _StoredCache(Sugar, JobCache):
         Raises:
             ValueError: That is no key; the message says why.
         """
-        value: bytes | None = self._store.read(cachekeys.parse(key, self._path))
+        value: bytes | None = self._store.read(cache_keys.parse(key, self._path))
         return default if value is None else value
 
     def set(self, key: str, value: bytes) -> None:
@@ -77,7 +77,7 @@ class _StoredCache(Sugar, JobCache):
             ValueError: That is no key; the message says why.
             TypeError: The value is not bytes.
         """
-        self._store.write(cachekeys.parse(key, self._path), cachekeys.as_value(value))
+        self._store.write(cache_keys.parse(key, self._path), cache_keys.as_value(value))
 
     def delete(self, key: str) -> None:
         """Remove a value.
@@ -89,13 +89,13 @@ class _StoredCache(Sugar, JobCache):
             KeyError: There is none.
             ValueError: That is no key; the message says why.
         """
-        if not self._store.delete(cachekeys.parse(key, self._path)):
-            raise cachekeys.not_cached(key)
+        if not self._store.delete(cache_keys.parse(key, self._path)):
+            raise cache_keys.not_cached(key)
 
     def keys(self) -> Iterator[str]:
         """Iterate over the keys directly in this group, in order, and not over groups in it."""
         for name in self._store.names(self._path):
-            if cachekeys.is_name(name):
+            if cache_keys.is_name(name):
                 yield name
 
     def contains(self, key: str) -> bool:
@@ -107,7 +107,7 @@ class _StoredCache(Sugar, JobCache):
         Raises:
             ValueError: That is no key; the message says why.
         """
-        exists: bool = self._store.exists(cachekeys.parse(key, self._path))
+        exists: bool = self._store.exists(cache_keys.parse(key, self._path))
         return exists
 
     def group(self, name: str) -> JobCache:
@@ -119,7 +119,7 @@ class _StoredCache(Sugar, JobCache):
         Raises:
             ValueError: That is no name of a group; the message says why.
         """
-        return _StoredCache(self._store, cachekeys.parse(name, self._path))
+        return _StoredCache(self._store, cache_keys.parse(name, self._path))
 
     def __repr__(self) -> str:
         group = f", group {'/'.join(self._path)!r}" if self._path else ""
@@ -162,7 +162,7 @@ class AmazonS3Cache(_StoredCache):
     def __init__(
         self, bucket: str, prefix: str = "jobs", *, region: str | None = None, endpoint_url: str | None = None
     ) -> None:
-        path = cachekeys.parse_prefix(prefix)
+        path = cache_keys.parse_prefix(prefix)
         super().__init__(s3.Bucket(bucket, path, region=region, endpoint_url=endpoint_url))
 
 
@@ -178,7 +178,7 @@ class GoogleStorageCache(_StoredCache):
     """
 
     def __init__(self, bucket: Bucket | str, prefix: str = "jobs") -> None:
-        super().__init__(gcs.Bucket(bucket, cachekeys.parse_prefix(prefix)))
+        super().__init__(gcs.Bucket(bucket, cache_keys.parse_prefix(prefix)))
 
 
 class NoCache(Sugar, JobCache):
@@ -239,21 +239,21 @@ class _Memory:
     """Values in memory: a dict for each group. What it does to dicts is atomic, and needs no lock."""
 
     def __init__(self) -> None:
-        self._groups: dict[cachekeys.Names, dict[str, bytes]] = {}
+        self._groups: dict[cache_keys.Names, dict[str, bytes]] = {}
 
-    def read(self, path: cachekeys.Names) -> bytes | None:
+    def read(self, path: cache_keys.Names) -> bytes | None:
         return self._groups.get(path[:-1], {}).get(path[-1])
 
-    def write(self, path: cachekeys.Names, value: bytes) -> None:
+    def write(self, path: cache_keys.Names, value: bytes) -> None:
         self._groups.setdefault(path[:-1], {})[path[-1]] = value
 
-    def delete(self, path: cachekeys.Names) -> bool:
+    def delete(self, path: cache_keys.Names) -> bool:
         return self._groups.get(path[:-1], {}).pop(path[-1], None) is not None
 
-    def exists(self, path: cachekeys.Names) -> bool:
+    def exists(self, path: cache_keys.Names) -> bool:
         return path[-1] in self._groups.get(path[:-1], {})
 
-    def names(self, group: cachekeys.Names) -> Iterator[str]:
+    def names(self, group: cache_keys.Names) -> Iterator[str]:
         for name in sorted(list(self._groups.get(group, {}))):  # noqa: C414 a copy, made in one step
             yield name
 

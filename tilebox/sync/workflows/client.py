@@ -7,8 +7,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tilebox._core import job_inputs
-from tilebox._core.config import Config
+from tilebox._core.jobs import arguments
+from tilebox._core.wire.config import Config
 from tilebox.sync.transport import Transport
 from tilebox.sync.workflows.clusters import ClusterClient
 from tilebox.sync.workflows.jobs import JobClient
@@ -16,8 +16,8 @@ from tilebox.sync.workflows.jobs import JobClient
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tilebox._core.jobs import ClusterLike
-    from tilebox._core.tasks import Task
+    from tilebox._core.jobs.job import ClusterLike
+    from tilebox._core.tasks.task import Task
     from tilebox.sync.workflows.cache import JobCache
     from tilebox.sync.workflows.runner import TaskRunner
 
@@ -85,7 +85,7 @@ class Client:
 
         return TaskRunner(
             self._transport,
-            None if cluster is None else job_inputs.slug(cluster),
+            None if cluster is None else arguments.slug(cluster),
             tasks,
             cache,
             context,

@@ -10,12 +10,12 @@ from random import SystemRandom
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core import job_inputs, jobs, workflow_requests
-from tilebox._core.job_watch import JobWatch
-from tilebox._core.jobs import Job, JobList, QueuedTask, QueueStats, TaskList
-from tilebox._core.job_states import JobState, TaskState, job_state
-from tilebox._core.pages import Pages
-from tilebox._core.task_walk import TaskWalk
+from tilebox._core.jobs import arguments, workflow_calls
+from tilebox._core.jobs.job import Job, JobList, QueuedTask, QueueStats, TaskList, failure, in_tree_order, job_html
+from tilebox._core.jobs.states import JobState, TaskState, job_state
+from tilebox._core.jobs.task_pages import TaskWalk
+from tilebox._core.jobs.watching import JobWatch
+from tilebox._core.wire.pages import Pages
 from tilebox._io import notebook
 from tilebox._io.concurrency.sync import gather_map, sleep
 from tilebox._io.failures import was_sent
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
-    from tilebox._core.jobs import ClusterLike, TaskSummary
+    from tilebox._core.jobs.job import ClusterLike, TaskSummary
     from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
-    from tilebox._core.tasks import Task
-    from tilebox._core.times import TimeIntervalLike
+    from tilebox._core.tasks.task import Task
+    from tilebox._core.values.intervals import TimeIntervalLike
     from tilebox.sync.transport import Transport
 
 _log = logging.getLogger("tilebox.workflows")
@@ -80,10 +80,10 @@ class JobClient:
             NotFoundError: There is no such cluster.
             InvalidArgumentError: The arguments of a task are longer than the server takes.
         """
-        name, tasks = job_inputs.submission(job_name, root_task_or_tasks, cluster, max_retries)
+        name, tasks = arguments.submission(job_name, root_task_or_tasks, cluster, max_retries)
         with _submitting(name) as trace_parent:
             try:
-                answer = self._transport.call(workflow_requests.submit_job(name, tasks, trace_parent))
+                answer = self._transport.call(workflow_calls.submit_job(name, tasks, trace_parent))
             except TransportError as error:
                 found = self._accepted(name, trace_parent, error) if was_sent(error) else None
                 if found is None:
@@ -101,7 +101,7 @@ class JobClient:
             NotFoundError: There is none of that id.
             ValueError: The id is no UUID.
         """
-        answer = self._transport.call(workflow_requests.get_job(job_inputs.job_id(job_or_id)))
+        answer = self._transport.call(workflow_calls.get_job(arguments.job_id(job_or_id)))
         return Job.from_wire(answer)
 
     def query(
@@ -132,11 +132,11 @@ class JobClient:
         Raises:
             ValueError: A state or id is none.
         """
-        filters = job_inputs.job_filters(temporal_extent, automation_ids, job_states, name, task_states, clusters)
-        pages = Pages(limit=job_inputs.count(limit), order="descending")
+        filters = arguments.job_filters(temporal_extent, automation_ids, job_states, name, task_states, clusters)
+        pages = Pages(limit=arguments.count(limit), order="descending")
         found = JobList()
         while (page := pages.next_request()) is not None:
-            answer = self._transport.call(workflow_requests.query_jobs(filters, page))
+            answer = self._transport.call(workflow_calls.query_jobs(filters, page))
             wanted = pages.feed(len(answer.jobs), answer.next_page)
             found += map(Job.from_wire, answer.jobs[:wanted])
         return found
@@ -152,7 +152,7 @@ class JobClient:
         Raises:
             NotFoundError: There is none of that id.
         """
-        self._transport.call(workflow_requests.cancel_job(job_inputs.job_id(job_or_id)))
+        self._transport.call(workflow_calls.cancel_job(arguments.job_id(job_or_id)))
 
     def retry(self, job_or_id: Job | UUID | str) -> int:
         """Let a job that failed or was cancelled go on: its failed tasks are queued again, what is computed stays.
@@ -166,7 +166,7 @@ class JobClient:
         Raises:
             NotFoundError: There is none of that id.
         """
-        answer = self._transport.call(workflow_requests.retry_job(job_inputs.job_id(job_or_id)))
+        answer = self._transport.call(workflow_calls.retry_job(arguments.job_id(job_or_id)))
         return answer.num_tasks_rescheduled
 
     def visualize(
@@ -188,8 +188,8 @@ class JobClient:
             NotFoundError: There is no job of that id.
             InvalidArgumentError: The job has more tasks than the server draws.
         """
-        identity = job_inputs.job_id(job_or_id)
-        call = workflow_requests.visualize_job(identity, direction=direction, layout=layout, sketchy=sketchy)
+        identity = arguments.job_id(job_or_id)
+        call = workflow_calls.visualize_job(identity, direction=direction, layout=layout, sketchy=sketchy)
         return (self._transport.call(call)).svg.decode()
 
     def display(
@@ -207,12 +207,12 @@ class JobClient:
             ValueError: There is no such direction or layout.
             NotFoundError: There is no job of that id.
         """
-        identity = job_inputs.job_id(job_or_id)
-        call = workflow_requests.visualize_job(identity, direction=direction, layout=layout, sketchy=sketchy)
+        identity = arguments.job_id(job_or_id)
+        call = workflow_calls.visualize_job(identity, direction=direction, layout=layout, sketchy=sketchy)
         job = self.find(identity)
         if notebook.in_notebook():
             diagram = self._transport.call(call)
-            notebook.show_html(jobs.job_html(job, diagram.svg.decode()))
+            notebook.show_html(job_html(job, diagram.svg.decode()))
         else:
             tasks = self.tasks(identity)
             advice = 'The diagram shows in a notebook; here, save it: Path("job.svg").write_text(jobs.visualize(job))'
@@ -231,10 +231,10 @@ class JobClient:
         Raises:
             NotFoundError: There is no job of that id.
         """
-        walk = TaskWalk(job_inputs.job_id(job_or_id), job_inputs.count(limit))
+        walk = TaskWalk(arguments.job_id(job_or_id), arguments.count(limit))
         while self._step(walk):
             pass
-        return jobs.in_tree_order(walk.tasks)
+        return in_tree_order(walk.tasks)
 
     def queued(self, job_or_id: Job | UUID | str, *, limit: int = 100) -> list[QueuedTask]:
         """Tell why tasks of a job are still queued: what they wait for, or which runner is missing.
@@ -247,7 +247,7 @@ class JobClient:
             NotFoundError: There is no job of that id.
             ServerError: The server cannot tell, since it does not offer the extension `runners/1`.
         """
-        call = workflow_requests.explain_job(job_inputs.job_id(job_or_id), job_inputs.count(limit) or 0)
+        call = workflow_calls.explain_job(arguments.job_id(job_or_id), arguments.count(limit) or 0)
         try:
             answer = self._transport.call(call)
         except APIError as error:
@@ -255,7 +255,7 @@ class JobClient:
                 raise
             raise ServerError(
                 f"the server at {self._transport.config.url} cannot tell why tasks are queued, since it does not offer "
-                f"the extension {workflow_requests.EXTENSION}; jobs.tasks(job) lists tasks with their states",
+                f"the extension {workflow_calls.EXTENSION}; jobs.tasks(job) lists tasks with their states",
                 code=error.code,
                 request_id=error.request_id,
             ) from None
@@ -285,8 +285,8 @@ class JobClient:
             JobTimeoutError: It has not ended in time.
             JobFailedError: It failed or was cancelled, and `raise_on_failure` is set.
         """
-        identity = job_inputs.job_id(job_or_id)
-        seconds = job_inputs.seconds(timeout)
+        identity = arguments.job_id(job_or_id)
+        seconds = arguments.seconds(timeout)
         job = self.find(identity)
         with JobProgress(show_progress, title=f"Job {job.name}") as bar:
             bar.reach(job)
@@ -297,7 +297,7 @@ class JobClient:
                 for reason in self._missing_runners(watch):
                     bar.say(reason)
         if raise_on_failure and watch.job.state is not JobState.COMPLETED:
-            raise jobs.failure(watch.job, self._failed_tasks(watch.job))
+            raise failure(watch.job, self._failed_tasks(watch.job))
         return watch.job
 
     def clone(
@@ -316,11 +316,11 @@ class JobClient:
         Raises:
             NotFoundError: There is no job of that id, or no such cluster.
         """
-        identity = job_inputs.job_id(job_or_id)
-        name = None if job_name is None else job_inputs.text(job_name, "job_name")
-        slug = None if cluster is None else job_inputs.slug(cluster)
-        prototype = self._transport.call(workflow_requests.get_job_prototype(identity))
-        call = workflow_requests.clone_job(identity, prototype, name=name, cluster=slug)
+        identity = arguments.job_id(job_or_id)
+        name = None if job_name is None else arguments.text(job_name, "job_name")
+        slug = None if cluster is None else arguments.slug(cluster)
+        prototype = self._transport.call(workflow_calls.get_job_prototype(identity))
+        call = workflow_calls.clone_job(identity, prototype, name=name, cluster=slug)
         return Job.from_wire(self._transport.call(call))
 
     def state_counts(self, temporal_extent: TimeIntervalLike | None = None) -> dict[JobState, int]:
@@ -329,7 +329,7 @@ class JobClient:
         Args:
             temporal_extent: When they were submitted; by default ever.
         """
-        call = workflow_requests.count_jobs_by_state(job_inputs.interval(temporal_extent))
+        call = workflow_calls.count_jobs_by_state(arguments.interval(temporal_extent))
         answer = self._transport.call(call)
         return {job_state(one.state): one.count for one in answer.state_counts}
 
@@ -342,14 +342,14 @@ class JobClient:
             temporal_extent: When the jobs were submitted; by default ever.
             max_age: How long ago they were submitted at most.
         """
-        call = workflow_requests.get_queue_stats(job_inputs.interval(temporal_extent), max_age)
+        call = workflow_calls.get_queue_stats(arguments.interval(temporal_extent), max_age)
         return QueueStats.from_wire(self._transport.call(call))
 
     def _accepted(self, name: str, trace_parent: str, error: TransportError) -> core_pb2.Job | None:
         """Find a job whose submission got no answer; where there is none, the error says what that means."""
-        filters = job_inputs.job_filters(None, None, None, name[: job_inputs.MAX_NAME], None, None)
+        filters = arguments.job_filters(None, None, None, name[: arguments.MAX_NAME], None, None)
         try:
-            answer = self._transport.call(workflow_requests.query_jobs(filters))
+            answer = self._transport.call(workflow_calls.query_jobs(filters))
         except TileboxError as second:
             error.add_note(f"whether the job was submitted cannot be told: {second}")
             return None
@@ -364,9 +364,9 @@ class JobClient:
 
     def _next_look(self, watch: JobWatch) -> Job:
         identity = watch.job.id
-        if self._transport.offers(workflow_requests.EXTENSION):
+        if self._transport.offers(workflow_calls.EXTENSION):
             seconds = watch.next_hold(monotonic())
-            call = workflow_requests.await_job(identity, seconds=seconds, computed_at_least=watch.computed_at_least)
+            call = workflow_calls.await_job(identity, seconds=seconds, computed_at_least=watch.computed_at_least)
             job = Job.from_wire(self._transport.call(call))
             if watch.is_hasty(job, monotonic()):
                 sleep(watch.next_pause(monotonic()))
@@ -376,7 +376,7 @@ class JobClient:
 
     def _missing_runners(self, watch: JobWatch) -> list[str]:
         """Return what to tell about tasks that no runner takes; nothing if the server cannot say."""
-        if not watch.is_idle or not self._transport.offers(workflow_requests.EXTENSION):
+        if not watch.is_idle or not self._transport.offers(workflow_calls.EXTENSION):
             return []
         try:
             return watch.news(self.queued(watch.job, limit=_MAX_EXPLAINED))
@@ -409,7 +409,7 @@ class JobClient:
         return True
 
     def _list_tasks(self, request: job_pb2.ListJobTasksRequest) -> job_pb2.ListJobTasksResponse:
-        return self._transport.call(workflow_requests.list_job_tasks(request))
+        return self._transport.call(workflow_calls.list_job_tasks(request))
 
 
 @contextmanager
@@ -419,13 +419,13 @@ def _submitting(job_name: str) -> Iterator[str]:
     # Only a program that has imported it can have set it up.
     trace: Any = sys.modules.get("opentelemetry.trace")
     if trace is None:
-        yield job_inputs.make_trace_parent(random)
+        yield arguments.make_trace_parent(random)
         return
     with trace.get_tracer(_TRACER).start_as_current_span(f"job/{job_name}") as span:
         context = span.get_span_context()
         if span.is_recording():
             yield f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
         elif context.is_valid:
-            yield job_inputs.make_trace_parent(random, trace_id=context.trace_id, flags=context.trace_flags)
+            yield arguments.make_trace_parent(random, trace_id=context.trace_id, flags=context.trace_flags)
         else:
-            yield job_inputs.make_trace_parent(random)
+            yield arguments.make_trace_parent(random)

@@ -1,0 +1,253 @@
+"""Areas answered from the copies by place, against testing every footprint, whatever happens to table and copies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pyarrow as pa
+import pytest
+import shapely
+from hypothesis import HealthCheck, given, settings
+from point_tables import DAY_MS, SCENES, ids_of, in_order, new_table, opened, random_scenes, read, rows_of
+from point_values import KINDS, ROW, boxes
+
+from tilebox._core.geometry.matching import matches
+from tilebox._core.queries.filters import Comparator, Comparison
+from tilebox._core.schema.arrow_schema import arrow_schema
+from tilebox._core.schema.fields import DatasetKind, Field, FieldKind, Schema
+from tilebox.server.points.index import spatial_copies
+from tilebox.server.points.interface import Area, PointQuery
+from tilebox.server.points.lance.answers import Answer
+
+pytestmark = pytest.mark.anyio
+
+WORLD = Area(shapely.box(-180, -90, 180, 90))
+EUROPE = Area(shapely.box(-10, 35, 40, 70))
+
+
+@pytest.fixture(autouse=True)
+def small_copies(monkeypatch):
+    """Copies of small fragments too, in several runs of small blocks."""
+    monkeypatch.setattr(spatial_copies, "PLACED_ROWS", 100)
+    monkeypatch.setattr(spatial_copies, "_RUN_ROWS", 500)
+    monkeypatch.setattr(spatial_copies, "_BLOCK_ROWS", 16)
+    monkeypatch.setattr(spatial_copies, "_ROWS_AT_ONCE", 128)
+    monkeypatch.setattr(spatial_copies, "_BYTES_AT_ONCE", 20_000)
+
+
+@pytest.fixture
+def scanned(monkeypatch):
+    """How many fragments of each area were left to a scan of the table."""
+    counts: list[int] = []
+    scan = Answer._scan
+
+    def counted(self, part, columns, selection):
+        counts.append(len(selection.parts))
+        return scan(self, part, columns, selection)
+
+    monkeypatch.setattr(Answer, "_scan", counted)
+    return counts
+
+
+def touching(rows: pa.Table, area: Area) -> list[bytes]:
+    return in_order(rows.filter(pa.array(matches(rows["geometry"].to_pylist(), area.geometry, area.mode.value, False))))
+
+
+@pytest.fixture
+async def placed(points):
+    """A table of footprints with a copy of most, some rows of which are deleted, and its rows."""
+    table = await new_table(points)
+    rows = random_scenes(2_000, seed=8)
+    await points.ingest(table, 1, rows.slice(0, 1_500), allow_existing=False)
+    await points.ingest(table, 2, rows.slice(1_500, 300), allow_existing=False)
+    await points.delete(table, 1, ids_of(rows)[:100:10])
+    assert "placed" in (await points.maintain(table)).actions
+    await points.delete(table, 1, ids_of(rows)[100:1_500:10])
+    await points.ingest(table, 1, rows.slice(1_800), allow_existing=False)
+    kept = np.ones(2_000, dtype=bool)
+    kept[:1_500:10] = False
+    return table, rows.filter(pa.array(kept))
+
+
+@given(geometry=boxes())
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+async def test_areas_find_what_testing_every_footprint_finds(points, placed, geometry):
+    table, rows = placed
+    area = Area(geometry)
+    found = await read(points, table, PointQuery((1, 2), area=area))
+    assert ids_of(found) == touching(rows, area)
+    wanted = {row["id"]: row for row in rows.to_pylist()}
+    assert found.to_pylist() == [
+        {**wanted[row["id"]], "ingestion_time": row["ingestion_time"]} for row in found.to_pylist()
+    ]
+    times = found["time"].cast(pa.int64()).to_numpy()
+    month = PointQuery((1, 2), start_ms=90 * DAY_MS, end_ms=120 * DAY_MS, area=area, fields=(), descending=True)
+    inside = found.filter(pa.array((times >= month.start_ms) & (times < month.end_ms)))
+    assert ids_of(await read(points, table, month)) == ids_of(inside)[::-1]
+
+
+async def test_only_fragments_without_a_copy_are_scanned(points, placed, scanned):
+    table, rows = placed
+    assert ids_of(await read(points, table, PointQuery((1, 2), area=EUROPE))) == touching(rows, EUROPE)
+    assert scanned == [1]
+    # Conditions on fields are Lance's to test, so such a query is answered by its index.
+    cloudless = PointQuery((1, 2), area=EUROPE, where=Comparison("cloud_cover", Comparator.LESS, 50.0))
+    clear = rows.filter(pa.array(rows["cloud_cover"].to_numpy() < 50.0))
+    assert ids_of(await read(points, table, cloudless)) == touching(clear, EUROPE)
+    await points.delete_collection(table, 2)
+    assert await points.count(table, PointQuery((2,), area=WORLD)) == 0
+
+
+async def test_many_search_at_once_while_the_table_changes(points, placed):
+    table, rows = placed
+    kept = rows
+
+    async def search(west: float) -> None:
+        for south in range(-80, 60, 20):
+            area = Area(shapely.box(west, south, west + 40, south + 20))
+            found = set(ids_of(await read(points, table, PointQuery((1, 2), area=area))))
+            assert set(touching(kept, area)) <= found <= set(touching(rows, area))
+
+    kept = rows.slice(200)
+    async with anyio.create_task_group() as group:
+        for west in range(-180, 140, 20):
+            group.start_soon(search, west)
+        for start in range(0, 200, 50):
+            await points.delete(table, 1, ids_of(rows)[start : start + 50])
+            await points.maintain(table)
+
+
+async def test_a_version_older_than_a_deletion_still_has_what_was_deleted(points, table):
+    rows = random_scenes(300, seed=2)
+    await points.ingest(table, 1, rows, allow_existing=False)
+    async with points.stream(table, PointQuery((1,), limit=1)) as stream:
+        snapshot = stream.snapshot
+    gone = touching(rows, EUROPE)[0]
+    await points.delete(table, 1, [gone])
+    await points.maintain(table)
+    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)[1:]
+    older = await read(points, table, PointQuery((1,), area=EUROPE, snapshot=snapshot))
+    assert ids_of(older) == touching(rows, EUROPE)
+
+
+async def test_fields_that_were_added_later_are_missing_in_copies(points, table):
+    rows = random_scenes(300, seed=2)
+    await points.ingest(table, 1, rows, allow_existing=False)
+    await points.maintain(table)
+    added = [Field(name="notes", kind=FieldKind.STRING, repeated=True), Field(name="level", kind=FieldKind.INT32)]
+    wider = Schema.of(SCENES.kind, [*SCENES.fields, *added], SCENES.type_name)
+    await points.evolve(table, wider)
+    square = shapely.box(0, 50, 1, 51).wkb
+    more = rows_of(wider, {"time": [9], "geometry": [square], "notes": [["a"]], "level": [4]})
+    await points.ingest(table, 1, more, allow_existing=False)
+    found = await read(points, table, PointQuery((1,), area=EUROPE))
+    assert found.schema.equals(arrow_schema(wider))
+    assert found["level"].drop_null().to_pylist() == [4]
+    assert sorted(found["notes"].to_pylist()) == [[]] * (len(found) - 1) + [["a"]]
+    assert len(found) == len(touching(rows, EUROPE)) + 1
+
+
+async def test_other_processes_use_a_copy_once_it_is_there(points, table, place, tmp_path, scanned):
+    rows = random_scenes(300, seed=2)
+    await points.ingest(table, 1, rows, allow_existing=False)
+    async with opened(place[0], tmp_path, place[1]) as beside:
+        for expected in ([1], [0]):
+            scanned.clear()
+            assert ids_of(await read(beside, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)
+            assert scanned == expected
+            await points.maintain(table)
+
+
+async def test_copies_of_merged_fragments_are_removed_after_a_while(points, table, place, tmp_path, monkeypatch):
+    rows = random_scenes(1_600, seed=2)
+    for start in range(0, 800, 200):
+        await points.ingest(table, 1, rows.slice(start, 200), allow_existing=False)
+    await points.maintain(table)
+    async with points.stream(table, PointQuery((1,), limit=1)) as stream:
+        snapshot = stream.snapshot
+    for start in range(800, 1_600, 200):
+        await points.ingest(table, 1, rows.slice(start, 200), allow_existing=False)
+    done = await points.maintain(table)
+    assert done.actions == ("compacted", "placed", "indexed")
+    session = spatial_copies.LanceFileSession(f"{place[0]}/{table.hex}.lance/_places", storage_options=place[1])
+    assert len(session.list()) == 4 + done.fragments_after
+    older = touching(rows.slice(0, 800), EUROPE)
+    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE, snapshot=snapshot))) == older
+    monkeypatch.setattr(points, "_retention", timedelta(0))
+    await points.maintain(table)
+    assert len(session.list()) == done.fragments_after
+    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)
+    # A table of the same name starts without copies.
+    await points.drop(table)
+    await points.create(table, SCENES)
+    assert session.list() == []
+
+
+def cut_off(folder: Path) -> None:
+    """Leave a copy as a kill does while it is written."""
+    [copy] = folder.iterdir()
+    copy.rename(f"{copy}.part")
+    Path(f"{copy}.part").write_bytes(b"torn")
+
+
+async def test_a_copy_that_was_cut_off_is_written_again(points, table, place, scanned):
+    if "://" in place[0]:
+        pytest.skip("an object is stored whole or not at all")
+    rows = random_scenes(300, seed=2)
+    await points.ingest(table, 1, rows, allow_existing=False)
+    await points.maintain(table)
+    cut_off(Path(place[0], f"{table.hex}.lance", "_places"))
+    points._tables.clear()
+    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)
+    assert await points.needs_maintenance(table)
+    assert (await points.maintain(table)).actions == ("placed",)
+    scanned.clear()
+    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)
+    assert scanned == [0]
+
+
+EVERYTHING = Schema.of(
+    DatasetKind.SPATIOTEMPORAL, [replace(field, number=0) for field in KINDS.custom], "tests.PlacedEverything"
+)
+
+
+@given(row=ROW)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_every_kind_of_field_comes_back_as_it_was(points, row, scanned):
+    table = await new_table(points, EVERYTHING)
+    names = ("geometry", "time", *row)
+    given = rows_of(
+        EVERYTHING,
+        {name: [row.get(name)] * 120 for name in names}
+        | {"time": range(120), "geometry": [shapely.Point(1, 1).wkb] * 120},
+    )
+    await points.ingest(table, 1, given, allow_existing=False)
+    await points.maintain(table)
+    scanned.clear()
+    found = await read(points, table, PointQuery((1,), area=WORLD))
+    assert scanned == [0]
+    assert found.schema.equals(arrow_schema(EVERYTHING))
+    assert found.to_pylist() == given.to_pylist()
+
+
+def test_blocks_of_like_boxes_lie_together():
+    random = np.random.default_rng(1)
+    west, south = random.uniform(-180, 179, 20_000), random.uniform(-90, 89, 20_000)
+    side = np.where(np.arange(20_000) % 100 == 0, 120.0, 1.0)
+    bounds = np.stack([west, south, west + side, south + side], axis=1)
+    bounds[::50] = np.nan
+    keys = np.empty(20_000, dtype=spatial_copies._KEY)
+    keys["box"], keys["time"] = spatial_copies._outward(bounds), 0
+    order = spatial_copies._by_place(keys["box"])
+    assert sorted(order) == list(range(20_000))
+    blocks = spatial_copies._blocks(keys[order], 0)
+    assert blocks["rows"].sum() == 20_000
+    asked = np.array([[10.0, 10.0, 11.0, 11.0]], dtype=np.float32)
+    near = spatial_copies._rows_of(blocks[spatial_copies._touch(blocks["box"], asked)])
+    wanted = np.flatnonzero(spatial_copies._touch(keys["box"][order], asked))
+    assert set(wanted) <= set(near)
+    assert len(near) < 20_000 / 20

@@ -1,0 +1,34 @@
+"""Blocks of a fragment's rows: a short time is found in few of them, and never missed."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tilebox.server.points.index.time_blocks import BLOCK_ROWS, Blocks
+
+
+@given(
+    rows=st.integers(1, 3 * BLOCK_ROWS + 1),
+    seed=st.integers(0, 2**32),
+    start=st.integers(-60, 60),
+    length=st.integers(0, 120),
+)
+def test_rows_of_a_time_are_near_it(rows, seed, start, length):
+    times = np.random.default_rng(seed).integers(-50, 50, rows)
+    blocks = Blocks.of(times)
+    assert blocks.rows == rows
+    wanted = np.flatnonzero((times >= start) & (times < start + length))
+    near = blocks.near(start, start + length)
+    assert np.isin(wanted, near).all()
+    assert (np.diff(near) > 0).all()
+    assert set(near.tolist()) <= set(range(rows))
+
+
+def test_rows_in_order_have_few_near_a_time():
+    blocks = Blocks.of(np.arange(100 * BLOCK_ROWS))
+    assert blocks.near(5 * BLOCK_ROWS, 6 * BLOCK_ROWS).tolist() == list(range(5 * BLOCK_ROWS, 6 * BLOCK_ROWS))
+    assert len(blocks.near(5 * BLOCK_ROWS - 1, 5 * BLOCK_ROWS + 1)) == 2 * BLOCK_ROWS
+    assert len(blocks.near(-9, 0)) == 0
+    assert len(blocks.near(100 * BLOCK_ROWS, 10**9)) == 0

@@ -1,0 +1,131 @@
+"""Datasets and collections as plain values, read from the wire."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tilebox._core.schema.fields import Schema
+from tilebox._core.schema.reprs import collection_html, dataset_html
+from tilebox._core.values import ids
+from tilebox._core.values.intervals import TimeInterval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from tilebox._core.protocol.datasets.v1 import core_pb2
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """What is known about a collection.
+
+    Args:
+        id: Its identity.
+        name: Its name, unique in its dataset.
+        availability: The interval that its datapoints span, or None if it has none, or if it was not asked for.
+        count: Number of its datapoints, or None if it was not asked for.
+    """
+
+    id: UUID
+    name: str
+    availability: TimeInterval | None
+    count: int | None
+
+    @classmethod
+    def from_wire(cls, message: core_pb2.CollectionInfo) -> CollectionInfo:
+        """Read the message of a collection."""
+        interval = TimeInterval.from_wire(message.availability) if message.HasField("availability") else None
+        return cls(
+            ids.from_wire(message.collection.id),
+            message.collection.name,
+            None if interval is None or interval.is_empty else interval,
+            message.count if message.HasField("count") else None,
+        )
+
+    @property
+    def shown_availability(self) -> str:
+        """The interval as text, or that there is none, or that nobody asked."""
+        if self.availability is not None:
+            return str(self.availability)
+        return "<empty>" if self.count == 0 else "<availability unknown, ask info()>"
+
+    def __str__(self) -> str:
+        count = "" if self.count is None else f" ({self.count} data points)"
+        return f"{self.name}: {self.shown_availability}{count}"
+
+    def __repr__(self) -> str:
+        return f"Collection {self}"
+
+    def _repr_html_(self) -> str:
+        return collection_html(self.name, self.shown_availability, self.count)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known about a dataset.
+
+    Args:
+        id: Its identity.
+        slug: Its dotted path, unique among all datasets.
+        code_name: The last part of it.
+        name: What people call it.
+        summary: One line about it.
+        description: All about it, as Markdown.
+        is_editable: Whether this key may change its type.
+        message: The message that it was read from.
+    """
+
+    id: UUID
+    slug: str
+    code_name: str
+    name: str
+    summary: str
+    description: str
+    is_editable: bool
+    message: core_pb2.Dataset = field(repr=False, compare=False)
+
+    @classmethod
+    def from_wire(cls, message: core_pb2.Dataset) -> DatasetInfo:
+        """Read the message of a dataset. Its type is read when it is needed."""
+        return cls(
+            id=ids.from_wire(message.id),
+            slug=message.slug or message.code_name,
+            code_name=message.code_name,
+            name=message.name or message.code_name,
+            summary=message.summary,
+            description=message.description,
+            is_editable=message.type_editable,
+            message=message,
+        )
+
+    @cached_property
+    def schema(self) -> Schema:
+        """Its fields. Read late, so that one dataset of a type unknown here does not spoil the list of all.
+
+        Raises:
+            ValueError: A field has a type that this version does not know.
+        """
+        return Schema.from_annotated_type(self.message.type)
+
+    def __str__(self) -> str:
+        # The docs' word for both kinds of dataset.
+        return f"{self.name} [Timeseries Dataset]: {' '.join(self.summary.split())}".rstrip(": ")
+
+    def _repr_html_(self) -> str:
+        return dataset_html(self.name, self.slug, self.summary, self.schema._repr_html_())
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the end of a sentence that says which names come close, or which there are."""
+    names = sorted(names)
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    close = [by_lower[key] for key in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)]
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    if not names:
+        return "; there are none"
+    return f"; there are {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"

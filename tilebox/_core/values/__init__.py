@@ -1,0 +1,4 @@
+"""Plain values: ids, points in time, intervals and durations.
+
+May import: `protocol`.
+"""
