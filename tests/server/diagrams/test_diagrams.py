@@ -215,7 +215,7 @@ def test_imports_would_read_files_if_they_were_not_refused(secret, monkeypatch):
 
 def test_images_would_be_read_if_they_were_not_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(rendering, "check_text", lambda _: None)
-    monkeypatch.setattr(rendering.svg, "check", lambda _: None)
+    monkeypatch.setattr(rendering.sanitize, "check", lambda _: None)
     (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(16))
     assert b"data:image/png" in render(f"a: {{icon: {tmp_path}/image.png}}", open_files=SHELL_FILES)
     with pytest.raises(InvalidArgumentError, match="failed to bundle"):

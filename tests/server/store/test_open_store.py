@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -54,8 +54,8 @@ def test_sqlite_needs_no_postgres_driver():
 
 
 def test_every_statement_has_a_sentence_and_is_used():
-    folder = files("tilebox.server.store.sql")
-    sources = "".join(file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".py"))
+    folder = Path(store.__file__).parent
+    sources = "".join(file.read_text("utf-8") for file in folder.rglob("*.py"))
     for name, statement in statements().items():
         assert statement.summary.endswith("."), name
         # By `call`, by `call_each`, or from a list of names.
