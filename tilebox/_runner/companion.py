@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilebox._core.config import TOKEN_VARIABLE
-from tilebox._runner.channel import SocketChannel, open_channel
+from tilebox._runner.channel import Channel, proxy_of
 from tilebox._runner.heartbeat import Companion
 from tilebox._runner.leases import LeaseTable
 
@@ -87,7 +87,7 @@ class Heart:
             "rows": self.table.rows,
             "runner_id": self._runner_id.hex(),
             "is_extended": self._is_extended,
-            "is_proxied": not isinstance(open_channel(self._url, {}), SocketChannel),
+            "proxy": proxy_of(self._url),
             "runner_pid": os.getpid(),
         }
         path = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
@@ -113,7 +113,7 @@ class Heart:
 
     def _start_thread(self) -> None:
         companion = Companion(
-            open_channel(self._url, self._headers),
+            Channel(self._url, self._headers, proxy_of(self._url)),
             self.table,
             runner_id=self._runner_id,
             is_extended=self._is_extended,

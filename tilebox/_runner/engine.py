@@ -42,7 +42,7 @@ from tilebox._core.runner_events import (
 from tilebox._runner.channel import Interrupted, Ticket
 from tilebox._runner.companion import Heart
 from tilebox._runner.signals import received
-from tilebox._runner.wire import EXTENSION, Server, Wire, open_wire
+from tilebox._runner.wire import EXTENSION, Server, UntrustedServerError, Wire, open_wire
 from tilebox.errors import (
     AuthenticationError,
     InvalidArgumentError,
@@ -266,7 +266,8 @@ class _Run:
             try:
                 return server.find_cluster(cluster)
             except (TransportError, ServerError, RateLimitedError) as error:
-                if isinstance(error, RequestTooLargeError) or getattr(error, "code", "") == "unimplemented":
+                is_hopeless = isinstance(error, (RequestTooLargeError, UntrustedServerError))
+                if is_hopeless or getattr(error, "code", "") == "unimplemented":
                     raise
                 self._outage.failed(error)
             self._opening.pause(pause)

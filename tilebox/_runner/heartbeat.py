@@ -20,7 +20,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tilebox._runner.channel import Channel, ChannelError, SocketChannel, Ticket, open_channel
+from tilebox._runner.channel import Channel, ChannelError, Ticket
 from tilebox._runner.leases import LeaseTable
 
 if TYPE_CHECKING:
@@ -222,10 +222,9 @@ def main() -> None:
         return  # the runner was gone before it could say anything
     words = json.loads(line)
     runner_pid = words["runner_pid"]
-    opened = open_channel if words["is_proxied"] else SocketChannel
     table = LeaseTable(words["table"], words["rows"])
     companion = Companion(
-        opened(words["url"], words["headers"]),
+        Channel(words["url"], words["headers"], words["proxy"]),
         table,
         runner_id=bytes.fromhex(words["runner_id"]),
         is_extended=words["is_extended"],

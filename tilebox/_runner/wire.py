@@ -16,7 +16,15 @@ from tilebox._core import status
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import id_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2, workflows_pb2
-from tilebox._runner.channel import ChannelError, Interrupted, Ticket, open_channel
+from tilebox._runner.channel import (
+    Channel,
+    ChannelError,
+    ConnectionDroppedError,
+    Interrupted,
+    Ticket,
+    TLSError,
+    proxy_of,
+)
 from tilebox.errors import APIError, AuthenticationError, RateLimitedError, RequestTooLargeError, TransportError
 
 if TYPE_CHECKING:
@@ -38,6 +46,10 @@ UNTOLD_IDLE_SECONDS = 5.0
 LONGEST_IDLE_SECONDS = 300.0
 
 Answer = TypeVar("Answer", bound=Message)
+
+
+class UntrustedServerError(TransportError):
+    """The server's certificate is not trusted, or it does not speak TLS: waiting does not help."""
 
 
 class Wire(Protocol):
@@ -65,12 +77,20 @@ class Server:
         self.config = config
         self.extensions: frozenset[str] = frozenset()
         self._extensions_text: str | None = None
-        self._channel = open_channel(config.url, {**config.headers, "user-agent": f"tilebox-python/{__version__}"})
+        headers = {**config.headers, "user-agent": f"tilebox-python/{__version__}"}
+        self._channel = Channel(config.url, headers, proxy_of(config.url))
 
     def call(
-        self, method: str, body: bytes, answer: type[Answer], ticket: Ticket | None = None, *, wait_seconds: float = 0.0
+        self,
+        method: str,
+        body: bytes,
+        answer: type[Answer],
+        ticket: Ticket | None = None,
+        *,
+        wait_seconds: float = 0.0,
+        repeated_body: bytes | None = None,
     ) -> Answer:
-        """Make one call, once.
+        """Make one call; twice if the server had closed a kept connection meanwhile.
 
         Args:
             method: Service and method.
@@ -78,18 +98,25 @@ class Server:
             answer: What comes back.
             ticket: Lets another thread end it.
             wait_seconds: How long the server may wait before it answers.
+            repeated_body: The request as it is sent the second time, by default the same.
 
         Raises:
             Interrupted: The ticket was interrupted.
+            UntrustedServerError: The server's certificate is not trusted, or it does not speak TLS.
             TransportError: No complete answer came.
             APIError: The server answered with an error.
         """
+        seconds = wait_seconds + SILENCE_SECONDS
         try:
-            said = self._channel.post(method, body, seconds=wait_seconds + SILENCE_SECONDS, ticket=ticket)
+            try:
+                said = self._channel.post(method, body, seconds=seconds, ticket=ticket)
+            except ConnectionDroppedError:
+                said = self._channel.post(method, repeated_body or body, seconds=seconds, ticket=ticket)
         except Interrupted:
             raise
         except ChannelError as error:
-            raise TransportError(f"no answer from {self._describe(method)}: {error}") from None
+            failure = UntrustedServerError if isinstance(error, TLSError) else TransportError
+            raise failure(f"no answer from {self._describe(method)}: {error}") from None
         extensions = said.headers.get(status.EXTENSIONS_HEADER)
         if extensions is not None and extensions != self._extensions_text:
             self._extensions_text = extensions
@@ -114,6 +141,9 @@ class Server:
         self._channel.close()
 
     def _error(self, said: Said, method: str) -> TileboxError:
+        if 300 <= said.status < 400:
+            message = f"HTTP {said.status}, a redirect to {said.headers.get('location', 'nowhere')}"
+            return status.error_from_code("unimplemented", message, request_id=None, what=self._describe(method))
         error = status.error_from_response(said.status, said.body, said.headers, what=self._describe(method))
         if said.status == 413 and isinstance(error, RateLimitedError):
             return RequestTooLargeError(error.message, code=error.code)
@@ -150,15 +180,19 @@ class ExtendedWire:
         )
         # Serialised once: messages that are put together behind one another merge.
         self._who = request.SerializeToString()
+        self._repeated = runners_pb2.ExchangeRequest(is_repeated=True).SerializeToString()
 
     def exchange(self, exchange: Exchange, ticket: Ticket) -> runners_pb2.ExchangeResponse:
         """Deliver reports and ask for tasks; see `Wire`."""
+        body = self._who + exchange.to_message().SerializeToString()
         return self._server.call(
             "tilebox.ext.v1.RunnerService/Exchange",
-            self._who + exchange.to_message().SerializeToString(),
+            body,
             runners_pb2.ExchangeResponse,
             ticket,
             wait_seconds=exchange.wait_seconds,
+            # The first one may still be waiting in the server, for tasks that nobody would take.
+            repeated_body=body + self._repeated,
         )
 
 
