@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-from tilebox._runner import heartbeat
 from tilebox._runner.channel import Answer, ChannelError, Interrupted
-from tilebox._runner.heartbeat import Companion
-from tilebox._runner.leases import LeaseTable
+from tilebox._runner.heartbeat import companion as heartbeat
+from tilebox._runner.heartbeat.companion import Companion
+from tilebox._runner.heartbeat.table import LeaseTable
 from tilebox.workflows import ExecutionContext, Task
 
 PROGRAM = Path(__file__).with_name("programs.py")

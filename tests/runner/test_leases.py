@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
-from tilebox._runner import heartbeat
 from tilebox._runner.channel import Answer, ChannelError
-from tilebox._runner.companion import Heart
-from tilebox._runner.heartbeat import Companion
-from tilebox._runner.leases import MATES_PER_ROW, LeaseTable
+from tilebox._runner.heartbeat import companion as heartbeat
+from tilebox._runner.heartbeat.companion import Companion
+from tilebox._runner.heartbeat.table import MATES_PER_ROW, LeaseTable
+from tilebox._runner.leases import Heart
 from tilebox.workflows import Client, ExecutionContext, Task
 
 SHORT_LEASE = (1.0, 0.1)
@@ -243,7 +243,7 @@ def test_the_lease_of_a_suspended_runner_is_let_go(scripted):
 def test_it_ends_with_its_runner(scripted, tmp_path):
     program = (
         "import sys\n"
-        "from tilebox._runner.companion import Heart\n"
+        "from tilebox._runner.leases import Heart\n"
         "heart = Heart('http://127.0.0.1:1', {}, runner_id=b'r', is_extended=True, slots=1)\n"
         "heart.beat()\n"
         "print(heart.pid, heart.table.path, flush=True)\n"

@@ -40,7 +40,7 @@ from tilebox._core.runner_events import (
     WasCut,
 )
 from tilebox._runner.channel import Interrupted, Ticket
-from tilebox._runner.companion import Heart
+from tilebox._runner.leases import Heart
 from tilebox._runner.signals import received
 from tilebox._runner.wire import EXTENSION, Server, UntrustedServerError, Wire, open_wire
 from tilebox.errors import (

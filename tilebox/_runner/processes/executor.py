@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from tilebox._core.exchanges import Lease, Report
     from tilebox._core.registry import Registry
 
-PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
-COMMAND = "import sys; sys.path.insert(0, sys.argv[1]); from tilebox._runner.child import main; main(int(sys.argv[2]))"
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
+COMMAND = "import sys; sys.path.insert(0, sys.argv[1]); from tilebox._runner.processes.child import main; main(int(sys.argv[2]))"
 FRAME = struct.Struct("<cI")
 READY, FAILED_TO_START, COMPUTED, FAILED = b"R", b"E", b"C", b"F"
 MAX_FRAME_BYTES = 256 << 20

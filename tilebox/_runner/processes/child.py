@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.registry import Registry
 from tilebox._runner.execution import Execution, describe
-from tilebox._runner.process import COMPUTED, FAILED, FAILED_TO_START, FRAME, MIB, READY
+from tilebox._runner.processes.executor import COMPUTED, FAILED, FAILED_TO_START, FRAME, MIB, READY
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

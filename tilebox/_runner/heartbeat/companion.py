@@ -21,7 +21,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tilebox._runner.channel import Channel, ChannelError, Ticket
-from tilebox._runner.leases import LeaseTable
+from tilebox._runner.heartbeat.table import LeaseTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -347,9 +347,3 @@ def _seconds(duration: bytes) -> float:
     parts = dict(_fields(duration))
     seconds, nanos = parts.get(1, 0), parts.get(2, 0)
     return (seconds if isinstance(seconds, int) else 0) + (nanos if isinstance(nanos, int) else 0) / 1e9
-
-
-if __name__ == "__main__":
-    main()
-    # Without the interpreter's farewell: there is nothing to tidy up.
-    os._exit(0)
