@@ -119,7 +119,7 @@ def test_a_batch_has_a_companion_also_if_its_tasks_are_short(scripted, running):
     server.submit("Short")
     runner = running(server, [Short])
     server.wait_for(lambda: len(server.reports("computed")) == 1 and server.waiting)
-    heart = runner._engine._run._heart
+    heart = runner._engine._run._tasks._keeper
     first = heart.pid
     os.kill(first, signal.SIGKILL)
     heart._process.wait()

@@ -21,7 +21,7 @@ from tilebox._runner.channel import Answer, ChannelError
 from tilebox._runner.heartbeat import companion as heartbeat
 from tilebox._runner.heartbeat.companion import Companion
 from tilebox._runner.heartbeat.table import MATES_PER_ROW, LeaseTable
-from tilebox._runner.leases import Heart
+from tilebox._runner.leases import LeaseKeeper
 from tilebox.workflows import Client, ExecutionContext, Task
 
 SHORT_LEASE = (1.0, 0.1)
@@ -105,7 +105,7 @@ def test_a_task_that_comes_alone_is_known_to_the_companion_too_for_it_may_have_t
     hold = Holding()
     runner = running(server, [Waiting], context=hold)
     assert hold.started.wait(30)
-    assert [mate[:2] for mate in runner._engine._run._heart.table.mates()] == [(task.task_id, 1)]
+    assert [mate[:2] for mate in runner._engine._run._tasks._keeper.table.mates()] == [(task.task_id, 1)]
     hold.released.set()
     server.wait_for(lambda: len(server.reports("computed")) == 1)
 
@@ -116,7 +116,7 @@ def test_a_companion_that_dies_is_replaced(scripted, running):
     hold = Holding()
     runner = running(server, [Waiting], context=hold)
     server.wait_for(lambda: server.extended.total() >= 2)
-    heart = runner._engine._run._heart
+    heart = runner._engine._run._tasks._keeper
     first = heart.pid
     os.kill(first, signal.SIGKILL)
     seen = server.extended.total()
@@ -183,7 +183,7 @@ def children():
 def companion(scripted):
     """A companion process over a table of two rows, and its server."""
     server = scripted(lease=SHORT_LEASE)
-    heart = Heart(server.url, {"authorization": "Bearer secret"}, runner_id=b"r" * 16, is_extended=True, slots=2)
+    heart = LeaseKeeper(server.url, {"authorization": "Bearer secret"}, runner_id=b"r" * 16, is_extended=True, slots=2)
     heart.table.set_times(0.05, 1.0)
     yield server, heart
     heart.close()
@@ -243,8 +243,8 @@ def test_the_lease_of_a_suspended_runner_is_let_go(scripted):
 def test_it_ends_with_its_runner(scripted, tmp_path):
     program = (
         "import sys\n"
-        "from tilebox._runner.leases import Heart\n"
-        "heart = Heart('http://127.0.0.1:1', {}, runner_id=b'r', is_extended=True, slots=1)\n"
+        "from tilebox._runner.leases import LeaseKeeper\n"
+        "heart = LeaseKeeper('http://127.0.0.1:1', {}, runner_id=b'r', is_extended=True, slots=1)\n"
         "heart.beat()\n"
         "print(heart.pid, heart.table.path, flush=True)\n"
         "sys.stdin.read()\n"

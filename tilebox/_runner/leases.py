@@ -1,7 +1,8 @@
-"""Keeps a companion process beside the runner while it is needed, and a thread where there can be none."""
+"""Keeps the leases of a runner: starts its companion process when it is needed, or a thread where there can be none."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -10,9 +11,13 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
+import anyio
+
 from tilebox._core.config import TOKEN_VARIABLE
+from tilebox._core.exchanges import seconds_of
 from tilebox._runner.channel import Channel, proxy_of
 from tilebox._runner.heartbeat.companion import Companion
 from tilebox._runner.heartbeat.table import LeaseTable
@@ -20,13 +25,17 @@ from tilebox._runner.heartbeat.table import LeaseTable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+
 _log = logging.getLogger("tilebox.workflows.runner")
 
 PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
+SHORTEST_CHECK_SECONDS = 0.01
+LONGEST_CHECK_SECONDS = 10.0
 
 
-class Heart:
-    """What keeps the leases of one runner alive.
+class LeaseKeeper:
+    """Keeps the leases of one runner alive.
 
     Args:
         url: The server.
@@ -48,6 +57,9 @@ class Heart:
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._times: tuple[float, float] | None = None
+        self._check_seconds = LONGEST_CHECK_SECONDS
+        self._check_is_due = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -65,6 +77,38 @@ class Heart:
                 _log.debug("the companion process ended (%s); starting another one", self._process.returncode)
                 self._discard(self._process)
             self._process = self._start()
+
+    def note_answer(self, response: runners_pb2.ExchangeResponse) -> bool:
+        """Note the leases of tasks that came, and how long they last.
+
+        Returns:
+            Whether leases are to be checked more often from now on: call `check_soon` on the loop then.
+        """
+        if len(response.tasks) > 1:
+            # Whatever these are: if one of them takes the runner down, somebody has to speak for the others.
+            self.beat()
+        lease = seconds_of(response.lease)
+        extend_after = seconds_of(response.extend_after) or lease / 3
+        with self._lock:
+            # One that comes alone may have to wait as well, behind those that came before it.
+            self.table.note_batch([(task.task_id, task.lease_number) for task in response.tasks], monotonic())
+            if not extend_after or (extend_after, lease) == self._times:
+                return False
+            self._times = extend_after, lease
+            self.table.set_times(extend_after, lease)
+            before = self._check_seconds
+            self._check_seconds = min(max(extend_after / 2, SHORTEST_CHECK_SECONDS), LONGEST_CHECK_SECONDS)
+            return self._check_seconds < before
+
+    async def wait_for_check(self) -> None:
+        """Wait until leases are to be checked."""
+        with anyio.move_on_after(self._check_seconds):
+            await self._check_is_due.wait()
+        self._check_is_due.clear()
+
+    def check_soon(self) -> None:
+        """End the wait for the next check; on the loop."""
+        self._check_is_due.set()
 
     def close(self) -> None:
         """End it."""

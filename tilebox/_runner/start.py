@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tilebox._core.config import Config
-    from tilebox._runner.engine import Executor
+    from tilebox._runner.executor import Executor
 
 MAX_CONCURRENCY = 1024
 
