@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 
-WAIT_SECONDS = 30
+from runner.exchange_server import WAIT_SECONDS
 
 
 @dataclass

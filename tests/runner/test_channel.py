@@ -10,6 +10,7 @@ import threading
 
 import pytest
 import trustme
+from runner.exchange_server import WAIT_SECONDS
 from runner.hostile_server import HostileServer, Said, ok
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
@@ -258,7 +259,7 @@ def test_a_call_is_interrupted_from_another_thread(hostile, opened, authority, i
     thread.start()
     server.wait_for(lambda: len(server.asked) == 2)
     ticket.interrupt()
-    thread.join(30)
+    thread.join(WAIT_SECONDS)
     assert caught == [True]
     with pytest.raises(Interrupted):
         post(channel, ticket=ticket)
@@ -451,14 +452,14 @@ def test_a_runner_and_its_companion_go_through_the_proxy(scripted, running, monk
         runner = running(elsewhere, [Held], context=released, run="run_all")
         server.wait_for(lambda: server.extended.total() > 1)
         released.set()
-        runner.thread.join(30)
+        runner.thread.join(WAIT_SECONDS)
     assert len(server.reports("computed")) == 1
     assert any(b"/ExtendLeases" in line for line in proxy.asked)
 
 
 class Held(Task):
     def execute(self, context: ExecutionContext) -> None:
-        assert context.runner_context.wait(30)
+        assert context.runner_context.wait(WAIT_SECONDS)
 
 
 # Through the runner

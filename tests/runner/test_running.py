@@ -9,7 +9,7 @@ import threading
 
 import anyio
 import pytest
-from runner.exchange_server import ExchangeServer
+from runner.exchange_server import WAIT_SECONDS, ExchangeServer
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox.errors import AuthenticationError, NonRetryableError, NotFoundError, PermissionDeniedError
@@ -72,7 +72,7 @@ class Waiting(Task):
 
     def execute(self, context: ExecutionContext) -> None:
         context.runner_context.started.set()
-        assert context.runner_context.released.wait(30)
+        assert context.runner_context.released.wait(WAIT_SECONDS)
 
 
 class Hold:
@@ -106,7 +106,9 @@ def test_short_tasks_come_in_batches(scripted):
         server.submit("Leaf", b"%d" % number)
     Client(server.url, "key").runner(tasks=[Leaf]).run_all()
     assert computed(server) == 500
-    assert server.count("Exchange") < 200
+    # How many depends on how long the machine took for each.
+    assert max(request.max_tasks for name, request in server.seen if name == "Exchange") > 1
+    assert server.count("Exchange") < 500
 
 
 def test_a_runner_may_run_again(scripted):
@@ -128,12 +130,14 @@ def test_a_runner_runs_once_at_a_time(scripted, running):
 
 def test_stop_ends_a_runner_that_waits(scripted, running):
     server = scripted()
+    poll = server.hold("Exchange")
     runner = running(server, [Leaf])
-    server.wait_for(lambda: server.waiting)
+    assert poll.asked.wait(WAIT_SECONDS)
     runner.stop()
-    runner.thread.join(5)
+    runner.thread.join(WAIT_SECONDS)
     assert not runner.thread.is_alive()
     assert runner.error is None
+    poll.released.set()
 
 
 @pytest.mark.parametrize("slots", [1, 4])
@@ -154,7 +158,7 @@ def test_idle_slots_wait_together(scripted, running):
     server.submit("Waiting")
     hold = Hold()
     running(server, [Waiting, Leaf], context=hold, concurrency=8)
-    assert hold.started.wait(30)
+    assert hold.started.wait(WAIT_SECONDS)
     server.wait_for(lambda: server.waiting == 1)
     for number in range(20):
         server.submit("Leaf", b"%d" % number)
@@ -164,19 +168,18 @@ def test_idle_slots_wait_together(scripted, running):
 
 
 def test_results_do_not_wait_for_a_long_batch_mate(scripted, running):
-    server = scripted()
-    for number in range(100):
-        server.submit("Leaf", b"%d" % number)
-    server.submit("Waiting")
-    for number in range(100):
-        server.submit("Leaf", b"%d" % number)
+    server = scripted(at_least=5)
+    before = [server.submit("Leaf", b"%d" % number) for number in range(2)]
+    waiting = server.submit("Waiting")
+    behind = [server.submit("Leaf", b"%d" % number) for number in range(2)]
     hold = Hold()
     running(server, [Waiting, Leaf], context=hold)
-    assert hold.started.wait(30)
-    server.wait_for(lambda: computed(server) == 100)
-    server.wait_for(lambda: len(server.reports("returned")) > 0)
+    assert hold.started.wait(WAIT_SECONDS)
+    server.wait_for(lambda: [one for one in server.tasks.values() if one.is_leased] == [waiting])
+    assert all(one.outcomes for one in before)
+    assert [[what for what, _ in one.outcomes] for one in behind] == [["returned"]] * 2
     hold.released.set()
-    server.wait_for(lambda: computed(server) == 201)
+    server.wait_for(lambda: computed(server) == 5)
 
 
 def test_coroutines_run_on_the_loop_and_functions_do_not(scripted):
@@ -239,7 +242,7 @@ def test_run_all_waits_for_what_is_to_come(scripted, running):
     server.wait_for(lambda: server.waiting and server.count("Exchange") > 1)
     server.submit("Leaf", b"1")
     server.is_more_to_come = False
-    runner.thread.join(10)
+    runner.thread.join(WAIT_SECONDS)
     assert not runner.thread.is_alive()
     assert computed(server) == 1
 
@@ -295,7 +298,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for(scripted, running):
     server.stop()
     runner = running(server, [Leaf], run="run_all")
     server.start()
-    runner.thread.join(30)
+    runner.thread.join(WAIT_SECONDS)
     assert computed(server) == 1
 
 
@@ -307,9 +310,9 @@ def test_a_runner_that_waits_for_a_server_can_be_stopped(running, caplog):
     logging.getLogger(LOGGER).addFilter(lambda _: said.set() or True)
     try:
         runner = running(server, [Leaf])
-        assert said.wait(10)
+        assert said.wait(WAIT_SECONDS)
         runner.stop()
-        runner.thread.join(5)
+        runner.thread.join(WAIT_SECONDS)
         assert not runner.thread.is_alive()
         assert runner.error is None
     finally:
@@ -346,7 +349,7 @@ def test_a_result_is_kept_while_the_server_is_away(scripted, running):
     server.submit("Waiting")
     hold = Hold()
     running(server, [Waiting], context=hold)
-    assert hold.started.wait(30)
+    assert hold.started.wait(WAIT_SECONDS)
     server.stop()
     hold.released.set()
     server.start()
@@ -437,5 +440,5 @@ def test_nothing_is_left_behind(scripted, recwarn):
     assert not recwarn
     slots = [one for one in threading.enumerate() if one.name.startswith(("tilebox-slot", "tilebox-courier"))]
     for one in slots:
-        one.join(5)
+        one.join(WAIT_SECONDS)
         assert not one.is_alive()
