@@ -194,7 +194,7 @@ GOOD = Answer(200, {}, b"")
 
 
 @pytest.mark.usefixtures("clock")
-def test_its_words_are_those_of_the_protobuf_library(table):
+def test_it_reports_what_was_executing_twice(table):
     table.set(0, OTHER, 3, 1.0)
     table.clear(0)
     # One that is about to start, or to be cleared.

@@ -13,14 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from runner.exchange_server import WAIT_SECONDS
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
 from tilebox._runner.channel import Answer, ChannelError
-from tilebox._runner.heartbeat import companion as heartbeat
 from tilebox._runner.heartbeat.companion import Companion
 from tilebox._runner.heartbeat.table import MATES_PER_ROW, LeaseTable
 from tilebox._runner.leases import LeaseKeeper
@@ -226,7 +223,7 @@ def test_it_is_small_and_shows_its_key_to_nobody(companion):
     server.wait_for(lambda: server.extended.total() > 0)
     lines = Path(f"/proc/{heart.pid}/status").read_text().splitlines()
     resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-    assert resident < 20 * 1024
+    assert resident < 26 * 1024
     for place in ("cmdline", "environ"):
         assert b"secret" not in Path(f"/proc/{heart.pid}/{place}").read_bytes()
     assert server.headers[-1]["authorization"] == "Bearer secret"
@@ -318,7 +315,7 @@ def table():
     made.close()
 
 
-def test_its_messages_are_those_of_the_protobuf_library(table):
+def test_due_leases_are_extended_and_lost_ones_are_marked(table):
     lost = runners_pb2.TaskLeaseNumber(task_id=b"b" * 16, lease_number=1 << 40)
     answer = runners_pb2.ExtendLeasesResponse(lost=[lost])
     answer.lease.seconds = 60
@@ -444,18 +441,3 @@ def test_rows_that_are_being_written_are_left_out(table):
     assert table.read() == {0: (b"b" * 16, 2, 6.0)}
     table.clear(0)
     assert table.read() == {}
-
-
-@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 2**64 - 1) | st.binary(max_size=40))))
-def test_fields_are_read_as_they_are_written(fields):
-    message = b"".join(
-        heartbeat._number(number, value) if isinstance(value, int) else heartbeat._field(number, value)
-        for number, value in fields
-    )
-    assert list(heartbeat._fields(message)) == fields
-
-
-@given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(data):
-    with suppress(ValueError):
-        list(heartbeat._fields(data))

@@ -124,7 +124,7 @@ class LeaseKeeper:
         self.table.close()
 
     def _start(self) -> subprocess.Popen[bytes] | None:
-        words = {
+        settings = {
             "url": self._url,
             "headers": self._headers,
             "table": self.table.path,
@@ -151,7 +151,7 @@ class LeaseKeeper:
             return None
         with suppress(OSError):  # it died at once; the next beat sees it
             assert process.stdin is not None  # noqa: S101
-            process.stdin.write(json.dumps(words).encode() + b"\n")
+            process.stdin.write(json.dumps(settings).encode() + b"\n")
             process.stdin.flush()
         return process
 
