@@ -17,11 +17,11 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import workflows_pb2
 from tilebox._runner import channel as channel_module
 from tilebox._runner.channel import (
+    CallCancelledError,
+    CancelToken,
     Channel,
     ChannelError,
     ConnectionDroppedError,
-    Interrupted,
-    Ticket,
     TLSError,
     proxy_of,
 )
@@ -243,26 +243,26 @@ def test_no_server_is_an_error(opened):
 
 
 @pytest.mark.parametrize("is_encrypted", [False, True])
-def test_a_call_is_interrupted_from_another_thread(hostile, opened, authority, is_encrypted):
+def test_a_call_is_cancelled_from_another_thread(hostile, opened, authority, is_encrypted):
     server = hostile(ok(b"1"), tls=authority.server if is_encrypted else None)
     channel = opened(server)
     post(channel)
-    ticket = Ticket()
+    cancel_token = CancelToken()
     caught = []
 
     def call():
-        with pytest.raises(Interrupted):
-            post(channel, ticket=ticket)
+        with pytest.raises(CallCancelledError):
+            post(channel, cancel_token=cancel_token)
         caught.append(True)
 
     thread = threading.Thread(target=call)
     thread.start()
     server.wait_for(lambda: len(server.asked) == 2)
-    ticket.interrupt()
+    cancel_token.cancel()
     thread.join(WAIT_SECONDS)
     assert caught == [True]
-    with pytest.raises(Interrupted):
-        post(channel, ticket=ticket)
+    with pytest.raises(CallCancelledError):
+        post(channel, cancel_token=cancel_token)
     server.wait_for(lambda: server.closed >= 1)
 
 

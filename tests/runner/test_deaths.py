@@ -16,7 +16,7 @@ import pytest
 from runner.exchange_server import WAIT_SECONDS
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-from tilebox._runner.channel import Answer, ChannelError, Interrupted
+from tilebox._runner.channel import CallCancelledError, ChannelError, Response
 from tilebox._runner.heartbeat import companion as heartbeat
 from tilebox._runner.heartbeat.companion import Companion
 from tilebox._runner.heartbeat.table import LeaseTable
@@ -147,9 +147,9 @@ class Recorded:
         self.answers = list(answers)
         self.requests = []
 
-    def post(self, path, body, *, seconds, ticket=None):
-        if ticket is not None and ticket.is_interrupted:
-            raise Interrupted
+    def post(self, path, body, *, seconds, cancel_token=None):
+        if cancel_token is not None and cancel_token.is_cancelled:
+            raise CallCancelledError
         self.requests.append((path, body))
         answer = self.answers.pop(0) if self.answers else ChannelError("away")
         if isinstance(answer, Exception):
@@ -190,7 +190,7 @@ def companion(channel, table, **options):
     return Companion(channel, table, **{"runner_id": b"r" * 16, "is_extended": True, "runner_pid": 7, **options})
 
 
-GOOD = Answer(200, {}, b"")
+GOOD = Response(200, {}, b"")
 
 
 @pytest.mark.usefixtures("clock")
@@ -223,7 +223,7 @@ def test_it_gives_up_when_a_lease_is_over(table, clock):
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 501])
 def test_it_does_not_insist(table, status):
-    channel = Recorded(ChannelError("away"), Answer(503, {}, b""), Answer(status, {}, b""))
+    channel = Recorded(ChannelError("away"), Response(503, {}, b""), Response(status, {}, b""))
     companion(channel, table).report_death()
     assert len(channel.requests) == 3
 
@@ -242,7 +242,7 @@ def test_it_has_nothing_to_say_of_a_runner_that_never_had_a_task(table):
 def test_what_was_interrupted_does_not_keep_it_from_speaking(table):
     channel = Recorded(GOOD, GOOD)
     made = companion(channel, table)
-    made.interrupt()
+    made.cancel()
     made.report_death()
     assert len(channel.requests) == 2
 

@@ -17,7 +17,7 @@ from runner.exchange_server import WAIT_SECONDS
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
-from tilebox._runner.channel import Answer, ChannelError
+from tilebox._runner.channel import ChannelError, Response
 from tilebox._runner.heartbeat.companion import Companion
 from tilebox._runner.heartbeat.table import MATES_PER_ROW, LeaseTable
 from tilebox._runner.leases import LeaseKeeper
@@ -296,7 +296,7 @@ class Recorded:
         self.answers = list(answers)
         self.requests = []
 
-    def post(self, path, body, *, seconds, ticket=None):
+    def post(self, path, body, *, seconds, cancel_token=None):
         self.requests.append((path, body))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -320,7 +320,7 @@ def test_due_leases_are_extended_and_lost_ones_are_marked(table):
     answer = runners_pb2.ExtendLeasesResponse(lost=[lost])
     answer.lease.seconds = 60
     answer.extend_after.FromMilliseconds(12_345)
-    channel = Recorded(Answer(200, {}, answer.SerializeToString()))
+    channel = Recorded(Response(200, {}, answer.SerializeToString()))
     companion = Companion(channel, table, runner_id=b"r" * 16, is_extended=True, runner_pid=0)
     table.set(0, b"a" * 16, 1, 1.0)
     table.set(2, b"b" * 16, 1 << 40, 1.0)
@@ -338,8 +338,8 @@ def test_due_leases_are_extended_and_lost_ones_are_marked(table):
 
 
 def test_a_failed_round_is_tried_again(table):
-    good = Answer(200, {}, runners_pb2.ExtendLeasesResponse().SerializeToString())
-    channel = Recorded(ChannelError("away"), Answer(500, {}, b""), Answer(200, {}, b"\xff"), good)
+    good = Response(200, {}, runners_pb2.ExtendLeasesResponse().SerializeToString())
+    channel = Recorded(ChannelError("away"), Response(500, {}, b""), Response(200, {}, b"\xff"), good)
     companion = Companion(channel, table, runner_id=b"r", is_extended=True, runner_pid=0)
     table.set(1, b"a" * 16, 7, 1.0)
     for _ in range(4):
@@ -352,7 +352,7 @@ def test_the_public_wire_says_with_no_lease_that_it_is_lost(table):
     lease = core_pb2.TaskLease()
     lease.lease.seconds = 120
     lease.recommended_wait_until_next_extension.seconds = 40
-    channel = Recorded(Answer(200, {}, lease.SerializeToString()), Answer(200, {}, b""))
+    channel = Recorded(Response(200, {}, lease.SerializeToString()), Response(200, {}, b""))
     companion = Companion(channel, table, runner_id=b"r", is_extended=False, runner_pid=0)
     table.set(0, b"a" * 16, 0, 1.0)
     companion.round()
@@ -360,13 +360,13 @@ def test_the_public_wire_says_with_no_lease_that_it_is_lost(table):
     table.set(1, b"b" * 16, 0, 1.0)
     companion.round()
     companion._due = dict.fromkeys(companion._due, 0.0)
-    channel.answers = [Answer(200, {}, b"")] * 2
+    channel.answers = [Response(200, {}, b"")] * 2
     companion.round()
     assert table.is_lost(1, 0)
 
 
 def test_what_came_in_batches_is_given_back_while_the_interpreter_lock_is_held(table):
-    good = Answer(200, {}, b"")
+    good = Response(200, {}, b"")
     channel = Recorded()
     companion = Companion(channel, table, runner_id=b"r" * 16, is_extended=True, runner_pid=0)
     later = time.monotonic() + 3600

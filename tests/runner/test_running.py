@@ -12,6 +12,7 @@ import pytest
 from runner.exchange_server import WAIT_SECONDS, ExchangeServer
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._runner.leases import LeaseKeeper
 from tilebox.errors import AuthenticationError, NonRetryableError, NotFoundError, PermissionDeniedError
 from tilebox.workflows import Client, ExecutionContext, Retry, Task
 from tilebox.workflows.aio import Client as AsyncClient
@@ -397,6 +398,50 @@ def test_an_async_runner_lets_its_loop_go_on_and_is_stopped_by_cancelling(script
             await task
 
     asyncio.run(service())
+
+
+def test_a_run_is_a_group_of_named_tasks_that_end_with_it(scripted):
+    server = scripted()
+
+    def named():
+        return {one.get_name() for one in asyncio.all_tasks() if one.get_name().startswith("tilebox ")}
+
+    async def service():
+        runner = AsyncClient(server.url, "key").runner(tasks=[Leaf], concurrency=2)
+        task = asyncio.create_task(runner.run_forever())
+        await asyncio.to_thread(server.wait_for, lambda: server.waiting)
+        parts = ("runner", "slot 0", "slot 1", "courier", "heartbeats", "clock")
+        assert named() == {f"tilebox {part}" for part in parts}
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert named() == set()
+
+    asyncio.run(service())
+
+
+def test_an_async_runner_that_waits_for_a_server_is_stopped_by_cancelling(scripted):
+    server = scripted()
+    asked = server.hold("GetCluster")
+
+    async def service():
+        task = asyncio.create_task(AsyncClient(server.url, "key").runner(tasks=[Leaf]).run_forever())
+        await asyncio.to_thread(asked.asked.wait, WAIT_SECONDS)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        asked.released.set()
+
+    asyncio.run(service())
+    assert server.count("Exchange") == 0
+
+
+def test_a_mistake_in_a_task_of_the_engine_ends_the_run_with_that_error(scripted, monkeypatch):
+    server = scripted()
+    server.submit("Leaf", b"1")
+    monkeypatch.setattr(LeaseKeeper, "wait_for_check", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Client(server.url, "key").runner(tasks=[Leaf]).run_forever()
 
 
 def test_cancelling_lets_tasks_finish(scripted):

@@ -40,11 +40,11 @@ class TLSError(ChannelError):
     """The server's certificate is not trusted, or the server does not speak TLS."""
 
 
-class Interrupted(ChannelError):  # noqa: N818 the caller asked for it
-    """`Ticket.interrupt` ended the call."""
+class CallCancelledError(ChannelError):
+    """`CancelToken.cancel` ended the call."""
 
 
-class Answer:
+class Response:
     """What the server said: HTTP status, headers by lower-case name, and body."""
 
     __slots__ = ("body", "headers", "status")
@@ -55,53 +55,53 @@ class Answer:
         self.body = body
 
 
-class Ticket:
-    """A call in progress, which another thread may interrupt."""
+class CancelToken:
+    """A call in progress, which another thread may cancel."""
 
-    __slots__ = ("_lock", "_pause", "_socket", "is_interrupted")
+    __slots__ = ("_lock", "_socket", "_wakeup", "is_cancelled")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        # Created on demand: an event costs more than the rest of a ticket.
-        self._pause: threading.Event | None = None
-        self.is_interrupted = False
+        # Created on demand: an event costs more than the rest of a token.
+        self._wakeup: threading.Event | None = None
+        self.is_cancelled = False
         """Whether the call was ended, or will not be made."""
 
-    def interrupt(self) -> None:
-        """End the call: its thread gets `Interrupted`."""
+    def cancel(self) -> None:
+        """End the call: its thread gets `CallCancelledError`."""
         with self._lock:
-            self.is_interrupted = True
-            if self._pause is not None:
-                self._pause.set()
+            self.is_cancelled = True
+            if self._wakeup is not None:
+                self._wakeup.set()
             if self._socket is not None:
                 with suppress(OSError):
                     # Not `SSLSocket.shutdown`, which drops the TLS state that the waiting thread is using.
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    def pause(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Sleep.
 
         Raises:
-            Interrupted: The ticket was interrupted, before or meanwhile.
+            CallCancelledError: The token was cancelled, before or meanwhile.
         """
         with self._lock:
-            if self.is_interrupted:
-                raise Interrupted
-            if self._pause is None:
-                self._pause = threading.Event()
-        if self._pause.wait(seconds):
-            raise Interrupted
+            if self.is_cancelled:
+                raise CallCancelledError
+            if self._wakeup is None:
+                self._wakeup = threading.Event()
+        if self._wakeup.wait(seconds):
+            raise CallCancelledError
 
     def attach(self, connected: socket.socket | None) -> None:
         """Note the socket that the call uses, or None when the call has ended.
 
         Raises:
-            Interrupted: The ticket was interrupted before.
+            CallCancelledError: The token was cancelled before.
         """
         with self._lock:
-            if connected is not None and self.is_interrupted:
-                raise Interrupted
+            if connected is not None and self.is_cancelled:
+                raise CallCancelledError
             self._socket = connected
 
 
@@ -140,40 +140,40 @@ class Channel:
         self._is_closed = False
         self._tls: ssl.SSLContext | None = None
 
-    def post(self, path: str, body: bytes, *, seconds: float, ticket: Ticket | None = None) -> Answer:
+    def post(self, path: str, body: bytes, *, seconds: float, cancel_token: CancelToken | None = None) -> Response:
         """Send a request and wait for the whole answer.
 
         Args:
             path: Service and method.
             body: The serialised message.
             seconds: How long the server may keep silent.
-            ticket: Lets another thread end the call.
+            cancel_token: Lets another thread end the call.
 
         Raises:
             ConnectionDroppedError: The server had closed the kept connection; the next call opens a new one.
             TLSError: The server's certificate is not trusted, or the server does not speak TLS.
             ChannelError: No complete answer came. The request may have reached the server.
-            Interrupted: The ticket was interrupted.
+            CallCancelledError: The token was cancelled.
         """
-        ticket = ticket or Ticket()
+        cancel_token = cancel_token or CancelToken()
         kept = self._take_idle()
         connection = kept or self._connect()
         is_reusable = False
         try:
-            ticket.attach(connection.sock)
+            cancel_token.attach(connection.sock)
             connection.sock.settimeout(seconds)
             response = connection.post(f"{self._prefix}/{path}", body, self._headers)
             content = _read(response)
             is_reusable = not response.will_close
         except (OSError, HTTPException, ChannelError) as error:
-            if ticket.is_interrupted:
-                raise Interrupted from None
+            if cancel_token.is_cancelled:
+                raise CallCancelledError from None
             raise self._error(error, is_kept=kept is not None) from None
         finally:
-            ticket.attach(None)
-            # A ticket interrupted at the last moment leaves a whole answer and a broken connection.
-            self._give_back(connection, is_reusable=is_reusable and not ticket.is_interrupted)
-        return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
+            cancel_token.attach(None)
+            # A token cancelled at the last moment leaves a whole answer and a broken connection.
+            self._give_back(connection, is_reusable=is_reusable and not cancel_token.is_cancelled)
+        return Response(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
 
     def close(self) -> None:
         """Close the idle connections now, and the others when their calls end."""

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from tilebox._core.runner_events import Answered, Rejected, Unanswered, WasCut
-from tilebox._runner.channel import Interrupted
+from tilebox._runner.channel import CallCancelledError
 from tilebox.errors import (
     AuthenticationError,
     InvalidArgumentError,
@@ -19,7 +19,7 @@ from tilebox.errors import (
 
 if TYPE_CHECKING:
     from tilebox._core.runner_events import Event, Send
-    from tilebox._runner.channel import Ticket
+    from tilebox._runner.channel import CancelToken
     from tilebox._runner.wire import Wire
 
 _log = logging.getLogger("tilebox.workflows.runner")
@@ -29,13 +29,13 @@ REMIND_SECONDS = 60.0
 REFUSED_PAUSE_SECONDS = 30.0
 
 
-def deliver(wire: Wire, command: Send, ticket: Ticket, outage: OutageLog) -> Event:
+def deliver(wire: Wire, command: Send, cancel_token: CancelToken, outage: OutageLog) -> Event:
     """Send an exchange, once.
 
     Args:
         wire: The server.
         command: The exchange, and how long to pause before it.
-        ticket: Lets another thread end the pause and the call.
+        cancel_token: Lets another thread end the pause and the call.
         outage: Told whether it worked.
 
     Returns:
@@ -44,9 +44,9 @@ def deliver(wire: Wire, command: Send, ticket: Ticket, outage: OutageLog) -> Eve
     worker, exchange = command.worker, command.exchange
     try:
         if command.pause_seconds:
-            ticket.pause(command.pause_seconds)
-        response = wire.exchange(exchange, ticket)
-    except Interrupted:
+            cancel_token.sleep(command.pause_seconds)
+        response = wire.exchange(exchange, cancel_token)
+    except CallCancelledError:
         return WasCut(worker, exchange)
     except (InvalidArgumentError, RequestTooLargeError) as error:
         _log.warning("%s", error)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from tilebox._core.runner import Machine
-from tilebox._runner.channel import Interrupted, Ticket
+from tilebox._runner.channel import CallCancelledError, CancelToken
 from tilebox._runner.delivery import OutageLog
 from tilebox._runner.leases import LeaseKeeper
 from tilebox._runner.run import RunnerTasks
@@ -113,7 +113,7 @@ class _Run:
         self._random = Random()  # noqa: S311 it spreads requests, and makes up numbers that are no secrets
         self._runner_id = self._random.randbytes(16)
         self._outage = OutageLog()
-        self._opening = Ticket()
+        self._opening = CancelToken()
         self._signals = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: RunnerTasks | None = None
@@ -130,7 +130,7 @@ class _Run:
             wire = open_wire(server, self._runner_id, slug, identifiers)
             await self._in_thread(self._executor.start, slug, self._loop)
             await self._serve(server, wire)
-        except Interrupted:
+        except CallCancelledError:
             _log.debug("stopped before the server was found")
         finally:
             with anyio.CancelScope(shield=True):
@@ -146,7 +146,7 @@ class _Run:
 
     def stop(self, grace_seconds: float | None = None) -> None:
         """Ask for no more tasks, and end as soon as possible."""
-        self._opening.interrupt()
+        self._opening.cancel()
         if self._tasks is not None:
             self._tasks.stop(self._grace_seconds if grace_seconds is None else grace_seconds)
 
@@ -170,7 +170,7 @@ class _Run:
         )
         try:
             self._tasks = tasks
-            self._opening.pause(0.0)  # raises if told to stop while there were no tasks to tell
+            self._opening.sleep(0.0)  # raises if told to stop while there were no tasks to tell
             await tasks.run()
         except BaseExceptionGroup as group:
             raise _first(group) from None
@@ -188,14 +188,14 @@ class _Run:
                 self._find, server, cluster, limiter=self._threads, abandon_on_cancel=True
             )
         except anyio.get_cancelled_exc_class():
-            self._opening.interrupt()
+            self._opening.cancel()
             raise
 
     def _find(self, server: Server, cluster: str) -> str:
         """Return the slug of the cluster, however long it takes to reach the server.
 
         Raises:
-            Interrupted: Told to stop meanwhile.
+            CallCancelledError: Told to stop meanwhile.
         """
         pause = START_PAUSE_SECONDS / 64
         while True:
@@ -209,7 +209,7 @@ class _Run:
             else:
                 self._outage.ended()
                 return slug
-            self._opening.pause(pause)
+            self._opening.sleep(pause)
             pause = min(2 * pause, START_PAUSE_SECONDS)
 
 

@@ -36,7 +36,7 @@ from tilebox._core.runner_events import (
     Tell,
     Ticked,
 )
-from tilebox._runner.channel import Ticket
+from tilebox._runner.channel import CancelToken
 from tilebox._runner.delivery import deliver
 from tilebox._runner.threads import WorkerThread
 
@@ -88,12 +88,12 @@ class RunnerTasks:
         self._keeper = keeper
         self._outage = outage
         self._grace_seconds = grace_seconds
-        self._lock = threading.Lock()  # for the machine, the tickets, and when the clock ticks
+        self._lock = threading.Lock()  # for the machine, the cancel tokens, and when the clock ticks
         self._loop = asyncio.get_running_loop()
         # Of its own, since the default one may be taken by what else goes on in the loop.
         self._threads = anyio.CapacityLimiter(1)
         self._inboxes: dict[int, asyncio.Queue[Command]] = {n: asyncio.Queue() for n in (*range(slots), COURIER)}
-        self._tickets: dict[Exchange, Ticket] = {}
+        self._cancel_tokens: dict[Exchange, CancelToken] = {}
         self._tick_at = float("inf")
         self._tick_changed = asyncio.Event()
         self._ended = asyncio.Event()
@@ -191,7 +191,7 @@ class RunnerTasks:
             commands = self._machine.step(event, monotonic())
             for command in commands:
                 if isinstance(command, Send):
-                    self._tickets[command.exchange] = Ticket()
+                    self._cancel_tokens[command.exchange] = CancelToken()
                 if isinstance(command, (Send, Run)):
                     target = command.worker if isinstance(command, Send) else command.slot
                     if target == worker:
@@ -199,7 +199,7 @@ class RunnerTasks:
                     else:
                         self._call_soon(self._inboxes[target].put_nowait, command)
                 elif isinstance(command, Cut):
-                    self._tickets[command.exchange].interrupt()
+                    self._cancel_tokens[command.exchange].cancel()
                 elif isinstance(command, Abandon):
                     self._executor.abandon(command.slot)
             tick = self._machine.next_tick()
@@ -256,9 +256,9 @@ class RunnerTasks:
         return Finished(slot, report, monotonic() - started)
 
     def _deliver(self, command: Send) -> Event:
-        event = deliver(self._wire, command, self._tickets[command.exchange], self._outage)
+        event = deliver(self._wire, command, self._cancel_tokens[command.exchange], self._outage)
         if isinstance(event, Answered):
-            self._tickets.pop(command.exchange, None)
+            self._cancel_tokens.pop(command.exchange, None)
             if event.response.tasks and self._keeper.note_answer(event.response):
                 self._call_soon(self._keeper.check_soon)
         return event

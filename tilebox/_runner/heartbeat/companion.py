@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import id_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2
-from tilebox._runner.channel import Channel, ChannelError, Ticket
+from tilebox._runner.channel import CancelToken, Channel, ChannelError
 from tilebox._runner.heartbeat.table import LeaseTable
 
 if TYPE_CHECKING:
@@ -79,16 +79,16 @@ class Companion:
         self._extend_after = 0.0
         self._settled: set[tuple[bytes, int, float]] = set()
         self._busy = time.monotonic()
-        self._ticket = Ticket()
+        self._cancel_token = CancelToken()
 
     def run(self, stop: threading.Event) -> None:
         """Extend leases until told to stop, until there was nothing to do for a while, or until the runner is gone."""
         while not stop.is_set() and time.monotonic() - self._busy < IDLE_SECONDS and not _is_gone(self._runner_pid):
             stop.wait(self.round())
 
-    def interrupt(self) -> None:
+    def cancel(self) -> None:
         """End a request under way; no other one is made."""
-        self._ticket.interrupt()
+        self._cancel_token.cancel()
 
     def report_death(self) -> None:
         """Say that the runner is dead, and what it was executing; for as long as its leases last, if nobody listens.
@@ -104,8 +104,8 @@ class Companion:
         pause, is_said = FIRST_PAUSE_SECONDS, False
         while True:
             try:
-                # Not under the ticket of the rounds, which ends with them.
-                self._post(REPORT_DEATH, report, Ticket())
+                # Not under the token of the rounds, which ends with them.
+                self._post(REPORT_DEATH, report, CancelToken())
             except _RefusedError:
                 return
             except ChannelError:
@@ -192,9 +192,11 @@ class Companion:
         self._extend_after = _seconds(answer.recommended_wait_until_next_extension) or self._extend_after
         return True
 
-    def _post(self, method: str, message: Message, ticket: Ticket | None = None) -> bytes:
+    def _post(self, method: str, message: Message, cancel_token: CancelToken | None = None) -> bytes:
         body = message.SerializeToString()
-        answer = self._channel.post(method, body, seconds=ANSWER_SECONDS, ticket=ticket or self._ticket)
+        answer = self._channel.post(
+            method, body, seconds=ANSWER_SECONDS, cancel_token=cancel_token or self._cancel_token
+        )
         if answer.status in REFUSALS:
             raise _RefusedError(f"HTTP {answer.status}")
         if answer.status != 200:
@@ -250,7 +252,7 @@ def _seconds(duration: Duration) -> float:
 def _wait_for_end(stop: threading.Event, companion: Companion) -> None:
     sys.stdin.buffer.read()
     stop.set()
-    companion.interrupt()
+    companion.cancel()
 
 
 def _is_gone(pid: int, patience_seconds: float = 0.0) -> bool:
