@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from runner.exchange_server import ExchangeServer
+from runner.exchange_server import WAIT_SECONDS, ExchangeServer
 
 from tilebox.workflows import Client
 
@@ -49,5 +49,5 @@ def running():
     for runner in started:
         runner.stop()
     for runner in started:
-        runner.thread.join(60)
+        runner.thread.join(WAIT_SECONDS)
         assert not runner.thread.is_alive()

@@ -17,7 +17,8 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2, workflows_pb2
 from tilebox._core.wire import status
 
-WAIT_SECONDS = 30
+# Only a test that hangs takes as long, however busy the machine is.
+WAIT_SECONDS = 100
 LEASE_SECONDS = 60.0
 EXTEND_AFTER_SECONDS = 20.0
 JOB_ID = bytes(range(16))
@@ -41,6 +42,14 @@ class Given:
     @property
     def is_leased(self):
         return self.leased_until is not None
+
+
+class Held:
+    """A call that waits: it was made, and it may go on."""
+
+    def __init__(self):
+        self.asked = threading.Event()
+        self.released = threading.Event()
 
 
 class ExchangeServer:
@@ -128,6 +137,19 @@ class ExchangeServer:
         """Return all reports of a kind: computed, failed, returned."""
         with self.changed:
             return [report for given in self.tasks.values() for what, report in given.outcomes if what == kind]
+
+    def hold(self, method):
+        """Let the next call of a method wait until `released` is set, and then hang up."""
+        held = Held()
+
+        def wait():
+            held.asked.set()
+            assert held.released.wait(WAIT_SECONDS)
+            return "hang up"
+
+        with self.changed:
+            self.faults[method] = [wait]
+        return held
 
     def count(self, method):
         return sum(name == method for name, _ in self.seen)

@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 import pytest
+from runner.exchange_server import WAIT_SECONDS
 
 from tilebox.cli.commands import tilebox
 
@@ -50,7 +51,7 @@ def run(folder, server, *arguments):
 def test_tasks_of_a_module_are_executed(scripted, pipeline, place, count):
     server = scripted()
     server.submit("Base" if count == 2 else "Leaf")
-    _, errors = run(pipeline, server, place, "--until-done").communicate(timeout=60)
+    _, errors = run(pipeline, server, place, "--until-done").communicate(timeout=WAIT_SECONDS)
     assert "Traceback" not in errors
     assert len(server.reports("computed")) == count
 
@@ -65,7 +66,7 @@ def test_tasks_of_a_module_are_executed(scripted, pipeline, place, count):
 )
 def test_what_is_wrong_is_said_in_a_line(scripted, pipeline, arguments, message):
     process = run(pipeline, scripted(), *arguments)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 2
     assert message in errors
     assert "Traceback" not in errors
@@ -76,7 +77,7 @@ def test_it_stops_as_it_is_told(scripted, pipeline):
     process = run(pipeline, server, "pipeline")
     server.wait_for(lambda: server.waiting)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0
 
 
@@ -88,4 +89,4 @@ def test_several_runners_end_with_the_one_that_started_them(scripted, pipeline):
     process = subprocess.Popen(command, cwd=pipeline, env=environment)
     server.wait_for(lambda: server.waiting == 2)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0  # as it waits for those that it started
+    assert process.wait(WAIT_SECONDS) == 0  # as it waits for those that it started

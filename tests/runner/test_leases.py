@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,16 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from runner.exchange_server import WAIT_SECONDS
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
-from tilebox._runner import heartbeat
-from tilebox._runner.channel import Answer, ChannelError
-from tilebox._runner.companion import Heart
-from tilebox._runner.heartbeat import Companion
-from tilebox._runner.leases import MATES_PER_ROW, LeaseTable
+from tilebox._runner.channel import ChannelError, Response
+from tilebox._runner.heartbeat.companion import Companion
+from tilebox._runner.heartbeat.table import MATES_PER_ROW, LeaseTable
+from tilebox._runner.leases import LeaseKeeper
 from tilebox.workflows import Client, ExecutionContext, Task
 
 SHORT_LEASE = (1.0, 0.1)
@@ -35,7 +34,7 @@ class Short(Task):
 class Waiting(Task):
     def execute(self, context: ExecutionContext) -> None:
         context.runner_context.put(context)
-        assert context.runner_context.released.wait(30)
+        assert context.runner_context.released.wait(WAIT_SECONDS)
 
 
 class Holding:
@@ -50,53 +49,72 @@ class Holding:
 
 
 HOLDS_THE_LOCK = """
-import ctypes
-from tilebox.workflows import Client, Task
-
-class HoldsTheLock(Task):
-    def execute(self, context):
-        # Sleeps in C without giving the interpreter lock away.
-        ctypes.PyDLL(None).usleep({microseconds})
-
-Client({url!r}, "key").runner(tasks=[HoldsTheLock]).run_all()
-"""
-
-
-@pytest.mark.parametrize("extensions", ["runners/1", None])
-def test_code_that_holds_the_interpreter_lock_keeps_its_lease(scripted, extensions):
-    server = scripted(lease=SHORT_LEASE if extensions else (2, 1), expires=True, extensions=extensions)
-    task = server.submit("HoldsTheLock")
-    program = HOLDS_THE_LOCK.format(url=server.url, microseconds=2_500_000 if extensions else 5_000_000)
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-    assert [what for what, _ in task.outcomes] == ["computed"]
-    assert server.extended.total() >= (10 if extensions else 3)
-
-
-HOLDS_THE_LOCK_IN_A_BATCH = """
-import ctypes
+import ctypes, sys
 from tilebox.workflows import Client, Task
 
 class Step(Task):
-    microseconds: int
+    holds: bool
 
     def execute(self, context):
-        ctypes.PyDLL(None).usleep(self.microseconds)
+        if self.holds:
+            # Waits in C, without giving the interpreter lock away.
+            ctypes.PyDLL(None).read({pipe}, ctypes.create_string_buffer(1), 1)
 
 Client({url!r}, "key").runner(tasks=[Step]).run_all()
 """
 
 
-def test_code_that_holds_the_interpreter_lock_keeps_nothing_from_others(scripted):
-    server = scripted(lease=SHORT_LEASE, expires=True, at_least=5)
+@pytest.fixture
+def lock_holder():
+    """A function that starts a runner, whose task `{"holds": true}` holds its interpreter lock until it is released."""
+    started = []
+
+    def start(server):
+        ours, theirs = socket.socketpair()
+        program = HOLDS_THE_LOCK.format(url=server.url, pipe=theirs.fileno())
+        process = subprocess.Popen([sys.executable, "-c", program], pass_fds=[theirs.fileno()])
+        theirs.close()
+        started.append((process, ours))
+        return process, ours
+
+    yield start
+    for process, ours in started:
+        ours.close()
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("extensions", ["runners/1", None])
+def test_code_that_holds_the_interpreter_lock_keeps_its_lease(scripted, lock_holder, extensions):
+    server = scripted(lease=SHORT_LEASE if extensions else (2, 1), extensions=extensions)
+    task = server.submit("Step", b"true")
+    process, pipe = lock_holder(server)
+    server.wait_for(lambda: server.extended[task.task_id] >= (10 if extensions else 3))
+    pipe.close()
+    assert process.wait(WAIT_SECONDS) == 0
+    # On a busy machine its result may have been given back, as if another task held the lock after it.
+    assert [what for what, _ in task.outcomes if what != "returned"] == ["computed"]
+
+
+def test_code_that_holds_the_interpreter_lock_keeps_nothing_from_others(scripted, lock_holder):
+    # Not sooner, or a busy machine looks like an interpreter lock that is held.
+    server = scripted(lease=(60, 3), at_least=5)
     # One whose result is not delivered before, and some that would begin only afterwards.
-    tasks = [server.submit("Step", str(microseconds).encode()) for microseconds in (0, 2_500_000, 0, 0, 0)]
-    program = HOLDS_THE_LOCK_IN_A_BATCH.format(url=server.url)
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-    outcomes = [[what for what, _ in task.outcomes] for task in tasks]
-    assert outcomes == [["returned", "computed"], ["computed"], *[["returned", "computed"]] * 3]
+    first, held, *others = [server.submit("Step", holds) for holds in (b"false", b"true", b"false", b"false", b"false")]
+    process, pipe = lock_holder(server)
+    server.wait_for(lambda: all(one.outcomes for one in (first, *others)))
+    assert held.outcomes == []
+    pipe.close()
+    assert process.wait(WAIT_SECONDS) == 0
+    outcomes = [[what for what, _ in task.outcomes] for task in (held, *others)]
+    assert outcomes == [["computed"], *[["returned", "computed"]] * 3]
+    # On a busy machine its result may have been delivered in time.
+    delivered = [what for what, _ in first.outcomes]
+    assert delivered in (["returned", "computed"], ["computed"])
     # Of what had been given back, the runner executed nothing under the old lease but what it had executed already.
     reports = [report for name, request in server.seen if name == "Exchange" for report in request.computed]
-    assert sorted(report.task_id for report in reports) == sorted([tasks[0].task_id, *(one.task_id for one in tasks)])
+    expected = [*[first] * len(delivered), held, *others]
+    assert sorted(report.task_id for report in reports) == sorted(task.task_id for task in expected)
 
 
 def test_a_task_that_comes_alone_is_known_to_the_companion_too_for_it_may_have_to_wait(scripted, running):
@@ -104,19 +122,19 @@ def test_a_task_that_comes_alone_is_known_to_the_companion_too_for_it_may_have_t
     task = server.submit("Waiting")
     hold = Holding()
     runner = running(server, [Waiting], context=hold)
-    assert hold.started.wait(30)
-    assert [mate[:2] for mate in runner._engine._run._heart.table.mates()] == [(task.task_id, 1)]
+    assert hold.started.wait(WAIT_SECONDS)
+    assert [mate[:2] for mate in runner._engine._run._tasks._keeper.table.mates()] == [(task.task_id, 1)]
     hold.released.set()
     server.wait_for(lambda: len(server.reports("computed")) == 1)
 
 
 def test_a_companion_that_dies_is_replaced(scripted, running):
-    server = scripted(lease=SHORT_LEASE, expires=True)
+    server = scripted(lease=SHORT_LEASE)
     server.submit("Waiting")
     hold = Holding()
     runner = running(server, [Waiting], context=hold)
     server.wait_for(lambda: server.extended.total() >= 2)
-    heart = runner._engine._run._heart
+    heart = runner._engine._run._tasks._keeper
     first = heart.pid
     os.kill(first, signal.SIGKILL)
     seen = server.extended.total()
@@ -131,11 +149,11 @@ def test_a_lost_lease_drops_the_result_and_tells_the_task(scripted, running, cap
     task = server.submit("Waiting")
     hold = Holding()
     running(server, [Waiting], context=hold)
-    assert hold.started.wait(30)
+    assert hold.started.wait(WAIT_SECONDS)
     with server.changed:
         task.leased_until = None
     # The task is told from outside; it has no event of its own.
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_SECONDS
     while hold.contexts[0].subtasks._closed is None:
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
@@ -183,7 +201,7 @@ def children():
 def companion(scripted):
     """A companion process over a table of two rows, and its server."""
     server = scripted(lease=SHORT_LEASE)
-    heart = Heart(server.url, {"authorization": "Bearer secret"}, runner_id=b"r" * 16, is_extended=True, slots=2)
+    heart = LeaseKeeper(server.url, {"authorization": "Bearer secret"}, runner_id=b"r" * 16, is_extended=True, slots=2)
     heart.table.set_times(0.05, 1.0)
     yield server, heart
     heart.close()
@@ -205,7 +223,7 @@ def test_it_is_small_and_shows_its_key_to_nobody(companion):
     server.wait_for(lambda: server.extended.total() > 0)
     lines = Path(f"/proc/{heart.pid}/status").read_text().splitlines()
     resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-    assert resident < 20 * 1024
+    assert resident < 26 * 1024
     for place in ("cmdline", "environ"):
         assert b"secret" not in Path(f"/proc/{heart.pid}/{place}").read_bytes()
     assert server.headers[-1]["authorization"] == "Bearer secret"
@@ -226,7 +244,7 @@ def test_the_lease_of_a_suspended_runner_is_let_go(scripted):
     try:
         server.wait_for(lambda: server.extended.total() >= 1)
         process.send_signal(signal.SIGSTOP)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + WAIT_SECONDS
         while not task.outcomes:
             assert time.monotonic() < deadline
             with server.changed:
@@ -243,8 +261,8 @@ def test_the_lease_of_a_suspended_runner_is_let_go(scripted):
 def test_it_ends_with_its_runner(scripted, tmp_path):
     program = (
         "import sys\n"
-        "from tilebox._runner.companion import Heart\n"
-        "heart = Heart('http://127.0.0.1:1', {}, runner_id=b'r', is_extended=True, slots=1)\n"
+        "from tilebox._runner.leases import LeaseKeeper\n"
+        "heart = LeaseKeeper('http://127.0.0.1:1', {}, runner_id=b'r', is_extended=True, slots=1)\n"
         "heart.beat()\n"
         "print(heart.pid, heart.table.path, flush=True)\n"
         "sys.stdin.read()\n"
@@ -255,7 +273,7 @@ def test_it_ends_with_its_runner(scripted, tmp_path):
     pid, path = process.stdout.readline().split()
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT_SECONDS
     while Path(path).exists() or is_running(int(pid)):
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
@@ -278,7 +296,7 @@ class Recorded:
         self.answers = list(answers)
         self.requests = []
 
-    def post(self, path, body, *, seconds, ticket=None):
+    def post(self, path, body, *, seconds, cancel_token=None):
         self.requests.append((path, body))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -297,12 +315,12 @@ def table():
     made.close()
 
 
-def test_its_messages_are_those_of_the_protobuf_library(table):
+def test_due_leases_are_extended_and_lost_ones_are_marked(table):
     lost = runners_pb2.TaskLeaseNumber(task_id=b"b" * 16, lease_number=1 << 40)
     answer = runners_pb2.ExtendLeasesResponse(lost=[lost])
     answer.lease.seconds = 60
     answer.extend_after.FromMilliseconds(12_345)
-    channel = Recorded(Answer(200, {}, answer.SerializeToString()))
+    channel = Recorded(Response(200, {}, answer.SerializeToString()))
     companion = Companion(channel, table, runner_id=b"r" * 16, is_extended=True, runner_pid=0)
     table.set(0, b"a" * 16, 1, 1.0)
     table.set(2, b"b" * 16, 1 << 40, 1.0)
@@ -320,8 +338,8 @@ def test_its_messages_are_those_of_the_protobuf_library(table):
 
 
 def test_a_failed_round_is_tried_again(table):
-    good = Answer(200, {}, runners_pb2.ExtendLeasesResponse().SerializeToString())
-    channel = Recorded(ChannelError("away"), Answer(500, {}, b""), Answer(200, {}, b"\xff"), good)
+    good = Response(200, {}, runners_pb2.ExtendLeasesResponse().SerializeToString())
+    channel = Recorded(ChannelError("away"), Response(500, {}, b""), Response(200, {}, b"\xff"), good)
     companion = Companion(channel, table, runner_id=b"r", is_extended=True, runner_pid=0)
     table.set(1, b"a" * 16, 7, 1.0)
     for _ in range(4):
@@ -334,7 +352,7 @@ def test_the_public_wire_says_with_no_lease_that_it_is_lost(table):
     lease = core_pb2.TaskLease()
     lease.lease.seconds = 120
     lease.recommended_wait_until_next_extension.seconds = 40
-    channel = Recorded(Answer(200, {}, lease.SerializeToString()), Answer(200, {}, b""))
+    channel = Recorded(Response(200, {}, lease.SerializeToString()), Response(200, {}, b""))
     companion = Companion(channel, table, runner_id=b"r", is_extended=False, runner_pid=0)
     table.set(0, b"a" * 16, 0, 1.0)
     companion.round()
@@ -342,13 +360,13 @@ def test_the_public_wire_says_with_no_lease_that_it_is_lost(table):
     table.set(1, b"b" * 16, 0, 1.0)
     companion.round()
     companion._due = dict.fromkeys(companion._due, 0.0)
-    channel.answers = [Answer(200, {}, b"")] * 2
+    channel.answers = [Response(200, {}, b"")] * 2
     companion.round()
     assert table.is_lost(1, 0)
 
 
 def test_what_came_in_batches_is_given_back_while_the_interpreter_lock_is_held(table):
-    good = Answer(200, {}, b"")
+    good = Response(200, {}, b"")
     channel = Recorded()
     companion = Companion(channel, table, runner_id=b"r" * 16, is_extended=True, runner_pid=0)
     later = time.monotonic() + 3600
@@ -423,18 +441,3 @@ def test_rows_that_are_being_written_are_left_out(table):
     assert table.read() == {0: (b"b" * 16, 2, 6.0)}
     table.clear(0)
     assert table.read() == {}
-
-
-@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 2**64 - 1) | st.binary(max_size=40))))
-def test_fields_are_read_as_they_are_written(fields):
-    message = b"".join(
-        heartbeat._number(number, value) if isinstance(value, int) else heartbeat._field(number, value)
-        for number, value in fields
-    )
-    assert list(heartbeat._fields(message)) == fields
-
-
-@given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(data):
-    with suppress(ValueError):
-        list(heartbeat._fields(data))

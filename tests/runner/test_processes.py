@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 from runner import programs
@@ -73,12 +72,10 @@ def test_what_it_died_of_is_said_and_the_next_task_runs(scripted, tmp_path, how,
 def test_a_time_limit_ends_whatever_it_is(scripted, how):
     server = scripted()
     server.submit("Endless", f'"{how}"'.encode())
-    begun = time.monotonic()
     run_all(server, time_limit=0.3)
     [failure] = server.reports("failed")
     assert failure.error == "time limit of 0.3 s exceeded"
     assert failure.kind == runners_pb2.FAILURE_KIND_TASK
-    assert time.monotonic() - begun < 45
 
 
 def test_slots_have_children_of_their_own(scripted, running, tmp_path):

@@ -6,10 +6,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from runner.exchange_server import WAIT_SECONDS
 
 PROGRAM = Path(__file__).with_name("programs.py")
 
@@ -32,7 +32,7 @@ class Process:
         self.process.send_signal(number)
 
     def wait(self):
-        self.process.wait(30)
+        self.process.wait(WAIT_SECONDS)
         return self.process.returncode
 
 
@@ -74,12 +74,12 @@ def test_the_first_signal_lets_the_task_finish(started, tmp_path, number, isolat
 
 def test_an_idle_runner_ends_at_once(started):
     server, process = started()
-    server.wait_for(lambda: server.waiting)
-    begun = time.monotonic()
+    poll = server.hold("Exchange")
+    assert poll.asked.wait(WAIT_SECONDS)
     process.send(signal.SIGTERM)
     process.expect("ended")
     assert process.wait() == 0
-    assert time.monotonic() - begun < 5
+    poll.released.set()
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])

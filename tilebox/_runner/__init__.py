@@ -1,1 +1,4 @@
-"""What carries out tasks: the engine, its threads and processes, and the companion that keeps leases alive."""
+"""Executes tasks: the engine and its task group, the channel to the server, threads and processes for user code.
+
+May import core, but neither the clients nor the server. The engine imports the rooms `heartbeat` and `processes`.
+"""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tilebox._runner.execution import Execution, Interruption
 
@@ -23,6 +23,25 @@ _log = logging.getLogger("tilebox.workflows.runner")
 LOST = "the lease of this task was lost: it counts for another attempt, and what this one submits would be lost"
 # Before what nobody here can execute is asked for once more.
 UNKNOWN_TASK_SECONDS = 1.0
+
+
+class Executor(Protocol):
+    """Executes tasks, each in the thread of its slot."""
+
+    def start(self, cluster: str, loop: asyncio.AbstractEventLoop) -> None:
+        """Get ready, before anything is requested."""
+
+    def run(self, slot: int, lease: Lease) -> Report:
+        """Execute a task to its end."""
+
+    def abandon(self, slot: int) -> None:
+        """End what a slot executes, if that can be done; it was handed back."""
+
+    def lose(self, slot: int) -> None:
+        """Let what a slot executes know that its result does not count any more."""
+
+    def close(self) -> None:
+        """Let go of everything."""
 
 
 class ThreadExecutor:

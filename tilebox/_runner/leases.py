@@ -1,160 +1,178 @@
-"""The tasks that a runner executes, in memory that it shares with its companion process.
-
-The runner writes a row when a task starts and clears it when it ends, which costs a microsecond and
-needs nobody's attention. The companion reads the rows when it is time to extend leases, also while a
-task in the runner holds the interpreter lock.
-
-Behind the rows stand the tasks that came lately, in a ring that nobody tidies up: most are
-long done. They matter only if the interpreter lock is held for so long that those that have not begun,
-or whose results are not delivered, would be waited for too long: the companion gives them back then.
-"""
+"""Keeps the leases of a runner: starts its companion process when it is needed, or a thread where there can be none."""
 
 from __future__ import annotations
 
-import mmap
+import asyncio
+import json
+import logging
 import os
-import struct
+import subprocess
+import sys
+import threading
 from contextlib import suppress
+from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
+import anyio
+
+from tilebox._core.runner.exchanges import seconds_of
+from tilebox._core.wire.config import TOKEN_VARIABLE
+from tilebox._runner.channel import Channel, proxy_of
+from tilebox._runner.heartbeat.companion import Companion
+from tilebox._runner.heartbeat.table import LeaseTable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
-# Seconds until a new lease should be extended; seconds that it lasts; when the runner's loop last had its turn; when
-# the companion last gave something back.
-HEADER = struct.Struct("<dddd")
-TIME = struct.Struct("<d")
-TURN_OFFSET, GIVEN_BACK_OFFSET = 2 * TIME.size, 3 * TIME.size
-# Version of the row, odd while it is written; id of the task, number of its lease, since when, number of a lost lease.
-ROW = struct.Struct("<Q16sQdQ")
-VERSION = struct.Struct("<Q")
-LOST_OFFSET = ROW.size - VERSION.size
-# No lease has it.
-NONE_LOST = (1 << 64) - 1
-# Of the ring: id of the task, number of its lease, since when.
-MATE = struct.Struct("<16sQd")
-MATES_PER_ROW = 512  # two of the largest batches
+    from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+
+_log = logging.getLogger("tilebox.workflows.runner")
+
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
+SHORTEST_CHECK_SECONDS = 0.01
+LONGEST_CHECK_SECONDS = 10.0
 
 
-class LeaseTable:
-    """Rows in a file that is mapped into memory.
+class LeaseKeeper:
+    """Keeps the leases of one runner alive.
 
     Args:
-        path: The file.
-        rows: How many there are.
+        url: The server.
+        headers: What requests carry, the key among it; it travels through a pipe, which nobody else reads.
+        runner_id: The runner.
+        is_extended: Whether the server knows the extension for runners.
+        slots: How many tasks execute at once.
     """
 
-    def __init__(self, path: str, rows: int) -> None:
-        self.path = path
-        self.rows = rows
-        with open(path, "r+b") as file:  # noqa: PTH123 - pathlib would cost the companion a megabyte
-            self._memory = mmap.mmap(file.fileno(), self._size(rows))
-        self._versions = [0] * rows
-        self._next_mate = 0
+    def __init__(
+        self, url: str, headers: Mapping[str, str], *, runner_id: bytes, is_extended: bool, slots: int
+    ) -> None:
+        self.table = LeaseTable.create(slots)
+        self._url = url
+        self._headers = dict(headers)
+        self._runner_id = runner_id
+        self._is_extended = is_extended
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._times: tuple[float, float] | None = None
+        self._check_seconds = LONGEST_CHECK_SECONDS
+        self._check_is_due = asyncio.Event()
 
-    @classmethod
-    def create(cls, rows: int) -> LeaseTable:
-        """Return a new, empty table in a file of its own, which `close` removes."""
-        import tempfile  # which the companion has no use for
+    @property
+    def pid(self) -> int | None:
+        """The companion's process, if there is one."""
+        return None if self._process is None else self._process.pid
 
-        number, path = tempfile.mkstemp(prefix="tilebox-leases-")
-        os.truncate(number, cls._size(rows))
-        os.close(number)
-        return cls(path, rows)
+    def beat(self) -> None:
+        """See to it that somebody extends leases from now on."""
+        with self._lock:
+            if self._stop.is_set() or self._thread is not None:
+                return
+            if self._process is not None:
+                if self._process.poll() is None:
+                    return
+                _log.debug("the companion process ended (%s); starting another one", self._process.returncode)
+                self._discard(self._process)
+            self._process = self._start()
 
-    def set_times(self, extend_after_seconds: float, lease_seconds: float) -> None:
-        """Note when leases should be extended, and how long they last."""
-        TIME.pack_into(self._memory, 0, extend_after_seconds)
-        TIME.pack_into(self._memory, TIME.size, lease_seconds)
+    def note_answer(self, response: runners_pb2.ExchangeResponse) -> bool:
+        """Note the leases of tasks that came, and how long they last.
 
-    def times(self) -> tuple[float, float]:
-        """Return what `set_times` noted."""
-        extend_after, lease, _, _ = HEADER.unpack_from(self._memory, 0)
-        return extend_after, lease
-
-    def note_turn(self, now: float) -> None:
-        """Note that the runner's loop has its turn, so that no task holds the interpreter lock."""
-        TIME.pack_into(self._memory, TURN_OFFSET, now)
-
-    def last_turn(self) -> float:
-        """Return what `note_turn` noted."""
-        (turn,) = TIME.unpack_from(self._memory, TURN_OFFSET)
-        return float(turn)
-
-    def note_given_back(self, now: float) -> None:
-        """Note, from the companion's side, that what came before and is not executing will be given back.
-
-        It looks what is executing after this, and the runner looks at this after it has noted what it is about to
-        execute, so that one of them sees the other.
+        Returns:
+            Whether leases are to be checked more often from now on: call `check_soon` on the loop then.
         """
-        TIME.pack_into(self._memory, GIVEN_BACK_OFFSET, now)
+        if len(response.tasks) > 1:
+            # Whatever these are: if one of them takes the runner down, somebody has to speak for the others.
+            self.beat()
+        lease = seconds_of(response.lease)
+        extend_after = seconds_of(response.extend_after) or lease / 3
+        with self._lock:
+            # One that comes alone may have to wait as well, behind those that came before it.
+            self.table.note_batch([(task.task_id, task.lease_number) for task in response.tasks], monotonic())
+            if not extend_after or (extend_after, lease) == self._times:
+                return False
+            self._times = extend_after, lease
+            self.table.set_times(extend_after, lease)
+            before = self._check_seconds
+            self._check_seconds = min(max(extend_after / 2, SHORTEST_CHECK_SECONDS), LONGEST_CHECK_SECONDS)
+            return self._check_seconds < before
 
-    def given_back(self) -> float:
-        """Return what `note_given_back` noted."""
-        (given_back,) = TIME.unpack_from(self._memory, GIVEN_BACK_OFFSET)
-        return float(given_back)
+    async def wait_for_check(self) -> None:
+        """Wait until leases are to be checked."""
+        with anyio.move_on_after(self._check_seconds):
+            await self._check_is_due.wait()
+        self._check_is_due.clear()
 
-    def note_batch(self, leases: Iterable[tuple[bytes, int]], since: float) -> None:
-        """Note tasks and lease numbers that came. Those that came long before are forgotten for them."""
-        memory, ring, position = self._memory, self._offset(self.rows), self._next_mate
-        for task_id, number in leases:
-            MATE.pack_into(memory, ring + position * MATE.size, task_id, number, since)
-            position = (position + 1) % (self.rows * MATES_PER_ROW)
-        self._next_mate = position
-
-    def mates(self) -> list[tuple[bytes, int, float]]:
-        """Return id, lease number and start of tasks that came lately, whatever has become of them.
-
-        Of one that is written just now, parts may be those of another; no lease is like that.
-        """
-        ring = self._memory[self._offset(self.rows) :]
-        return [mate for mate in MATE.iter_unpack(ring) if mate[2]]
-
-    def set(self, row: int, task_id: bytes, lease_number: int, since: float) -> None:
-        """Note that a task is ours since a time on the clock that never goes back."""
-        self._write(row, task_id, lease_number, since)
-
-    def clear(self, row: int) -> None:
-        """Note that a task has ended."""
-        self._write(row, b"", 0, 0.0)
-
-    def mark_lost(self, row: int, lease_number: int) -> None:
-        """Note, from the companion's side, that a lease is lost."""
-        VERSION.pack_into(self._memory, self._offset(row) + LOST_OFFSET, lease_number)
-
-    def is_lost(self, row: int, lease_number: int) -> bool:
-        """Tell whether the companion heard that a lease is lost."""
-        (lost,) = VERSION.unpack_from(self._memory, self._offset(row) + LOST_OFFSET)
-        return bool(lost == lease_number)
-
-    def read(self) -> dict[int, tuple[bytes, int, float]]:
-        """Return id, lease number and start of all tasks, by row; rows that are being written are left out."""
-        found = {}
-        for row in range(self.rows):
-            version, task_id, lease_number, since, lost = ROW.unpack_from(self._memory, self._offset(row))
-            (again,) = VERSION.unpack_from(self._memory, self._offset(row))
-            if since and version == again and version % 2 == 0 and lost != lease_number:
-                found[row] = (task_id, lease_number, since)
-        return found
+    def check_soon(self) -> None:
+        """End the wait for the next check; on the loop."""
+        self._check_is_due.set()
 
     def close(self) -> None:
-        """Remove the table."""
-        self._memory.close()
-        with suppress(OSError):
-            os.unlink(self.path)  # noqa: PTH108 - see above
+        """End it."""
+        with self._lock:
+            self._stop.set()
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+                self._discard(self._process)
+                self._process = None
+        if self._thread is not None:
+            self._thread.join()
+        self.table.close()
 
-    def _write(self, row: int, task_id: bytes, lease_number: int, since: float) -> None:
-        offset = self._offset(row)
-        version = self._versions[row] + 2
-        self._versions[row] = version
-        VERSION.pack_into(self._memory, offset, version - 1)
-        ROW.pack_into(self._memory, offset, version - 1, task_id, lease_number, since, NONE_LOST)
-        VERSION.pack_into(self._memory, offset, version)
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        settings = {
+            "url": self._url,
+            "headers": self._headers,
+            "table": self.table.path,
+            "rows": self.table.rows,
+            "runner_id": self._runner_id.hex(),
+            "is_extended": self._is_extended,
+            "proxy": proxy_of(self._url),
+            "runner_pid": os.getpid(),
+        }
+        path = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
+        # What a process was started with can be read by others of the same user, for as long as it lives.
+        environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tilebox._runner.heartbeat"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env={**environment, "PYTHONPATH": path},
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            _log.warning("no companion process (%s): a thread extends leases, which code can hold up", error)
+            self._start_thread()
+            return None
+        with suppress(OSError):  # it died at once; the next beat sees it
+            assert process.stdin is not None  # noqa: S101
+            process.stdin.write(json.dumps(settings).encode() + b"\n")
+            process.stdin.flush()
+        return process
+
+    def _start_thread(self) -> None:
+        companion = Companion(
+            Channel(self._url, self._headers, proxy_of(self._url)),
+            self.table,
+            runner_id=self._runner_id,
+            is_extended=self._is_extended,
+            runner_pid=0,
+        )
+
+        def run() -> None:
+            while not self._stop.is_set():
+                companion.run(self._stop)
+
+        self._thread = threading.Thread(target=run, name="tilebox-heartbeat", daemon=True)
+        self._thread.start()
 
     @staticmethod
-    def _offset(row: int) -> int:
-        return HEADER.size + row * ROW.size
-
-    @classmethod
-    def _size(cls, rows: int) -> int:
-        return cls._offset(rows) + rows * MATES_PER_ROW * MATE.size
+    def _discard(process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is not None:
+            with suppress(OSError):
+                process.stdin.close()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tilebox._core.wire.config import Config
-    from tilebox._runner.engine import Executor
+    from tilebox._runner.executor import Executor
 
 MAX_CONCURRENCY = 1024
 
@@ -63,7 +63,7 @@ def _executor(
 
         return ThreadExecutor(registry, cache, context, logger)
     if isolation == "process":
-        from tilebox._runner.process import ProcessExecutor
+        from tilebox._runner.processes.executor import ProcessExecutor
 
         return ProcessExecutor(registry, cache, context, **limits)
     raise ValueError(f'isolation must be "thread" or "process", not {isolation!r}')

@@ -16,7 +16,15 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import id_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2, workflows_pb2
 from tilebox._core.wire import status
-from tilebox._runner.channel import ChannelError, Interrupted, Ticket, open_channel
+from tilebox._runner.channel import (
+    CallCancelledError,
+    CancelToken,
+    Channel,
+    ChannelError,
+    ConnectionDroppedError,
+    TLSError,
+    proxy_of,
+)
 from tilebox.errors import APIError, AuthenticationError, RateLimitedError, RequestTooLargeError, TransportError
 
 if TYPE_CHECKING:
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from tilebox._core.runner.exchanges import Exchange, Report
     from tilebox._core.tasks.versions import TaskIdentifier
     from tilebox._core.wire.config import Config
-    from tilebox._runner.channel import Answer as Said
+    from tilebox._runner.channel import Response
     from tilebox.errors import TileboxError
 
 _log = logging.getLogger("tilebox.workflows.runner")
@@ -40,14 +48,18 @@ LONGEST_IDLE_SECONDS = 300.0
 Answer = TypeVar("Answer", bound=Message)
 
 
+class UntrustedServerError(TransportError):
+    """The server's certificate is not trusted, or it does not speak TLS: waiting does not help."""
+
+
 class Wire(Protocol):
     """A server, seen from a runner."""
 
-    def exchange(self, exchange: Exchange, ticket: Ticket) -> runners_pb2.ExchangeResponse:
+    def exchange(self, exchange: Exchange, cancel_token: CancelToken) -> runners_pb2.ExchangeResponse:
         """Deliver reports and ask for tasks.
 
         Raises:
-            Interrupted: The ticket was interrupted.
+            CallCancelledError: The token was cancelled.
             TileboxError: It did not work.
         """
 
@@ -65,39 +77,54 @@ class Server:
         self.config = config
         self.extensions: frozenset[str] = frozenset()
         self._extensions_text: str | None = None
-        self._channel = open_channel(config.url, {**config.headers, "user-agent": f"tilebox-python/{__version__}"})
+        headers = {**config.headers, "user-agent": f"tilebox-python/{__version__}"}
+        self._channel = Channel(config.url, headers, proxy_of(config.url))
 
     def call(
-        self, method: str, body: bytes, answer: type[Answer], ticket: Ticket | None = None, *, wait_seconds: float = 0.0
+        self,
+        method: str,
+        body: bytes,
+        answer: type[Answer],
+        cancel_token: CancelToken | None = None,
+        *,
+        wait_seconds: float = 0.0,
+        repeated_body: bytes | None = None,
     ) -> Answer:
-        """Make one call, once.
+        """Make one call; twice if the server had closed a kept connection meanwhile.
 
         Args:
             method: Service and method.
             body: The serialised request.
             answer: What comes back.
-            ticket: Lets another thread end it.
+            cancel_token: Lets another thread end it.
             wait_seconds: How long the server may wait before it answers.
+            repeated_body: The request as it is sent the second time, by default the same.
 
         Raises:
-            Interrupted: The ticket was interrupted.
+            CallCancelledError: The token was cancelled.
+            UntrustedServerError: The server's certificate is not trusted, or it does not speak TLS.
             TransportError: No complete answer came.
             APIError: The server answered with an error.
         """
+        seconds = wait_seconds + SILENCE_SECONDS
         try:
-            said = self._channel.post(method, body, seconds=wait_seconds + SILENCE_SECONDS, ticket=ticket)
-        except Interrupted:
+            try:
+                response = self._channel.post(method, body, seconds=seconds, cancel_token=cancel_token)
+            except ConnectionDroppedError:
+                response = self._channel.post(method, repeated_body or body, seconds=seconds, cancel_token=cancel_token)
+        except CallCancelledError:
             raise
         except ChannelError as error:
-            raise TransportError(f"no answer from {self._describe(method)}: {error}") from None
-        extensions = said.headers.get(status.EXTENSIONS_HEADER)
+            failure = UntrustedServerError if isinstance(error, TLSError) else TransportError
+            raise failure(f"no answer from {self._describe(method)}: {error}") from None
+        extensions = response.headers.get(status.EXTENSIONS_HEADER)
         if extensions is not None and extensions != self._extensions_text:
             self._extensions_text = extensions
             self.extensions = frozenset(part.strip() for part in extensions.split(","))
-        if said.status != 200:
-            raise self._error(said, method)
+        if response.status != 200:
+            raise self._error(response, method)
         try:
-            return answer.FromString(said.body)
+            return answer.FromString(response.body)
         except DecodeError as error:
             raise TransportError(f"the answer of {self._describe(method)} is not what the API describes") from error
 
@@ -113,9 +140,14 @@ class Server:
         """Close idle connections."""
         self._channel.close()
 
-    def _error(self, said: Said, method: str) -> TileboxError:
-        error = status.error_from_response(said.status, said.body, said.headers, what=self._describe(method))
-        if said.status == 413 and isinstance(error, RateLimitedError):
+    def _error(self, response: Response, method: str) -> TileboxError:
+        if 300 <= response.status < 400:
+            message = f"HTTP {response.status}, a redirect to {response.headers.get('location', 'nowhere')}"
+            return status.error_from_code("unimplemented", message, request_id=None, what=self._describe(method))
+        error = status.error_from_response(
+            response.status, response.body, response.headers, what=self._describe(method)
+        )
+        if response.status == 413 and isinstance(error, RateLimitedError):
             return RequestTooLargeError(error.message, code=error.code)
         if isinstance(error, AuthenticationError) and self.config.token is None:
             error.add_note("no API key was given: pass token=..., or set TILEBOX_API_KEY")
@@ -149,16 +181,20 @@ class ExtendedWire:
             runner_id=runner_id, cluster_slug=cluster, identifiers=map(identifier_message, identifiers)
         )
         # Serialised once: messages that are put together behind one another merge.
-        self._who = request.SerializeToString()
+        self._identity = request.SerializeToString()
+        self._repeated = runners_pb2.ExchangeRequest(is_repeated=True).SerializeToString()
 
-    def exchange(self, exchange: Exchange, ticket: Ticket) -> runners_pb2.ExchangeResponse:
+    def exchange(self, exchange: Exchange, cancel_token: CancelToken) -> runners_pb2.ExchangeResponse:
         """Deliver reports and ask for tasks; see `Wire`."""
+        body = self._identity + exchange.to_message().SerializeToString()
         return self._server.call(
             "tilebox.ext.v1.RunnerService/Exchange",
-            self._who + exchange.to_message().SerializeToString(),
+            body,
             runners_pb2.ExchangeResponse,
-            ticket,
+            cancel_token,
             wait_seconds=exchange.wait_seconds,
+            # The first one may still be waiting in the server, for tasks that nobody would take.
+            repeated_body=body + self._repeated,
         )
 
 
@@ -179,7 +215,7 @@ class PublicWire:
         # Outcomes of exchanges that were answered in part, so that nothing is delivered twice.
         self._outcomes: dict[bytes, list[runners_pb2.ReportOutcome]] = {}
 
-    def exchange(self, exchange: Exchange, ticket: Ticket) -> runners_pb2.ExchangeResponse:
+    def exchange(self, exchange: Exchange, cancel_token: CancelToken) -> runners_pb2.ExchangeResponse:
         """Deliver reports and ask for a task; see `Wire`."""
         outcomes = self._outcomes.setdefault(exchange.claim_id, [])
         asks = exchange.max_tasks > 0 and not exchange.is_cut
@@ -188,18 +224,18 @@ class PublicWire:
         shared = reports[-1] if asks and reports and isinstance(reports[-1], runners_pb2.ComputedReport) else None
         for report in reports:
             if report is not shared:
-                outcomes.append(self._deliver(report, ticket))
-        response = self._ask(exchange, shared, outcomes, ticket) if asks else runners_pb2.ExchangeResponse()
+                outcomes.append(self._deliver(report, cancel_token))
+        response = self._ask(exchange, shared, outcomes, cancel_token) if asks else runners_pb2.ExchangeResponse()
         response.outcomes.extend(self._outcomes.pop(exchange.claim_id))
         return response
 
-    def _deliver(self, report: Report, ticket: Ticket) -> runners_pb2.ReportOutcome:
+    def _deliver(self, report: Report, cancel_token: CancelToken) -> runners_pb2.ReportOutcome:
         try:
             if isinstance(report, runners_pb2.ComputedReport):
-                self._next_task(task_pb2.NextTaskRequest(computed_task=_computed(report)), ticket)
+                self._next_task(task_pb2.NextTaskRequest(computed_task=_computed(report)), cancel_token)
             else:
                 body = _failed(report).SerializeToString()
-                self._server.call("workflows.v1.TaskService/TaskFailed", body, task_pb2.TaskStateResponse, ticket)
+                self._server.call("workflows.v1.TaskService/TaskFailed", body, task_pb2.TaskStateResponse, cancel_token)
         except APIError as error:
             return _outcome_of(error)
         return runners_pb2.ReportOutcome(verdict=runners_pb2.REPORT_VERDICT_ACCEPTED)
@@ -209,13 +245,13 @@ class PublicWire:
         exchange: Exchange,
         shared: runners_pb2.ComputedReport | None,
         outcomes: list[runners_pb2.ReportOutcome],
-        ticket: Ticket,
+        cancel_token: CancelToken,
     ) -> runners_pb2.ExchangeResponse:
         deadline = monotonic() + exchange.wait_seconds
         if shared is not None:
             request = task_pb2.NextTaskRequest(computed_task=_computed(shared), next_task_to_run=self._wanted)
             try:
-                answer = self._next_task(request, ticket)
+                answer = self._next_task(request, cancel_token)
             except APIError as error:
                 outcomes.append(_outcome_of(error))
                 return runners_pb2.ExchangeResponse()
@@ -225,19 +261,19 @@ class PublicWire:
             self._note_idle(answer)
         while True:
             if exchange.wait_seconds:
-                ticket.pause(max(0.0, min(self._idle_until, deadline) - monotonic()))
+                cancel_token.sleep(max(0.0, min(self._idle_until, deadline) - monotonic()))
                 if monotonic() >= deadline:
                     return runners_pb2.ExchangeResponse()
-            answer = self._next_task(task_pb2.NextTaskRequest(next_task_to_run=self._wanted), ticket)
+            answer = self._next_task(task_pb2.NextTaskRequest(next_task_to_run=self._wanted), cancel_token)
             if answer.next_task.id.uuid:
                 return self._leased(answer.next_task)
             self._note_idle(answer)
             if not exchange.wait_seconds:
                 return runners_pb2.ExchangeResponse()
 
-    def _next_task(self, request: task_pb2.NextTaskRequest, ticket: Ticket) -> task_pb2.NextTaskResponse:
+    def _next_task(self, request: task_pb2.NextTaskRequest, cancel_token: CancelToken) -> task_pb2.NextTaskResponse:
         body = request.SerializeToString()
-        return self._server.call("workflows.v1.TaskService/NextTask", body, task_pb2.NextTaskResponse, ticket)
+        return self._server.call("workflows.v1.TaskService/NextTask", body, task_pb2.NextTaskResponse, cancel_token)
 
     def _note_idle(self, answer: task_pb2.NextTaskResponse) -> None:
         seconds = UNTOLD_IDLE_SECONDS

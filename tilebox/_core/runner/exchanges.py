@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 
 if TYPE_CHECKING:
+    from random import Random
+
     from google.protobuf.duration_pb2 import Duration
 
 Report: TypeAlias = "runners_pb2.ComputedReport | runners_pb2.FailedReport | runners_pb2.TaskLeaseNumber"
 """A task computed, failed, or handed back."""
+
+
+MAX_REPORTS = 512
+FIRST_PAUSE_SECONDS = 0.05
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +91,43 @@ class Exchange:
     def ordered(self) -> list[Report]:
         """Return the reports in the order in which the server answers to them."""
         return sorted(self.reports, key=_rank) if len(self.reports) > 1 else self.reports
+
+
+@dataclass
+class RetryPauses:
+    """How long to wait before the next attempt, while nobody answers."""
+
+    random: Random
+    failed: int = 0
+
+    def pause(self, longest: float) -> float:
+        """Return how many seconds to wait before the next attempt."""
+        self.failed += 1
+        cap: float = min(FIRST_PAUSE_SECONDS * 2.0 ** min(self.failed - 1, 20), longest)
+        return cap * self.random.uniform(0.5, 1.0)
+
+
+@dataclass
+class Outbox:
+    """Reports that nobody carries yet."""
+
+    reports: list[Report] = field(default_factory=list)
+    since: float = 0.0
+    # After a request was rejected, its reports are sent one by one, to find the one that it was.
+    singly: int = 0
+
+    def add(self, report: Report, now: float) -> None:
+        """Keep a report until it is taken."""
+        if not self.reports:
+            self.since = now
+        self.reports.append(report)
+
+    def take(self) -> list[Report]:
+        """Return the reports of the next request."""
+        count = 1 if self.singly else MAX_REPORTS
+        self.singly = max(0, self.singly - 1)
+        taken, self.reports = self.reports[:count], self.reports[count:]
+        return taken
 
 
 def seconds_of(duration: Duration) -> float:

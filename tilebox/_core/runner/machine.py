@@ -2,7 +2,7 @@
 
 It knows slots, each of which executes one task at a time, and a courier, who delivers when all slots
 are busy. `Machine.step` takes an event and the time and returns commands; threads and sockets are
-elsewhere (`tilebox._runner.engine`), so everything here can be tried without waiting.
+elsewhere (`tilebox._runner.run`), so everything here can be tried without waiting.
 
     idle slot  --Send-->  sending  --Answered-->  idle
     idle slot  --Run-->  executing  --Finished-->  idle
@@ -16,7 +16,7 @@ finishes meanwhile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ from tilebox._core.runner.events import (
     Unanswered,
     WasCut,
 )
-from tilebox._core.runner.exchanges import Exchange, Lease, seconds_of
+from tilebox._core.runner.exchanges import Exchange, Lease, Outbox, RetryPauses, seconds_of
 
 if TYPE_CHECKING:
     from random import Random
@@ -56,10 +56,8 @@ DELIVER_SECONDS = 0.02
 PATIENCE_SECONDS = 0.05
 # A request that was sent a moment ago may not have arrived; cut off, it could come in after its own repetition.
 SETTLE_SECONDS = 0.2
-MAX_REPORTS = 512
 # From batches of this size on, the next one is fetched while half of the last one is still to be executed.
 EARLY_BATCH = 8
-FIRST_PAUSE_SECONDS = 0.05
 # To hand back what is left, after the time to finish is over.
 LAST_SECONDS = 2.0
 
@@ -80,40 +78,6 @@ class _Slot:
     is_lost: bool = False
 
 
-@dataclass
-class _Outage:
-    """How long to wait before the next attempt, while nobody answers."""
-
-    random: Random
-    failed: int = 0
-
-    def pause(self, longest: float) -> float:
-        self.failed += 1
-        cap: float = min(FIRST_PAUSE_SECONDS * 2.0 ** min(self.failed - 1, 20), longest)
-        return cap * self.random.uniform(0.5, 1.0)
-
-
-@dataclass
-class _Outbox:
-    """Reports that nobody carries yet."""
-
-    reports: list[Report] = field(default_factory=list)
-    since: float = 0.0
-    # After a request was rejected, its reports are sent one by one, to find the one that it was.
-    singly: int = 0
-
-    def add(self, report: Report, now: float) -> None:
-        if not self.reports:
-            self.since = now
-        self.reports.append(report)
-
-    def take(self) -> list[Report]:
-        count = 1 if self.singly else MAX_REPORTS
-        self.singly = max(0, self.singly - 1)
-        taken, self.reports = self.reports[:count], self.reports[count:]
-        return taken
-
-
 class Machine:
     """The state of one runner.
 
@@ -127,9 +91,9 @@ class Machine:
         self._slots = [_Slot() for _ in range(slots)]
         self._ends_when_done = ends_when_done
         self._random = random
-        self._outage = _Outage(random)
+        self._pauses = RetryPauses(random)
         self._batch = BatchSize()
-        self._outbox = _Outbox()
+        self._outbox = Outbox()
         self._ready: list[Lease] = []  # in reverse order, so that the first one is at the end
         self._poll: Exchange | None = None
         self._errand: Exchange | None = None
@@ -203,7 +167,7 @@ class Machine:
                 return worker
             case Unanswered(worker, exchange, longest):
                 exchange.is_repeated = True
-                commands.append(Send(worker, exchange, self._outage.pause(longest)))
+                commands.append(Send(worker, exchange, self._pauses.pause(longest)))
             case Rejected(worker, exchange, message):
                 self._note_rejection(worker, exchange, message, now, commands)
                 return worker
@@ -235,7 +199,7 @@ class Machine:
     def _note_answer(
         self, exchange: Exchange, response: runners_pb2.ExchangeResponse, now: float, commands: list[Command]
     ) -> None:
-        self._outage.failed = 0
+        self._pauses.failed = 0
         if exchange.reports:
             self._note_outcomes(exchange, response, commands)
         tasks = list(response.tasks)
@@ -274,7 +238,7 @@ class Machine:
     ) -> None:
         if not exchange.reports:
             # No report is to blame, so it is no use to leave anything out.
-            commands.append(Send(worker, exchange, self._outage.pause(LONGEST_PAUSE_SECONDS)))
+            commands.append(Send(worker, exchange, self._pauses.pause(LONGEST_PAUSE_SECONDS)))
             return
         self._settle(worker, exchange)
         if len(exchange.reports) > 1:

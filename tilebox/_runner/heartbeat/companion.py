@@ -5,8 +5,7 @@
 A task may hold the interpreter lock for as long as it likes; nothing else in its process runs then,
 but this does. It learns where the server is from its standard input, which also tells it when the
 runner is gone, and what is executing from a table in shared memory. If the runner dies, it says so, and
-what was executing then: nothing else that the runner held is to blame. It imports little, and speaks the
-few messages that it needs without the protobuf library, so that it stays small.
+what was executing then: nothing else that the runner held is to blame. It imports little, so that it stays small.
 """
 
 from __future__ import annotations
@@ -20,11 +19,19 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tilebox._runner.channel import Channel, ChannelError, SocketChannel, Ticket, open_channel
-from tilebox._runner.leases import LeaseTable
+from google.protobuf.message import DecodeError
+
+from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
+from tilebox._core.protocol.tilebox.v1 import id_pb2
+from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2
+from tilebox._runner.channel import CancelToken, Channel, ChannelError
+from tilebox._runner.heartbeat.table import LeaseTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
+
+    from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.message import Message
 
 EXCHANGE = "tilebox.ext.v1.RunnerService/Exchange"
 EXTEND_LEASES = "tilebox.ext.v1.RunnerService/ExtendLeases"
@@ -72,16 +79,16 @@ class Companion:
         self._extend_after = 0.0
         self._settled: set[tuple[bytes, int, float]] = set()
         self._busy = time.monotonic()
-        self._ticket = Ticket()
+        self._cancel_token = CancelToken()
 
     def run(self, stop: threading.Event) -> None:
         """Extend leases until told to stop, until there was nothing to do for a while, or until the runner is gone."""
         while not stop.is_set() and time.monotonic() - self._busy < IDLE_SECONDS and not _is_gone(self._runner_pid):
             stop.wait(self.round())
 
-    def interrupt(self) -> None:
+    def cancel(self) -> None:
         """End a request under way; no other one is made."""
-        self._ticket.interrupt()
+        self._cancel_token.cancel()
 
     def report_death(self) -> None:
         """Say that the runner is dead, and what it was executing; for as long as its leases last, if nobody listens.
@@ -91,14 +98,14 @@ class Companion:
         lease_seconds = self._table.times()[1]
         if not self._is_extended or not lease_seconds:
             return  # it held nothing but what was executing, or never anything
-        executing = b"".join(_field(2, _field(1, row[0]) + _number(2, row[1])) for row in self._table.read().values())
-        words = _field(1, self._runner_id) + executing + _field(3, self._cause().encode())
+        executing = _leases(self._table.read().values())
+        report = runners_pb2.ReportDeathRequest(runner_id=self._runner_id, executing=executing, cause=self._cause())
         deadline = time.monotonic() + lease_seconds
         pause, is_said = FIRST_PAUSE_SECONDS, False
         while True:
             try:
-                # Not under the ticket of the rounds, which ends with them.
-                self._post(REPORT_DEATH, words, Ticket())
+                # Not under the token of the rounds, which ends with them.
+                self._post(REPORT_DEATH, report, CancelToken())
             except _RefusedError:
                 return
             except ChannelError:
@@ -147,9 +154,8 @@ class Companion:
         given = [mate for mate in mates if mate[:2] not in executing]
         if not given:
             return
-        leases = b"".join(_field(6, _field(1, mate[0]) + _number(2, mate[1])) for mate in given)
         try:
-            self._post(EXCHANGE, _field(1, self._runner_id) + leases)
+            self._post(EXCHANGE, runners_pb2.ExchangeRequest(runner_id=self._runner_id, returned=_leases(given)))
         except ChannelError:
             return  # tried again in the next round
         self._settled.update(given)
@@ -160,7 +166,7 @@ class Companion:
                 lost = self._extend_together(due)
             else:
                 lost = {number for number, row in due.items() if not self._extend_singly(row)}
-        except (ChannelError, ValueError):
+        except (ChannelError, DecodeError):
             return  # tried again in the next round; nothing is lost before the lease is over
         for number, row in due.items():
             if number in lost:
@@ -169,31 +175,28 @@ class Companion:
                 self._due[row] = now + (self._extend_after or self._table.times()[0])
 
     def _extend_together(self, due: dict[int, tuple[bytes, int, float]]) -> set[int]:
-        leases = b"".join(_field(2, _field(1, row[0]) + _number(2, row[1])) for row in due.values())
-        answer = self._post(EXTEND_LEASES, _field(1, self._runner_id) + leases)
-        lost = set()
-        for number, value in _fields(answer):
-            if number == 1 and isinstance(value, bytes):
-                lease = dict(_fields(value))
-                lost.add((lease.get(1, b""), lease.get(2, 0)))
-            elif number == 3 and isinstance(value, bytes):
-                self._extend_after = _seconds(value)
-        return {number for number, row in due.items() if (row[0], row[1]) in lost}
+        request = runners_pb2.ExtendLeasesRequest(runner_id=self._runner_id, leases=_leases(due.values()))
+        answer = runners_pb2.ExtendLeasesResponse.FromString(self._post(EXTEND_LEASES, request))
+        lost = {(lease.task_id, lease.lease_number) for lease in answer.lost}
+        if answer.HasField("extend_after"):
+            self._extend_after = _seconds(answer.extend_after)
+        return {number for number, row in due.items() if row[:2] in lost}
 
     def _extend_singly(self, row: tuple[bytes, int, float]) -> bool:
         """Return whether one lease was extended, by the public wire."""
-        wanted = int(2 * self._table.times()[1]) or 120
-        answer = self._post(EXTEND_TASK_LEASE, _field(1, _field(1, row[0])) + _field(2, _number(1, wanted)))
-        lease = dict(_fields(answer))
-        granted, wait = lease.get(1, b""), lease.get(2, b"")
-        if not isinstance(granted, bytes) or not _seconds(granted):
+        request = task_pb2.TaskLeaseRequest(task_id=id_pb2.ID(uuid=row[0]))
+        request.requested_lease.seconds = int(2 * self._table.times()[1]) or 120
+        answer = core_pb2.TaskLease.FromString(self._post(EXTEND_TASK_LEASE, request))
+        if not _seconds(answer.lease):
             return False
-        if isinstance(wait, bytes) and _seconds(wait):
-            self._extend_after = _seconds(wait)
+        self._extend_after = _seconds(answer.recommended_wait_until_next_extension) or self._extend_after
         return True
 
-    def _post(self, method: str, body: bytes, ticket: Ticket | None = None) -> bytes:
-        answer = self._channel.post(method, body, seconds=ANSWER_SECONDS, ticket=ticket or self._ticket)
+    def _post(self, method: str, message: Message, cancel_token: CancelToken | None = None) -> bytes:
+        body = message.SerializeToString()
+        answer = self._channel.post(
+            method, body, seconds=ANSWER_SECONDS, cancel_token=cancel_token or self._cancel_token
+        )
         if answer.status in REFUSALS:
             raise _RefusedError(f"HTTP {answer.status}")
         if answer.status != 200:
@@ -213,22 +216,21 @@ class _RefusedError(ChannelError):
 
 
 def main() -> None:
-    """Be the companion of the runner whose words arrive on the standard input."""
+    """Entry point of the heartbeat process; reads its configuration from stdin."""
     # The runner decides when this ends; Ctrl-C and what else is sent to the group are for the runner.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     line = sys.stdin.buffer.readline()
     if not line:
-        return  # the runner was gone before it could say anything
-    words = json.loads(line)
-    runner_pid = words["runner_pid"]
-    opened = open_channel if words["is_proxied"] else SocketChannel
-    table = LeaseTable(words["table"], words["rows"])
+        return  # the runner was gone before it could write anything
+    settings = json.loads(line)
+    runner_pid = settings["runner_pid"]
+    table = LeaseTable(settings["table"], settings["rows"])
     companion = Companion(
-        opened(words["url"], words["headers"]),
+        Channel(settings["url"], settings["headers"], settings["proxy"]),
         table,
-        runner_id=bytes.fromhex(words["runner_id"]),
-        is_extended=words["is_extended"],
+        runner_id=bytes.fromhex(settings["runner_id"]),
+        is_extended=settings["is_extended"],
         runner_pid=runner_pid,
     )
     stop = threading.Event()
@@ -239,10 +241,18 @@ def main() -> None:
         table.close()
 
 
+def _leases(rows: Iterable[tuple[bytes, int, float]]) -> list[runners_pb2.TaskLeaseNumber]:
+    return [runners_pb2.TaskLeaseNumber(task_id=task_id, lease_number=number) for task_id, number, _ in rows]
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
+
+
 def _wait_for_end(stop: threading.Event, companion: Companion) -> None:
     sys.stdin.buffer.read()
     stop.set()
-    companion.interrupt()
+    companion.cancel()
 
 
 def _is_gone(pid: int, patience_seconds: float = 0.0) -> bool:
@@ -286,71 +296,3 @@ def _state(pid: int) -> bytes:
             return file.read().rpartition(b")")[2].split()[0]
     except (OSError, IndexError):
         return b""
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value)
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of all fields of a message.
-
-    Raises:
-        ValueError: It is cut off.
-    """
-    position = 0
-    while position < len(message):
-        key, position = _read_varint(message, position)
-        kind = key & 7
-        if kind == 0:
-            value, position = _read_varint(message, position)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            size, position = _read_varint(message, position)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError("a field of no known kind")
-        if position + size > len(message):
-            raise ValueError("the message is cut off")
-        yield key >> 3, message[position : position + size]
-        position += size
-
-
-def _read_varint(message: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if position >= len(message) or shift > 63:
-            raise ValueError("the message is cut off")
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-
-
-def _seconds(duration: bytes) -> float:
-    parts = dict(_fields(duration))
-    seconds, nanos = parts.get(1, 0), parts.get(2, 0)
-    return (seconds if isinstance(seconds, int) else 0) + (nanos if isinstance(nanos, int) else 0) / 1e9
-
-
-if __name__ == "__main__":
-    main()
-    # Without the interpreter's farewell: there is nothing to tidy up.
-    os._exit(0)

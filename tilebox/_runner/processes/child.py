@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.runner.registry import Registry
 from tilebox._runner.execution import Execution, describe
-from tilebox._runner.process import COMPUTED, FAILED, FAILED_TO_START, FRAME, MIB, READY
+from tilebox._runner.processes.process import COMPUTED, FAILED, FAILED_TO_START, FRAME, MIB, READY
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 # at the limit itself: programs reserve more than they use.
 RESERVE_FACTOR = 2
 RESERVE_BYTES = 1 << 30
-
-is_preparing = False
-"""Whether this is a child in which the main module of its runner is being imported."""
 
 
 def main(answers: int) -> None:
@@ -72,17 +69,12 @@ def _read(requests: BinaryIO, frames: SimpleQueue[bytes]) -> None:
 
 
 def _prepare(words: dict[str, Any], sent: bytes) -> Execution:
-    global is_preparing  # noqa: PLW0603 - there is one main module
     sys.path[:] = words["path"]
     sys.argv[:] = words["arguments"]
     os.chdir(words["directory"])
-    is_preparing = True
-    try:
-        if words["main"] is not None:
-            _import_main(*words["main"])
-        classes, cache, runner_context = pickle.loads(sent)  # noqa: S301 - it comes from our own parent
-    finally:
-        is_preparing = False
+    if words["main"] is not None:
+        _import_main(*words["main"])
+    classes, cache, runner_context = pickle.loads(sent)  # noqa: S301 - it comes from our own parent
     if words["memory_limit"] is not None:
         _limit_memory(words["memory_limit"])
     return Execution(

@@ -1,0 +1,89 @@
+"""One exchange with the server: sends it, and says as an event what came of it."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from tilebox._core.runner.events import Answered, Rejected, Unanswered, WasCut
+from tilebox._runner.channel import CallCancelledError
+from tilebox.errors import (
+    AuthenticationError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    RequestTooLargeError,
+    TileboxError,
+)
+
+if TYPE_CHECKING:
+    from tilebox._core.runner.events import Event, Send
+    from tilebox._runner.channel import CancelToken
+    from tilebox._runner.wire import Wire
+
+_log = logging.getLogger("tilebox.workflows.runner")
+
+REMIND_SECONDS = 60.0
+# Between attempts after a refusal that only somebody at the server can end.
+REFUSED_PAUSE_SECONDS = 30.0
+
+
+def deliver(wire: Wire, command: Send, cancel_token: CancelToken, outage: OutageLog) -> Event:
+    """Send an exchange, once.
+
+    Args:
+        wire: The server.
+        command: The exchange, and how long to pause before it.
+        cancel_token: Lets another thread end the pause and the call.
+        outage: Told whether it worked.
+
+    Returns:
+        What to tell the state machine.
+    """
+    worker, exchange = command.worker, command.exchange
+    try:
+        if command.pause_seconds:
+            cancel_token.sleep(command.pause_seconds)
+        response = wire.exchange(exchange, cancel_token)
+    except CallCancelledError:
+        return WasCut(worker, exchange)
+    except (InvalidArgumentError, RequestTooLargeError) as error:
+        _log.warning("%s", error)
+        return Rejected(worker, exchange, str(error))
+    except (AuthenticationError, PermissionDeniedError, NotFoundError) as error:
+        outage.failed(error)
+        return Unanswered(worker, exchange, REFUSED_PAUSE_SECONDS)
+    except TileboxError as error:
+        outage.failed(error)
+        return Unanswered(worker, exchange)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the runner goes on
+        _log.exception("a request could not be made; it is tried again")
+        outage.failed(error)
+        return Unanswered(worker, exchange)
+    outage.ended()
+    return Answered(worker, exchange, response)
+
+
+class OutageLog:
+    """Logs that the server is away and that it is back, but not every attempt."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._logged = 0.0
+
+    def failed(self, error: Exception) -> None:
+        """Note that an attempt failed."""
+        now = monotonic()
+        if self._since is None:
+            self._since = now
+        elif now - self._logged < REMIND_SECONDS:
+            return
+        self._logged = now
+        _log.warning("%s; trying again until it works", error)
+
+    def ended(self) -> None:
+        """Note that the server answered."""
+        if self._since is not None:
+            _log.info("the server answers again, after %.1f s", monotonic() - self._since)
+            self._since = None

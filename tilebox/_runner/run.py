@@ -1,0 +1,264 @@
+"""One run of a runner: a task group over the state machine in `tilebox._core.runner`.
+
+    slot 0 … n     one task a slot: asks the server, executes what it got, reports it
+    courier        reports and asks while all slots are executing
+    heartbeats     keeps the companion alive, and looks for leases that were lost
+    clock          tells the machine the time when time alone changes something
+
+The machine decides what happens next. Whoever has something to tell it, does so under the lock, in the thread
+where it happened. If the machine's answer is for the same slot, that thread goes on with it at once: a task takes one
+request and no change of threads then. What is for another slot goes to that slot's task through its inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import anyio
+
+from tilebox._core.runner.events import (
+    COURIER,
+    Abandon,
+    Answered,
+    Began,
+    Cut,
+    End,
+    Finished,
+    LeaseLost,
+    Run,
+    Send,
+    StopAsked,
+    Tell,
+    Ticked,
+)
+from tilebox._runner.channel import CancelToken
+from tilebox._runner.delivery import deliver
+from tilebox._runner.threads import WorkerThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tilebox._core.runner.events import Command, Event
+    from tilebox._core.runner.exchanges import Exchange, Report
+    from tilebox._core.runner.machine import Machine
+    from tilebox._runner.delivery import OutageLog
+    from tilebox._runner.executor import Executor
+    from tilebox._runner.leases import LeaseKeeper
+    from tilebox._runner.wire import Wire
+
+_log = logging.getLogger("tilebox.workflows.runner")
+
+SHORTEST_TICK_SECONDS = 0.01
+# A task that takes as long may well be one that holds the interpreter lock.
+SHORT_TASK_SECONDS = 0.5
+
+
+class RunnerTasks:
+    """The tasks of one run. Made inside the loop that runs them.
+
+    Args:
+        machine: Decides.
+        wire: The server.
+        executor: Executes tasks.
+        keeper: Keeps their leases.
+        outage: Told whether the server answers.
+        slots: How many tasks execute at once.
+        grace_seconds: How long tasks may take to finish when the run is cancelled.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        wire: Wire,
+        executor: Executor,
+        keeper: LeaseKeeper,
+        outage: OutageLog,
+        *,
+        slots: int,
+        grace_seconds: float,
+    ) -> None:
+        self._machine = machine
+        self._wire = wire
+        self._executor = executor
+        self._keeper = keeper
+        self._outage = outage
+        self._grace_seconds = grace_seconds
+        self._lock = threading.Lock()  # for the machine, the cancel tokens, and when the clock ticks
+        self._loop = asyncio.get_running_loop()
+        # Of its own, since the default one may be taken by what else goes on in the loop.
+        self._threads = anyio.CapacityLimiter(1)
+        self._inboxes: dict[int, asyncio.Queue[Command]] = {n: asyncio.Queue() for n in (*range(slots), COURIER)}
+        self._cancel_tokens: dict[Exchange, CancelToken] = {}
+        self._tick_at = float("inf")
+        self._tick_changed = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until the machine says that it is over. If cancelled, drain first; if cancelled again, end at once."""
+        async with anyio.create_task_group() as outer:
+            outer.start_soon(self._run_shielded, name="tilebox runner")
+            try:
+                await self._ended.wait()
+            except asyncio.CancelledError:
+                if not self._ended.is_set():
+                    await self._drain()
+                raise
+
+    def stop(self, grace_seconds: float) -> None:
+        """Ask for no more tasks, and end when those that are executing have finished; from any thread."""
+        self._advance(StopAsked(grace_seconds))
+        with self._lock:
+            executing = len(self._machine.executing())
+        _log.info("asked to stop: no more tasks are taken; %d may finish, within %g s", executing, grace_seconds)
+
+    async def _run_shielded(self) -> None:
+        try:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as group:
+                    for worker in self._inboxes:
+                        name = "courier" if worker == COURIER else f"slot {worker}"
+                        group.start_soon(self._work, worker, name=f"tilebox {name}")
+                    group.start_soon(self._keep_leases, name="tilebox heartbeats")
+                    group.start_soon(self._keep_time, name="tilebox clock")
+                    self._advance(Began())
+                    await self._ended.wait()
+                    group.cancel_scope.cancel()
+        finally:
+            self._ended.set()
+
+    async def _drain(self) -> None:
+        self.stop(self._grace_seconds)
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._ended.wait()
+            except asyncio.CancelledError:
+                self.stop(0.0)
+                await self._ended.wait()
+
+    # Tasks
+
+    async def _work(self, worker: int) -> None:
+        """Carry out what the machine tells a slot, or the courier."""
+        thread = WorkerThread("tilebox-courier" if worker == COURIER else f"tilebox-slot-{worker}")
+        inbox = self._inboxes[worker]
+        try:
+            while True:
+                await thread.run(self._carry_out, worker, await inbox.get())
+        finally:
+            thread.end()
+
+    async def _keep_leases(self) -> None:
+        """See to it that leases are extended, and tell the machine of those that were lost."""
+        table = self._keeper.table
+        while True:
+            table.note_turn(monotonic())
+            with self._lock:
+                executing = self._machine.executing()
+            if executing:
+                await anyio.to_thread.run_sync(self._keeper.beat, limiter=self._threads)
+            for slot, lease in executing.items():
+                if table.is_lost(slot, lease.task.lease_number):
+                    self._executor.lose(slot)
+                    self._advance(LeaseLost(slot, lease))
+            await self._keeper.wait_for_check()
+
+    async def _keep_time(self) -> None:
+        """Tell the machine the time when that changes something."""
+        while True:
+            # Never sooner, or many short batches would wake the loop for nothing.
+            await anyio.sleep(SHORTEST_TICK_SECONDS)
+            with self._lock:
+                self._tick_changed.clear()
+                tick = self._machine.next_tick()
+                self._tick_at = float("inf") if tick is None else tick
+                seconds = max(0.0, self._tick_at - monotonic())
+            with anyio.move_on_after(seconds):
+                await self._tick_changed.wait()
+                continue
+            self._advance(Ticked())
+
+    # In any thread
+
+    def _advance(self, event: Event, worker: int | None = None) -> Command | None:
+        """Tell the machine what happened, pass on its commands, and return the one for the worker itself."""
+        mine: Command | None = None
+        with self._lock:
+            commands = self._machine.step(event, monotonic())
+            for command in commands:
+                if isinstance(command, Send):
+                    self._cancel_tokens[command.exchange] = CancelToken()
+                if isinstance(command, (Send, Run)):
+                    target = command.worker if isinstance(command, Send) else command.slot
+                    if target == worker:
+                        mine = command
+                    else:
+                        self._call_soon(self._inboxes[target].put_nowait, command)
+                elif isinstance(command, Cut):
+                    self._cancel_tokens[command.exchange].cancel()
+                elif isinstance(command, Abandon):
+                    self._executor.abandon(command.slot)
+            tick = self._machine.next_tick()
+            if tick is not None and tick < self._tick_at - SHORTEST_TICK_SECONDS:
+                self._tick_at = 0.0
+                self._call_soon(self._tick_changed.set)
+        for command in commands:
+            if isinstance(command, (Tell, End)):
+                self._note(command)
+        return mine
+
+    def _note(self, command: Tell | End) -> None:
+        if isinstance(command, Tell):
+            task_id = command.task_id
+            name = UUID(bytes=task_id) if len(task_id) == 16 else task_id.hex()
+            _log.warning("task %s: %s", name, command.message)
+            return
+        if command.undelivered:
+            _log.error("%d results could not be delivered; their tasks will run again", command.undelivered)
+        self._call_soon(self._ended.set)
+
+    def _call_soon(self, function: Callable[..., object], *arguments: Any) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    # In the thread of a slot, or of the courier
+
+    def _carry_out(self, worker: int, command: Command) -> None:
+        """Carry out a command, and what the machine has for the same worker after it."""
+        following: Command | None = command
+        while following is not None:
+            if isinstance(following, Run):
+                event = self._execute(following)
+            elif isinstance(following, Send):
+                event = self._deliver(following)
+            following = self._advance(event, worker)
+
+    def _execute(self, command: Run) -> Event:
+        slot, lease = command.slot, command.lease
+        started = monotonic()
+        expected = self._machine.expected_seconds(lease)
+        if expected is None or expected > SHORT_TASK_SECONDS:
+            self._keeper.beat()
+        table = self._keeper.table
+        table.set(slot, lease.task.task_id, lease.task.lease_number, lease.claimed)
+        try:
+            if lease.claimed <= table.given_back():
+                # A task held the interpreter lock for so long that the companion gave this one to others.
+                report: Report = lease.handed_back()
+            else:
+                report = self._executor.run(slot, lease)
+        finally:
+            table.clear(slot)
+        return Finished(slot, report, monotonic() - started)
+
+    def _deliver(self, command: Send) -> Event:
+        event = deliver(self._wire, command, self._cancel_tokens[command.exchange], self._outage)
+        if isinstance(event, Answered):
+            self._cancel_tokens.pop(command.exchange, None)
+            if event.response.tasks and self._keeper.note_answer(event.response):
+                self._call_soon(self._keeper.check_soon)
+        return event
