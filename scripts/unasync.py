@@ -31,8 +31,12 @@ TREES = {"tilebox/aio": "tilebox/sync", "tests/aio": "tests/sync"}
 
 RULES = {
     "aio": "sync",
+    "aclose": "close",
     "aclosing": "closing",
+    "aiter_raw": "iter_raw",
+    "anext": "next",
     "aread": "read",
+    "AsyncClient": "Client",
 }
 """What becomes of names, beyond what the library knows itself. Every rule must be of use."""
 

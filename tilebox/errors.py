@@ -2,7 +2,8 @@
 
     TileboxError
     ├── TransportError            no answer: refused, reset, cut off, not now; a retry may help
-    │   └── ConnectTimeout        no answer in time
+    │   ├── ConnectTimeout        no answer in time
+    │   └── AnswerTooLargeError   an answer larger than the client takes; ask for less at once
     ├── APIError                  the server answered, with an error
     │   ├── AuthenticationError   no key, an unknown key, a revoked or expired key
     │   ├── PermissionDeniedError the key is good, its role does not allow this
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APIError",
+    "AnswerTooLargeError",
     "ArgumentError",
     "AuthenticationError",
     "ConflictError",
@@ -65,6 +67,10 @@ class TransportError(TileboxError):
 
 class ConnectTimeout(TransportError, TimeoutError):  # noqa: N818 - the name users know from httpx
     """The request got no answer in time."""
+
+
+class AnswerTooLargeError(TransportError):
+    """The answer is larger than the client takes, which a retry does not change."""
 
 
 class APIError(TileboxError):

@@ -17,7 +17,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from buckets import CREDENTIALS, fresh_prefix, gcs_url, s3_url
 
-from tilebox._io.kept import aio as kept_aio
+from tilebox._io.client_cache import aio as client_cache
 from tilebox.aio.workflows import cache as aio
 from tilebox.errors import AuthenticationError, TileboxError, TransportError
 from tilebox.sync.workflows import cache as sync
@@ -75,7 +75,7 @@ def test_an_async_cache_dropped_inside_its_loop_is_closed(s3_url):
         await use(aio.AmazonS3Cache("caches", fresh_prefix(), endpoint_url=s3_url))
         gc.collect()
         loop = asyncio.get_running_loop()
-        while any(one.loop is loop for one in kept_aio._open_ones):  # noqa: ASYNC110 the test waits for just this
+        while any(one.loop is loop for one in client_cache._open_ones):  # noqa: ASYNC110 the test waits for just this
             await asyncio.sleep(0)
 
     asyncio.run(main())
@@ -84,9 +84,9 @@ def test_an_async_cache_dropped_inside_its_loop_is_closed(s3_url):
 def test_tasks_of_a_loop_share_a_client_also_when_the_first_is_cancelled(s3_url):
     async def main():
         cache = aio.AmazonS3Cache("caches", fresh_prefix(), endpoint_url=s3_url)
-        kept = cache._store._kept
-        first = asyncio.ensure_future(kept.client())
-        others = [asyncio.ensure_future(kept.client()) for _ in range(4)]
+        clients = cache._store._clients
+        first = asyncio.ensure_future(clients.client())
+        others = [asyncio.ensure_future(clients.client()) for _ in range(4)]
         await asyncio.sleep(0)
         first.cancel()
         assert len({id(client) for client in await asyncio.gather(*others)}) == 1
@@ -173,13 +173,13 @@ def test_parent_and_forked_child_both_go_on(s3_url, gcs_url, tmp_path):
         ]
         for cache in caches:
             cache["a"] = b"parent"
-        clients = [id(cache._store._kept.client()) for cache in caches[:2]]
+        clients = [id(cache._store._clients.client()) for cache in caches[:2]]
         child = os.fork()
         if child == 0:
             for cache in caches:
                 assert cache["a"] == b"parent"
                 cache["b"] = b"child"
-            assert not set(clients) & {id(cache._store._kept.client()) for cache in caches[:2]}
+            assert not set(clients) & {id(cache._store._clients.client()) for cache in caches[:2]}
             os._exit(7)
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 7, status
@@ -414,14 +414,14 @@ def test_a_google_bucket_is_given_as_an_object_or_by_its_name(bucket, world):
 
 def test_a_bucket_object_is_used_with_its_own_client(bucket):
     cache = sync.GoogleStorageCache(bucket)
-    assert cache._store._kept.client() is bucket.client
+    assert cache._store._clients.client() is bucket.client
 
 
 @pytest.mark.parametrize(("prefix", "key"), [("jobs", "jobs/a/b"), ("", "a/b"), ("/x/y/", "x/y/a/b")])
 def test_objects_lie_below_the_prefix(s3_url, prefix, key):
     cache = sync.AmazonS3Cache("caches", prefix, endpoint_url=s3_url)
     cache["a/b"] = b"1"
-    client = cache._store._kept.client()
+    client = cache._store._clients.client()
     assert client.get_object(Bucket="caches", Key=key)["Body"].read() == b"1"
     del cache["a/b"]
 

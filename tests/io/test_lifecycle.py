@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tilebox._io.http import aio
+from tilebox._io.client_cache import aio as client_cache
 from tilebox.datasets import Client, DatasetKind
 from tilebox.datasets.aio import Client as AsyncClient
 
@@ -92,7 +92,7 @@ def test_an_async_client_dropped_inside_its_loop_is_closed(server, dataset):
         assert await load_async(AsyncClient(server.url, server.token)) == ROWS
         gc.collect()
         loop = asyncio.get_running_loop()
-        while any(one.loop is loop for one in aio._open):  # noqa: ASYNC110 the test waits for just this
+        while any(one.loop is loop for one in client_cache._open_ones):  # noqa: ASYNC110 the test waits for just this
             await asyncio.sleep(0)
 
     with warnings.catch_warnings(record=True) as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 import typing
@@ -108,7 +109,8 @@ def test_both_clients_have_the_same_names_and_signatures(one, other):
         first, second = getattr(one, name), getattr(other, name)
         assert inspect.getdoc(first) == inspect.getdoc(second)
         if callable(first):
-            assert str(inspect.signature(first)).replace("AsyncIterator", "Iterator") == str(inspect.signature(second))
+            signature = re.sub("Async(Iterator|Client)", r"\1", str(inspect.signature(first)))
+            assert signature == str(inspect.signature(second))
             assert not inspect.iscoroutinefunction(second)
 
 
@@ -123,7 +125,7 @@ def test_the_documented_signatures():
     load = inspect.signature(sync_timeseries.TimeseriesCollection.load)
     assert list(load.parameters)[1:4] == ["time_or_interval", "skip_data", "show_progress"]
     assert load.parameters["skip_data"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    assert list(inspect.signature(sync.Client).parameters) == ["url", "token"]
+    assert list(inspect.signature(sync.Client).parameters) == ["url", "token", "http_client"]
     assert list(inspect.signature(sync_timeseries.TimeseriesCollection.find).parameters)[1:] == [
         "datapoint_id",
         "skip_data",
@@ -134,7 +136,7 @@ def test_the_documented_signatures_of_workflows():
     def parameters(function):
         return list(inspect.signature(function).parameters)
 
-    assert parameters(workflows.Client) == ["url", "token"]
+    assert parameters(workflows.Client) == ["url", "token", "http_client"]
     assert parameters(workflows.Client.runner)[1:5] == ["cluster", "tasks", "cache", "context"]
     jobs = workflows.JobClient
     assert parameters(jobs.submit)[1:] == ["job_name", "root_task_or_tasks", "cluster", "max_retries"]

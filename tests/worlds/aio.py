@@ -12,8 +12,6 @@ import tqdm.std  # noqa: F401
 from blockbuster import blockbuster_ctx
 
 from tilebox._core.wire.backoff import RetryPolicy
-from tilebox._core.wire.config import Config
-from tilebox.aio.transport import Transport
 from tilebox.datasets.aio import Client
 from tilebox.workflows.aio import Client as WorkflowsClient
 from tilebox.workflows.aio import TaskRunner  # noqa: F401
@@ -28,18 +26,33 @@ def pytest_pyfunc_call(pyfuncitem):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     with blockbuster_ctx(scanned_modules=["tilebox.aio", "tilebox._io"]):
-        asyncio.run(pyfuncitem.obj(**arguments))
+        asyncio.run(_run_and_close(pyfuncitem.obj(**arguments)))
     return True
 
 
-def open_client(url, token=None, *, wire=None, policy=IMPATIENT) -> Client:
-    """Return a client that is quick to give up, over a transport of one's own if given."""
-    return _over(Client(url, token), url, token, wire, policy)
+def open_client(url, token=None, *, wire=None, http_client=None, policy=IMPATIENT) -> Client:
+    """Return a client that is quick to give up, with an HTTP client of the test's, or a transport for one."""
+    return _impatient(Client(url, token, http_client=http_client or _over(wire)), policy)
 
 
 def open_workflows(url, token=None, *, wire=None, policy=IMPATIENT) -> WorkflowsClient:
     """Return a client of workflows, likewise."""
-    return _over(WorkflowsClient(url, token), url, token, wire, policy)
+    return _impatient(WorkflowsClient(url, token, http_client=_over(wire)), policy)
+
+
+def open_http_client(**options) -> httpx.AsyncClient:
+    """Return an HTTP client that is closed at the end of the test."""
+    _opened.append(httpx.AsyncClient(**options))
+    return _opened[-1]
+
+
+def hook(function):
+    """Return an event hook for an HTTP client."""
+
+    async def call(argument):
+        function(argument)
+
+    return call
 
 
 async def together(*functions):
@@ -47,7 +60,21 @@ async def together(*functions):
     return await asyncio.gather(*(function() for function in functions))
 
 
-def _over(client, url, token, wire, policy):
-    options = {} if wire is None else {"transport": wire}
-    client._transport = Transport(Config.resolve(url, token, {}), policy=policy, **options)
+def _impatient(client, policy):
+    client._transport._policy = policy
     return client
+
+
+def _over(wire):
+    return None if wire is None else open_http_client(transport=wire)
+
+
+_opened = []
+
+
+async def _run_and_close(test):
+    try:
+        await test
+    finally:
+        while _opened:
+            await _opened.pop().aclose()

@@ -7,9 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from tilebox._core.wire.backoff import RetryPolicy
-from tilebox._core.wire.config import Config
 from tilebox.datasets import Client
-from tilebox.sync.transport import Transport
 from tilebox.workflows import Client as WorkflowsClient
 
 IMPATIENT = RetryPolicy(attempts=4, first_seconds=0.001, longest_seconds=0.002)
@@ -17,17 +15,35 @@ Wire = httpx.HTTPTransport
 
 
 def pytest_pyfunc_call(pyfuncitem):
-    """Leave tests to pytest."""
+    """Run a test, and close the HTTP clients that it opened."""
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    try:
+        pyfuncitem.obj(**arguments)
+    finally:
+        while _opened:
+            _opened.pop().close()
+    return True
 
 
-def open_client(url, token=None, *, wire=None, policy=IMPATIENT) -> Client:
-    """Return a client that is quick to give up, over a transport of one's own if given."""
-    return _over(Client(url, token), url, token, wire, policy)
+def open_client(url, token=None, *, wire=None, http_client=None, policy=IMPATIENT) -> Client:
+    """Return a client that is quick to give up, with an HTTP client of the test's, or a transport for one."""
+    return _impatient(Client(url, token, http_client=http_client or _over(wire)), policy)
 
 
 def open_workflows(url, token=None, *, wire=None, policy=IMPATIENT) -> WorkflowsClient:
     """Return a client of workflows, likewise."""
-    return _over(WorkflowsClient(url, token), url, token, wire, policy)
+    return _impatient(WorkflowsClient(url, token, http_client=_over(wire)), policy)
+
+
+def open_http_client(**options) -> httpx.Client:
+    """Return an HTTP client that is closed at the end of the test."""
+    _opened.append(httpx.Client(**options))
+    return _opened[-1]
+
+
+def hook(function):
+    """Return an event hook for an HTTP client."""
+    return function
 
 
 def together(*functions):
@@ -36,7 +52,13 @@ def together(*functions):
         return [future.result() for future in [pool.submit(function) for function in functions]]
 
 
-def _over(client, url, token, wire, policy):
-    options = {} if wire is None else {"transport": wire}
-    client._transport = Transport(Config.resolve(url, token, {}), policy=policy, **options)
+def _impatient(client, policy):
+    client._transport._policy = policy
     return client
+
+
+def _over(wire):
+    return None if wire is None else open_http_client(transport=wire)
+
+
+_opened = []

@@ -1,8 +1,9 @@
-"""Errors of the HTTP client, told in our own words; the same for both clients."""
+"""Errors of httpx, raised as errors of Tilebox; the same for both clients."""
 
 from __future__ import annotations
 
 import ssl
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ _IS_IT_HTTP = "does the server expect http:// rather than https://?"
 
 @contextmanager
 def translated(what: str, *, is_encrypted: bool) -> Iterator[None]:
-    """Raise what httpx raises as errors of ours.
+    """Raise errors of httpx, or of httpx2 if the caller's client is one of its, as errors of Tilebox.
 
     Args:
         what: What was asked, for the message.
@@ -29,19 +30,11 @@ def translated(what: str, *, is_encrypted: bool) -> Iterator[None]:
         ConnectTimeout: No connection or no answer in time.
         TransportError: No complete answer.
     """
-    import httpx
-
     connecting = f"{_IS_IT_HTTP} Else {_ADVICE}" if is_encrypted else _ADVICE
     try:
         yield
-    except httpx.ConnectTimeout as error:
-        raise ConnectTimeout(f"no connection in time for {what}; {connecting}") from _bare(error)
-    except httpx.TimeoutException as error:
-        raise ConnectTimeout(f"no answer in time from {what}; {_ADVICE}, or ask for less") from _bare(error)
-    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        advice = connecting if _tls_error(error) is not None else _ADVICE
-        raise TransportError(f"no complete answer from {what}: {reason}; {advice}") from _bare(error)
+    except _classes("HTTPError", "StreamError", "InvalidURL") as error:
+        raise _translation(error, what, connecting) from _bare(error)
 
 
 def is_wrong_address(error: BaseException) -> bool:
@@ -49,16 +42,37 @@ def is_wrong_address(error: BaseException) -> bool:
 
     Trying again does not help then; but after an answer from there it is the network that fails, and passes.
     """
-    import httpx
-
-    return isinstance(error.__cause__, httpx.ConnectTimeout) or _tls_error(error) is not None
+    return _is_timeout(error.__cause__, "ConnectTimeout") or _tls_error(error) is not None
 
 
 def was_sent(error: TransportError) -> bool:
     """Tell whether the request may have reached the server before it failed."""
-    import httpx
+    cause = error.__cause__
+    is_unsent = isinstance(cause, _classes("ConnectError", "PoolTimeout")) or _is_timeout(cause, "ConnectTimeout")
+    return not is_unsent
 
-    return not isinstance(error.__cause__, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+
+def _translation(error: Exception, what: str, connecting: str) -> TransportError:
+    if _is_timeout(error, "ConnectTimeout"):
+        return ConnectTimeout(f"no connection in time for {what}; {connecting}")
+    if _is_timeout(error, "TimeoutException"):
+        return ConnectTimeout(f"no answer in time from {what}; {_ADVICE}, or ask for less")
+    reason = str(error) or type(error).__name__
+    advice = connecting if _tls_error(error) is not None else _ADVICE
+    return TransportError(f"no complete answer from {what}: {reason}; {advice}")
+
+
+def _is_timeout(error: BaseException | None, name: str) -> bool:
+    # httpx-aiohttp reports a connection that the server closed as ConnectTimeout, with aiohttp's error as the cause.
+    return isinstance(error, _classes(name)) and (
+        error.__cause__ is None or "Timeout" in type(error.__cause__).__name__
+    )
+
+
+def _classes(*names: str) -> tuple[type[Exception], ...]:
+    """Return the error classes of these names, of httpx and of its continuation httpx2 where they are in use."""
+    modules = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return tuple(getattr(module, name) for module in modules for name in names)
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:

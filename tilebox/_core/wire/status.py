@@ -117,6 +117,9 @@ def error_from_response(http: int, body: bytes, headers: Mapping[str, str], *, w
     Returns:
         The error to raise.
     """
+    if 300 <= http < 400:
+        target = headers.get("location", "")[:_MAX_BODY_IN_MESSAGE]
+        return ServerError(f"{what} redirects to {target!r}, where the API key must not go; check the URL")
     code, message, is_own = _read_body(http, body)
     if code == "unavailable" and not is_own:
         return TransportError(f"no answer from {what}: {message}; try again later")

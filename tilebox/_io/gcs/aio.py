@@ -13,9 +13,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tilebox._core.wire.backoff import Backoff, RetryPolicy
+from tilebox._io.client_cache.aio import ClientCache
 from tilebox._io.concurrency.aio import to_thread
 from tilebox._io.gcs import sync
-from tilebox._io.kept.aio import Kept
 from tilebox.errors import AuthenticationError, MissingExtraError, PermissionDeniedError, TileboxError, TransportError
 
 if TYPE_CHECKING:
@@ -79,36 +79,36 @@ class _Named:
     def __init__(self, name: str, prefix: cache_keys.Names) -> None:
         self._name = name
         self._prefix = prefix
-        self._kept = Kept(_open)
+        self._clients = ClientCache(_open)
 
     async def read(self, path: cache_keys.Names) -> bytes | None:
-        storage = await self._kept.client()
+        storage = await self._clients.client()
         value: bytes | None = await self._call(
             lambda: storage.download(self._name, self._object(path), timeout=SECONDS), missing=None
         )
         return value
 
     async def write(self, path: cache_keys.Names, value: bytes) -> None:
-        storage = await self._kept.client()
+        storage = await self._clients.client()
         kind = "application/octet-stream"
         await self._call(
             lambda: storage.upload(self._name, self._object(path), value, content_type=kind, timeout=SECONDS)
         )
 
     async def delete(self, path: cache_keys.Names) -> bool:
-        storage = await self._kept.client()
+        storage = await self._clients.client()
         answer = await self._call(lambda: storage.delete(self._name, self._object(path), timeout=SECONDS), missing=None)
         return answer is not None
 
     async def exists(self, path: cache_keys.Names) -> bool:
-        storage = await self._kept.client()
+        storage = await self._clients.client()
         found = await self._call(
             lambda: storage.download_metadata(self._name, self._object(path), timeout=SECONDS), missing=None
         )
         return found is not None
 
     async def names(self, group: cache_keys.Names) -> AsyncIterator[str]:
-        storage = await self._kept.client()
+        storage = await self._clients.client()
         start = "".join(f"{name}/" for name in (*self._prefix, *group))
         params = {"prefix": start, "delimiter": "/", "fields": "items(name),nextPageToken", "maxResults": "1000"}
         while True:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tilebox._io.kept.sync import Kept
+from tilebox._io.client_cache.sync import ClientCache
 from tilebox.errors import AuthenticationError, MissingExtraError, PermissionDeniedError, TileboxError, TransportError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Bucket:
         self._name: str = bucket if given is None else given.name
         self._prefix = prefix
         self._settings = {} if given is None else _settings_of(given)
-        self._kept = Kept(partial(_open, self._name, self._settings), given and given.client)
+        self._clients = ClientCache(partial(_open, self._name, self._settings), given and given.client)
 
     def read(self, path: cache_keys.Names) -> bytes | None:
         """Return a value, or None."""
@@ -81,7 +81,7 @@ class Bucket:
         return self._bucket().blob("/".join((*self._prefix, *path)))
 
     def _bucket(self) -> Any:
-        return self._kept.client().bucket(self._name, user_project=self._settings.get("user_project"))
+        return self._clients.client().bucket(self._name, user_project=self._settings.get("user_project"))
 
     def __getstate__(self) -> Any:
         # A client belongs to its process; another one opens its own, with the same credentials.
@@ -89,7 +89,7 @@ class Bucket:
 
     def __setstate__(self, state: Any) -> None:
         self._name, self._prefix, self._settings = state
-        self._kept = Kept(partial(_open, self._name, self._settings))
+        self._clients = ClientCache(partial(_open, self._name, self._settings))
 
     def __repr__(self) -> str:
         return repr("/".join(("gs:/", self._name, *self._prefix)))

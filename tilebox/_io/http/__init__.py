@@ -1,1 +1,1 @@
-"""The HTTP client: opened late, kept per event loop or per process, and never left open with a warning."""
+"""The HTTP client: ours, opened at the first call and closed with its loop or process, or the caller's."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tilebox._io.client_cache.aio import ClientCache
 from tilebox._io.concurrency.aio import to_thread
-from tilebox._io.kept.aio import Kept
 from tilebox._io.s3.sync import is_missing, translated
 from tilebox.errors import MissingExtraError
 
@@ -34,11 +34,11 @@ class Bucket:
         self._settings = (name, prefix, region, endpoint_url)
         self._name = name
         self._prefix = prefix
-        self._kept = Kept(partial(_open, name, region, endpoint_url))
+        self._clients = ClientCache(partial(_open, name, region, endpoint_url))
 
     async def read(self, path: cache_keys.Names) -> bytes | None:
         """Return a value, or None."""
-        client = await self._kept.client()
+        client = await self._clients.client()
         with translated(self._name):
             try:
                 answer = await client.get_object(**self._object(path))
@@ -52,7 +52,7 @@ class Bucket:
 
     async def write(self, path: cache_keys.Names, value: bytes) -> None:
         """Keep a value."""
-        client = await self._kept.client()
+        client = await self._clients.client()
         with translated(self._name):
             await client.put_object(**self._object(path), Body=value)
 
@@ -60,14 +60,14 @@ class Bucket:
         """Remove a value, and tell whether there was one, which the request itself does not tell."""
         if not await self.exists(path):
             return False
-        client = await self._kept.client()
+        client = await self._clients.client()
         with translated(self._name):
             await client.delete_object(**self._object(path))
         return True
 
     async def exists(self, path: cache_keys.Names) -> bool:
         """Tell whether there is a value."""
-        client = await self._kept.client()
+        client = await self._clients.client()
         with translated(self._name):
             try:
                 await client.head_object(**self._object(path))
@@ -80,7 +80,7 @@ class Bucket:
     async def names(self, group: cache_keys.Names) -> AsyncIterator[str]:
         """Iterate over the names of the values directly in a group, in order."""
         start = "".join(f"{name}/" for name in (*self._prefix, *group))
-        client = await self._kept.client()
+        client = await self._clients.client()
         with translated(self._name):
             pages = client.get_paginator("list_objects_v2")
             async for page in pages.paginate(Bucket=self._name, Prefix=start, Delimiter="/"):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tilebox._io.kept.sync import Kept
+from tilebox._io.client_cache.sync import ClientCache
 from tilebox.errors import AuthenticationError, MissingExtraError, PermissionDeniedError, TileboxError, TransportError
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ class Bucket:
         self._settings = (name, prefix, region, endpoint_url)
         self._name = name
         self._prefix = prefix
-        self._kept = Kept(partial(_open, name, region, endpoint_url))
+        self._clients = ClientCache(partial(_open, name, region, endpoint_url))
 
     def read(self, path: cache_keys.Names) -> bytes | None:
         """Return a value, or None."""
-        client = self._kept.client()
+        client = self._clients.client()
         with translated(self._name):
             try:
                 answer = client.get_object(**self._object(path))
@@ -53,7 +53,7 @@ class Bucket:
 
     def write(self, path: cache_keys.Names, value: bytes) -> None:
         """Keep a value."""
-        client = self._kept.client()
+        client = self._clients.client()
         with translated(self._name):
             client.put_object(**self._object(path), Body=value)
 
@@ -61,14 +61,14 @@ class Bucket:
         """Remove a value, and tell whether there was one, which the request itself does not tell."""
         if not self.exists(path):
             return False
-        client = self._kept.client()
+        client = self._clients.client()
         with translated(self._name):
             client.delete_object(**self._object(path))
         return True
 
     def exists(self, path: cache_keys.Names) -> bool:
         """Tell whether there is a value."""
-        client = self._kept.client()
+        client = self._clients.client()
         with translated(self._name):
             try:
                 client.head_object(**self._object(path))
@@ -81,7 +81,7 @@ class Bucket:
     def names(self, group: cache_keys.Names) -> Iterator[str]:
         """Iterate over the names of the values directly in a group, in order."""
         start = "".join(f"{name}/" for name in (*self._prefix, *group))
-        client = self._kept.client()
+        client = self._clients.client()
         with translated(self._name):
             pages = client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._name, Prefix=start, Delimiter="/"):

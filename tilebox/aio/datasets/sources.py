@@ -19,15 +19,13 @@ from tilebox._core.results.frames import ArrowDecoder, MessageDecoder
 from tilebox._core.schema import arrow_schema
 from tilebox._core.values import ids
 from tilebox._core.wire.pages import Pages
-from tilebox._io.http.aio import Body, interrupt
 from tilebox.errors import APIError, PageError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    import httpx
-
     from tilebox._core.queries.query import Query
+    from tilebox.aio.response import Response
     from tilebox.aio.transport import Transport
 
 _log = logging.getLogger("tilebox.datasets")
@@ -62,7 +60,7 @@ class ArrowSource:
     def __init__(self, transport: Transport, query: Query) -> None:
         self._transport = transport
         self._answer = ArrowAnswer(query)
-        self._response: httpx.Response | None = None
+        self._response: Response | None = None
         self._was_interrupted = False
         self.decoder = partial(ArrowDecoder, query.schema, skip_data=query.skip_data)
 
@@ -98,15 +96,14 @@ class ArrowSource:
         """Make a thread that waits for more give up."""
         self._was_interrupted = True
         if self._response is not None:
-            interrupt(self._response)
+            self._response.interrupt()
 
     async def _parts_of_one_request(self) -> AsyncGenerator[Part, None]:
         answer = self._answer
         request = answer.next_request()
         async with self._transport.open(dataset_calls.QUERY_ARROW, request, accept=arrow_schema.MEDIA_TYPE) as response:
             self._response = response
-            body = Body(response)
-            while count := await body.read_into(answer.room()):
+            while count := await response.read_into(answer.room()):
                 batch = answer.received(count)
                 if batch is not None:
                     last = batch.column("id")[batch.num_rows - 1].as_py()

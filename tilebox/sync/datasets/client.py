@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
+    import httpx
+
     from tilebox._core.schema.fields import DatasetKind, Field
     from tilebox._core.schema.tree import Group
 
@@ -38,13 +40,19 @@ class Client:
             https://api.tilebox.com.
         token: The API key. By default the environment variable `TILEBOX_API_KEY`. Without one, only open data
             can be read.
+        http_client: An `httpx.Client` of yours (for the async client an `httpx.AsyncClient`), whose time-outs,
+            proxies, certificates, event hooks and transports apply to every call. You close it; an
+            `httpx.AsyncClient` belongs to one event loop. By default the client opens and closes one of its own.
 
     Raises:
         ValueError: The URL or the key is malformed.
+        TypeError: `http_client` is not an HTTP client of this kind.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        self._transport = Transport(Config.resolve(url, token, os.environ))
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, http_client: httpx.Client | None = None
+    ) -> None:
+        self._transport = Transport(Config.resolve(url, token, os.environ), http_client=http_client)
 
     def datasets(self) -> Group:
         """List all datasets.

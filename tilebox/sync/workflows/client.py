@@ -16,6 +16,8 @@ from tilebox.sync.workflows.jobs import JobClient
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import httpx
+
     from tilebox._core.jobs.job import ClusterLike
     from tilebox._core.tasks.task import Task
     from tilebox.sync.workflows.cache import JobCache
@@ -33,19 +35,26 @@ class Client:
         url: Where the server is. By default the environment variable `TILEBOX_API_URL`, or else
             https://api.tilebox.com.
         token: The API key. By default the environment variable `TILEBOX_API_KEY`.
+        http_client: An `httpx.Client` of yours (for the async client an `httpx.AsyncClient`), whose time-outs,
+            proxies, certificates, event hooks and transports apply to every call. You close it; an
+            `httpx.AsyncClient` belongs to one event loop. By default the client opens and closes one of its own.
+            Runners do not use it: the environment variables for proxies and certificates apply to them.
 
     Raises:
         ValueError: The URL or the key is malformed, or the server is the hosted one and there is no key.
+        TypeError: `http_client` is not an HTTP client of this kind.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, http_client: httpx.Client | None = None
+    ) -> None:
         config = Config.resolve(url, token, os.environ)
         if config.is_anonymous:
             raise ValueError(
                 f"workflows at {config.url} need an API key: pass token=..., or set TILEBOX_API_KEY; "
                 "for a server of your own pass url=..., or set TILEBOX_API_URL"
             )
-        self._transport = Transport(config)
+        self._transport = Transport(config, http_client=http_client)
 
     def jobs(self) -> JobClient:
         """Return the client of jobs: submit them, look at them, wait for them, cancel and retry them."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Kept"]
+__all__ = ["ClientCache"]
 
 
 class Closable(Protocol):
@@ -23,7 +23,7 @@ class Closable(Protocol):
 C = TypeVar("C", bound=Closable)
 
 
-class Kept(Generic[C]):
+class ClientCache(Generic[C]):
     """A client, opened when it is first needed, and closed when this is collected or the program ends.
 
     A forked child opens its own: it must neither use nor close the parent's connections.
@@ -58,14 +58,14 @@ class Kept(Generic[C]):
         self._client = self._closing = None
 
 
-_all: weakref.WeakSet[Kept[Any]] = weakref.WeakSet()
+_all: weakref.WeakSet[ClientCache[Any]] = weakref.WeakSet()
 # Clients of the parent process: kept, since collecting one would close its connections.
 _inherited: list[Any] = []
 
 
 def _after_fork_in_child() -> None:
-    for kept in list(_all):
-        kept.after_fork()
+    for cache in list(_all):
+        cache.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-__all__ = ["Kept"]
+__all__ = ["ClientCache"]
 
 C = TypeVar("C")
 
 
-class Kept(Generic[C]):
+class ClientCache(Generic[C]):
     """A client for each loop, opened when it is first needed there.
 
     Args:
@@ -37,9 +37,9 @@ class Kept(Generic[C]):
             if opening is None or _has_failed(opening):
                 for closed in [other for other in self._opened if other.is_closed()]:
                     del self._opened[closed]
-                # A task of its own: who asks first may be cancelled while others wait for the same client.
+                # A task of its own: the first caller may be cancelled while others wait for the same client.
                 opening = self._opened[loop] = loop.create_task(_open(self._open_client))
-        return (await asyncio.shield(opening)).client
+        return (opening.result() if opening.done() else await asyncio.shield(opening)).client
 
 
 class _Held(Generic[C]):
