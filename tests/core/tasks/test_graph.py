@@ -175,7 +175,7 @@ def test_inputs_are_those_of_the_time_of_submission():
 
 def test_several_are_submitted_all_or_not_at_all():
     subtasks = Subtasks("home")
-    with pytest.raises(TypeError, match=r"Numbered\.number must be an int"):
+    with pytest.raises(TypeError, match=r"Numbered\.number must be a valid integer"):
         subtasks.submit_many([Numbered(1), Numbered("2")])
     assert len(subtasks) == 0
 

@@ -1,144 +1,118 @@
-"""What a codec of task inputs is: a type of the grammar, to what JSON has and back, with words for what does not fit."""
+"""Codecs of task inputs, which are schemas of pydantic's engine, and messages for the values that they refuse."""
 
 from __future__ import annotations
 
-import json
 import reprlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from pydantic_core import PydanticCustomError
+from pydantic_core import core_schema as cs
 
-_encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False).encode
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic_core import ValidationError
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
-_KINDS: dict[type, str] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
+before = cs.no_info_before_validator_function
+after = cs.no_info_after_validator_function
+plain = cs.no_info_plain_validator_function
 
 
 class UnsupportedTypeError(Exception):
-    """An annotation is not in the grammar; the message says what to write instead."""
+    """An annotation cannot be a task input; the message says what to write instead."""
 
 
-class Unfit(Exception):  # noqa: N818 - not an error that anybody sees, but half of one
-    """A value does not fit its annotation.
-
-    Args:
-        reason: What is wrong with it, as the rest of a sentence that begins with where it is.
-        is_type: Whether its type is wrong, as opposed to its value.
-    """
-
-    def __init__(self, reason: str, *, is_type: bool = True) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.is_type = is_type
-        self.where = ""
-
-    def within(self, step: str) -> Unfit:
-        """Note where it is, seen from one level further out."""
-        self.where = step + self.where
-        return self
-
-
+@dataclass(frozen=True)
 class Codec:
-    """One type of the grammar.
+    """One annotation as pydantic's engine sees it.
 
     Attributes:
-        written: The type as it is written in annotations.
+        schema: In Python, checks a value and returns what JSON has; from JSON, reads the value.
         kinds: What its JSON may be: null, boolean, integer, number, string, array, object.
-        is_plain: Whether values are what JSON has, so that several such types of one kind are no ambiguity.
+        is_plain: Whether values are what JSON has, so that several such types of one kind are not ambiguous.
+        is_message: Whether it is a protobuf message, which travels as its bytes if it is the only input.
     """
 
-    written: str = "Any"
-    kinds: frozenset[str] = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
-    is_plain = False
-
-    def encode(self, value: Any) -> Any:
-        """Return what `json` writes for a value.
-
-        Raises:
-            Unfit: The value is of another type, or nothing that JSON can hold.
-        """
-        raise NotImplementedError
-
-    def decode(self, data: Any) -> Any:
-        """Return the value that `json` has read.
-
-        Raises:
-            Unfit: It is none of this type.
-        """
-        raise NotImplementedError
-
-    def parts(self) -> Iterable[Codec]:
-        """Return the codecs that this one consists of, which resolves what is still unresolved.
-
-        Raises:
-            UnknownNameError: An annotation names something that is not there.
-            UnsupportedTypeError: A type is not in the grammar.
-        """
-        return ()
-
-    def _unfit(self, value: Any, hint: str = "") -> Unfit:
-        return Unfit(f"must be {with_article(self.written)}, but is {described(value)}{hint}")
+    schema: cs.CoreSchema
+    kinds: frozenset[str]
+    is_plain: bool = False
+    is_message: bool = False
 
 
-def to_json(value: Any) -> bytes:
-    """Write what codecs make as JSON, without spaces, in UTF-8.
+def codec(kinds: str, *, write: cs.CoreSchema, read: cs.CoreSchema, **options: bool) -> Codec:
+    """Return a codec of a schema for each direction."""
+    schema = cs.json_or_python_schema(python_schema=write, json_schema=read)
+    return Codec(schema, frozenset(kinds.split()), **options)
 
-    Raises:
-        Unfit: Text holds half a surrogate pair, which UTF-8 cannot say.
+
+def expect(types: Any, name: str, convert: Callable[[Any], Any] | None = None) -> cs.CoreSchema:
+    """Return a schema that refuses values of other types, and converts the value."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, types):
+            return value if convert is None else convert(value)
+        hint = f"; write {name}({value!r})" if isinstance(value, str) and name != "list" else ""
+        raise bad_type(name, value, "; write .tolist()" if hasattr(value, "tolist") else hint)
+
+    return plain(check)
+
+
+def bad_type(name: str, value: Any, hint: str = "") -> PydanticCustomError:
+    """Return the error of a value that is of another type than its annotation says."""
+    return unfit(f"must be {with_article(name)}, but is {described(value)}{hint}", "bad_type")
+
+
+def unfit(reason: str, kind: Any = "bad_value") -> PydanticCustomError:
+    """Return the error of a value that cannot travel; the reason goes on after where it is."""
+    return PydanticCustomError(kind, "{reason}", {"reason": reason})
+
+
+def explain(error: ValidationError) -> tuple[str, bool]:
+    """Say in words what pydantic refuses.
+
+    Returns:
+        Where and what it is, such as `.scenes[2].name must be a valid string`; and whether a type is wrong.
     """
-    if type(value) is int:  # the usual input of subtasks that are numbered
-        return b"%d" % value
-    try:
-        return _encode_json(value).encode()
-    except UnicodeEncodeError as error:
-        raise Unfit(
-            f"holds {error.object[error.start]!r}, half a surrogate pair, which no text in UTF-8 can", is_type=False
-        ) from None
+    first = error.errors(include_url=False)[0]
+    kind, message, value = first["type"], first["msg"], first["input"]
+    reasons = {
+        "bad_type": message,
+        "bad_value": message,
+        "missing": "is missing",
+        "too_long": message,
+        "json_invalid": "is nested too deeply" if "recursion" in message else f"is no JSON: {message}",
+        "recursion_loop": "refers to itself, or is nested too deeply",
+        "finite_number": f"is {described(value).split(': ')[-1]}, which JSON cannot hold; write `float | None` and give None",
+        "string_unicode": f"holds half a surrogate pair, which UTF-8 cannot say: {described(value)}",
+    }
+    reason = reasons.get(kind) or f"{message.replace('Input should be', 'must be', 1)}, but is {described(value)}"
+    path = list(first["loc"])
+    if path[-1:] == ["[key]"]:
+        hint = "; write dict[int, ...] in the annotation" if type(value) is int else ""
+        path, reason = path[:-2], f"has a key that {reason}{hint}"
+    is_type = kind not in ("bad_value", "finite_number", "string_unicode", "recursion_loop")
+    return f"{''.join(map(_step, path))} {reason}", is_type
 
 
-def each(step: Callable[[Any], Any], values: Iterable[Any]) -> list[Any]:
-    done: list[Any] = []
-    try:
-        for value in values:
-            done.append(step(value))  # noqa: PERF401 - how far it came is what an error says
-    except Unfit as unfit:
-        raise unfit.within(f"[{len(done)}]") from None
-    return done
-
-
-def at(key: Any, step: Callable[[Any], Any], value: Any) -> Any:
-    try:
-        return step(value)
-    except Unfit as unfit:
-        raise unfit.within(f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]") from None
-
-
-def kind_of(data: Any) -> str:
-    return _KINDS.get(type(data), "object")
+def _step(step: int | str) -> str:
+    return f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]"
 
 
 def described(value: Any) -> str:
+    """Name a value's type and show the value, shortened."""
     if value is None:
         return "None"
     article = with_article(type(value).__name__)
     try:
         return f"{article}: {_short.repr(value)}"
-    except Exception:  # noqa: BLE001 - such as that of an integer that is too long to be written
+    except Exception:  # noqa: BLE001 - the repr of an integer that is too long to be written, or a user's own
         return article
 
 
 def with_article(name: str) -> str:
-    if name in ("None", "Any"):
-        return name
+    """Put "a" or "an" before the name of a type."""
     return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"

@@ -1,293 +1,148 @@
-"""Codecs of what consists of other values: arrays, objects, dataclasses, unions, and whatever says its own type."""
+"""Codecs of values that hold others: arrays, dicts, dataclasses, unions, and `Any`."""
 
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
 import enum
-import numbers
-from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core.tasks.annotations import UnknownNameError
+from pydantic_core import core_schema as cs
+from pydantic_core import to_json
+
 from tilebox._core.tasks.inputs.codec import (
     Codec,
-    Unfit,
     UnsupportedTypeError,
-    at,
+    after,
+    bad_type,
+    before,
+    codec,
     described,
-    each,
-    kind_of,
-    to_json,
-    with_article,
+    expect,
+    plain,
+    unfit,
 )
-from tilebox._core.tasks.inputs.scalars import INTEGER, REAL, Integer, Null, Real, Text
+from tilebox._core.tasks.inputs.scalars import builtin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable
 
-    from tilebox._core.tasks.inputs.grammar import Grammar
+    from pydantic_core import SchemaValidator
 
+ANY_KIND = "null boolean integer number string array object"
 
-class Array(Codec):
-    kinds = frozenset({"array"})
-
-    def __init__(self, type_: type, item: Codec, written: str) -> None:
-        self._type = type_
-        self._item = item
-        self.written = written
-        self._is_set = issubclass(type_, (set, frozenset))
-        self._accepted: Any = collections.abc.Set if self._is_set else (list, tuple)
-
-    def encode(self, value: Any) -> Any:
-        if not isinstance(value, self._accepted):
-            hint = "; write .tolist()" if hasattr(value, "tolist") else ""
-            raise self._unfit(value, hint)
-        items = each(self._item.encode, value)
-        return sorted(items, key=to_json) if self._is_set else items
-
-    def decode(self, data: Any) -> Any:
-        if not isinstance(data, list):
-            raise self._unfit(data)
-        items = each(self._item.decode, data)
-        return items if self._type is list else self._type(items)
-
-    def parts(self) -> Iterable[Codec]:
-        return (self._item,)
+_LIST = expect((list, tuple), "list")
 
 
-class Tuple(Codec):
-    kinds = frozenset({"array"})
-
-    def __init__(self, items: Sequence[Codec]) -> None:
-        self._items = items
-        self.written = f"tuple[{', '.join(item.written for item in items) or '()'}]"
-
-    def encode(self, value: Any) -> Any:
-        if not isinstance(value, (tuple, list)):
-            raise self._unfit(value)
-        self._check_length(value)
-        return [at(index, item.encode, value[index]) for index, item in enumerate(self._items)]
-
-    def decode(self, data: Any) -> Any:
-        if not isinstance(data, list):
-            raise self._unfit(data)
-        self._check_length(data)
-        return tuple(at(index, item.decode, data[index]) for index, item in enumerate(self._items))
-
-    def parts(self) -> Iterable[Codec]:
-        return self._items
-
-    def _check_length(self, value: Sequence[Any]) -> None:
-        if len(value) != len(self._items):
-            raise Unfit(f"must have {len(self._items)} items as in {self.written}, but has {len(value)}")
+def array(type_: type, item: Codec) -> Codec:
+    """Return the codec of a list, of a tuple of any length, or of a set."""
+    items = cs.list_schema(item.schema)
+    steps = [_LIST, items]
+    if issubclass(type_, (set, frozenset)):
+        # In order, so that equal tasks have equal inputs.
+        steps = [expect(collections.abc.Set, "set", list), items, plain(lambda data: sorted(data, key=to_json))]
+    return codec("array", write=cs.chain_schema(steps), read=items if type_ is list else after(type_, items))
 
 
-class Object(Codec):
-    kinds = frozenset({"object"})
-
-    def __init__(self, key: Codec, value: Codec) -> None:
-        if key.kinds not in ({"string"}, {"integer"}) and type(key) is not Anything:
-            raise UnsupportedTypeError(
-                f"a dict with keys of type {key.written}, where JSON has text; write dict[str, {value.written}]"
-            )
-        self._key = Text() if type(key) is Anything else key
-        self._value = value
-        self._is_by_number = "integer" in key.kinds and "string" not in key.kinds
-        self.written = f"dict[{self._key.written}, {value.written}]"
-
-    def encode(self, value: Any) -> Any:
-        if not isinstance(value, (dict, collections.abc.Mapping)):
-            raise self._unfit(value)
-        return {self._encode_key(key): at(key, self._value.encode, item) for key, item in value.items()}
-
-    def decode(self, data: Any) -> Any:
-        if not isinstance(data, dict):
-            raise self._unfit(data)
-        return {self._decode_key(key): at(key, self._value.decode, item) for key, item in data.items()}
-
-    def parts(self) -> Iterable[Codec]:
-        return (self._key, self._value)
-
-    def _encode_key(self, key: Any) -> str:
-        if type(key) is str and type(self._key) is Text:
-            return key
-        try:
-            return str(self._key.encode(key))
-        except Unfit as unfit:
-            raise Unfit(f"has a key that {unfit.reason}", is_type=unfit.is_type) from None
-
-    def _decode_key(self, key: str) -> Any:
-        try:
-            return self._key.decode(int(key) if self._is_by_number else key)
-        except (Unfit, ValueError):
-            raise Unfit(f"has a key that must be {with_article(self._key.written)}, but is {described(key)}") from None
+def fixed_tuple(items: list[Codec]) -> Codec:
+    """Return the codec of a tuple with a type for each item."""
+    schema = cs.tuple_schema([item.schema for item in items])
+    return codec("array", write=cs.chain_schema([_LIST, schema]), read=schema)
 
 
-class Record(Codec):
-    """A dataclass inside an input."""
-
-    kinds = frozenset({"object"})
-
-    def __init__(self, type_: type, arguments: dict[Any, Any], grammar: Grammar) -> None:
-        self._type = type_
-        self._arguments = arguments
-        self._grammar = grammar
-        self._fields: dict[str, Codec] | None = None
-        self._required: list[str] = []
-        self.written = type_.__name__
-
-    def encode(self, value: Any) -> Any:
-        if type(value) is not self._type:
-            loss = ", whose further fields would be lost" if isinstance(value, self._type) else ""
-            raise self._unfit(value, loss)
-        return {name: at(name, codec.encode, getattr(value, name)) for name, codec in self._codecs().items()}
-
-    def decode(self, data: Any) -> Any:
-        if not isinstance(data, dict):
-            raise self._unfit(data)
-        codecs = self._codecs()
-        for name in self._required:
-            if name not in data:
-                raise Unfit("is missing").within(f".{name}")
-        # Fields that are not known are those of a later version.
-        values = {name: at(name, codec.decode, data[name]) for name, codec in codecs.items() if name in data}
-        try:
-            return self._type(**values)
-        except (TypeError, ValueError) as error:
-            raise Unfit(f"is no {self.written}: {error}", is_type=False) from error
-
-    def parts(self) -> Iterable[Codec]:
-        return self._codecs().values()
-
-    def _codecs(self) -> dict[str, Codec]:
-        # Only now, because a dataclass may be a part of itself, or be defined further down.
-        if self._fields is None:
-            fields = travelling_fields(self._type)
-            self._fields = {
-                field.name: self._grammar.codec_of_field(self._type, field, self._arguments) for field in fields
-            }
-            self._required = [field.name for field in fields if not has_default(field)]
-        return self._fields
+def mapping(key: Codec, value: Codec) -> Codec:
+    """Return the codec of a dict, whose keys are text in JSON."""
+    read_key = key.schema
+    if key.kinds == {"integer"}:
+        # Text that is no number is refused afterwards.
+        read_key = before(lambda text: int(text) if text.lstrip("-").isdecimal() else text, key.schema)
+    write = cs.chain_schema([expect(collections.abc.Mapping, "dict"), cs.dict_schema(key.schema, value.schema)])
+    return codec("object", write=write, read=cs.dict_schema(read_key, value.schema))
 
 
-class Union(Codec):
-    def __init__(self, members: Sequence[Codec]) -> None:
-        self._members = members
-        self.kinds = frozenset[str]().union(*(member.kinds for member in members))
-        self.written = " | ".join(member.written for member in members)
-        self._by_kind = {kind: self._of_kind(kind) for kind in self.kinds}
-
-    def encode(self, value: Any) -> Any:
-        for member in self._in_order(value):
-            try:
-                return member.encode(value)
-            except Unfit as unfit:
-                # That of the only member that can be meant says more than that it is none of them.
-                if unfit.where or not unfit.is_type:
-                    raise
-        raise self._unfit(value)
-
-    def decode(self, data: Any) -> Any:
-        candidates = self._by_kind.get(kind_of(data), ())
-        for member in candidates:
-            try:
-                return member.decode(data)
-            except Unfit:
-                if len(candidates) == 1:
-                    raise
-        raise self._unfit(data)
-
-    def parts(self) -> Iterable[Codec]:
-        return self._members
-
-    def _in_order(self, value: Any) -> Iterable[Codec]:
-        # An integer is an int before it is a float, or it would come back as one.
-        return self._by_kind.get(kind_of(value), ()) if type(value) in (int, float) else self._members
-
-    def _of_kind(self, kind: str) -> list[Codec]:
-        found = [member for member in self._members if kind in member.kinds]
-        if any(type(member) is Integer for member in found):
-            found = [member for member in found if type(member) is not Real]
-        if len(found) > 1 and not all(member.is_plain for member in found):
-            both = " and ".join(member.written for member in found)
-            raise UnsupportedTypeError(
-                f"{self.written}, of which {both} look the same in JSON ({kind}); write one of them, or a dataclass "
-                "that says which it is"
-            )
-        return found
-
-
-class OptionalCodec(Union):
-    """A type, or None.
+def record(type_: type, fields: dict[str, tuple[Codec, bool]], ref: str) -> cs.CoreSchema:
+    """Return the schema of a dataclass.
 
     Args:
-        member: The type.
+        type_: The dataclass.
+        fields: For each field that travels its codec, and whether it has no default.
+        ref: By which other schemas refer to this one.
     """
 
-    def __init__(self, member: Codec) -> None:
-        super().__init__([member, Null()])
-        self.member = member
+    def take_apart(value: Any) -> dict[str, Any]:
+        if type(value) is not type_:
+            loss = ", whose further fields would be lost" if isinstance(value, type_) else ""
+            raise bad_type(type_.__name__, value, loss)
+        return {field: getattr(value, field) for field in fields}
+
+    def put_together(values: dict[str, Any]) -> Any:
+        try:
+            return type_(**values)
+        except (TypeError, ValueError) as error:
+            raise unfit(f"is no {type_.__name__}: {error}") from error
+
+    schema = object_of(fields)
+    write, read = before(take_apart, schema), after(put_together, schema)
+    return cs.json_or_python_schema(python_schema=write, json_schema=read, ref=ref)
 
 
-class Anything(Codec):
-    """Whatever has a type of its own that travels."""
-
-    def __init__(self, grammar: Grammar) -> None:
-        self._grammar = grammar
-
-    def encode(self, value: Any) -> Any:
-        kind = type(value)
-        if kind in (str, bool, type(None)):
-            return value
-        if isinstance(value, (list, tuple)):
-            return each(self.encode, value)
-        if isinstance(value, dict):
-            return {self._key(key): at(key, self.encode, item) for key, item in value.items()}
-        return self._of(value).encode(value)
-
-    def decode(self, data: Any) -> Any:
-        return data
-
-    def _of(self, value: Any) -> Codec:
-        # numpy's scalars are of types that no annotation has.
-        if not isinstance(value, enum.Enum) and isinstance(value, numbers.Real):
-            return INTEGER if isinstance(value, numbers.Integral) else REAL
-        with suppress(UnsupportedTypeError, UnknownNameError):
-            codec = self._grammar.codec(type(value))
-            if type(codec) is not Anything:
-                return codec
-        raise Unfit(f"is {described(value)}, which cannot travel as JSON")
-
-    def _key(self, key: Any) -> str:
-        if isinstance(key, str):
-            return key
-        raise Unfit(f"has the key {described(key)}, where JSON has text; write dict[int, ...] in the annotation")
+def object_of(fields: dict[str, tuple[Codec, bool]]) -> cs.CoreSchema:
+    """Return the schema of an object with named fields; it leaves out others, which are those of a later version."""
+    return cs.typed_dict_schema(
+        {name: cs.typed_dict_field(field.schema, required=required) for name, (field, required) in fields.items()}
+    )
 
 
-def travelling_fields(type_: Any) -> list[dataclasses.Field[Any]]:
-    """Return the fields of a dataclass that are inputs.
+def union(members: dict[str, Codec]) -> Codec:
+    """Return the codec of a union.
 
-    Those with `skip_serialization` in their metadata are none, nor are those that `__post_init__` fills in.
+    Args:
+        members: Its members by name.
 
     Raises:
-        UnsupportedTypeError: A field that is none has no default, so that nobody could make the value again.
+        UnsupportedTypeError: Two members look the same in JSON.
     """
-    every = getattr(type_, dataclasses._FIELDS)  # type: ignore[attr-defined]  # noqa: SLF001
-    travelling = []
-    for field in every.values():
-        kind = field._field_type  # noqa: SLF001
-        if kind is dataclasses._FIELD_CLASSVAR or not field.init:  # type: ignore[attr-defined]  # noqa: SLF001
-            continue
-        is_kept = kind is dataclasses._FIELD and not field.metadata.get("skip_serialization", False)  # type: ignore[attr-defined]  # noqa: SLF001
-        if is_kept:
-            travelling.append(field)
-        elif not has_default(field):
-            what = "skip_serialization" if field.metadata.get("skip_serialization") else "an InitVar"
-            raise UnsupportedTypeError(f"{what}, which does not travel, without a default; give it one")
-    return travelling
+    name = " | ".join(members)
+    for kind in ANY_KIND.split():
+        alike = [member for member in members if kind in members[member].kinds]
+        if len(alike) > 1 and not all(members[member].is_plain for member in alike):
+            raise UnsupportedTypeError(
+                f"{name}, of which {' and '.join(alike)} look the same in JSON ({kind}); write one of them, or a "
+                "dataclass that says which it is"
+            )
+    kinds = frozenset[str]().union(*(member.kinds for member in members.values()))
+    others = [member for member in members.values() if member.kinds != {"null"}]
+    if len(others) == 1:
+        return replace(others[0], schema=cs.nullable_schema(others[0].schema), kinds=kinds)
+    # An integer is an int before it is a float, or it would come back as one.
+    in_order = sorted(members.values(), key=lambda member: "number" in member.kinds)
+    schema = cs.union_schema(
+        [member.schema for member in in_order],
+        mode="left_to_right",
+        custom_error_type="union",
+        custom_error_message=f"must be {name}",
+    )
+    return Codec(schema, kinds, is_plain=all(member.is_plain for member in members.values()))
 
 
-def has_default(field: dataclasses.Field[Any]) -> bool:
-    """Whether a dataclass can be made without giving a field."""
-    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+def any_value(validator_of: Callable[[type], SchemaValidator | None]) -> Codec:
+    """Return the codec of `Any`: a value is written as its own type says, and comes back as what JSON has.
+
+    Args:
+        validator_of: Returns the validator of a type, or None if such values cannot travel.
+    """
+    known: dict[type, SchemaValidator | None] = {}
+
+    def write(value: Any) -> Any:
+        value = builtin(value)
+        type_ = type(value)
+        if not isinstance(value, (enum.Enum, bool)):
+            type_ = next((base for base in (str, int, float, list, tuple, dict) if isinstance(value, base)), type_)
+        if type_ not in known:
+            known[type_] = validator_of(type_)
+        found = known[type_]
+        if found is None:
+            raise unfit(f"is {described(value)}, which cannot travel as JSON", "bad_type")
+        return found.validate_python(value)
+
+    return codec(ANY_KIND, write=plain(write), read=cs.any_schema())

@@ -1,58 +1,33 @@
-"""What may be an input of a task, and how it travels: for each type of the grammar, to JSON and back.
-
-| annotation | JSON |
-|---|---|
-| `str`, `int`, `float`, `bool`, `None`, `Literal` | as it is |
-| `list`, `tuple`, `set`, `frozenset`, `Sequence` … of these | array |
-| `dict`, `Mapping` … whose keys are text in JSON, or `int` | object |
-| dataclasses | object |
-| `Enum` | the value of the member |
-| `datetime`, `date`, `time`, `timedelta` | text, ISO 8601 |
-| `UUID`, `Path`, `Decimal` | text |
-| `bytes`, protobuf messages | text, base64 |
-| unions, whose members must be told apart by their JSON | that of the member |
-| `Any`, `object` | as the value's own type says; comes back as what JSON has |
-
-Integers may have up to 4300 digits, which is what Python reads (other languages read 64 bits). Infinite numbers and
-NaN are refused, as JSON has none. Sets are put in order, so that equal tasks have equal inputs. Types are checked in
-both directions; numpy's scalars count as the numbers they are.
-"""
+"""The annotations that inputs of tasks may have. The guide has the table of them, `workflows/tasks.md`."""
 
 from __future__ import annotations
 
-import base64
 import collections.abc
 import dataclasses
 import enum
+import inspect
 import types
 import typing
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from google.protobuf.message import Message
+from pydantic_core import SchemaValidator, to_json
+from pydantic_core import core_schema as cs
 
-from tilebox._core.tasks.annotations import owner_of
-from tilebox._core.tasks.inputs.codec import Codec, UnsupportedTypeError
-from tilebox._core.tasks.inputs.containers import Anything, Array, Object, OptionalCodec, Record, Tuple, Union
-from tilebox._core.tasks.inputs.scalars import INTEGER, REAL, Boolean, Choice, Member, MessageCodec, Null, Text, Written
-from tilebox._core.values.durations import read_duration, write_duration
+from tilebox._core.tasks.annotations import UnknownNameError, owner_of
+from tilebox._core.tasks.inputs.codec import Codec, UnsupportedTypeError, codec, plain
+from tilebox._core.tasks.inputs.containers import ANY_KIND, any_value, array, fixed_tuple, mapping, record, union
+from tilebox._core.tasks.inputs.scalars import SCALARS, enum_member, literal, path, protobuf
 
 if TYPE_CHECKING:
     from tilebox._core.tasks.annotations import Scope
 
 _ARRAYS: dict[Any, type] = {
-    list: list,
-    tuple: tuple,
-    set: set,
-    frozenset: frozenset,
-    collections.abc.Sequence: list,
-    collections.abc.MutableSequence: list,
-    collections.abc.Collection: list,
-    collections.abc.Set: set,
-    collections.abc.MutableSet: set,
+    **{type_: type_ for type_ in (list, tuple, set, frozenset)},
+    **dict.fromkeys((collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Collection), list),
+    **dict.fromkeys((collections.abc.Set, collections.abc.MutableSet), set),
 }
 _OBJECTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
@@ -62,144 +37,180 @@ class Grammar:
 
     Args:
         scope: Where names in annotations are looked up besides in modules.
+        anything: The codec of `Any`, if there is one already.
     """
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, anything: Codec | None = None) -> None:
         self._scope = scope
-        self._records: dict[Any, Record] = {}
+        self._anything = anything or any_value(self._validator_of)
+        self._records: dict[Any, Codec] = {}
+        self._definitions: list[cs.CoreSchema] = []
 
-    def codec_of_field(
-        self, type_: type, field: dataclasses.Field[Any], arguments: dict[Any, Any] | None = None
-    ) -> Codec:
-        """Return the codec of a dataclass's field.
+    def fields(self, type_: type, arguments: dict[Any, Any] | None = None) -> dict[str, tuple[Codec, bool]]:
+        """Return the fields of a dataclass that travel: for each its codec, and whether it has no default.
 
         Args:
             type_: The dataclass.
-            field: One of its fields.
             arguments: What its type variables stand for.
 
         Raises:
-            UnknownNameError: Its annotation names something that is not there.
-            UnsupportedTypeError: Its type is not in the grammar.
+            UnknownNameError: An annotation names something that is not there.
+            UnsupportedTypeError: A type is not in the grammar.
         """
-        owner = owner_of(type_, field)
+        return {
+            field.name: (
+                self._codec_of_field(type_, field, arguments or {}),
+                field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+            )
+            for field in _travelling_fields(type_)
+        }
+
+    def validator(self, schema: cs.CoreSchema) -> SchemaValidator:
+        """Compile a schema of codecs that this grammar has made."""
+        return SchemaValidator(cs.definitions_schema(schema, self._definitions) if self._definitions else schema)
+
+    def _codec_of_field(self, type_: type, field: dataclasses.Field[Any], arguments: dict[Any, Any]) -> Codec:
         try:
-            resolved = self._scope.resolve(owner, field.type)
+            resolved = self._scope.resolve(owner_of(type_, field), field.type)
         except (TypeError, SyntaxError) as error:
-            raise UnsupportedTypeError(f"{field.type!r}, which is no annotation of a field: {error}") from error
-        return self.codec(resolved, arguments or {})
+            reason = f"{field.name} is {field.type!r}, which is no annotation of a field: {error}"
+            raise UnsupportedTypeError(reason) from error
+        try:
+            return self._codec(resolved, arguments)
+        except UnsupportedTypeError as error:
+            raise UnsupportedTypeError(f"{field.name} is {error}") from None
 
-    def codec(self, annotation: Any, arguments: dict[Any, Any] | None = None) -> Codec:
-        """Return the codec of an annotation, whose names are resolved."""
-        arguments = arguments or {}
-        simple = _SIMPLE.get(annotation) if annotation.__hash__ is not None else None
-        if simple is not None:
-            return simple
+    def _codec(self, annotation: Any, arguments: dict[Any, Any]) -> Codec:
+        origin, parts = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
         if annotation in (Any, object):
-            return Anything(self)
+            return self._anything
         if isinstance(annotation, typing.TypeVar):
-            return self.codec(arguments.get(annotation, annotation.__bound__ or Any), arguments)
+            return self._codec(arguments.get(annotation, annotation.__bound__ or Any), arguments)
         if hasattr(annotation, "__supertype__"):  # NewType
-            return self.codec(annotation.__supertype__, arguments)
+            return self._codec(annotation.__supertype__, arguments)
         if type(annotation).__name__ == "TypeAliasType":
-            return self.codec(annotation.__value__, arguments)
-        if isinstance(annotation, type) and typing.get_origin(annotation) is None:
-            return self._of_class(annotation)
-        return self._of_generic(annotation, arguments)
-
-    def _of_class(self, type_: type) -> Codec:
-        # What makes dataclasses of its subclasses, as Task does, says nothing of what is in them.
-        if dataclasses.is_dataclass(type_) and "__dataclass_transform__" not in vars(type_):
-            return self._record(type_, ())
-        if issubclass(type_, enum.Enum):
-            return Member(type_)
-        if issubclass(type_, Message):
-            return MessageCodec(type_)
-        if issubclass(type_, PurePath):
-            return Written(type_, str, type_)
-        if type_ in _ARRAYS:
-            return Array(_ARRAYS[type_], Anything(self), type_.__name__)
-        if type_ in _OBJECTS:
-            return Object(Anything(self), Anything(self))
-        raise _unsupported(type_)
-
-    def _of_generic(self, annotation: Any, arguments: dict[Any, Any]) -> Codec:
-        origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+            return self._codec(annotation.__value__, arguments)
         if origin is typing.Annotated:
-            return self.codec(parts[0], arguments)
+            return self._codec(annotation.__origin__, arguments)
         if origin is typing.Literal:
-            return Choice(parts)
+            return literal(parts)
         if origin in (typing.Union, types.UnionType):
-            return self._union([self.codec(part, arguments) for part in parts])
-        if origin is tuple and not (len(parts) == 2 and parts[1] is ...):
-            return Tuple([self.codec(part, arguments) for part in parts])
-        if origin in _ARRAYS:
-            item = self.codec(parts[0], arguments)
-            ending = ", ..." if origin is tuple else ""
-            return Array(_ARRAYS[origin], item, f"{origin.__name__}[{item.written}{ending}]")
+            members = {_name_of(part): self._codec(part, arguments) for part in parts}
+            return self._anything if self._anything in members.values() else union(members)
+        if origin is tuple and annotation is not tuple and parts[1:] != (...,):
+            return fixed_tuple([self._codec(part, arguments) for part in parts])
+        if isinstance(origin, collections.abc.Hashable) and origin in _ARRAYS:
+            return array(_ARRAYS[origin], self._codec(parts[0] if parts else Any, arguments))
         if origin in _OBJECTS:
-            return Object(self.codec(parts[0], arguments), self.codec(parts[1], arguments))
-        if isinstance(origin, type) and dataclasses.is_dataclass(origin):
-            return self._record(origin, tuple(arguments.get(part, part) for part in parts))
-        raise _unsupported(annotation)
+            key, value = parts or (Any, Any)
+            return self._mapping(key, value, arguments)
+        if isinstance(origin, type):
+            return self._of_class(annotation, origin, parts, arguments)
+        return _of_pydantic(annotation, self._anything)
 
-    def _union(self, members: list[Codec]) -> Codec:
-        anything = [member for member in members if type(member) is Anything]
-        if anything:
-            return anything[0]
-        if len(members) == 2 and type(members[1]) is Null:
-            return OptionalCodec(members[0])
-        return Union(members)
+    def _mapping(self, key: Any, value: Any, arguments: dict[Any, Any]) -> Codec:
+        keys = self._codec(str if key is Any else key, arguments)
+        if keys.kinds not in ({"string"}, {"integer"}):
+            raise UnsupportedTypeError(
+                f"a dict with keys of type {_name_of(key)}, where JSON has text; write dict[str, {_name_of(value)}]"
+            )
+        return mapping(keys, self._codec(value, arguments))
 
-    def _record(self, type_: type, parts: tuple[Any, ...]) -> Record:
+    def _of_class(self, annotation: Any, type_: type, parts: tuple[Any, ...], arguments: dict[Any, Any]) -> Codec:
+        if type_ in SCALARS:
+            return SCALARS[type_]
+        if dataclasses.is_dataclass(type_):
+            # A base class that makes dataclasses of its subclasses, as Task does, says nothing of what is in them.
+            if "__dataclass_transform__" in vars(type_):
+                raise _unsupported(type_)
+            return self._record(type_, tuple(arguments.get(part, part) for part in parts))
+        if issubclass(type_, enum.Enum):
+            return enum_member(type_)
+        if issubclass(type_, Message):
+            return protobuf(type_)
+        if issubclass(type_, PurePath):
+            return path(type_)
+        return _of_pydantic(annotation, self._anything)
+
+    def _record(self, type_: type, parts: tuple[Any, ...]) -> Codec:
         key = (type_, parts)
         if key not in self._records:
-            names = getattr(type_, "__parameters__", ())
-            self._records[key] = Record(type_, dict(zip(names, parts, strict=False)), self)
+            ref = f"{type_.__qualname__}-{len(self._records)}"
+            # Known before its fields are, because a dataclass may be a part of itself.
+            self._records[key] = Codec(cs.definition_reference_schema(ref), frozenset({"object"}))
+            arguments = dict(zip(getattr(type_, "__parameters__", ()), parts, strict=False))
+            self._definitions.append(record(type_, self.fields(type_, arguments), ref))
         return self._records[key]
+
+    def _validator_of(self, type_: type) -> SchemaValidator | None:
+        grammar = Grammar(self._scope, self._anything)
+        with suppress(UnsupportedTypeError, UnknownNameError):
+            found = grammar._codec(type_, {})
+            return None if found is self._anything else grammar.validator(found.schema)
+        return None
+
+
+def _of_pydantic(annotation: Any, anything: Codec) -> Codec:
+    # Not at the top: it takes longer than all of `tilebox.workflows`, and few tasks need it.
+    from pydantic import PydanticUserError, TypeAdapter
+
+    try:
+        if annotation is complex:  # pydantic has a text for it that no other language reads
+            raise _unsupported(annotation)
+        adapter = TypeAdapter(annotation)
+        schema = adapter.json_schema()
+    except (PydanticUserError, NameError) as error:
+        if getattr(error, "code", None) == "typed-dict-version":
+            reason = (
+                f"{_name_of(annotation)}, a typing.TypedDict; before Python 3.12, write typing_extensions.TypedDict"
+            )
+            raise UnsupportedTypeError(reason) from None
+        raise _unsupported(annotation) from None
+    definition = schema.get("$defs", {}).get(schema.get("$ref", "").split("/")[-1], schema)
+
+    def dump(value: Any) -> Any:
+        checked = adapter.validate_python(value, strict=True)
+        return adapter.dump_python(checked, mode="json", by_alias=True, round_trip=True)
+
+    # What a model writes may still be NaN or half a surrogate pair, which the codec of Any refuses.
+    write = cs.chain_schema([plain(dump), anything.schema])
+    # Not its core schema, because the same model in another place would define the same names.
+    read = plain(lambda data: adapter.validate_json(to_json(data)))
+    return codec(definition.get("type", ANY_KIND), write=write, read=read)
+
+
+def _travelling_fields(type_: Any) -> list[dataclasses.Field[Any]]:
+    """Return the fields of a dataclass that are inputs, without those that say `skip_serialization`."""
+    fields = {field.name: field for field in dataclasses.fields(type_) if field.init}
+    travelling = {name: field for name, field in fields.items() if not field.metadata.get("skip_serialization")}
+    for name, parameter in inspect.signature(type_).parameters.items():
+        if (
+            name not in travelling
+            and parameter.default is parameter.empty
+            and not parameter.kind.name.startswith("VAR")
+        ):
+            what = "skip_serialization" if name in fields else "an InitVar"
+            raise UnsupportedTypeError(f"{name} is {what}, which does not travel, without a default; give it one")
+    return list(travelling.values())
 
 
 def _unsupported(annotation: Any) -> UnsupportedTypeError:
-    name = annotation.__name__ if isinstance(annotation, type) else repr(annotation).replace("typing.", "")
-    return UnsupportedTypeError(f"{name}, which cannot travel as JSON; {_instead(annotation)}")
-
-
-def _instead(annotation: Any) -> str:
-    if annotation is complex:
-        return "write tuple[float, float]"
-    module = getattr(annotation, "__module__", "").split(".")[0]
-    if module == "numpy":
-        return "write list[float], or keep the array in context.job_cache and give its key"
-    if module in ("xarray", "pandas", "dask"):
-        return "keep the data in context.job_cache and give its key"
-    return (
-        "write str, int, float, bool, None, list, tuple, dict, a dataclass, an Enum, datetime, UUID, Path, bytes "
-        "or a combination of these"
+    hint = (
+        "write str, int, float, bool, None, list, tuple, dict, a dataclass, an Enum, datetime, UUID, Path, bytes, "
+        "a pydantic model or a combination of these"
     )
+    module = getattr(annotation, "__module__", "").split(".")[0]
+    if annotation is complex:
+        hint = "write tuple[float, float]"
+    elif module == "numpy":
+        hint = "write list[float], or keep the array in context.job_cache and give its key"
+    elif module in ("xarray", "pandas", "dask"):
+        hint = "keep the data in context.job_cache and give its key"
+    return UnsupportedTypeError(f"{_name_of(annotation)}, which cannot travel as JSON; {hint}")
 
 
-def _isoformat(value: date | time) -> str:
-    return value.isoformat()
-
-
-_SIMPLE: dict[Any, Codec] = {
-    str: Text(),
-    int: INTEGER,
-    float: REAL,
-    bool: Boolean(),
-    type(None): Null(),
-    None: Null(),
-    datetime: Written(datetime, _isoformat, datetime.fromisoformat),
-    date: Written(date, _isoformat, date.fromisoformat),
-    time: Written(time, _isoformat, time.fromisoformat),
-    timedelta: Written(timedelta, write_duration, read_duration),
-    UUID: Written(UUID, str, UUID),
-    Decimal: Written(Decimal, str, Decimal),
-    bytes: Written(
-        bytes,
-        lambda value: base64.b64encode(value).decode(),
-        lambda text: base64.b64decode(text, validate=True),
-        bytearray,
-        memoryview,
-    ),
-}
+def _name_of(annotation: Any) -> str:
+    if annotation is type(None):
+        return "None"
+    is_class = isinstance(annotation, type) and typing.get_origin(annotation) is None
+    return annotation.__name__ if is_class else repr(annotation).replace("typing.", "")

@@ -1,225 +1,168 @@
-"""Codecs of single values: text, numbers, literals, members of enums, what travels as text, protobuf messages."""
+"""Codecs of single values: numbers, text, literals, enums, types that travel as text, protobuf messages."""
 
 from __future__ import annotations
 
 import base64
-import binascii
-import math
-import numbers
-import operator
-from datetime import date, datetime
-from decimal import InvalidOperation
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
+from pydantic_core import SchemaValidator, ValidationError, to_json
+from pydantic_core import core_schema as cs
 
-from tilebox._core.tasks.inputs.codec import Codec, Unfit, UnsupportedTypeError, kind_of, with_article
+from tilebox._core.tasks.inputs.codec import (
+    Codec,
+    UnsupportedTypeError,
+    after,
+    bad_type,
+    before,
+    codec,
+    expect,
+    unfit,
+    with_article,
+)
+from tilebox._core.values.durations import write_duration
 
 if TYPE_CHECKING:
     import enum
     from collections.abc import Callable
 
-# Python writes and reads no integer of more than 4300 digits as text.
-_INTEGER_LIMIT = 10**4300
+    from google.protobuf.message import Message
+
+# pydantic reads integers of 4300 digits, and some versions count the sign as one.
+_LEAST_INTEGER, _INTEGER_LIMIT = -(10**4299) + 1, 10**4300
+
+_KINDS = {type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string"}
+
+# pydantic looks for halves of surrogate pairs only if there is a limit; this one is never reached.
+_TEXT = cs.str_schema(strict=True, max_length=2**40)
+_INT = cs.int_schema(strict=True)
+_FLOAT = cs.float_schema(strict=True, allow_inf_nan=False)
+_BOOL = cs.bool_schema(strict=True)
 
 
-class Text(Codec):
-    written, kinds, is_plain = "str", frozenset({"string"}), True
-
-    def encode(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return value
-        raise self._unfit(value)
-
-    def decode(self, data: Any) -> Any:
-        return self.encode(data)
+def builtin(value: Any) -> Any:
+    """Return the Python value of a numpy scalar, and any other value as it is."""
+    # By name, to import no numpy for tasks that have none.
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return value.item()
+    return value
 
 
-class Boolean(Codec):
-    written, kinds, is_plain = "bool", frozenset({"boolean"}), True
+def literal(values: tuple[Any, ...]) -> Codec:
+    """Return the codec of a `Literal`."""
+    for value in values:
+        if type(value) not in (str, int, bool, type(None)):
+            raise UnsupportedTypeError(f"a Literal of {value!r}; write one of str, int, bool or None")
+    name = f"Literal[{', '.join(map(repr, values))}]"
 
-    def encode(self, value: Any) -> Any:
-        if value is True or value is False:
-            return value
-        # numpy's, without importing it for those who have none.
-        if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):
-            return bool(value)
-        raise self._unfit(value)
+    def check_type(value: Any, check: Callable[[Any], Any]) -> Any:
+        found = check(value)
+        if type(found) is not type(value):  # True equals 1
+            raise bad_type(name, value)
+        return found
 
-    def decode(self, data: Any) -> Any:
-        return self.encode(data)
-
-
-class Integer(Codec):
-    written, kinds, is_plain = "int", frozenset({"integer"}), True
-
-    def encode(self, value: Any) -> Any:
-        if type(value) is not int:
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-                raise self._unfit(value)
-            value = operator.index(value)
-        if not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
-            raise Unfit("has more than 4300 digits", is_type=False)
-        return value
-
-    def decode(self, data: Any) -> Any:
-        if type(data) is float and data.is_integer():  # as languages without integers write them
-            return int(data)
-        if type(data) is not int:
-            raise self._unfit(data)
-        return data
+    schema = cs.no_info_wrap_validator_function(check_type, cs.literal_schema(list(values)))
+    return Codec(schema, frozenset(_KINDS[type(value)] for value in values), is_plain=True)
 
 
-class Real(Codec):
-    written, kinds, is_plain = "float", frozenset({"integer", "number"}), True
-
-    def encode(self, value: Any) -> Any:
-        if type(value) is int:
-            self._as_float(value)
-            return value
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise self._unfit(value)
-        return self._as_float(value)
-
-    def decode(self, data: Any) -> Any:
-        if isinstance(data, bool) or not isinstance(data, (int, float)):
-            raise self._unfit(data)
-        return self._as_float(data)
-
-    def _as_float(self, value: Any) -> float:
-        try:
-            number = float(value)
-        except OverflowError:
-            raise Unfit("is too large for a float", is_type=False) from None
-        if not math.isfinite(number):
-            hint = "; write `float | None` and give None"
-            raise Unfit(f"is {number!r}, which JSON cannot hold{hint}", is_type=False)
-        return number
+def enum_member(type_: type[enum.Enum]) -> Codec:
+    """Return the codec of an enum, which travels as the value of its member."""
+    for member in type_:
+        if type(member.value) not in _KINDS:
+            raise UnsupportedTypeError(
+                f"an Enum whose member {member.name} is {member.value!r}; give its members text or numbers"
+            )
+    kinds = " ".join(_KINDS[type(member.value)] for member in type_)
+    write = expect(type_, type_.__name__, lambda member: member.value)
+    # Not pydantic's enums, which older versions do not let combine flags.
+    return codec(kinds, write=write, read=_reading(type_, type_, cs.any_schema()))
 
 
-class Null(Codec):
-    written, kinds, is_plain = "None", frozenset({"null"}), True
-
-    def encode(self, value: Any) -> Any:
-        if value is None:
-            return None
-        raise self._unfit(value)
-
-    def decode(self, data: Any) -> Any:
-        return self.encode(data)
+def path(type_: type) -> Codec:
+    """Return the codec of a class of paths."""
+    return _text_of(type_, str, _reading(type_, type_))
 
 
-class Choice(Codec):
-    is_plain = True
-
-    def __init__(self, values: tuple[Any, ...]) -> None:
-        for value in values:
-            if type(value) not in (str, int, bool, type(None)):
-                raise UnsupportedTypeError(f"a Literal of {value!r}; write one of str, int, bool or None")
-        self._values = {(type(value), value) for value in values}
-        self.written = f"Literal[{', '.join(map(repr, values))}]"
-        self.kinds = frozenset(kind_of(value) for value in values)
-
-    def encode(self, value: Any) -> Any:
-        # With its type, because True equals 1.
-        if value.__hash__ is not None and (type(value), value) in self._values:
-            return value
-        raise self._unfit(value)
-
-    def decode(self, data: Any) -> Any:
-        return self.encode(data)
+def protobuf(message: type[Message]) -> Codec:
+    """Return the codec of a protobuf message: its bytes in base64, equal ones in equal bytes."""
+    name = message.__name__
+    write = expect(message, name, lambda value: _base64(value.SerializeToString(deterministic=True)))
+    read = _reading(message, lambda text: message.FromString(base64.b64decode(text, validate=True)))
+    return codec("string", write=write, read=read, is_message=True)
 
 
-class Member(Codec):
-    def __init__(self, members: type[enum.Enum]) -> None:
-        self._members = members
-        self.written = members.__name__
-        for member in members:
-            if type(member.value) not in (str, int, float, bool, type(None)):
-                raise UnsupportedTypeError(
-                    f"an Enum whose member {member.name} is {member.value!r}; give its members text or numbers"
-                )
-        self.kinds = frozenset(kind_of(member.value) for member in members)
+def _text_of(type_: type, write: Callable[[Any], str], read: cs.CoreSchema, *others: type) -> Codec:
+    reader = SchemaValidator(read)
 
-    def encode(self, value: Any) -> Any:
-        if isinstance(value, self._members):
-            return value.value
-        raise self._unfit(value, f"; write {self.written}({value!r})" if type(value) in (str, int) else "")
-
-    def decode(self, data: Any) -> Any:
-        try:
-            return self._members(data)
-        except (ValueError, TypeError):
-            raise self._unfit(data) from None
-
-
-class Written(Codec):
-    """A type that travels as text."""
-
-    kinds = frozenset({"string"})
-
-    def __init__(self, type_: type, write: Callable[[Any], str], read: Callable[[str], Any], *others: type) -> None:
-        self._type = type_
-        self._accepted = (type_, *others)
-        self._write = write
-        self._read = read
-        self.written = type_.__name__
-
-    def encode(self, value: Any) -> Any:
-        if not isinstance(value, self._accepted) or (self._type is date and isinstance(value, datetime)):
-            raise self._unfit(value, f"; write {self.written}({value!r})" if isinstance(value, str) else "")
-        text = self._write(value)
+    def to_text(value: Any) -> str:
+        text = write(value)
+        if type(value) is type_:
+            return text
         # A subclass may write what its parent cannot read, as pandas does with nanoseconds and NaT.
-        if type(value) is not self._type and self.decode(text) != value:
-            raise self._unfit(value, f", which loses something as {with_article(self.written)}")
-        return text
+        with suppress(ValidationError):
+            if reader.validate_json(to_json(text)) == value:
+                return text
+        raise bad_type(type_.__name__, value, f", which loses something as {with_article(type_.__name__)}")
 
-    def decode(self, data: Any) -> Any:
-        if not isinstance(data, str):
-            raise self._unfit(data)
+    check = expect((type_, *others), type_.__name__, to_text)
+    return codec("string", write=cs.chain_schema([check, _TEXT]), read=read)
+
+
+def _reading(type_: type, read: Callable[[Any], Any], inner: cs.CoreSchema = _TEXT) -> cs.CoreSchema:
+    def check(data: Any) -> Any:
         try:
-            return self._read(data)
-        except (ValueError, InvalidOperation, OverflowError, TypeError):
-            raise self._unfit(data) from None
+            return read(data)
+        except (ValueError, TypeError, DecodeError):
+            raise bad_type(type_.__name__, data) from None
+
+    return after(check, inner)
 
 
-class MessageCodec(Codec):
-    """A protobuf message; a task whose only input it is sends its bytes as they are.
-
-    Args:
-        message: Its class.
-    """
-
-    kinds = frozenset({"string"})
-
-    def __init__(self, message: type[Message]) -> None:
-        self._message = message
-        self.written = message.__name__
-
-    def encode(self, value: Any) -> Any:
-        return base64.b64encode(self.to_bytes(value)).decode()
-
-    def decode(self, data: Any) -> Any:
-        if not isinstance(data, str):
-            raise self._unfit(data)
-        try:
-            return self.from_bytes(base64.b64decode(data, validate=True))
-        except binascii.Error:
-            raise self._unfit(data) from None
-
-    def to_bytes(self, value: Any) -> bytes:
-        """Serialise a message; equal ones to equal bytes."""
-        if not isinstance(value, self._message):
-            raise self._unfit(value)
-        return value.SerializeToString(deterministic=True)
-
-    def from_bytes(self, data: bytes) -> Message:
-        """Read a message."""
-        try:
-            return self._message.FromString(data)
-        except DecodeError:
-            raise self._unfit(data) from None
+def _integer(value: Any) -> Any:
+    value = builtin(value)
+    if isinstance(value, int) and not _LEAST_INTEGER <= value < _INTEGER_LIMIT:
+        raise unfit("has more than 4300 digits")
+    return value
 
 
-INTEGER = Integer()
-REAL = Real()
+def _real(value: Any, check: Callable[[Any], float]) -> float:
+    value = builtin(value)
+    if type(value) is not int:
+        return check(value)
+    try:
+        float(value)
+    except OverflowError:
+        raise unfit("is too large for a float") from None
+    return value  # 3 is written as 3, not as 3.0
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _isoformat(value: date | time) -> str:
+    return value.isoformat()
+
+
+# pydantic writes the other alphabet of base64, UTC as Z, and no duration as PT0S. It reads times into zones of a class
+# of its own, and none whose offset has seconds.
+_BYTES = _reading(bytes, lambda text: base64.b64decode(text, validate=True))
+
+SCALARS: dict[Any, Codec] = {
+    str: Codec(_TEXT, frozenset({"string"}), is_plain=True),
+    int: codec("integer", write=before(_integer, _INT), read=_INT, is_plain=True),
+    float: codec("integer number", write=cs.no_info_wrap_validator_function(_real, _FLOAT), read=_FLOAT, is_plain=True),
+    bool: codec("boolean", write=before(builtin, _BOOL), read=_BOOL, is_plain=True),
+    type(None): Codec(cs.none_schema(), frozenset({"null"}), is_plain=True),
+    bytes: _text_of(bytes, _base64, _BYTES, bytearray, memoryview),
+    datetime: _text_of(datetime, _isoformat, _reading(datetime, datetime.fromisoformat)),
+    date: _text_of(date, _isoformat, _reading(date, date.fromisoformat)),
+    time: _text_of(time, _isoformat, _reading(time, time.fromisoformat)),
+    timedelta: _text_of(timedelta, write_duration, cs.timedelta_schema(strict=True)),
+    UUID: _text_of(UUID, str, cs.uuid_schema(strict=True)),
+    Decimal: _text_of(Decimal, str, cs.decimal_schema(allow_inf_nan=True)),
+}

@@ -1,36 +1,39 @@
 """The inputs of tasks: the fields of their classes, checked, as the bytes that travel, and back.
 
-A task without inputs is no bytes; one with one input is that input's JSON (of a protobuf message, its bytes); one
-with more is an object. JSON has no spaces, and its text is UTF-8. See `input_types` for what an input may be.
+A task without inputs is no bytes. One input alone is its JSON, or the bytes of a protobuf message. Several are a JSON
+object. JSON has no spaces, and its text is UTF-8. See `grammar` for what an input may be.
 """
 
 from __future__ import annotations
 
-import json
+import base64
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic_core import ValidationError, from_json, to_json
 
 from tilebox._core.tasks.annotations import Scope, UnknownNameError
-from tilebox._core.tasks.inputs.codec import Codec, Unfit, UnsupportedTypeError, to_json
-from tilebox._core.tasks.inputs.containers import OptionalCodec, has_default, travelling_fields
+from tilebox._core.tasks.inputs.codec import UnsupportedTypeError, explain
+from tilebox._core.tasks.inputs.containers import object_of
 from tilebox._core.tasks.inputs.grammar import Grammar
-from tilebox._core.tasks.inputs.scalars import MessageCodec
 from tilebox.errors import TaskDefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pydantic_core import SchemaValidator
 
-    from tilebox._core.tasks.task import Task
+    from tilebox._core.tasks.inputs.codec import Codec
 
-    AnyTask = TypeVar("AnyTask", bound=Task)
+    AnyTask = TypeVar("AnyTask")
 
 __all__ = ["MAX_INPUT_BYTES", "Inputs", "deserialize", "serialize"]
 
 MAX_INPUT_BYTES = 16 * 2**20
 """What no server takes; each has a limit of its own, which is usually much lower."""
 
+_READABLE_DEPTH = 200
 
-def serialize(task: Task) -> bytes:
+
+def serialize(task: object) -> bytes:
     """Return a task's inputs as they travel.
 
     Raises:
@@ -55,7 +58,7 @@ def deserialize(task_class: type[AnyTask], data: bytes) -> AnyTask:
 
 
 def inputs_of(task_class: type) -> Inputs:
-    """Return what a class of tasks knows of its inputs.
+    """Return the inputs of a class of tasks.
 
     Raises:
         TypeError: It is no class of tasks.
@@ -80,25 +83,23 @@ class Inputs:
     def __init__(self, task_class: type, scope: Scope) -> None:
         self._class = task_class
         self._scope = scope
-        self._codecs: dict[str, Codec] | None = None
-        self._encoders: list[tuple[str, Callable[[Any], Any]]] = []
-        self._only: MessageCodec | None = None
-        self._only_is_optional = False
-        self._required: list[str] = []
-        # What is unknown may be defined further down; the first use will tell.
+        self._fields: dict[str, tuple[Codec, bool]] = {}
+        self._only: str | None = None
+        self._is_message = False
+        self._validator: SchemaValidator | None = None
+        # A name that is unknown now may be defined further down; the first use will tell.
         with suppress(UnknownNameError):
             self._resolve()
 
-    def serialize(self, task: Task) -> bytes:
+    def serialize(self, task: object) -> bytes:
         """Return the inputs of a task of this class."""
-        codecs = self._codecs if self._codecs is not None else self._resolved()
+        validator = self._validator or self._resolved()
         try:
-            if not codecs:
-                return b""
-            data = self._encode(task)
-        except Unfit as unfit:
-            self._refuse(unfit)
-        except (RecursionError, UnicodeEncodeError) as error:
+            data = self._encode(validator, task)
+        except ValidationError as error:
+            reason, is_type = self._explain(error)
+            raise (TypeError if is_type else ValueError)(reason) from None
+        except (RecursionError, ValueError) as error:
             raise ValueError(f"{self._class.__name__} refers to itself, or is nested too deeply") from error
         if len(data) > MAX_INPUT_BYTES:
             raise ValueError(
@@ -109,77 +110,46 @@ class Inputs:
 
     def deserialize(self, data: bytes) -> Any:
         """Make a task of this class."""
-        codecs = self._codecs if self._codecs is not None else self._resolved()
+        validator = self._validator or self._resolved()
         try:
-            values = self._decode(codecs, data)
-        except Unfit as unfit:
-            raise ValueError(f"{self._class.__name__}{unfit.where} {unfit.reason}") from None
-        except RecursionError:
-            raise ValueError(f"the inputs of {self._class.__name__} are nested too deeply") from None
+            values = self._decode(validator, data)
+        except ValidationError as error:
+            raise ValueError(self._explain(error)[0]) from None
         return self._class(**values)
 
-    def _encode(self, task: Task) -> bytes:
-        if len(self._encoders) == 1:
-            [(name, encode)] = self._encoders
-            value = getattr(task, name)
-            try:
-                if self._only is not None and not (value is None and self._only_is_optional):
-                    return self._only.to_bytes(value)
-                return to_json(encode(value))
-            except Unfit as unfit:
-                raise unfit.within(f".{name}") from None
-        encoded = {}
-        name = ""
-        try:
-            for name, encode in self._encoders:
-                encoded[name] = encode(getattr(task, name))
-        except Unfit as unfit:
-            raise unfit.within(f".{name}") from None
-        try:
-            return to_json(encoded)
-        except Unfit as unfit:
-            raise unfit.within(f".{_first_unfit(encoded)}") from None
+    def _encode(self, validator: SchemaValidator, task: object) -> bytes:
+        if not self._fields:
+            return b""
+        if self._only is None:
+            encoded = validator.validate_python({name: getattr(task, name) for name in self._fields})
+        else:
+            encoded = validator.validate_python(getattr(task, self._only))
+        if self._is_message and encoded is not None:
+            return base64.b64decode(encoded)
+        data = to_json(encoded)
+        # Few inputs have so many brackets, and fewer are so deep, but no runner could read those.
+        if data.count(b"[") + data.count(b"{") > _READABLE_DEPTH:
+            from_json(data)
+        return data
 
-    def _decode(self, codecs: dict[str, Codec], data: bytes) -> dict[str, Any]:
-        if not codecs:
+    def _decode(self, validator: SchemaValidator, data: bytes) -> dict[str, Any]:
+        if not self._fields:
             return {}
+        # No message begins with the bytes of null: the first would be of a field with a type that there is not.
+        if self._is_message and data != b"null":
+            data = b'"%b"' % base64.b64encode(data)
         # Submitted by a version of the task that had no inputs yet.
-        if not data and not self._required and self._only is None:
+        if not data and not any(is_required for _, is_required in self._fields.values()):
             return {}
-        if len(codecs) == 1:
-            [(name, codec)] = codecs.items()
-            return {name: self._decode_only(name, codec, data)}
-        parsed = self._parse(data)
-        if not isinstance(parsed, dict):
-            raise Unfit(f"has the inputs {', '.join(codecs)}, but came with one that has no name")
-        for name in self._required:
-            if name not in parsed:
-                raise Unfit("is missing").within(f".{name}")
-        values = {}
-        for name, codec in codecs.items():
-            if name in parsed:
-                try:
-                    values[name] = codec.decode(parsed[name])
-                except Unfit as unfit:
-                    raise unfit.within(f".{name}") from None
-        return values
+        values = validator.validate_json(data)
+        return values if self._only is None else {self._only: values}
 
-    def _decode_only(self, name: str, codec: Codec, data: bytes) -> Any:
-        try:
-            # No message begins with the bytes of null: the first would be of a field with a type that there is not.
-            if self._only is not None and not (self._only_is_optional and data == b"null"):
-                return self._only.from_bytes(data)
-            return codec.decode(self._parse(data))
-        except Unfit as unfit:
-            raise unfit.within(f".{name}") from None
+    def _explain(self, error: ValidationError) -> tuple[str, bool]:
+        reason, is_type = explain(error)
+        place = self._class.__name__ if self._only is None else f"{self._class.__name__}.{self._only}"
+        return f"{place}{reason}", is_type
 
-    def _parse(self, data: bytes) -> Any:
-        try:
-            return json.loads(data.decode(), parse_constant=_refuse_constant)
-        except ValueError as error:
-            raise Unfit(f"came with inputs that are no JSON: {error}") from None
-
-    def _resolved(self) -> dict[str, Codec]:
+    def _resolved(self) -> SchemaValidator:
         try:
             return self._resolve()
         except UnknownNameError as error:
@@ -188,63 +158,16 @@ class Inputs:
                 "where the class is defined, and not only `if TYPE_CHECKING`"
             ) from error
 
-    def _resolve(self) -> dict[str, Codec]:
+    def _resolve(self) -> SchemaValidator:
         grammar = Grammar(self._scope)
-        codecs = {}
-        required = []
-        for field in self._fields():
-            try:
-                codecs[field.name] = grammar.codec_of_field(self._class, field)
-                _resolve_parts(codecs[field.name], set())
-            except UnsupportedTypeError as error:
-                self._refuse_definition(f"{field.name} is {error}")
-            if not has_default(field):
-                required.append(field.name)
-        self._required = required
-        self._encoders = [(name, codec.encode) for name, codec in codecs.items()]
-        self._note_message(list(codecs.values()))
-        self._codecs = codecs
-        self._scope.close()
-        return codecs
-
-    def _fields(self) -> list[Any]:
         try:
-            return travelling_fields(self._class)
+            self._fields = grammar.fields(self._class)
         except UnsupportedTypeError as error:
-            self._refuse_definition(str(error))
-
-    def _note_message(self, codecs: list[Codec]) -> None:
-        if len(codecs) != 1:
-            return
-        [codec] = codecs
-        if isinstance(codec, OptionalCodec):
-            codec, self._only_is_optional = codec.member, True
-        if isinstance(codec, MessageCodec):
-            self._only = codec
-
-    def _refuse(self, unfit: Unfit) -> NoReturn:
-        message = f"{self._class.__name__}{unfit.where} {unfit.reason}"
-        raise TypeError(message) if unfit.is_type else ValueError(message)
-
-    def _refuse_definition(self, reason: str) -> NoReturn:
-        raise TaskDefinitionError(f"{self._class.__name__}: {reason}")
-
-
-def _resolve_parts(codec: Codec, seen: set[int]) -> None:
-    if id(codec) not in seen:
-        seen.add(id(codec))
-        for part in codec.parts():
-            _resolve_parts(part, seen)
-
-
-def _first_unfit(encoded: dict[str, Any]) -> str:
-    for name, value in encoded.items():
-        try:
-            to_json(value)
-        except Unfit:
-            return name
-    raise AssertionError("all of them fit")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+            raise TaskDefinitionError(f"{self._class.__name__}: {error}") from None
+        schema = object_of(self._fields)
+        if len(self._fields) == 1:
+            [(self._only, (codec, _))] = self._fields.items()
+            schema, self._is_message = codec.schema, codec.is_message
+        self._validator = grammar.validator(schema)
+        self._scope.close()
+        return self._validator
