@@ -23,7 +23,7 @@ PRINTED = {
     "news.py": ["2026-03-16: A week of images over the delta", "Author Ada Byron has written 2 articles"],
 }
 PARTS = {"local.py", "fake_api.py"}
-WITH_DATA = {"coverage.py"}
+WITH_DATA = {"coverage_map.py"}
 
 
 def run(script: str, folder: Path, **environment: str) -> str:
@@ -63,8 +63,8 @@ def test_on_a_server_of_its_own(script: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_coverage(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="needs the extra demo")
-    pytest.importorskip("sgp4", reason="needs the extra demo")
-    assert "26 of 26 tasks computed" in run("coverage.py", tmp_path)
+    pytest.importorskip("matplotlib", reason="needs the dependency group demo")
+    pytest.importorskip("sgp4", reason="needs the dependency group demo")
+    assert "26 of 26 tasks computed" in run("coverage_map.py", tmp_path)
     assert (tmp_path / "coverage.png").stat().st_size > 30_000
     assert "footprints" in (tmp_path / "coverage-job.svg").read_text()

@@ -12,8 +12,8 @@ import shapely
 
 from tilebox.datasets import Client, DatasetKind, field
 from tilebox.datasets.aio import Client as AsyncClient
-from tilebox.demo import acquisitions, coverage
-from tilebox.demo import map as maps
+from demo import acquisitions, coverage
+from demo import map as maps
 from tilebox.workflows import Client as WorkflowsClient
 from tilebox.workflows.cache import InMemoryCache
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from tilebox.demo.local_server import LocalServer
-    from tilebox.demo.transcript import Stopwatch, Transcript
+    from demo.local_server import LocalServer
+    from demo.transcript import Stopwatch, Transcript
 
 DATASET = "open_data.copernicus.sentinel2_msi"
 IMPORTED = "open_data.imported"
@@ -225,7 +225,7 @@ def cover(server: LocalServer, shown: Shown, output: Path, transcript: Transcrip
     diagram.write_text(client.jobs().visualize(job))
     transcript.say(f"{(output / 'coverage.png').resolve()}")
     transcript.say(f"{diagram.resolve()}: its tasks, coloured by state")
-    transcript.say("The tasks are a page of Python, tilebox/demo/coverage.py.")
+    transcript.say("The tasks are a page of Python, examples/demo/coverage.py.")
 
 
 def _report_found(data: xr.Dataset, watch: Stopwatch, transcript: Transcript) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tilebox.demo`: a server, a week of Sentinel-2, queries from both clients, a map, a workflow.
+"""`python examples/demo`: a server, a week of Sentinel-2, queries from both clients, a map, a workflow.
 
 With `--stac FILE` the catalogue is that file, imported as `tilebox import stac` does it.
 """
@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from tilebox.demo import local_server, tour
-from tilebox.demo.transcript import Transcript
+from demo import local_server, tour
+from demo.transcript import Transcript
 from tilebox.errors import TileboxError
 
 
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tilebox.demo", description="A tour of Tilebox on this machine.")
+    parser = argparse.ArgumentParser(prog="python examples/demo", description="A tour of Tilebox on this machine.")
     parser.add_argument("--stac", metavar="FILE", help="STAC items to use instead of the computed week")
     parser.add_argument(
         "--output",
@@ -59,7 +59,3 @@ def _parser() -> argparse.ArgumentParser:
         help="where the server's data and the maps go (default: %(default)s)",
     )
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

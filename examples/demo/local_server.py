@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tilebox.demo.tour import Shown
-    from tilebox.demo.transcript import Transcript
+    from demo.tour import Shown
+    from demo.transcript import Transcript
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -100,7 +100,7 @@ def _spawn(data_dir: Path, url: str, output: object) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tilebox.cli", "serve", "--data-dir", str(data_dir), "--port", port]
     # The server's settings in the reader's environment are for another server.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TILEBOX_")}
-    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)  # type: ignore[call-overload,no-any-return]  # noqa: S603 - our own command
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)  # type: ignore[call-overload,no-any-return]
 
 
 def _await_health(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

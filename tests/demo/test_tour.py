@@ -1,4 +1,4 @@
-"""`python -m tilebox.demo`, as a new user runs it."""
+"""`python examples/demo`, as a new user runs it."""
 
 import json
 import os
@@ -11,13 +11,15 @@ import httpx
 import pytest
 from stac_items import ITEMS
 
-pytest.importorskip("matplotlib", reason="needs the extra demo")
-pytest.importorskip("sgp4", reason="needs the extra demo")
+pytest.importorskip("matplotlib", reason="needs the dependency group demo")
+pytest.importorskip("sgp4", reason="needs the dependency group demo")
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo"
 
 
 def demo(folder, *options, code=0, **environment):
     done = subprocess.run(
-        [sys.executable, "-m", "tilebox.demo", "--output", "out", *options],
+        [sys.executable, DEMO, "--output", "out", *options],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
@@ -77,8 +79,8 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
 
 
 def test_the_server_is_gone_afterwards(tmp_path):
-    from tilebox.demo import local_server
-    from tilebox.demo.transcript import Transcript
+    from demo import local_server
+    from demo.transcript import Transcript
 
     with (tmp_path / "said").open("w") as out, local_server.running(tmp_path / "data", Transcript(out)) as server:
         assert httpx.get(f"{server.url}/healthz", trust_env=False).is_success
