@@ -21,21 +21,21 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """A real server in a thread, one a test process; `.url` and `.token`. Tests choose names of their own in it."""
-    from servers import ServerThread
+    from tilebox.testing import LocalServer
 
-    with ServerThread(tmp_path_factory.mktemp("server") / "data") as running:
+    with LocalServer(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 
 
 @pytest.fixture
 def fresh_server(tmp_path):
     """A function that starts a server of one's own: `fresh_server(page_rows=10)`. All are stopped at the end."""
-    from servers import ServerThread
+    from tilebox.testing import LocalServer
 
     started = []
 
     def start(data_dir=None, **settings):
-        running = ServerThread(data_dir or tmp_path / f"data-{len(started)}", **settings).start()
+        running = LocalServer(data_dir or tmp_path / f"data-{len(started)}", **settings).start()
         started.append(running)
         return running
 

@@ -1,9 +1,7 @@
 """A demonstration: a week of Sentinel-2 acquisitions, computed; a catalogue of them; a map of the catalogue.
 
-`python examples/demo` runs it. The satellites fly as their published elements say, propagated with SGP4;
-what they see is computed by rule, the clouds are random, and no datapoint describes an image that exists.
+`python examples/demo` runs it. The satellites follow their published orbital elements, propagated with SGP4.
+A rule decides what they acquire, and the clouds are random: no datapoint describes an image that exists.
 
-May import: the sync and the async client, what the command line's import and its invocation offer, numpy, shapely; sgp4 and matplotlib,
-which the extra `demo` brings.
-Never: the server, which it starts as a user would, as a process of its own.
+May import: `tilebox`, numpy, shapely, and the dependency group `demo` (sgp4, matplotlib).
 """

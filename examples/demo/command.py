@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from demo import local_server, tour
+from demo import tour
 from demo.transcript import Transcript
 from tilebox.errors import TileboxError
 
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         given.output.mkdir(parents=True, exist_ok=True)
         data_dir = given.output / "data"
-        with local_server.running(data_dir, transcript) as server:
+        with tour.running_server(data_dir, transcript) as server:
             if given.stac is None:
                 shown = tour.fill(server, transcript)
             else:
@@ -38,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
             tour.query_by_place_and_field(server, shown, transcript)
             tour.draw(found, shown, given.output, transcript)
             tour.cover(server, shown, given.output, transcript)
-        local_server.explain(data_dir, shown, transcript)
-    except (TileboxError, ValueError, OSError, local_server.ServerFailedError) as error:
+        tour.explain_next(data_dir, shown, transcript)
+    except (TileboxError, ValueError, OSError, RuntimeError) as error:
         sys.stderr.write(f"\nError: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from servers import ServerThread
+    from tilebox.testing import LocalServer
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PRINTED = {
@@ -47,7 +47,7 @@ def test_none_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("script", PRINTED)
-def test_on_the_server_in_the_environment(script: str, server: ServerThread, tmp_path: Path) -> None:
+def test_on_the_server_in_the_environment(script: str, server: LocalServer, tmp_path: Path) -> None:
     printed = run(script, tmp_path, TILEBOX_API_URL=server.url, TILEBOX_API_KEY=server.token)
     for line in PRINTED[script]:
         assert line in printed

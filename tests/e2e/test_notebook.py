@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from servers import ServerThread
+    from tilebox.testing import LocalServer
 
 CELLS = [
     "from tilebox.datasets import Client\n"
@@ -33,7 +33,7 @@ CELLS = [
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the kernel's own client warns of nothing of ours
-def test_cells_run(open_data_server: ServerThread, use: Callable[[ServerThread], None]) -> None:
+def test_cells_run(open_data_server: LocalServer, use: Callable[[LocalServer], None]) -> None:
     use(open_data_server)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     NotebookClient(notebook, timeout=90, kernel_name="python3").execute()
