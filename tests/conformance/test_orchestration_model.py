@@ -276,7 +276,6 @@ def try_it(database_url, **changes):
             run_state_machine_as_test(
                 Bound,
                 settings=settings(
-                    deadline=None,
                     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
                     **changes,
                 ),

@@ -162,7 +162,6 @@ def test_any_sequence_of_verbs_agrees_with_the_model(database_url):
             settings=settings(
                 max_examples=25,
                 stateful_step_count=25,
-                deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
             ),
         )

@@ -25,7 +25,6 @@ def demo(folder, *options, code=0, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["gcs_url", "s3_url"]  # fixtures
 
-SECONDS = 60
+SECONDS = 600
 
 MY_WORKFLOW = '''
 """What the pages import as "your own workflow"."""

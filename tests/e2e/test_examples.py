@@ -36,7 +36,6 @@ def run(script: str, folder: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -272,7 +272,7 @@ def test_the_next_step_that_is_printed_runs(run, source, server, slug, tmp_path)
     line = next(line for line in run(source(ITEMS)).splitlines() if "python -c" in line)
     environment = {**os.environ, "TILEBOX_API_URL": server.url, "TILEBOX_API_KEY": server.token}
     command = [sys.executable, *shlex.split(line)[1:]]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "(time: 6)" in done.stdout
 

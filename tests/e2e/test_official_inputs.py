@@ -28,7 +28,6 @@ def test_both_sides_write_the_same_and_read_each_other(official_python, tmp_path
         cwd=tmp_path,  # not the project's folder, whose package has the same name
         capture_output=True,
         text=True,
-        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -49,7 +49,7 @@ class Gate:
     def __call__(self, connection):
         connection.set_trace_callback(self.seen.append)
         self.reached.set()
-        assert self.opened.wait(30)
+        assert self.opened.wait(300)
 
     async def wait(self):
         await anyio.to_thread.run_sync(self.reached.wait)
@@ -91,7 +91,7 @@ async def test_a_write_that_fails_for_its_neighbours_row_hears_of_it_when_that_c
     def hold_the_commit(statement):
         if statement == "COMMIT":
             committing.set()
-            assert released.wait(30)
+            assert released.wait(300)
 
     def insert_and_hold(connection):
         connection.set_trace_callback(hold_the_commit)
@@ -223,7 +223,7 @@ async def test_a_reader_sees_one_state_and_cannot_write(engine):
     def look_twice(connection):
         before = numbers(connection)
         looked.set()
-        assert go_on.wait(30)
+        assert go_on.wait(300)
         return before, numbers(connection)
 
     seen = []

@@ -71,7 +71,7 @@ def test_reports_in_any_order_and_doubled_within_one_request(hand):
 
 
 def test_a_report_after_the_lease_has_passed_on_is_stale(hand):
-    runner = hand(lease_seconds=0.2)
+    runner = hand(lease_seconds=3)
     runner.submit()
     (old,) = runner.claim()
     (new,) = wait_until(runner.claim, "the end of the lease")
@@ -162,12 +162,12 @@ def test_of_two_hundred_that_wait_one_gets_the_one_task_and_the_others_do_not_st
 
     monkeypatch.setattr(OrchestrationVerbs, "exchange", counted)
     # Nobody looks for other reasons meanwhile.
-    monkeypatch.setattr(leases, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(leases, "LOOK_SECONDS", 3600.0)
     runner = hand()
     waiting = [ask(runner, number.to_bytes(16, "big"), wait=30) for number in range(200)]
     wait_until(lambda: len(looks) == 200, "the first looks of all")
     runner.submit()
-    (answered,), _, _ = select.select(waiting, [], [], 60)
+    (answered,), _, _ = select.select(waiting, [], [], 300)
     (task,) = answer_body(b"".join(read_message(answered))).tasks
     # The one may have been woken, or handed it by whoever submitted it.
     assert len(looks) <= 201
@@ -187,7 +187,7 @@ def ask(runner, name, **values):
         "POST /tilebox.ext.v1.RunnerService/Exchange HTTP/1.1\r\nhost: test\r\ncontent-type: application/proto\r\n"
         f"authorization: Bearer {runner.server.token}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    connection = socket.create_connection((host, int(port)), timeout=60)
+    connection = socket.create_connection((host, int(port)), timeout=300)
     connection.sendall(head.encode() + body)
     return connection
 
@@ -244,7 +244,7 @@ def test_a_death_with_more_tasks_than_one_transaction_settles(hand, monkeypatch)
 
 
 def test_what_takes_runners_down_waits_longer_and_longer(hand):
-    runner = hand(lease_seconds=1, max_crashes=3)
+    runner = hand(lease_seconds=5, max_crashes=3)
     job = runner.submit()
     for _ in range(4):
         (task,) = runner.claim(wait=20)
@@ -254,7 +254,7 @@ def test_what_takes_runners_down_waits_longer_and_longer(hand):
     stopped = [attempt["stopped_us"] for attempt in attempts]
     started = [attempt["started_us"] for attempt in attempts]
     pauses = [later - earlier for earlier, later in zip(stopped, started[1:], strict=False)]
-    assert [pause >= 500_000 for pause in pauses] == [False, True, True]
+    assert min(pauses[1:]) >= 500_000
     assert (task["crashes"], task["state"]) == (4, TaskState.FAILED)
     assert "its runner died while it was executed: process 7" in task["error"]
     assert job.id.uuid == task["job_id"]
@@ -269,7 +269,7 @@ def together(runner, count):
 
 
 def test_of_tasks_that_were_executed_together_one_that_has_crashed_as_often_is_not_given_up_as_soon(hand):
-    runner = hand(lease_seconds=0.5, max_crashes=1)
+    runner = hand(lease_seconds=5, max_crashes=1)
     runner.submit(task_group(2))
 
     def states():
@@ -283,7 +283,7 @@ def test_of_tasks_that_were_executed_together_one_that_has_crashed_as_often_is_n
 
 
 def test_of_tasks_that_were_executed_together_the_one_that_has_crashed_most_often_is_given_up(hand):
-    runner = hand(lease_seconds=0.5, max_crashes=1)
+    runner = hand(lease_seconds=5, max_crashes=1)
     runner.submit(task_group(1))
     together(runner, 1)
     innocent = runner.submit(task_group(1))
