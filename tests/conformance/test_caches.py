@@ -53,7 +53,7 @@ def test_values_come_back_as_they_were(cache, value):
 
 def test_other_buffers_are_kept_as_bytes(cache):
     cache.set("a", bytearray(b"one"))
-    cache.set("b", memoryview(b"two"))
+    cache.set("b", memoryview(b"tawdo")[::2])
     assert (cache.get("a"), cache.get("b")) == (b"one", b"two")
     assert type(cache.get("a")) is bytes
 

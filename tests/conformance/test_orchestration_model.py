@@ -284,7 +284,6 @@ def try_it(database_url, **changes):
             portal.call(opened.close)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("few", [0, orchestration_change.FEW])
 def test_any_sequence_of_verbs_agrees_with_the_model(database_url, few, monkeypatch):
     # Whether it is looked ahead must not make a difference.

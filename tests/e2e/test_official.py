@@ -28,7 +28,6 @@ def official_python(tmp_path_factory) -> Path:
 
 @pytest.mark.official
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("transport", ["grpc", "http1"])
 @pytest.mark.parametrize("script", ["official_client.py", "official_workflows.py"])
 def test_the_official_sdk_works_against_our_server(server, official_python, script, transport, tmp_path):

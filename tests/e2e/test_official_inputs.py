@@ -18,7 +18,6 @@ SCRIPT = Path(__file__).with_name("official_inputs.py")
 
 @pytest.mark.official
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_both_sides_write_the_same_and_read_each_other(official_python, tmp_path):  # noqa: F811
     tasks = official_tasks.make(Task)
     ours = {name: serialize(task).hex() for name, task in tasks.items()}

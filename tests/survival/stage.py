@@ -171,6 +171,21 @@ class Stage:
         self.runners.append(runner)
         return runner
 
+    def count_deaths(self, runners: list[RunnerProcess], **options: object) -> int:
+        """Start another runner for each that dies until all jobs have ended, and return how many died."""
+        deaths = 0
+
+        def is_over():
+            nonlocal deaths
+            for number, runner in enumerate(runners):
+                if not runner.is_alive():
+                    deaths += 1
+                    runners[number] = self.start_runner(**options)
+            return set(self.jobs) <= self.ended()
+
+        wait_until(is_over, lambda: f"the end of {set(self.jobs) - self.ended()}")
+        return deaths
+
     def submit(self, *tasks, name="job", url: str | None = None, expect: Expectation | None = None, **options):
         """Submit a job, of which the invariants are to be checked in the end."""
         job = self.client(url).jobs().submit(name, list(tasks), **options)

@@ -61,21 +61,10 @@ def test_a_task_that_kills_its_process_is_given_up_and_its_runner_lives(stage, h
 
 def test_a_task_that_kills_its_runner_is_given_up_and_others_go_on(stage):
     there = stage(lease_seconds=10, max_crashes=2)
-    poison = there.submit(Poison("SIGKILL"), expect=Expectation("FAILED", failed=1))
-    other = there.submit(Fan(60, milliseconds=2), Chain(20))
+    there.submit(Poison("SIGKILL"), expect=Expectation("FAILED", failed=1))
+    there.submit(Fan(60, milliseconds=2), Chain(20))
     runners = [there.start_runner() for _ in range(2)]
-    deaths = 0
-
-    def is_over():
-        nonlocal deaths
-        for number, runner in enumerate(runners):
-            if not runner.is_alive():
-                deaths += 1
-                runners[number] = there.start_runner()
-        return {poison.id.hex, other.id.hex} <= there.ended()
-
-    wait_until(is_over, "the end of both jobs")
-    assert deaths == 3
+    assert there.count_deaths(runners) == 3
     there.check()
 
 
@@ -85,18 +74,7 @@ def test_a_task_that_kills_its_runners_drags_no_neighbour_with_it(stage, count):
     there = stage(lease_seconds=600, max_crashes=3)
     there.submit(Mixed(60, 40))
     runners = [there.start_runner() for _ in range(count)]
-    deaths = 0
-
-    def is_over():
-        nonlocal deaths
-        for number, runner in enumerate(runners):
-            if not runner.is_alive():
-                deaths += 1
-                runners[number] = there.start_runner()
-        return set(there.jobs) == there.ended()
-
-    wait_until(is_over, "the end of the job")
-    assert deaths == 4
+    assert there.count_deaths(runners) == 4
     counted = there.check()
     database = there.read()
     (poison,) = (task for task in database.tasks.values() if task["state"] == TaskState.FAILED_OPTIONAL)
@@ -116,15 +94,7 @@ def test_a_task_that_kills_a_runner_of_many_slots_is_found_out(stage):
     poison = there.submit(Poison("SIGKILL"), expect=Expectation("FAILED", failed=1))
     # Some of them are executed beside it each time.
     there.submit(Fan(12, milliseconds=100))
-    runner = there.start_runner(concurrency=4)
-
-    def is_over():
-        nonlocal runner
-        if not runner.is_alive():
-            runner = there.start_runner(concurrency=4)
-        return set(there.jobs) == there.ended()
-
-    wait_until(is_over, "the end of both jobs")
+    assert there.count_deaths([there.start_runner(concurrency=4)], concurrency=4) >= 4
     there.check()
     (given_up,) = (task for task in there.read().tasks.values() if task["state"] == TaskState.FAILED)
     assert given_up["job_id"] == poison.id.bytes

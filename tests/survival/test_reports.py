@@ -13,7 +13,7 @@ from survival.hand import ACCEPTED, LEAF, REPEATED, STALE, Hand
 from survival.invariants import read_sqlite
 from survival.proxy import answer_body, read_message
 from survival.stage import wait_until
-from wire import CallError, submissions, task_group, wire_id
+from wire import CallError, submissions, task_group
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import task_pb2, workflows_pb2
@@ -36,17 +36,6 @@ def hand(fresh_server):
     yield start
     for one in hands:
         one.wire.http.close()
-
-
-def test_a_report_that_is_replayed_changes_nothing(hand):
-    runner = hand()
-    runner.submit()
-    (task,) = runner.claim()
-    report = runner.computed(task, children=3)
-    assert runner.report(report) == [ACCEPTED]
-    assert runner.report(report) == [REPEATED]
-    assert runner.report(report, report) == [REPEATED, REPEATED]
-    assert len(runner.finish().tasks) == 4
 
 
 def test_a_report_that_comes_many_times_at_once_is_accepted_once(hand):
@@ -90,23 +79,6 @@ def test_a_report_after_the_lease_has_passed_on_is_stale(hand):
     assert len(runner.finish().tasks) == 2
 
 
-def test_a_failure_and_a_success_of_one_lease_count_as_what_came_first(hand):
-    runner = hand()
-    runner.submit(task_group(2, max_retries_values=[1, 1]))
-    first, second = runner.claim(2)
-    failures = [
-        runners_pb2.FailedReport(
-            task_id=task.task_id, lease_number=task.lease_number, kind=runners_pb2.FAILURE_KIND_TASK, error="no"
-        )
-        for task in (first, second)
-    ]
-    assert runner.report(runner.computed(first)) == [ACCEPTED]
-    assert [one.verdict for one in runner.exchange(failed=failures).outcomes] == [STALE, ACCEPTED]
-    late = runners_pb2.ComputedReport(task_id=second.task_id, lease_number=second.lease_number)
-    assert runner.report(late) == [STALE]
-    assert len(runner.finish().attempts) == 1
-
-
 def test_a_claim_whose_answer_got_lost_is_answered_the_same_again(hand):
     runner = hand()
     runner.submit(task_group(10))
@@ -142,14 +114,6 @@ def test_the_public_wire_says_twice_what_it_says_once(hand):
     with suppress(CallError):
         runner.wire.call("TaskService/TaskFailed", failure)
     assert len(runner.finish().tasks) == 3
-
-
-def test_a_report_about_what_is_not_there_is_stale(hand):
-    runner = hand()
-    runner.submit()
-    nowhere = runners_pb2.ComputedReport(task_id=wire_id(uuid4()).uuid, lease_number=1)
-    assert runner.report(nowhere) == [STALE]
-    runner.finish()
 
 
 def test_of_two_hundred_that_wait_one_gets_the_one_task_and_the_others_do_not_stir(hand, monkeypatch):
