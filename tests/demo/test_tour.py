@@ -83,7 +83,7 @@ def test_the_server_is_gone_afterwards(tmp_path):
 
     said = io.StringIO()
     with tour.running_server(tmp_path / "data", Transcript(said)) as server:
-        assert httpx.get(f"{server.url}/healthz", trust_env=False).is_success
+        assert httpx.get(f"{server.url}/healthz", trust_env=False, timeout=300).is_success
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/healthz", trust_env=False)
     assert server.url in said.getvalue()

@@ -36,7 +36,7 @@ CELLS = [
 def test_cells_run(open_data_server: LocalServer, use: Callable[[LocalServer], None]) -> None:
     use(open_data_server)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=600, startup_timeout=600, kernel_name="python3").execute()
 
     printed = [
         "".join(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")
