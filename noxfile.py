@@ -46,14 +46,14 @@ def _official_client(session: nox.Session) -> str:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Start a server, fill a dataset, query it and draw a map. `-- --stac FILE` imports that file instead."""
-    session.install("-e", ".[demo]")
-    session.run("python", "-m", "tilebox.demo", *session.posargs)
+    session.install("-e", ".[server]", *_dependency_group("demo"))
+    session.run("python", "examples/demo", *session.posargs)
 
 
 @nox.session
 def serve(session: nox.Session) -> None:
     """Run `tilebox serve`, for instance on what the demo left: `-- --data-dir tilebox-demo/data`."""
-    session.install("-e", ".[demo]")
+    session.install("-e", ".[server]")
     session.run("tilebox", "serve", *session.posargs)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks import catalogue
 from benchmarks.load import fill
 from benchmarks.measure import Table, rate, run_client, running_server
-from benchmarks.pgstac import COLLECTION, CannotStartError, environment_python, running_pgstac
+from benchmarks.pgstac import COLLECTION, environment_python, running_pgstac
+from benchmarks.processes import CannotStartError
 
 ROWS = 20_000
 RUNS = 7

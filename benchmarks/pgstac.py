@@ -10,9 +10,7 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ import pandas as pd
 import shapely
 
 from benchmarks.measure import HERE, free_port
+from benchmarks.processes import CannotStartError, await_ready, last_line, make_environment, running
 
 ENVIRONMENT = Path(os.environ.get("TILEBOX_PGSTAC_ENV", HERE.parent / ".nox" / "pgstac"))
 PACKAGES = (
@@ -35,11 +34,6 @@ PACKAGES = (
 COLLECTION = "sentinel-2"
 # PostgreSQL refuses to run as root; Debian's package brings this user.
 _ROOT_RUNS_AS = "postgres"
-_START_SECONDS = 60
-
-
-class CannotStartError(Exception):
-    """The peer cannot run here; the text says why."""
 
 
 @contextmanager
@@ -50,7 +44,7 @@ def running_pgstac(frame: pd.DataFrame) -> Iterator[str]:
         CannotStartError: Something that it needs is missing, or does not start.
     """
     binaries = _postgres_binaries()
-    _make_environment()
+    make_environment(ENVIRONMENT, PACKAGES, program="pypgstac")
     with tempfile.TemporaryDirectory(prefix="pgstac-") as folder, _postgres(binaries, Path(folder)) as settings:
         _load(Path(folder), settings, frame)
         with _service(Path(folder), settings) as url:
@@ -95,17 +89,6 @@ def _postgres_binaries() -> Path:
     raise CannotStartError(f"{what} (Debian: apt-get install postgresql-15-postgis-3)")
 
 
-def _make_environment() -> None:
-    if (ENVIRONMENT / "bin" / "pypgstac").exists():
-        return
-    try:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True, capture_output=True)
-        pip = [environment_python(), "-m", "pip", "install", "-q", *PACKAGES]
-        subprocess.run(pip, check=True, capture_output=True, text=True)
-    except subprocess.CalledProcessError as error:
-        raise CannotStartError(f"its packages cannot be installed: {_last_line(str(error.stderr))}") from error
-
-
 @contextmanager
 def _postgres(binaries: Path, folder: Path) -> Iterator[dict[str, str]]:
     """Start PostgreSQL with its usual durability, and return the settings of a connection."""
@@ -125,15 +108,10 @@ def _postgres(binaries: Path, folder: Path) -> Iterator[dict[str, str]]:
         "PGPASSWORD": "pgstac",
         "PGDATABASE": "postgres",
     }
-    with (folder / "postgres.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, user=user, cwd="/")
-    try:
-        ready = [str(binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
-        _await(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, process, log.name)
+    log, ready = folder / "postgres.log", [str(binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+    with running(command, log, cwd=Path("/"), user=user) as process:
+        await_ready(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, process, log)
         yield settings
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def _load(folder: Path, settings: dict[str, str], frame: pd.DataFrame) -> None:
@@ -163,28 +141,13 @@ def _load(folder: Path, settings: dict[str, str], frame: pd.DataFrame) -> None:
 def _service(folder: Path, settings: dict[str, str]) -> Iterator[str]:
     """Start the API with one worker, as fast as it can be set: no validation of answers."""
     port = free_port()
-    environment = {
-        **os.environ,
-        **settings,
-        "ENABLE_RESPONSE_MODELS": "false",
-        "ENABLE_DIRECT_RESPONSE": "true",
-    }
+    environment = {**settings, "ENABLE_RESPONSE_MODELS": "false", "ENABLE_DIRECT_RESPONSE": "true"}
     command = [environment_python(), "-m", "uvicorn", "--factory", "stac_fastapi.pgstac.app:create_app"]
-    with (folder / "api.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, "--port", str(port), "--log-level", "warning"],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            cwd=folder,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _await(lambda: _answers(url), process, log.name)
+    command += ["--port", str(port), "--log-level", "warning"]
+    url, log = f"http://127.0.0.1:{port}", folder / "api.log"
+    with running(command, log, environment, folder) as process:
+        await_ready(lambda: _answers(url), process, log)
         yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def _answers(url: str) -> bool:
@@ -195,22 +158,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _await(is_ready: Any, process: subprocess.Popen[bytes], log: str) -> None:
-    until = time.monotonic() + _START_SECONDS
-    while not is_ready():
-        if process.poll() is not None or time.monotonic() > until:
-            raise CannotStartError(f"it did not start: {_last_line(Path(log).read_text())}")
-        time.sleep(0.2)
-
-
 def _run(command: list[str], *, user: str | None = None) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, user=user, cwd="/")
     except (subprocess.CalledProcessError, OSError, LookupError) as error:
         reason = getattr(error, "stderr", None) or str(error)
-        raise CannotStartError(f"{Path(command[0]).name} failed: {_last_line(reason)}") from error
-
-
-def _last_line(text: str) -> str:
-    """Return what fits into a cell of the table."""
-    return (text.strip().splitlines() or ["it said nothing"])[-1][:200]
+        raise CannotStartError(f"{Path(command[0]).name} failed: {last_line(reason)}") from error

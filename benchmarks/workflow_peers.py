@@ -9,10 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import HERE, free_port
+from benchmarks.processes import CannotStartError, await_port, last_line, last_line_of, make_environment, running
 
 ENVIRONMENT = Path(os.environ.get("TILEBOX_WORKFLOW_PEERS_ENV", HERE.parent / ".nox" / "workflow-peers"))
 PACKAGES = (
@@ -33,12 +31,7 @@ PACKAGES = (
     "psycopg[binary,pool]",
     "asyncpg",
 )
-_START_SECONDS = 30
 _MEASURE_SECONDS = 300
-
-
-class CannotStartError(Exception):
-    """A peer cannot run here; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -69,23 +62,6 @@ PEERS = (
 )
 
 
-def make_environment() -> str:
-    """Return the interpreter that has the peers.
-
-    Raises:
-        CannotStartError: They cannot be installed.
-    """
-    python = ENVIRONMENT / "bin" / "python"
-    if not (ENVIRONMENT / "bin" / "pgq").exists():
-        try:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True, capture_output=True)
-            pip = [str(python), "-m", "pip", "install", "-q", *PACKAGES]
-            subprocess.run(pip, check=True, capture_output=True, text=True)
-        except subprocess.CalledProcessError as error:
-            raise CannotStartError(f"its packages cannot be installed: {last_line(str(error.stderr))}") from error
-    return str(python)
-
-
 @contextmanager
 def running_redis(folder: Path) -> Iterator[str]:
     """Start Redis, which writes what it accepts to disk once a second, and return its URL.
@@ -100,24 +76,6 @@ def running_redis(folder: Path) -> Iterator[str]:
     with running(command, folder / "redis.log") as process:
         await_port(port, process, folder / "redis.log")
         yield f"redis://127.0.0.1:{port}/0"
-
-
-def await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return once a process listens on a port of this machine.
-
-    Raises:
-        CannotStartError: It ended, or does not within a while; the last line that it said is told.
-    """
-    until = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > until:
-                raise CannotStartError(f"nobody listens on port {port}: {last_line_of(log)}") from None
-            time.sleep(0.05)
-        else:
-            return
 
 
 @contextmanager
@@ -155,31 +113,6 @@ def fresh_database(server: str) -> Iterator[str]:
     yield f"{place}/{name}{rest}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextmanager
-def running(
-    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process until the end of the block; it is asked to stop with SIGTERM, with all that it started."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, **(environment or {})},
-            cwd=cwd,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGTERM) if process.poll() is None else None
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
 
 
 def measure_workload(
@@ -229,7 +162,7 @@ def measure_peer(kind: Kind, folder: Path, redis: str, postgres: str, *, workers
     Raises:
         CannotStartError: It cannot run here.
     """
-    python = make_environment()
+    python = make_environment(ENVIRONMENT, PACKAGES, program="pgq")
     with ExitStack() as stack:
         address = redis
         if kind.needs == "sqlite":
@@ -244,16 +177,6 @@ def measure_peer(kind: Kind, folder: Path, redis: str, postgres: str, *, workers
 def best(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the best of every figure: of rates the highest, of times the shortest."""
     return {name: (max if name.endswith("_per_s") else min)(result[name] for result in results) for name in results[0]}
-
-
-def last_line_of(log: Path) -> str:
-    """Return the last line of a file."""
-    return last_line(log.read_text(errors="replace"))
-
-
-def last_line(text: str) -> str:
-    """Return what fits into a cell of the table."""
-    return (text.strip().splitlines() or ["it said nothing"])[-1][:200]
 
 
 def _install(python: str, kind: Kind, address: str) -> None:

@@ -29,17 +29,15 @@ from benchmarks.measure import (
     rate,
     running_server,
 )
+from benchmarks.processes import CannotStartError, await_port, running
 from benchmarks.queue_depth import FEW
 from benchmarks.queue_depth import measure as measure_depth
 from benchmarks.workflow_peers import (
     PEERS,
-    CannotStartError,
-    await_port,
     best,
     fresh_database,
     measure_peer,
     measure_workload,
-    running,
     running_postgres,
     running_redis,
 )

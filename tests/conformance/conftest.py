@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from anyio.from_thread import start_blocking_portal
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 from point_tables import bucket, place, points, table
 from postgres import fresh_database, postgres_server
 from store_records import make_team, opened
+
+from tilebox.server.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -52,3 +57,21 @@ async def stranger(store) -> Team:
     made = make_team("stranger")
     await store.add_team(made)
     return made
+
+
+@pytest.fixture
+def play(database_url):
+    """A function that lets hypothesis play a state machine, whose `portal` and `store` are set, on an empty database."""
+
+    def start(machine, **changes):
+        with start_blocking_portal("asyncio") as portal:
+            opened = open_store(database_url)
+            portal.call(opened.migrate)
+            bound = type(machine.__name__, (machine,), {"portal": portal, "store": opened})
+            unfussy = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+            try:
+                run_state_machine_as_test(bound, settings=settings(suppress_health_check=unfussy, **changes))
+            finally:
+                portal.call(opened.close)
+
+    return start

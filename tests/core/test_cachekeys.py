@@ -51,12 +51,6 @@ def test_hostile_keys_are_refused(key):
         cache_keys.parse(key)
 
 
-@pytest.mark.parametrize("key", [None, 1, b"a", ("a",)])
-def test_keys_are_text(key):
-    with pytest.raises(TypeError, match="a cache key is a str"):
-        cache_keys.parse(key)
-
-
 @pytest.mark.parametrize(
     "key",
     [
@@ -86,13 +80,7 @@ def test_the_groups_count_towards_the_length_of_a_key():
         cache_keys.parse("x" * 148, group)
 
 
-def test_two_spellings_that_look_the_same_are_one_key():
-    assert cache_keys.parse("e\u0301") == cache_keys.parse("\u00e9") == ("\u00e9",)
-    assert not cache_keys.is_name("e\u0301")
-    assert cache_keys.is_name("\u00e9")
-
-
-@pytest.mark.parametrize("name", ["", "a/b", "..", "a\x00", ".tilebox-values"])
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a\x00", "e\u0301", ".tilebox-values"])
 def test_what_others_put_into_a_group_is_no_name(name):
     assert not cache_keys.is_name(name)
 
@@ -128,19 +116,6 @@ def test_a_key_and_its_prefix_fit_a_bucket():
     prefix = "/".join(cache_keys.parse_prefix("x" * 123))
     key = "/".join(cache_keys.parse("/".join(["y" * 224] * 4)))
     assert len(f"{prefix}/{key}") <= 1024
-
-
-@pytest.mark.parametrize("value", [b"ab", bytearray(b"ab"), memoryview(b"axbx")[::2]])
-def test_values_are_bytes(value):
-    kept = cache_keys.as_value(value)
-    assert type(kept) is bytes
-    assert kept == b"ab"
-
-
-@pytest.mark.parametrize("value", ["text", None, 1, [1], {"a": 1}])
-def test_other_values_are_refused(value):
-    with pytest.raises(TypeError, match=f"bytes, not a {type(value).__name__}"):
-        cache_keys.as_value(value)
 
 
 @pytest.mark.parametrize("name", ["CON", "nul.txt", "com1", "a:b", "a?", "a.", "a ", "a|b"])

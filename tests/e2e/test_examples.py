@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from servers import ServerThread
+    from tilebox.testing import LocalServer
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PRINTED = {
@@ -23,7 +23,7 @@ PRINTED = {
     "news.py": ["2026-03-16: A week of images over the delta", "Author Ada Byron has written 2 articles"],
 }
 PARTS = {"local.py", "fake_api.py"}
-WITH_DATA = {"coverage.py"}
+WITH_DATA = {"coverage_map.py"}
 
 
 def run(script: str, folder: Path, **environment: str) -> str:
@@ -36,7 +36,6 @@ def run(script: str, folder: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -47,7 +46,7 @@ def test_none_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("script", PRINTED)
-def test_on_the_server_in_the_environment(script: str, server: ServerThread, tmp_path: Path) -> None:
+def test_on_the_server_in_the_environment(script: str, server: LocalServer, tmp_path: Path) -> None:
     printed = run(script, tmp_path, TILEBOX_API_URL=server.url, TILEBOX_API_KEY=server.token)
     for line in PRINTED[script]:
         assert line in printed
@@ -63,8 +62,8 @@ def test_on_a_server_of_its_own(script: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_coverage(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="needs the extra demo")
-    pytest.importorskip("sgp4", reason="needs the extra demo")
-    assert "26 of 26 tasks computed" in run("coverage.py", tmp_path)
+    pytest.importorskip("matplotlib", reason="needs the dependency group demo")
+    pytest.importorskip("sgp4", reason="needs the dependency group demo")
+    assert "26 of 26 tasks computed" in run("coverage_map.py", tmp_path)
     assert (tmp_path / "coverage.png").stat().st_size > 30_000
     assert "footprints" in (tmp_path / "coverage-job.svg").read_text()

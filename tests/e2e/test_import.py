@@ -6,13 +6,12 @@ import os
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
 from click.testing import CliRunner
-from stac_items import ITEMS, item
+from stac_items import ITEMS, REAL_ITEMS, item
 
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind
 from tilebox._core.wire.backoff import RetryPolicy
@@ -20,8 +19,6 @@ from tilebox.cli import stac_sources, stac_storing
 from tilebox.cli.commands import tilebox
 from tilebox.datasets import Client, field
 from tilebox.errors import NotFoundError
-
-REAL_ITEMS = Path(os.environ.get("TILEBOX_STAC_ITEMS") or Path(__file__).parents[3] / "shared" / "data")
 
 
 @pytest.fixture
@@ -272,7 +269,7 @@ def test_the_next_step_that_is_printed_runs(run, source, server, slug, tmp_path)
     line = next(line for line in run(source(ITEMS)).splitlines() if "python -c" in line)
     environment = {**os.environ, "TILEBOX_API_URL": server.url, "TILEBOX_API_KEY": server.token}
     command = [sys.executable, *shlex.split(line)[1:]]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "(time: 6)" in done.stdout
 

@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from servers import ServerThread
+    from tilebox.testing import LocalServer
 
 CELLS = [
     "from tilebox.datasets import Client\n"
@@ -33,10 +33,10 @@ CELLS = [
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the kernel's own client warns of nothing of ours
-def test_cells_run(open_data_server: ServerThread, use: Callable[[ServerThread], None]) -> None:
+def test_cells_run(open_data_server: LocalServer, use: Callable[[LocalServer], None]) -> None:
     use(open_data_server)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    NotebookClient(notebook, timeout=90, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=600, startup_timeout=600, kernel_name="python3").execute()
 
     printed = [
         "".join(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")

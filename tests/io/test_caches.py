@@ -34,7 +34,6 @@ def run_program(program: str, *arguments: str, strict: bool = True, **environmen
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -84,13 +83,12 @@ def test_leaving_early_interrupts_a_thread_that_waits():
 
     def source():
         yield 1
-        assert interrupted.wait(30)
+        assert interrupted.wait(300)
         raise BoomError("the connection is gone")
 
-    started = time.monotonic()
     with sync.prefetched(source(), depth=1, interrupt=interrupted.set) as ready:
         assert next(ready) == 1
-    assert time.monotonic() - started < 10
+    assert interrupted.is_set()
     assert not [thread for thread in threading.enumerate() if thread.name == "tilebox-prefetch"]
 
 
@@ -130,7 +128,7 @@ def test_gather_map_raises_the_first_error_and_starts_nothing_further(world):
 
 def test_gather_map_takes_several_items_at_once():
     barrier = threading.Barrier(4)
-    assert sync.gather_map(lambda n: barrier.wait(30) >= 0 and n, range(4), limit=4) == [0, 1, 2, 3]
+    assert sync.gather_map(lambda n: barrier.wait(300) >= 0 and n, range(4), limit=4) == [0, 1, 2, 3]
 
 
 def test_callbacks_come_in_the_callers_thread():

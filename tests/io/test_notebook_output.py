@@ -21,7 +21,7 @@ job
 @pytest.mark.filterwarnings("default")  # the kernel's own client warns of nothing of ours
 def test_a_job_is_html():
     document = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SHOW)])
-    NotebookClient(document, timeout=100).execute()
+    NotebookClient(document, timeout=600, startup_timeout=600).execute()
     shown, result = document.cells[0].outputs
     assert "data:image/svg+xml;base64," in shown.data["text/html"]
     assert "<strong>hello</strong>" in result.data["text/html"]

@@ -176,7 +176,6 @@ class _Lost(Exception):  # noqa: N818 - it is what happened
     """What was answered, though it is not there."""
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("what", MISTAKES)
 def test_a_planted_mistake_is_found(stage, monkeypatch, what):
     MISTAKES[what](monkeypatch)

@@ -127,7 +127,7 @@ class Rendezvous(httpx.AsyncBaseTransport, httpx.BaseTransport):
     parties: int
 
     def __post_init__(self):
-        self._threads = threading.Barrier(self.parties, timeout=30)
+        self._threads = threading.Barrier(self.parties, timeout=300)
         self._tasks = asyncio.Barrier(self.parties)
 
     def handle_request(self, request):

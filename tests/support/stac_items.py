@@ -1,6 +1,28 @@
-"""A few small STAC items, made up."""
+"""STAC items: a few small ones, made up, and real ones where a folder of them is at hand."""
 
 from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tilebox._core.stac.documents import item_of_row, items_of
+
+REAL_ITEMS = Path(os.environ.get("TILEBOX_STAC_ITEMS") or Path(__file__).parents[3] / "shared" / "data")
+needs_real_items = pytest.mark.skipif(
+    not REAL_ITEMS.is_dir(), reason="no real items: set TILEBOX_STAC_ITEMS to a folder that has them"
+)
+
+
+def real_items(name):
+    """Return the items of a file of real ones."""
+    path = REAL_ITEMS / name
+    if name.endswith(".json"):
+        return items_of(json.loads(path.read_text()))
+    parquet = pytest.importorskip("pyarrow.parquet")
+    return [item_of_row(row) for row in parquet.read_table(path).to_pylist()]
 
 
 def item(number, **properties):

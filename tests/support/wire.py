@@ -71,7 +71,7 @@ class Wire:
 
     def __init__(self, url: str, token: str | None, *, json: bool = False):
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self.http = httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False)
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=300, trust_env=False)
         self._json = json
 
     def __enter__(self):

@@ -28,30 +28,14 @@ def link():
         one.__exit__()
 
 
-def lease_ends(there):
-    """Return when the leases of the tasks that are executed end."""
-    return [task["leased_until_us"] for task in there.read().tasks.values() if task["state"] == 2]
-
-
-def wait_for_extensions(there, number):
-    """Return once a lease was extended so many times."""
-    ends = set()
-
-    def are_seen():
-        ends.update(lease_ends(there))
-        return len(ends) > number
-
-    wait_until(are_seen, "extensions of a lease")
-
-
 def test_half_a_second_of_latency_costs_time_and_nothing_else(stage, link):
-    there = stage(lease_seconds=3)
+    there = stage(lease_seconds=10)
     way = link(there)
     way.delay_seconds = 0.25  # each way
     there.submit(Gated("gate"), Fan(10), Chain(2))
     runners = [there.start_runner(way.url, concurrency=2) for _ in range(2)]
     there.wait_for_file("gate.started")
-    wait_for_extensions(there, 3)
+    there.wait_for_extensions(3)
     there.open_gate("gate")
     there.wait_for_jobs()
     assert all(runner.is_alive() for runner in runners)
@@ -90,7 +74,7 @@ def test_connections_torn_off_in_the_middle_of_a_message_lose_and_double_nothing
 
 
 def test_tasks_handed_to_a_runner_behind_a_dead_connection_come_back(stage, link):
-    there = stage(lease_seconds=1)
+    there = stage(lease_seconds=5)
     way = link(there)
     cut_off = there.start_runner(way.url)
     wait_until(lambda: way.carried[BACK], "the runner")
@@ -115,7 +99,7 @@ def test_tasks_handed_to_a_runner_behind_a_dead_connection_come_back(stage, link
 
 @pytest.mark.parametrize("direction", [THERE, BACK])
 def test_a_way_that_is_cut_in_one_direction_and_heals(stage, link, direction):
-    there = stage(lease_seconds=1)
+    there = stage(lease_seconds=5)
     way = link(there)
     gated = there.submit(Gated("gate"))
     cut_off = there.start_runner(way.url)
@@ -123,7 +107,7 @@ def test_a_way_that_is_cut_in_one_direction_and_heals(stage, link, direction):
     way.cut(direction)
     if direction == BACK:
         # It is heard, though it hears nothing, so it keeps its lease.
-        wait_for_extensions(there, 1)
+        there.wait_for_extensions(1)
         there.open_gate("gate")
         wait_until(lambda: there.lines("end"), "the end of the task")
         wait_until(lambda: there.read().jobs[gated.id.bytes]["computed"], "the report")
@@ -233,7 +217,7 @@ def namespace():
 
 @pytest.mark.parametrize("direction", [THERE, BACK, "both"])
 def test_a_partition_between_network_namespaces(stage, namespace, direction):
-    there = stage(lease_seconds=1, host="0.0.0.0")
+    there = stage(lease_seconds=5, host="0.0.0.0")
     url = f"http://{namespace.here}:{there.port}"
     gated = there.submit(Gated("gate"))
     cut_off = there.start_runner(url, inside=namespace.name)

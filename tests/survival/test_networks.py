@@ -77,7 +77,7 @@ def test_a_partition_in_one_direction_and_its_end(stage, proxy):
 
 
 def test_a_connection_that_is_half_open_costs_the_lease_and_nothing_else(stage, proxy):
-    there = stage(lease_seconds=1)
+    there = stage(lease_seconds=5)
     way = proxy(there)
     is_dead = threading.Event()
 

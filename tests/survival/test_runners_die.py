@@ -32,7 +32,7 @@ def test_runners_killed_at_random_lose_nothing(stage):
         runners[number].kill()
         runners[number] = there.start_runner()
     there.wait_for_jobs()
-    counted = there.check(longest_gap_seconds=10)
+    counted = there.check(longest_gap_seconds=60)
     assert counted["end"] >= 1 + 16 + 256 + 1 + 61
     assert counted["start"] - counted["end"] <= 6
 
@@ -52,7 +52,7 @@ def test_a_runner_killed_in_a_task_has_it_executed_by_another(stage):
 
 
 def test_a_runner_killed_with_its_companion_is_missed_when_its_lease_is_over(stage):
-    there = stage(lease_seconds=1)
+    there = stage(lease_seconds=5)
     job = there.submit(Gated("gate"))
     first = there.start_runner()
     there.wait_for_file("gate.started")
@@ -80,7 +80,7 @@ def companions(pid: int) -> list[int]:
 
 @pytest.mark.parametrize(("moment", "executions"), [("claimed", 1), ("computed", 2), ("acknowledged", 1)])
 def test_a_runner_killed_between_its_messages(stage, proxy, moment, executions):
-    there = stage(lease_seconds=1)
+    there = stage(lease_seconds=5)
     way = proxy(there)
     job = there.submit(Gated("gate"))
     there.open_gate("gate")
@@ -99,7 +99,7 @@ def test_a_runner_killed_between_its_messages(stage, proxy, moment, executions):
 
     way.rule = rule
     victim = there.start_runner(way.url)
-    victim.process.wait(60)
+    victim.process.wait()
     there.start_runner()
     there.wait_for_jobs(job)
     counted = there.check()
@@ -107,7 +107,7 @@ def test_a_runner_killed_between_its_messages(stage, proxy, moment, executions):
 
 
 def test_a_suspended_runner_comes_back_too_late(stage):
-    there = stage(lease_seconds=1)
+    there = stage(lease_seconds=5)
     job = there.submit(Gated("gate"))
     first = there.start_runner()
     there.wait_for_file("gate.started")
@@ -127,12 +127,15 @@ def test_a_suspended_runner_comes_back_too_late(stage):
 
 
 def test_code_that_holds_the_interpreter_lock_is_executed_once(stage):
-    there = stage(lease_seconds=0.6)
-    # Ten times as long as there is between two extensions of its lease.
-    job = there.submit(Locking(2))
+    there = stage(lease_seconds=5)
+    release = there.make_lock("lock")
+    job = there.submit(Locking("lock"))
     there.start_runner()
     wait_until(lambda: there.lines("start"), "its start")
     there.start_runner()
+    # There are three in a lease, so without them it would be over by then.
+    there.wait_for_extensions(4)
+    release()
     there.wait_for_jobs(job)
     counted = there.check()
     assert (counted["start"], counted["end"]) == (1, 1)
@@ -140,15 +143,17 @@ def test_code_that_holds_the_interpreter_lock_is_executed_once(stage):
 
 
 def test_code_that_holds_the_interpreter_lock_keeps_no_neighbour_from_others(stage):
-    there = stage(lease_seconds=1.5)
-    job = there.submit(Mixed(60, 40, locks_seconds=8))
+    there = stage(lease_seconds=5)
+    release = there.make_lock("lock")
+    job = there.submit(Mixed(60, 40, lock="lock"))
     there.start_runner()
     wait_until(lambda: len(there.lines("start")) - len(there.lines("end")) == 1 and len(there.lines("end")) > 40, "it")
     there.start_runner()
+    # What had come with it, reported or not, is given to the other runner meanwhile, and nobody is blamed for it.
+    wait_until(lambda: len({line.task for line in there.lines("end")}) == 1 + 60, "the end of all others")
+    wait_until(lambda: there.read().jobs[job.id.bytes]["computed"] == 1 + 60, "all other reports")
+    release()
     there.wait_for_jobs(job)
     there.check()
-    # What had come with it was given to the other runner meanwhile, and nobody is blamed for it.
     assert there.read().attempts == []
-    locking = next(line for line in there.lines("start") if line.task == there.lines("end")[-1].task)
-    assert there.lines("start")[-1].time_ns < locking.time_ns + 8e9
     assert len({line.execution.partition(".")[0] for line in there.lines("end")}) == 2

@@ -74,7 +74,7 @@ def extends(call, answer):
 @pytest.mark.parametrize("is_carried_out", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", [submits, claims, reports, extends])
 def test_a_server_killed_at_a_step_loses_and_doubles_nothing(stage, proxy, step, is_carried_out):
-    there = stage(lease_seconds=1)
+    there = stage(lease_seconds=5)
     way = proxy(there)
     killer = way.rule = Killer(there, step, is_carried_out=is_carried_out)
     runner = there.start_runner(way.url)
@@ -100,7 +100,7 @@ def test_a_server_killed_at_a_step_loses_and_doubles_nothing(stage, proxy, step,
 
 
 def test_what_was_finished_while_the_server_was_away_is_delivered(stage):
-    there = stage(lease_seconds=1)
+    there = stage(lease_seconds=5)
     job = there.submit(Gated("gate"))
     runners = [there.start_runner() for _ in range(2)]
     there.wait_for_file("gate.started")

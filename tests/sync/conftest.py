@@ -8,10 +8,10 @@ import itertools
 import numpy as np
 import pytest
 from scripted import Faults
-from servers import ServerThread
 from worlds.sync import Wire, open_client, pytest_pyfunc_call
 
 from tilebox.datasets import Client, DatasetKind
+from tilebox.testing import LocalServer
 
 __all__ = ["pytest_pyfunc_call"]
 
@@ -28,7 +28,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def paged_server(tmp_path_factory):
     """A server whose pages are small, so that few datapoints make many pages."""
-    with ServerThread(tmp_path_factory.mktemp("paged") / "data", page_rows=PAGE_ROWS) as running:
+    with LocalServer(tmp_path_factory.mktemp("paged") / "data", page_rows=PAGE_ROWS) as running:
         yield running
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tilebox.server.process.run import Running
     from tilebox.workflows import Client as WorkflowsClient
 
-START_SECONDS = 60
+# Long enough for a machine that is busy with other things: only a server that hangs takes longer.
+_PATIENCE_SECONDS = 300
 
 
 class LocalServer:
@@ -27,23 +28,25 @@ class LocalServer:
     Use it as a context manager, or call `start` and `stop`.
 
     Args:
-        data_dir: Where it keeps everything; a temporary folder by default, which `stop` removes.
+        data_dir: The folder of its data, which may come from an earlier server; by default a temporary folder, which
+            `stop` removes.
+        token: An API key that its database already holds; by default the key that a server makes at its first start.
         settings: Settings of the server, such as `max_subtasks=1000`.
 
     Attributes:
-        url: Where it answers.
+        url: Its address.
         token: An API key of role admin.
-
-    Raises:
-        MissingExtraError: The extra `server` is not installed.
+        data_dir: The folder of its data.
     """
 
     url: str
     token: str
+    data_dir: Path
 
-    def __init__(self, data_dir: Path | str | None = None, **settings: Any) -> None:
+    def __init__(self, data_dir: Path | str | None = None, *, token: str | None = None, **settings: Any) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tilebox-") if data_dir is None else None
-        self._data_dir = Path(data_dir or self._folder.name)  # type: ignore[union-attr]
+        self.data_dir = Path(data_dir or self._folder.name)  # type: ignore[union-attr]
+        self._given_token = token
         self._settings = settings
         self._has_started = threading.Event()
         self._running: Running | None = None
@@ -51,27 +54,35 @@ class LocalServer:
         self._thread = threading.Thread(target=self._run, name="tilebox-server", daemon=True)
 
     def start(self) -> Self:
-        """Return once it answers.
+        """Start the server and wait until it answers.
 
         Raises:
-            RuntimeError: It did not start; the cause says why.
+            RuntimeError: It did not start, for instance because the extra `server` is not installed.
         """
         self._thread.start()
-        if not self._has_started.wait(START_SECONDS) or self._running is None:
-            raise RuntimeError("the server did not start") from self._error
+        self._has_started.wait(_PATIENCE_SECONDS)
+        if self._running is None:
+            self._remove_temporary_folder()
+            reason = self._error or f"it does not answer after {_PATIENCE_SECONDS} s"
+            raise RuntimeError(f"the server did not start: {reason}") from self._error
         self.url = self._running.url
-        self.token = self._running.first_key or (self._data_dir / "api-key").read_text().strip()
+        self.token = self._given_token or self._running.first_key or (self.data_dir / "api-key").read_text().strip()
         return self
 
     def stop(self) -> None:
-        """Let it finish what is under way, and remove its temporary folder."""
+        """Let requests under way finish, stop, and remove the temporary folder.
+
+        Raises:
+            RuntimeError: The server failed, which the cause explains, or does not stop.
+        """
         if self._running is not None:
             self._running.stop()
-        self._thread.join(START_SECONDS)
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._thread.join(_PATIENCE_SECONDS)
+        self._remove_temporary_folder()
         if self._error is not None:
             raise RuntimeError("the server failed") from self._error
+        if self._thread.is_alive():
+            raise RuntimeError(f"the server did not stop within {_PATIENCE_SECONDS} s")
 
     def workflows(self) -> WorkflowsClient:
         """Return a client of its workflows."""
@@ -93,6 +104,10 @@ class LocalServer:
     ) -> None:
         self.stop()
 
+    def _remove_temporary_folder(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
     def _run(self) -> None:
         try:
             try:
@@ -100,9 +115,9 @@ class LocalServer:
                 from tilebox.server.settings import Settings
             except ModuleNotFoundError as error:
                 raise MissingExtraError("a server in this process", "server") from error
-            settings = Settings.read({}, data_dir=self._data_dir, port=0, **self._settings)
+            settings = Settings.read({}, data_dir=self.data_dir, port=0, **self._settings)
             anyio.run(serve, settings, self._note_start)
-        except BaseException as error:  # noqa: BLE001 - told to whoever started it
+        except BaseException as error:  # noqa: BLE001 - `start` and `stop` raise it
             self._error = error
         finally:
             self._has_started.set()

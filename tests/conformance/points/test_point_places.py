@@ -74,7 +74,7 @@ async def placed(points):
 
 
 @given(geometry=boxes())
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 async def test_areas_find_what_testing_every_footprint_finds(points, placed, geometry):
     table, rows = placed
     area = Area(geometry)
@@ -216,7 +216,7 @@ EVERYTHING = Schema.of(
 
 
 @given(row=ROW)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 async def test_every_kind_of_field_comes_back_as_it_was(points, row, scanned):
     table = await new_table(points, EVERYTHING)
     names = ("geometry", "time", *row)

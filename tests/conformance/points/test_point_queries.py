@@ -23,7 +23,7 @@ from tilebox.server.points.interface import Area, AreaMode, PointQuery
 
 pytestmark = pytest.mark.anyio
 
-PROPERTY = settings(deadline=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(suppress_health_check=list(HealthCheck))
 
 # --- paging -----------------------------------------------------------------------------
 

@@ -372,7 +372,7 @@ async def test_a_caller_that_gives_up_leaves_the_others_alone(points, table):
 
 
 @given(rows=st.lists(ROW, min_size=1, max_size=6), compacted=st.booleans())
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 async def test_every_kind_of_field_comes_back_as_it_was(points, rows, compacted):
     table = await new_table(points, KINDS)
     times = {"time": list(range(len(rows)))}
@@ -401,7 +401,7 @@ async def test_missing_values_stay_missing_and_nan_stays_nan(points):
 
 
 @given(text=st.text(string.printable + "'`\"\\;%_☃\0", max_size=12))
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 async def test_texts_come_back_as_they_were(points, text):
     table = await new_table(points)
     await points.ingest(table, 1, scenes([DAY_MS], platform=[text]), allow_existing=False)

@@ -118,13 +118,13 @@ def test_both_dialects_have_the_same_migrations():
 
 
 async def test_a_migration_gives_up_on_a_table_that_is_held(postgres_server, monkeypatch):
-    monkeypatch.setattr(postgres, "MIGRATION_LOCK_SECONDS", 0.02)
-    monkeypatch.setattr(postgres, "MIGRATION_ATTEMPTS", 2)
     with fresh_database(postgres_server) as url:
         async with opened(url) as store:
             await store.migrate()
             _with_another(monkeypatch, "ALTER TABLE teams ADD COLUMN motto text;\n")
-            with psycopg.connect(url) as holder:
+            with psycopg.connect(url) as holder, monkeypatch.context() as impatient:
+                impatient.setattr(postgres, "MIGRATION_LOCK_SECONDS", 0.02)
+                impatient.setattr(postgres, "MIGRATION_ATTEMPTS", 2)
                 holder.execute("SELECT * FROM teams")
                 with pytest.raises(ServerError, match=rf"migration {NEXT} .* nothing was changed"):
                     await store.migrate()
@@ -142,9 +142,8 @@ async def test_a_writer_lock_dies_with_its_process(postgres_server):
                         pass
                 assert too_long.cancelled_caught
                 child.kill()
-            with anyio.fail_after(20):
-                async with store.writer_lock(table):
-                    pass
+            async with store.writer_lock(table):
+                pass
 
 
 async def test_a_restart_of_the_database_goes_by():

@@ -6,14 +6,11 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from anyio.from_thread import start_blocking_portal
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from store_records import NOW_US, make_dataset, make_key, make_team
 
 from tilebox.errors import ConflictError, NotFoundError
-from tilebox.server.store import open_store
 
 SLUGS = st.sampled_from(["a.x", "a.y", "a.b.x", "a.b.y", "b.x"])
 NAMES = st.sampled_from(["L1C", "L2A", "é"])
@@ -148,22 +145,5 @@ class Model(RuleBasedStateMachine):
         return {".".join(path[:length]) for path in paths for length in range(1, len(path) + 1)}
 
 
-def test_any_sequence_of_verbs_agrees_with_the_model(database_url):
-    with start_blocking_portal("asyncio") as portal:
-        opened = open_store(database_url)
-        portal.call(opened.migrate)
-
-        class Bound(Model):
-            pass
-
-        Bound.portal, Bound.store = portal, opened
-        run_state_machine_as_test(
-            Bound,
-            settings=settings(
-                max_examples=25,
-                stateful_step_count=25,
-                deadline=None,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-            ),
-        )
-        portal.call(opened.close)
+def test_any_sequence_of_verbs_agrees_with_the_model(play):
+    play(Model, max_examples=25, stateful_step_count=25)

@@ -121,9 +121,8 @@ async def test_a_writer_lock_lets_one_in_at_a_time(store, database_url, rival):
 
 
 async def test_writer_locks_of_different_tables_do_not_meet(store, rival):
-    with anyio.fail_after(10):
-        async with store.writer_lock(uuid4()), store.writer_lock(uuid4()), rival.writer_lock(uuid4()):
-            pass
+    async with store.writer_lock(uuid4()), store.writer_lock(uuid4()), rival.writer_lock(uuid4()):
+        pass
 
 
 async def test_a_writer_lock_is_given_back_by_errors_and_cancellation(store, rival):
@@ -142,11 +141,10 @@ async def test_a_writer_lock_is_given_back_by_errors_and_cancellation(store, riv
         await group.start(wait_for_it, store)
         await anyio.wait_all_tasks_blocked()
         group.cancel_scope.cancel()
-    with anyio.fail_after(10):
-        async with store.writer_lock(table):
-            pass
-        async with rival.writer_lock(table):
-            pass
+    async with store.writer_lock(table):
+        pass
+    async with rival.writer_lock(table):
+        pass
 
 
 async def test_cancelled_callers_harm_nobody(store, team):
@@ -156,7 +154,6 @@ async def test_cancelled_callers_harm_nobody(store, team):
             group.start_soon(store.add_collection, team.id, dataset.id, uuid4(), f"c{index}", NOW_US)
         await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
-    with anyio.fail_after(20):
-        last = await store.add_collection(team.id, dataset.id, uuid4(), "last", NOW_US)
-        numbers = [collection.number for collection in await store.collections(team.id, dataset.id)]
+    last = await store.add_collection(team.id, dataset.id, uuid4(), "last", NOW_US)
+    numbers = [collection.number for collection in await store.collections(team.id, dataset.id)]
     assert sorted(numbers) == [*range(1, last.number + 1)]

@@ -266,6 +266,7 @@ async def test_a_failed_attempt_leaves_no_subtasks_behind(world):
     (task,) = await world.claim()
     below = [group(world.task("b"))]
     assert await world.report(task, failure=Failure.TASK, groups=below, error="broke") is Verdict.ACCEPTED
+    assert await world.report(task, groups=below) is Verdict.STALE
     assert await world.states() == {"a": QUEUED}
     (again,) = await world.claim()
     assert (again.retries, again.lease) == (1, 2)

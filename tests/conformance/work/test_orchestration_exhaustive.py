@@ -218,7 +218,6 @@ def test_every_state_of_three_tasks_and_two_runners(kinds):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kinds", JOBS)
 def test_every_state_with_cancel_and_repeated_reports(kinds):
     check_all(kinds, cancels=1, is_repeating=True)

@@ -11,15 +11,12 @@ from itertools import count
 from uuid import uuid4
 
 import pytest
-from anyio.from_thread import start_blocking_portal
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from orchestrated import LEASE_US, World, clear
 from orchestration_model import RUNNING, Model
 
 from tilebox.server.rules.task_states import ENDED, Failure, JobState, Verdict
-from tilebox.server.store import open_store
 from tilebox.server.store.work import reports as orchestration_change
 from tilebox.server.store.work.interface import NewGroup, Report
 from tilebox.server.store.work.jobs import JobFilter
@@ -264,31 +261,8 @@ class Machine(RuleBasedStateMachine):
             assert verdict is not Verdict.ACCEPTED, f"{label} was computed twice"
 
 
-def try_it(database_url, **changes):
-    with start_blocking_portal("asyncio") as portal:
-        opened = open_store(database_url)
-        portal.call(opened.migrate)
-
-        class Bound(Machine):
-            pass
-
-        Bound.portal, Bound.store = portal, opened
-        try:
-            run_state_machine_as_test(
-                Bound,
-                settings=settings(
-                    deadline=None,
-                    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-                    **changes,
-                ),
-            )
-        finally:
-            portal.call(opened.close)
-
-
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("few", [0, orchestration_change.FEW])
-def test_any_sequence_of_verbs_agrees_with_the_model(database_url, few, monkeypatch):
+def test_any_sequence_of_verbs_agrees_with_the_model(play, few, monkeypatch):
     # Whether it is looked ahead must not make a difference.
     monkeypatch.setattr(orchestration_change, "FEW", few)
-    try_it(database_url, max_examples=30, stateful_step_count=30)
+    play(Machine, max_examples=30, stateful_step_count=30)

@@ -121,11 +121,10 @@ async def run_down(worlds, runners, random):
         (await worlds[0].submit(*[group(worlds[0].task(f"{job}{letter}", max_retries=1000)) for letter in "xy"]))[0]
         for job in range(JOBS)
     ]
-    with anyio.fail_after(100):
-        async with anyio.create_task_group() as tasks:
-            for number in range(runners):
-                tasks.start_soon(runner, worlds[number % len(worlds)], history, Random(random.random()), is_over)
-            tasks.start_soon(meddler, worlds[-1], jobs, Random(random.random()), is_over)
+    async with anyio.create_task_group() as tasks:
+        for number in range(runners):
+            tasks.start_soon(runner, worlds[number % len(worlds)], history, Random(random.random()), is_over)
+        tasks.start_soon(meddler, worlds[-1], jobs, Random(random.random()), is_over)
     return jobs, history
 
 

@@ -24,7 +24,7 @@ from tilebox._core.schema.arrow_schema import arrow_schema
 from tilebox._core.schema.fields import FieldKind
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(datapoints(), max_size=4))
 def test_arrow_and_back_gives_the_bytes_that_protobuf_writes(drawn):
     values = [serialise(message) for message in drawn]
@@ -35,7 +35,7 @@ def test_arrow_and_back_gives_the_bytes_that_protobuf_writes(drawn):
     assert from_arrow(EVERY_KIND, batch.slice(1)) == values[1:]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(datapoints(), min_size=1, max_size=4))
 def test_fields_that_a_batch_lacks_are_missing(drawn):
     batch = to_arrow(EVERY_KIND, [serialise(message) for message in drawn])

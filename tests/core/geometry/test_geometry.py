@@ -192,7 +192,7 @@ def test_boxes_of_an_area_are_few():
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.deferred(lambda: anything), min_size=1, max_size=5))
 def test_plain_crossers_read_in_bulk_are_read_as_one_by_one(geometries):
     values = np.array([*geometries, None], dtype=object)
@@ -373,7 +373,7 @@ def _scaled(shape, factor):
     return type(shape)(**{**shape.__dict__, "distances": tuple(factor * reach for reach in shape.distances)})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(stars, stars, st.sampled_from(MODES))
 @example(Star((0, 90), (20, 20, 20)), Star((180, 89), (2, 2, 2, 2)), "geometry_contains_filter")
 @example(Star((180, 0), (9, 9, 9, 9)), Star((-179, 1), (3, 3, 3), clockwise=True), "geometry_contains_filter")
@@ -397,7 +397,7 @@ sheets = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(sheets, sheets, st.sampled_from(MODES))
 @example(Sheet((180, 0), (5, 5, 5, 5)), Sheet((-179, 0), (1, 1, 1, 1)), "geometry_contains_filter")
 def test_cartesian_matches_agree_with_shifting(footprint, area, mode):
@@ -435,7 +435,7 @@ anything = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(anything, min_size=1, max_size=4), anything, st.sampled_from(MODES), st.booleans())
 def test_pruning_never_drops_a_match(footprints, area, mode, spherical):
     assume(not problems([*footprints, area]))
@@ -446,7 +446,7 @@ def test_pruning_never_drops_a_match(footprints, area, mode, spherical):
     assert all(-180 <= west <= east <= 180 and -90 <= south <= north <= 90 for west, south, east, north in boxes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(caps, st.lists(places, min_size=1, max_size=20))
 def test_rings_round_a_pole_enclose_what_lies_poleward(cap, visited):
     assume(not problems([cap]))
@@ -461,7 +461,7 @@ def test_rings_round_a_pole_enclose_what_lies_poleward(cap, visited):
     assert np.array_equal(found[clear], expected[clear])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(anything, min_size=1, max_size=4), anything, st.booleans())
 def test_relations_are_consistent(footprints, area, spherical):
     assume(not problems([*footprints, area]))

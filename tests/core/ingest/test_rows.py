@@ -49,7 +49,7 @@ def load(values, schema=EVERY_KIND) -> xr.Dataset:
     return decoder.dataset()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(datapoints(), min_size=1, max_size=4))
 def test_what_was_loaded_can_be_ingested_again(drawn):
     loaded = load([serialise(message) for message in drawn])
@@ -90,7 +90,7 @@ def _is_fill(field, values) -> bool:
     return bool(pd.isna(values).all() if fill is None or pd.isna(fill) else (values == fill).all())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(datapoints(), min_size=1, max_size=4), st.data())
 def test_some_rows_are_those_of_all(drawn, data):
     encoded = encode(EVERY_KIND, load([serialise(message) for message in drawn]))
@@ -103,7 +103,7 @@ def test_some_rows_are_those_of_all(drawn, data):
         assert encoded.messages(start, stop) == encoded.messages()[start:stop]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(datapoints(), min_size=1, max_size=4))
 def test_both_ways_of_encoding_give_the_same_bytes(drawn):
     loaded = load([serialise(message) for message in drawn])

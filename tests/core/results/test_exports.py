@@ -70,7 +70,7 @@ def test_a_table_has_a_column_a_variable():
     assert table.column_names == [*[*example().coords][:3], *example().data_vars]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(datapoints(), min_size=1, max_size=3))
 def test_every_dataset_makes_a_table_and_a_frame(drawn):
     dataset = load(*drawn)
@@ -126,7 +126,7 @@ def write_and_read(dataset, path):
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(drawn=st.lists(datapoints(), min_size=1, max_size=3))
 def test_stored_datasets_come_back_equal(tmp_path_factory, suffix, drawn):
     dataset = load(*drawn)

@@ -68,7 +68,7 @@ def assert_same(first: xr.Dataset, second: xr.Dataset) -> None:
             np.testing.assert_array_equal(one.values, other.values, err_msg=name)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(datapoints(), max_size=5), st.integers(1, 3))
 def test_every_way_of_decoding_gives_the_same_dataset(drawn, pages):
     values = [serialise(message) for message in drawn]
@@ -79,7 +79,7 @@ def test_every_way_of_decoding_gives_the_same_dataset(drawn, pages):
     assert_same(over_arrow(values, lazy=True).load(), expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(datapoints())
 def test_values_are_those_of_the_message(message):
     dataset = decoded([serialise(message)])

@@ -1,10 +1,7 @@
 """STAC items as schemas, collections and columns."""
 
-import json
-import os
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -12,6 +9,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from stac_items import needs_real_items, real_items
 
 from tilebox._core import stac
 from tilebox._core.schema.fields import CODE_NAME, DatasetKind, Field, FieldKind, Schema
@@ -19,7 +17,6 @@ from tilebox._core.stac.assets import location_of, message_of, thumbnail_of
 from tilebox._core.stac.documents import Page, decode_lines, item_of_row, items_of, next_page
 from tilebox._core.stac.values import convert, kind_of, parse_time
 
-REAL_ITEMS = Path(os.environ.get("TILEBOX_STAC_ITEMS") or Path(__file__).parents[4] / "shared" / "data")
 SQUARE = {"type": "Polygon", "coordinates": [[[10, 45], [11, 45], [11, 46], [10, 46], [10, 45]]]}
 
 
@@ -521,7 +518,7 @@ class TestValues:
             convert(Field(name="x", kind=kind), None, value)
 
 
-@pytest.mark.skipif(not REAL_ITEMS.is_dir(), reason="no real items: set TILEBOX_STAC_ITEMS to a folder that has them")
+@needs_real_items
 class TestRealItems:
     @pytest.mark.parametrize(
         ("name", "counts"),
@@ -532,38 +529,10 @@ class TestRealItems:
         ],
     )
     def test_all_are_datapoints(self, name, counts):
-        batch = read(*self.items(name))
+        batch = read(*real_items(name))
         assert batch.rejected == []
         assert {collection: len(columns["time"]) for collection, columns in batch.columns.items()} == counts
         for columns in batch.columns.values():
             assert all(columns["location"])
             assert all(columns["thumbnail"])
             assert shapely.is_valid(columns["geometry"]).all()
-
-    def test_computed_swaths_cover_the_footprints_of_their_relative_orbit(self):
-        """The demonstration's orbit against what Copernicus published: all but some percent of each lies inside."""
-        pytest.importorskip("sgp4", reason="needs the extra demo")
-        from tilebox.demo import orbits
-
-        columns = list(read(*self.items("sentinel-2-l2a-1000-items.parquet")).columns.values())
-        footprints = np.concatenate([c["geometry"] for c in columns])
-        relative = np.concatenate([c["relative_orbit"] for c in columns])
-        satellite = orbits.SATELLITES[1]
-        known = satellite.first_descent
-        for number in np.unique(relative):
-            node = known.seconds + (number - known.relative_orbit) % 143 * orbits.REVOLUTION_SECONDS
-            track = orbits.propagate(satellite, node + np.arange(-1200.0, 0.0, 10.0))
-            edges = [orbits.to_degrees(track.across(side)) for side in (-145.0, 145.0)]
-            swath = shapely.Polygon(np.concatenate([edges[0], edges[1][::-1]]))
-            seen = footprints[relative == number]
-            share = shapely.area(shapely.intersection(seen, swath)).sum() / shapely.area(seen).sum()
-            # Some are slivers at the swath's edge, of which a kilometre is some percent.
-            assert share > 0.94, number
-
-    @staticmethod
-    def items(name):
-        path = REAL_ITEMS / name
-        if name.endswith(".json"):
-            return items_of(json.loads(path.read_text()))
-        parquet = pytest.importorskip("pyarrow.parquet")
-        return [item_of_row(row) for row in parquet.read_table(path).to_pylist()]

@@ -67,7 +67,7 @@ def test_what_is_made_on_demand_is_made_when_it_is_asked_for_and_once_for_all_th
     together = Barrier(4)
 
     def make_task():
-        together.wait(30)
+        together.wait(300)
         return CurrentTask(id=TASK, display="Step", job=TaskJob(JOB, "a job"))
 
     task, cache = OnDemand(make_task), OnDemand(dict)

@@ -28,15 +28,15 @@ from tilebox.datasets.data import TimeInterval, TimeIntervalLike
 from tilebox.datasets.sync.timeseries import TimeseriesCollection
 
 if TYPE_CHECKING:
-    from servers import ServerThread
+    from tilebox.testing import LocalServer
 
 
 @pytest.fixture(autouse=True)
-def _environment(open_data_server: ServerThread, use: Callable[[ServerThread], None]) -> None:
+def _environment(open_data_server: LocalServer, use: Callable[[LocalServer], None]) -> None:
     use(open_data_server)
 
 
-def test_client_reference(open_data_server: ServerThread) -> None:
+def test_client_reference(open_data_server: LocalServer) -> None:
     client = Client()
     assert Client(url=open_data_server.url, token=open_data_server.token).datasets() is not None
 

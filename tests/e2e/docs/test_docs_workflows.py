@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-    from servers import ServerThread
+    from tilebox.testing import LocalServer
 
 __all__ = ["gcs_url", "s3_url"]  # fixtures
 
-SECONDS = 60
+SECONDS = 600
 
 MY_WORKFLOW = '''
 """What the pages import as "your own workflow"."""
@@ -77,7 +77,7 @@ class MyFlakyTask(Task):
 
 
 @pytest.fixture(scope="module")
-def documented_server(module_server: ServerThread) -> ServerThread:
+def documented_server(module_server: LocalServer) -> LocalServer:
     """A server with the clusters that the pages have."""
     clusters = Client(module_server.url, module_server.token).clusters()
     for name, slug in [
@@ -94,8 +94,8 @@ def documented_server(module_server: ServerThread) -> ServerThread:
 
 @pytest.fixture(autouse=True)
 def _environment(
-    documented_server: ServerThread,
-    use: Callable[[ServerThread], None],
+    documented_server: LocalServer,
+    use: Callable[[LocalServer], None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -146,7 +146,7 @@ def run_until_done(jobs: JobClient, job: object, *runners: TaskRunner) -> None:
 
 @covers("class Client(", "def Client.jobs()", "def Client.clusters()", "def Client.recurrent_tasks()")
 @covers("def Client.runner(...)", "from tilebox.workflows import Client # read token from an environment variable")
-def test_client_reference(documented_server: ServerThread, my_workflow: ModuleType) -> None:
+def test_client_reference(documented_server: LocalServer, my_workflow: ModuleType) -> None:
     # read token from an environment variable
     client = Client()
     # or provide connection details directly

@@ -20,7 +20,7 @@ from tilebox.datasets import Client, DatasetKind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from servers import ServerThread
+    from tilebox.testing import LocalServer
 
 ROOT = Path(__file__).resolve().parents[3]
 SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,7 +36,7 @@ FIELDS = [
 
 
 @pytest.fixture(scope="module")
-def catalogue(module_server: ServerThread) -> ServerThread:
+def catalogue(module_server: LocalServer) -> LocalServer:
     client = Client(module_server.url, module_server.token)
     dataset = client.create_or_update_dataset(
         DatasetKind.SPATIOTEMPORAL, "open_data.copernicus.sentinel2_msi", FIELDS, name="Sentinel-2 MSI"
@@ -59,8 +59,8 @@ def catalogue(module_server: ServerThread) -> ServerThread:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page(
     page: Path,
-    catalogue: ServerThread,
-    use: Callable[[ServerThread], None],
+    catalogue: LocalServer,
+    use: Callable[[LocalServer], None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

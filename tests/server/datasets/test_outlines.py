@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import shapely
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
@@ -40,7 +40,6 @@ def check(column: pa.Array) -> None:
         assert np.array_equal(found.bounds(), matching.footprint_bounds(column.to_pylist()), equal_nan=True)
 
 
-@settings(deadline=None)
 @given(values=values)
 @example(values=[shapely.to_wkb(Polygon(PENTAGON)), shapely.to_wkb(Polygon(PENTAGRAM))])
 @example(values=[shapely.to_wkb(box(0, -89, 120, 89.5)), shapely.to_wkb(box(-180, -90, -179, 90))])
@@ -49,7 +48,6 @@ def test_a_batch_is_told_like_its_footprints_one_by_one(values: list[bytes | Non
     check(pa.array([None, *values, None], pa.binary()).slice(1, len(values)))
 
 
-@settings(deadline=None)
 @given(polygon=polygons)
 def test_every_footprint_alone(polygon: Polygon) -> None:
     check(pa.array([shapely.to_wkb(polygon, flavor="iso")], pa.binary()))

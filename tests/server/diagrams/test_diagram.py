@@ -366,7 +366,7 @@ def total(labels):
     return count
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(graphs(), st.integers(4, 80))
 def test_every_task_is_drawn_or_counted_once_within_the_limit(job, limit):
     for graph in (job.graph(), counted(job)):
@@ -384,7 +384,7 @@ def test_every_task_is_drawn_or_counted_once_within_the_limit(job, limit):
         assert {end for before, after, _ in edges(text) for end in (before, after)} <= known
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(graphs())
 def test_tasks_are_drawn_alike_whether_or_not_they_are_counted_too(job):
     graph = counted(job)

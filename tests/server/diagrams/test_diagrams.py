@@ -107,7 +107,7 @@ labels = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(labels, min_size=1, max_size=12), st.booleans(), labels)
 def test_any_label_is_shown_as_it_is(displays, sketchy, name):
     svg = draw(job("Root", *displays, name=name), RenderOptions(sketchy=sketchy), Theme.LIGHT, True)
@@ -228,7 +228,7 @@ a x: : ; @FILE @"FILE" ...@FILE b@FILE " \' | |md ` \\ # ${x} { } [ ] -> * & ...
 pieces = st.sampled_from([*PIECES.split(), "\n", " ", "\\\n"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(pieces, max_size=12))
 def test_no_text_that_is_let_through_reads_a_file(secret, parts):
     text = "".join(parts).replace("FILE", str(secret))

@@ -58,11 +58,10 @@ async def test_a_runner_that_waits_is_answered_before_whoever_submits_its_task(a
         tasks=submissions(task_group(1), identifiers=[("Task", "v1.0")]), job_name="Mosaic", trace_parent="00-trace"
     )
     answers, waits = [], anyio.Event()
-    with anyio.fail_after(30):
-        async with anyio.create_task_group() as group:
-            group.start_soon(call, app, "tilebox.ext.v1.RunnerService/Exchange", exchange, answers, waits)
-            await waits.wait()
-            group.start_soon(call, app, "workflows.v1.JobService/SubmitJob", submit, answers)
+    async with anyio.create_task_group() as group:
+        group.start_soon(call, app, "tilebox.ext.v1.RunnerService/Exchange", exchange, answers, waits)
+        await waits.wait()
+        group.start_soon(call, app, "workflows.v1.JobService/SubmitJob", submit, answers)
     assert [method for method, _ in answers] == ["Exchange", "SubmitJob"]
     handed = runners_pb2.ExchangeResponse.FromString(answers[0][1])
     submitted = core_pb2.Job.FromString(answers[1][1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -13,8 +12,16 @@ from wire import CallError, Wire, submissions, task_group, wire_id
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
+from tilebox.server.orchestration import jobs, leases
 
-LONG_SECONDS = 20
+# Longer than the timeout of a test: what is not answered hangs.
+LONG_SECONDS = 3600
+
+
+@pytest.fixture(autouse=True)
+def _waits_are_long(monkeypatch):
+    for module in (jobs, leases):
+        monkeypatch.setattr(module, "MAX_WAIT_SECONDS", LONG_SECONDS)
 
 
 def test_a_job_is_submitted_and_found(wire):
@@ -264,10 +271,8 @@ def test_a_runner_that_waits_is_handed_what_is_submitted(proto, known):
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(runner.exchange, max_tasks=2, wait=Duration(seconds=LONG_SECONDS))
         # It may wait by then or not: what is submitted is handed over, or found by looking.
-        started = time.monotonic()
         job = runner.submit(task_group(3), task_group(1, depends_on=[0]))
         answer = waiting.result()
-        assert time.monotonic() - started < LONG_SECONDS / 2
     assert [bytes(one.job_id) for one in answer.jobs] == [job.id.uuid]
     assert answer.jobs[0].name == job.name
     assert [task.identifier for task in answer.tasks] == [0, 0]
@@ -285,9 +290,7 @@ def test_a_report_that_does_not_count_is_answered_before_there_is_another_task(p
     report = runners_pb2.ComputedReport(task_id=task.task_id, lease_number=task.lease_number + (what == "stale"))
     if what == "refused":
         report.progress_updates.add(label="x" * 1000, total=1, done=0)
-    started = time.monotonic()
     answer = runner.exchange(computed=[report], max_tasks=1, wait=Duration(seconds=LONG_SECONDS))
-    assert time.monotonic() - started < LONG_SECONDS / 2
     [outcome] = answer.outcomes
     assert outcome.verdict == getattr(runners_pb2, f"REPORT_VERDICT_{what.upper()}")
 
@@ -369,18 +372,18 @@ def test_a_job_is_waited_for_until_it_ends(proto, server):
 
     def ask(**values):
         request = runners_pb2.AwaitJobRequest(job_id=job.id, **values)
-        request.wait.FromSeconds(20)
+        request.wait.FromSeconds(LONG_SECONDS)
         with Wire(server.url, server.token) as wire:
             return wire.call("RunnerService/AwaitJob", request)
 
     with ThreadPoolExecutor() as pool:
         for_one, for_all = pool.submit(ask, computed_at_least=1), pool.submit(ask)
         runner.compute(task)
-        one = for_one.result(timeout=20)
+        one = for_one.result()
         assert (one.state, one.execution_stats.tasks_by_state[-1].count) == (core_pb2.JOB_STATE_STARTED, 1)
         assert not for_all.done()
         runner.compute(*runner.claim())
-        assert for_all.result(timeout=20).state == core_pb2.JOB_STATE_COMPLETED
+        assert for_all.result().state == core_pb2.JOB_STATE_COMPLETED
     assert ask() == get(proto, job)
 
 

@@ -19,7 +19,7 @@ import anyio
 import httpx
 import pytest
 from point_tables import bucket
-from servers import ServerProcess
+from servers import PATIENCE_SECONDS, ServerProcess
 from wire import Wire, datapoint, message_class, query
 
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2, datasets_pb2
@@ -60,7 +60,7 @@ def test_a_request_under_way_is_finished_before_the_server_stops(tmp_path):
             collection_id=collection.id, values=[datapoint(dataset, row) for row in range(100)]
         ).SerializeToString()
         address = (httpx.URL(server.url).host, httpx.URL(server.url).port)
-        with socket.create_connection(address, timeout=60) as connection:
+        with socket.create_connection(address, timeout=PATIENCE_SECONDS) as connection:
             head = (
                 "POST /datasets.v1.DataIngestionService/Ingest HTTP/1.1\r\nhost: x\r\n"
                 f"authorization: Bearer {server.token}\r\ncontent-type: application/proto\r\n"
@@ -72,7 +72,7 @@ def test_a_request_under_way_is_finished_before_the_server_stops(tmp_path):
             wait_until_closed(address)
             connection.sendall(body[100:])
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-        assert server.process.wait(60) == 0
+        assert server.process.wait(PATIENCE_SECONDS) == 0
     with ServerProcess(tmp_path / "data") as again, Wire(again.url, again.token) as wire:
         assert len(wire.query(query(dataset))[0]) == 100
 
@@ -98,9 +98,9 @@ def test_a_crash_in_the_middle_of_ingests_leaves_whole_batches(tmp_path, kill_af
         collection = wire.create_collection(dataset)
         writer = threading.Thread(target=write, args=(server.url, server.token, dataset, collection))
         writer.start()
-        assert enough.wait(60)
+        assert enough.wait(PATIENCE_SECONDS)
         server.kill()
-        writer.join(60)
+        writer.join(PATIENCE_SECONDS)
     with ServerProcess(tmp_path / "data") as again, Wire(again.url, again.token) as wire:
         rows = [message_class(dataset).FromString(value) for page in wire.query(query(dataset)) for value in page]
         stored = Counter(row.name for row in rows)
@@ -252,7 +252,6 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         command,
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
         cwd=Path(__file__).parent,
         env={**os.environ, **environment},
@@ -263,6 +262,6 @@ def wait_until_closed(address) -> None:
     """Return once nobody listens any more."""
     while True:
         try:
-            socket.create_connection(address, timeout=5).close()
+            socket.create_connection(address, timeout=PATIENCE_SECONDS).close()
         except OSError:
             return

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from postgres import fresh_database, postgres_server
-from servers import ServerThread
 from wire import CallError, Wire, datapoint, query
 
 from tilebox._core.protocol.datasets.v1 import collections_pb2
+from tilebox.testing import LocalServer
 
 __all__ = ["postgres_server"]
 
@@ -18,8 +18,8 @@ __all__ = ["postgres_server"]
 def two_servers(postgres_server, tmp_path):
     with fresh_database(postgres_server) as database:
         shared = {"database": database, "storage": str(tmp_path / "datapoints")}
-        first = ServerThread(tmp_path / "first", **shared)
-        with first, ServerThread(tmp_path / "second", token=first.token, **shared) as second:
+        first = LocalServer(tmp_path / "first", **shared)
+        with first, LocalServer(tmp_path / "second", token=first.token, **shared) as second:
             yield first, second
 
 

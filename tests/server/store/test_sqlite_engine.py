@@ -27,9 +27,13 @@ def anyio_backend():
 @pytest.fixture
 async def engine(tmp_path):
     opened = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
-    await opened.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
+    await opened.write(create)
     yield opened
     await opened.close()
+
+
+def create(connection):
+    connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT")
 
 
 def insert(number):
@@ -38,6 +42,10 @@ def insert(number):
 
 def numbers(connection):
     return [row["n"] for row in connection.execute("SELECT n FROM numbers ORDER BY n")]
+
+
+def tables(connection):
+    return [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
 
 
 class Gate:
@@ -49,82 +57,78 @@ class Gate:
     def __call__(self, connection):
         connection.set_trace_callback(self.seen.append)
         self.reached.set()
-        assert self.opened.wait(30)
-
-    async def wait(self):
-        await anyio.to_thread.run_sync(self.reached.wait)
+        assert self.opened.wait(300)
 
 
-async def _collect(outcomes, engine, key, function):
-    try:
-        outcomes[key] = await engine.write(function)
-    except (ServerError, InvalidArgumentError, ZeroDivisionError) as error:
-        outcomes[key] = error
+class Held:
+    """Writes that wait together, since the writer is held until `open` or the end of the block, and what came of them."""
+
+    def __init__(self, engine):
+        self.gate, self.outcomes = Gate(), {}
+        self._engine = engine
+        self._group = anyio.create_task_group()
+
+    async def __aenter__(self):
+        await self._group.__aenter__()
+        self._group.start_soon(self._engine.write, self.gate)
+        await anyio.to_thread.run_sync(self.gate.reached.wait)
+        return self
+
+    async def __aexit__(self, *error):
+        self.gate.opened.set()
+        return await self._group.__aexit__(*error)
+
+    async def write(self, key, function, **options):
+        """Let a write wait behind the others."""
+        self._group.start_soon(self._collect, key, partial(self._engine.write, function, **options))
+        await anyio.wait_all_tasks_blocked()
+
+    async def _collect(self, key, write):
+        try:
+            self.outcomes[key] = await write()
+        except (ServerError, InvalidArgumentError, ZeroDivisionError) as error:
+            self.outcomes[key] = error
 
 
 async def test_writes_that_wait_together_share_one_commit_and_not_their_failures(engine):
-    gate, outcomes = Gate(), {}
-
     def fails_half_way(connection):
         insert(100)(connection)
         raise ZeroDivisionError
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(engine.write, gate)
-        await gate.wait()
-        for number in (1, 2, 3, 2, 4):
-            group.start_soon(_collect, outcomes, engine, (number, len(outcomes)), insert(number))
-            await anyio.wait_all_tasks_blocked()
-        group.start_soon(_collect, outcomes, engine, "half", fails_half_way)
-        await anyio.wait_all_tasks_blocked()
-        gate.opened.set()
+    async with Held(engine) as held:
+        for key, number in enumerate((1, 2, 3, 2, 4)):
+            await held.write(key, insert(number))
+        await held.write("half", fails_half_way)
 
-    assert gate.seen.count("COMMIT") == 2  # one for the gate, one for all who waited behind it
-    assert isinstance(outcomes.pop("half"), ZeroDivisionError)
+    assert held.gate.seen.count("COMMIT") == 2  # one for the gate, one for all who waited behind it
+    assert isinstance(held.outcomes.pop("half"), ZeroDivisionError)
+    assert isinstance(held.outcomes.pop(3), InvalidArgumentError)
+    assert held.outcomes == {0: 1, 1: 2, 2: 3, 4: 4}
     assert await engine.read(numbers) == [1, 2, 3, 4]
 
 
 async def test_a_write_that_fails_for_its_neighbours_row_hears_of_it_when_that_can_be_seen(engine):
-    gate, outcomes = Gate(), {}
     committing, released = threading.Event(), threading.Event()
 
     def hold_the_commit(statement):
         if statement == "COMMIT":
             committing.set()
-            assert released.wait(30)
+            assert released.wait(300)
 
     def insert_and_hold(connection):
         connection.set_trace_callback(hold_the_commit)
         return insert(7)(connection)
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(engine.write, gate)
-        await gate.wait()
-        group.start_soon(_collect, outcomes, engine, "first", insert_and_hold)
-        await anyio.wait_all_tasks_blocked()
-        group.start_soon(_collect, outcomes, engine, "second", insert(7))
-        await anyio.wait_all_tasks_blocked()
-        gate.opened.set()
+    async with Held(engine) as held:
+        await held.write("first", insert_and_hold)
+        await held.write("second", insert(7))
+        held.gate.opened.set()
         await anyio.to_thread.run_sync(committing.wait)
         await anyio.wait_all_tasks_blocked()
-        assert outcomes == {}
+        assert held.outcomes == {}
         released.set()
 
-    assert isinstance(outcomes["second"], InvalidArgumentError)
-
-
-async def test_a_refused_value_fails_its_write_alone(engine):
-    gate, outcomes = Gate(), {}
-    async with anyio.create_task_group() as group:
-        group.start_soon(engine.write, gate)
-        await gate.wait()
-        for key, number in (("first", 7), ("second", 7), ("third", 8)):
-            group.start_soon(_collect, outcomes, engine, key, insert(number))
-            await anyio.wait_all_tasks_blocked()
-        gate.opened.set()
-    assert outcomes["first"] == 7
-    assert isinstance(outcomes["second"], InvalidArgumentError)
-    assert outcomes["third"] == 8
+    assert isinstance(held.outcomes["second"], InvalidArgumentError)
 
 
 async def test_a_write_that_fails_alone_leaves_nothing_behind(engine):
@@ -142,32 +146,23 @@ async def test_a_write_that_fails_alone_leaves_nothing_behind(engine):
 
 
 async def test_a_write_that_is_cancelled_in_the_queue_never_happens(engine):
-    gate = Gate()
-    async with anyio.create_task_group() as group:
-        group.start_soon(engine.write, gate)
-        await gate.wait()
+    async with Held(engine):
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as cancelled:
                 cancelled.start_soon(engine.write, insert(1))
                 await anyio.wait_all_tasks_blocked()
                 scope.cancel()
-        gate.opened.set()
     await engine.write(insert(2))
     assert await engine.read(numbers) == [2]
 
 
 async def test_closing_finishes_the_writes_that_wait(engine):
-    gate, outcomes = Gate(), {}
-    async with anyio.create_task_group() as group:
-        group.start_soon(engine.write, gate)
-        await gate.wait()
+    async with anyio.create_task_group() as group, Held(engine) as held:
         for number in range(5):
-            group.start_soon(_collect, outcomes, engine, number, insert(number + 1))
-        await anyio.wait_all_tasks_blocked()
+            await held.write(number, insert(number + 1))
         group.start_soon(engine.close)
         await anyio.wait_all_tasks_blocked()
-        gate.opened.set()
-    assert outcomes == {number: number + 1 for number in range(5)}
+    assert held.outcomes == {number: number + 1 for number in range(5)}
     with pytest.raises(ServerError, match="closed"):
         await engine.read(numbers)
     with sqlite3.connect(engine.path) as connection:
@@ -191,16 +186,12 @@ async def test_a_full_disk_fails_the_whole_group_and_the_next_write_succeeds(eng
         connection.execute("CREATE TABLE filler (text TEXT)")
         connection.execute("INSERT INTO filler VALUES (?)", ("x" * (ROOM_BYTES + 1_000_000),))
 
-    gate, outcomes = Gate(), {}
-    async with anyio.create_task_group() as group:
-        group.start_soon(engine.write, gate)
-        await gate.wait()
+    async with Held(engine) as held:
         for key, function in (("before", insert(1)), ("fill", fill), ("after", insert(2))):
-            group.start_soon(_collect, outcomes, engine, key, function)
-            await anyio.wait_all_tasks_blocked()
-        gate.opened.set()
-    assert {type(outcome) for outcome in outcomes.values()} == {ServerError}
-    assert all("disk is full" in str(outcome) and outcome.code == "unavailable" for outcome in outcomes.values())
+            await held.write(key, function)
+    outcomes = held.outcomes.values()
+    assert {type(outcome) for outcome in outcomes} == {ServerError}
+    assert all("disk is full" in str(outcome) and outcome.code == "unavailable" for outcome in outcomes)
     await engine.write(insert(3))
     assert await engine.read(numbers) == [3]
 
@@ -223,7 +214,7 @@ async def test_a_reader_sees_one_state_and_cannot_write(engine):
     def look_twice(connection):
         before = numbers(connection)
         looked.set()
-        assert go_on.wait(30)
+        assert go_on.wait(300)
         return before, numbers(connection)
 
     seen = []
@@ -245,7 +236,7 @@ async def test_a_reader_sees_one_state_and_cannot_write(engine):
 async def test_another_process_that_holds_the_file_is_waited_for_and_then_told(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_engine, "BUSY_SECONDS", 0.05)
     engine = SqliteEngine(tmp_path / "test.sqlite")
-    await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY)"))
+    await engine.write(create)
     other = sqlite3.connect(engine.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(ServerError, match="locked") as told:
@@ -301,7 +292,7 @@ async def test_the_database_flushes_every_commit(engine):
 async def test_the_event_loop_is_never_blocked(tmp_path):
     with blockbuster_ctx("tilebox"):
         engine = SqliteEngine(tmp_path / "test.sqlite")
-        await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY)"))
+        await engine.write(create)
         async with anyio.create_task_group() as group:
             for number in range(50):
                 group.start_soon(engine.write, insert(number))
@@ -320,23 +311,13 @@ def synchronous(connection):
 )
 async def test_only_a_group_of_repeatable_writes_is_not_flushed_and_only_if_told_so(tmp_path, flushes, group, expected):
     engine = SqliteEngine(tmp_path / "test.sqlite", flushes_repeatable=flushes)
-    gate, outcomes = Gate(), {}
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(engine.write, gate)
-        await gate.wait()
+    async with Held(engine) as held:
         for number, is_repeatable in enumerate(group):
-            write = partial(engine.write, is_repeatable=is_repeatable)
-            tasks.start_soon(_keep, outcomes, number, write, synchronous)
-            await anyio.wait_all_tasks_blocked()
-        gate.opened.set()
-    assert outcomes == dict.fromkeys(range(len(group)), expected)
+            await held.write(number, synchronous, is_repeatable=is_repeatable)
+    assert held.outcomes == dict.fromkeys(range(len(group)), expected)
     # Whatever came before, the next one is judged by itself.
     assert await engine.write(synchronous) == "FULL"
     await engine.close()
-
-
-async def _keep(outcomes, key, write, function):
-    outcomes[key] = await write(function)
 
 
 def length_of_log(engine):
@@ -348,14 +329,12 @@ async def test_commits_do_not_make_the_log_longer(engine):
     for number in range(300):
         await engine.write(insert(number))
     assert length_of_log(engine) == before >= ROOM_BYTES
-    assert await engine.read(
-        lambda connection: [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
-    ) == ["numbers"]
+    assert await engine.read(tables) == ["numbers"]
 
 
 async def test_a_database_with_larger_pages_has_a_longer_log(tmp_path):
     with sqlite3.connect(tmp_path / "test.sqlite") as connection:
-        connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT")
+        create(connection)
     connection.close()
     engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
     await engine.write(insert(1))
@@ -371,19 +350,16 @@ async def test_what_a_start_that_broke_off_left_behind_is_cleared_away(tmp_path)
         connection.execute("CREATE TABLE room_in_log (bytes BLOB)")
     connection.close()
     engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
-    await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
+    await engine.write(create)
     assert length_of_log(engine) >= ROOM_BYTES
-    names = await engine.read(
-        lambda connection: [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
-    )
-    assert names == ["numbers"]
+    assert await engine.read(tables) == ["numbers"]
     await engine.close()
 
 
 async def test_a_disk_with_little_left_keeps_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_engine, "AMPLE_BYTES", 1 << 60)
     engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
-    await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
+    await engine.write(create)
     assert length_of_log(engine) < ROOM_BYTES
     await engine.close()
 
@@ -398,7 +374,7 @@ async def test_without_room_for_the_log_writes_go_on(tmp_path):
         return connection
 
     engine._connect = connect_narrowly
-    await engine.write(lambda connection: connection.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
+    await engine.write(create)
     await engine.write(insert(1))
     assert await engine.read(numbers) == [1]
     assert length_of_log(engine) < ROOM_BYTES

@@ -102,7 +102,7 @@ def ended_jobs(database: Path | str) -> set[str]:
 
 @contextmanager
 def _sqlite(path: Path):
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=300)) as connection:
         connection.row_factory = sqlite3.Row
         yield connection
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 
-STOP_SECONDS = 30.0
+STOP_SECONDS = 300.0
 
 
 class Gone(Exception):  # noqa: N818 - it is what happened

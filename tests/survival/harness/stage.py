@@ -10,15 +10,20 @@ import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from servers import ServerProcess
+from servers import PATIENCE_SECONDS, ServerProcess
 from survival.harness.invariants import Expectation, check, ended_jobs, read_effects, read_postgres, read_sqlite
 
+from tilebox.server.rules.task_states import TaskState
 from tilebox.workflows import Client
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PROGRAM = Path(__file__).with_name("work.py")
-PATIENCE_SECONDS = 60.0
 
 
 def wait_until(condition, what: str, seconds: float = PATIENCE_SECONDS):
@@ -169,6 +174,21 @@ class Stage:
         self.runners.append(runner)
         return runner
 
+    def count_deaths(self, runners: list[RunnerProcess], **options: object) -> int:
+        """Start another runner for each that dies until all jobs have ended, and return how many died."""
+        deaths = 0
+
+        def is_over():
+            nonlocal deaths
+            for number, runner in enumerate(runners):
+                if not runner.is_alive():
+                    deaths += 1
+                    runners[number] = self.start_runner(**options)
+            return set(self.jobs) <= self.ended()
+
+        wait_until(is_over, lambda: f"the end of {set(self.jobs) - self.ended()}")
+        return deaths
+
     def submit(self, *tasks, name="job", url: str | None = None, expect: Expectation | None = None, **options):
         """Submit a job, of which the invariants are to be checked in the end."""
         job = self.client(url).jobs().submit(name, list(tasks), **options)
@@ -190,6 +210,23 @@ class Stage:
 
     def open_gate(self, name: str) -> None:
         (self.folder / name).touch()
+
+    def make_lock(self, name: str) -> Callable[[], None]:
+        """Make what a task `Locking` waits for, and return what ends its wait."""
+        os.mkfifo(self.folder / name)
+        return lambda: os.close(os.open(self.folder / name, os.O_WRONLY))
+
+    def wait_for_extensions(self, number: int) -> None:
+        """Return once the lease of one task was extended so many times."""
+        ends = defaultdict(set)
+
+        def are_seen():
+            for task in self.read().tasks.values():
+                if task["state"] == TaskState.RUNNING:
+                    ends[task["id"], task["lease_number"]].add(task["leased_until_us"])
+            return any(len(seen) > number for seen in ends.values())
+
+        wait_until(are_seen, "extensions of a lease")
 
     def wait_for_jobs(self, *jobs, seconds: float = PATIENCE_SECONDS) -> None:
         """Return once jobs have ended; by default all."""

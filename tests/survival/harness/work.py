@@ -143,13 +143,14 @@ class Gated(Task):
 
 
 class Locking(Task):
-    """Holds the interpreter lock, in C, for a while."""
+    """Holds the interpreter lock, in C, until somebody opens a FIFO."""
 
-    seconds: int
+    name: str
 
     def execute(self, context: ExecutionContext) -> None:
-        with Execution(context):
-            ctypes.PyDLL(None).sleep(self.seconds)
+        with Execution(context) as execution:
+            number = ctypes.PyDLL(None).open(str(execution.folder / self.name).encode(), os.O_RDONLY)
+            os.close(number)
 
 
 class Poison(Task):
@@ -169,14 +170,14 @@ class Mixed(Task):
 
     leaves: int
     position: int
-    locks_seconds: int = 0
+    lock: str = ""
 
     def execute(self, context: ExecutionContext) -> None:
         with Execution(context) as execution:
             for index in range(self.leaves):
                 execution.submit(Leaf(index))
                 if index == self.position:
-                    bad = Locking(self.locks_seconds) if self.locks_seconds else Poison("SIGKILL")
+                    bad = Locking(self.lock) if self.lock else Poison("SIGKILL")
                     execution.submit(bad, optional=True)
 
 

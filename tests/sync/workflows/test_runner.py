@@ -72,7 +72,7 @@ class Together(Task):
     """Ends only when there are as many at once as the barrier wants."""
 
     def execute(self, context: ExecutionContext) -> None:
-        context.runner_context.wait(30)
+        context.runner_context.wait(300)
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import numpy as np
 import shapely
 from shapely.affinity import translate
 
-from tilebox.demo import land
-from tilebox.demo.clouds import CloudField
-from tilebox.demo.mgrs import tile_names
-from tilebox.demo.orbits import (
+from demo import land
+from demo.clouds import CloudField
+from demo.mgrs import tile_names
+from demo.orbits import (
     REVOLUTION_SECONDS,
     SATELLITES,
     SWATH_KM,

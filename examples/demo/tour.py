@@ -1,8 +1,10 @@
-"""The steps of the demonstration: fill a dataset, query it in four ways, draw it, run a workflow over it."""
+"""The steps of the demonstration: start a server, fill a dataset, query it in four ways, draw it, run a workflow over it."""
 
 from __future__ import annotations
 
 import asyncio
+import shlex
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,20 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from tilebox.datasets import Client, DatasetKind, field
-from tilebox.datasets.aio import Client as AsyncClient
-from tilebox.demo import acquisitions, coverage
-from tilebox.demo import map as maps
-from tilebox.workflows import Client as WorkflowsClient
+from tilebox.cli import invocation
+from tilebox.datasets import DatasetKind, field
+from tilebox.datasets.aio import Client
+from tilebox.testing import LocalServer
+from demo import acquisitions, coverage
+from demo import map as maps
 from tilebox.workflows.cache import InMemoryCache
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import xarray as xr
 
-    from tilebox.demo.local_server import LocalServer
-    from tilebox.demo.transcript import Stopwatch, Transcript
+    from demo.transcript import Stopwatch, Transcript
 
 DATASET = "open_data.copernicus.sentinel2_msi"
 IMPORTED = "open_data.imported"
@@ -58,9 +61,34 @@ class Shown:
         return str(self.first), str(self.last + np.timedelta64(1, "D"))
 
 
+@contextmanager
+def running_server(data_dir: Path, transcript: Transcript) -> Iterator[LocalServer]:
+    """Run a server while inside.
+
+    Args:
+        data_dir: The folder of its data; data of an earlier run is used again.
+        transcript: Says what happens.
+
+    Raises:
+        RuntimeError: The server did not start.
+    """
+    transcript.step("Start a server: one command, no other service")
+    transcript.code(f"tilebox serve --data-dir {shlex.quote(str(data_dir))}")
+    with transcript.timed() as starting:
+        server = LocalServer(data_dir).start()
+    transcript.say(
+        f"It answers at {server.url} after {starting.seconds:.1f} s, here in a thread of this process. "
+        f"Its API key is in {data_dir / 'api-key'}."
+    )
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 def fill(server: LocalServer, transcript: Transcript) -> Shown:
     """Compute a week of acquisitions and store it."""
-    client = Client(url=server.url, token=server.token)
+    client = server.datasets()
     transcript.step("Compute a week of Sentinel-2, and store it as a dataset")
     transcript.code(
         f"""
@@ -112,7 +140,7 @@ def fill_from_stac(server: LocalServer, source: str, transcript: Transcript) -> 
     arguments = ["stac", source, "--dataset", IMPORTED, "--url", server.url, "--token", server.token]
     with transcript.timed() as watch:
         _run_command(command, arguments)
-    collections = Client(url=server.url, token=server.token).dataset(IMPORTED).collections()
+    collections = server.datasets().dataset(IMPORTED).collections()
     filled = {name: info for name, each in collections.items() if (info := each.info()).count}
     count = sum(info.count or 0 for info in filled.values())
     transcript.say(f"\n  {watch.rate(count, 'datapoints')}.")
@@ -137,7 +165,7 @@ def query(server: LocalServer, shown: Shown, transcript: Transcript) -> xr.Datas
         """
     )
     with transcript.timed() as watch:
-        dataset = Client(url=server.url, token=server.token).dataset(shown.slug)
+        dataset = server.datasets().dataset(shown.slug)
         data = dataset.query(collections=list(shown.collections), temporal_extent=shown.interval)
     transcript.say(f"{watch.rate(_rows(data), 'datapoints')}.")
     transcript.show(data)
@@ -156,7 +184,7 @@ def query_concurrently(server: LocalServer, shown: Shown, transcript: Transcript
     )
 
     async def load() -> list[xr.Dataset]:
-        dataset = await AsyncClient(url=server.url, token=server.token).dataset(shown.slug)
+        dataset = await Client(url=server.url, token=server.token).dataset(shown.slug)
         queries = (
             dataset.query(collections=list(shown.collections), temporal_extent=part) for part in _parts(shown, _LOADERS)
         )
@@ -170,7 +198,7 @@ def query_concurrently(server: LocalServer, shown: Shown, transcript: Transcript
 
 def query_by_place_and_field(server: LocalServer, shown: Shown, transcript: Transcript) -> None:
     """Ask for a place and for clear skies; the server decides both."""
-    dataset = Client(url=server.url, token=server.token).dataset(shown.slug)
+    dataset = server.datasets().dataset(shown.slug)
     place, bounds = _place(dataset, shown)
     conditions: dict[str, Any] = {"spatial_extent": shapely.box(*bounds)}
     condition = ""
@@ -212,8 +240,8 @@ def cover(server: LocalServer, shown: Shown, output: Path, transcript: Transcrip
         Client().runner(tasks=[CoverageMap, CountTile, DrawMap], cache=InMemoryCache(), concurrency=4).run_all()
         """
     )
-    client = WorkflowsClient(url=server.url, token=server.token)
-    surroundings = coverage.Surroundings(Client(url=server.url, token=server.token), output)
+    client = server.workflows()
+    surroundings = coverage.Surroundings(server.datasets(), output)
     root = coverage.CoverageMap(shown.slug, list(shown.collections), *shown.interval, list(coverage.EUROPE))
     with transcript.timed() as watch:
         submitted = client.jobs().submit("coverage", root)
@@ -225,7 +253,22 @@ def cover(server: LocalServer, shown: Shown, output: Path, transcript: Transcrip
     diagram.write_text(client.jobs().visualize(job))
     transcript.say(f"{(output / 'coverage.png').resolve()}")
     transcript.say(f"{diagram.resolve()}: its tasks, coloured by state")
-    transcript.say("The tasks are a page of Python, tilebox/demo/coverage.py.")
+    transcript.say("The tasks are a page of Python, examples/demo/coverage.py.")
+
+
+def explain_next(data_dir: Path, shown: Shown, transcript: Transcript) -> None:
+    """Print the commands that start the server again and query it."""
+    folder = shlex.quote(str(data_dir.resolve()))
+    transcript.step("Go on yourself: the server is stopped, its data is kept")
+    transcript.code(
+        f"""
+        {invocation.tilebox_serve()} --data-dir {folder}
+
+        export TILEBOX_API_URL=http://127.0.0.1:8080
+        export TILEBOX_API_KEY=$(cat {folder}/api-key)
+        {invocation.python()} -c 'from tilebox.datasets import Client; print(Client().dataset("{shown.slug}").collections())'
+        """
+    )
 
 
 def _report_found(data: xr.Dataset, watch: Stopwatch, transcript: Transcript) -> None:

@@ -6,13 +6,16 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import shapely
+from stac_items import needs_real_items, real_items
 
-pytest.importorskip("sgp4", reason="needs the extra demo")
+pytest.importorskip("sgp4", reason="needs the dependency group demo")
 
-from tilebox.demo import acquisitions, land, orbits
-from tilebox.demo.clouds import CloudField
-from tilebox.demo.mgrs import tile_names
-from tilebox.demo.orbits import REVOLUTION_SECONDS, SATELLITES, SWATH_KM, propagate, to_degrees
+from demo import acquisitions, land, orbits
+from demo.clouds import CloudField
+from demo.mgrs import tile_names
+from demo.orbits import REVOLUTION_SECONDS, SATELLITES, SWATH_KM, propagate, to_degrees
+
+from tilebox._core import stac
 
 DAY = acquisitions.FIRST_DAY
 SENTINEL_2A, SENTINEL_2B, SENTINEL_2C = SATELLITES
@@ -272,7 +275,27 @@ def test_clouds_are_smooth_and_between_0_and_100():
 
 
 def test_land_is_three_tenths_of_the_globe():
-    from tilebox.demo.projection import project_all
+    from demo.projection import project_all
 
     area = shapely.area(project_all(land.polygons(), step_degrees=2.0)).sum()
     assert area / (4 * np.pi) == pytest.approx(0.29, abs=0.01)
+
+
+@needs_real_items
+def test_computed_swaths_cover_the_footprints_of_their_relative_orbit():
+    """The demonstration's orbit against what Copernicus published: all but some percent of each lies inside."""
+    items = real_items("sentinel-2-l2a-1000-items.parquet")
+    columns = list(stac.read(items, stac.plan(items, None)).columns.values())
+    footprints = np.concatenate([c["geometry"] for c in columns])
+    relative = np.concatenate([c["relative_orbit"] for c in columns])
+    satellite = orbits.SATELLITES[1]
+    known = satellite.first_descent
+    for number in np.unique(relative):
+        node = known.seconds + (number - known.relative_orbit) % 143 * orbits.REVOLUTION_SECONDS
+        track = orbits.propagate(satellite, node + np.arange(-1200.0, 0.0, 10.0))
+        edges = [orbits.to_degrees(track.across(side)) for side in (-145.0, 145.0)]
+        swath = shapely.Polygon(np.concatenate([edges[0], edges[1][::-1]]))
+        seen = footprints[relative == number]
+        share = shapely.area(shapely.intersection(seen, swath)).sum() / shapely.area(seen).sum()
+        # Some are slivers at the swath's edge, of which a kilometre is some percent.
+        assert share > 0.94, number

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import shapely
 
-pytest.importorskip("matplotlib", reason="needs the extra demo")
+pytest.importorskip("matplotlib", reason="needs the dependency group demo")
 
-from tilebox.demo.map import Footprints, write_html, write_png
-from tilebox.demo.projection import WIDTH, outline, project
+from demo.map import Footprints, write_html, write_png
+from demo.projection import WIDTH, outline, project
 
 VOID = {"meta", "input", "br", "link", "img"}
 

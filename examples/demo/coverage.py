@@ -190,7 +190,7 @@ def draw(counts: Counts, area: list[int], title: str, path: Path) -> None:
 
 def _coasts(area: list[int]) -> list[npt.NDArray[np.float64]]:
     """Return the coasts in an area, line by line: what is clipped is lines, so its edges are not drawn as coasts."""
-    from tilebox.demo import land
+    from demo import land
 
     lines = shapely.clip_by_rect(shapely.boundary(land.polygons()), *area)
     return [shapely.get_coordinates(line) for line in shapely.get_parts(lines) if not line.is_empty]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from tilebox.demo import land, projection
+from demo import land, projection
 from tilebox.errors import MissingExtraError
 
 if TYPE_CHECKING:

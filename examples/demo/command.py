@@ -1,4 +1,4 @@
-"""`python -m tilebox.demo`: a server, a week of Sentinel-2, queries from both clients, a map, a workflow.
+"""`python examples/demo`: a server, a week of Sentinel-2, queries from both clients, a map, a workflow.
 
 With `--stac FILE` the catalogue is that file, imported as `tilebox import stac` does it.
 """
@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from tilebox.demo import local_server, tour
-from tilebox.demo.transcript import Transcript
+from demo import tour
+from demo.transcript import Transcript
 from tilebox.errors import TileboxError
 
 
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         given.output.mkdir(parents=True, exist_ok=True)
         data_dir = given.output / "data"
-        with local_server.running(data_dir, transcript) as server:
+        with tour.running_server(data_dir, transcript) as server:
             if given.stac is None:
                 shown = tour.fill(server, transcript)
             else:
@@ -38,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
             tour.query_by_place_and_field(server, shown, transcript)
             tour.draw(found, shown, given.output, transcript)
             tour.cover(server, shown, given.output, transcript)
-        local_server.explain(data_dir, shown, transcript)
-    except (TileboxError, ValueError, OSError, local_server.ServerFailedError) as error:
+        tour.explain_next(data_dir, shown, transcript)
+    except (TileboxError, ValueError, OSError, RuntimeError) as error:
         sys.stderr.write(f"\nError: {error}\n")
         return 1
     except KeyboardInterrupt:
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tilebox.demo", description="A tour of Tilebox on this machine.")
+    parser = argparse.ArgumentParser(prog="python examples/demo", description="A tour of Tilebox on this machine.")
     parser.add_argument("--stac", metavar="FILE", help="STAC items to use instead of the computed week")
     parser.add_argument(
         "--output",
@@ -59,7 +59,3 @@ def _parser() -> argparse.ArgumentParser:
         help="where the server's data and the maps go (default: %(default)s)",
     )
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

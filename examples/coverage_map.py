@@ -1,6 +1,6 @@
 """Datasets and workflows together: how often Europe was seen in a week, as a map.
 
-The tasks are in `tilebox/demo/coverage.py`, which is worth reading: a root that cuts the area into tiles, a task a
+The tasks are in `demo/coverage.py`, which is worth reading: a root that cuts the area into tiles, a task a
 tile that queries footprints and counts, and one that waits for all tiles and draws. Without a server in the
 environment, a week of Sentinel-2 is computed and stored first.
 """
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from tilebox.datasets import Client as DatasetsClient
 from tilebox.datasets import DatasetKind
-from tilebox.demo import acquisitions
-from tilebox.demo.coverage import EUROPE, TASKS, CoverageMap, Surroundings
+from demo import acquisitions
+from demo.coverage import EUROPE, TASKS, CoverageMap, Surroundings
 from tilebox.workflows import Client
 from tilebox.workflows.cache import InMemoryCache
 
