@@ -16,8 +16,8 @@ from stac_items import ITEMS, item
 
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind
 from tilebox._core.wire.backoff import RetryPolicy
-from tilebox.cli import stac_sources, stac_storing
 from tilebox.cli.commands import tilebox
+from tilebox.cli.stac import ingest, sources
 from tilebox.datasets import Client, field
 from tilebox.errors import NotFoundError
 
@@ -238,7 +238,7 @@ def test_what_the_server_refuses_is_named_and_the_rest_imported(run, source, cli
 
 def test_a_server_that_refuses_everything_is_not_asked_for_ever(run, source, client, slug, monkeypatch):
     limited_to_short_locations(client, slug)
-    monkeypatch.setattr(stac_storing, "_MAX_REFUSALS", 5)
+    monkeypatch.setattr(ingest, "_MAX_REFUSALS", 5)
     output = run(source([far_away(number) for number in range(9)]), code=1)
     assert output.startswith("Error: ")
     assert "datapoints rejected" in output
@@ -344,7 +344,7 @@ def api():
 @pytest.fixture
 def impatient(monkeypatch):
     policy = RetryPolicy(attempts=3, first_seconds=0.001, longest_seconds=0.002)
-    monkeypatch.setattr(stac_sources, "_PATIENCE", policy)
+    monkeypatch.setattr(sources, "_PATIENCE", policy)
 
 
 def page(items, following=None, **link):
@@ -419,9 +419,9 @@ def test_a_search_must_be_json(run, api):
 
 
 def test_items_beyond_one_chunk_share_a_dataset(run, source, client, slug, monkeypatch):
-    from tilebox.cli import stac_import
+    from tilebox.cli.stac import importer
 
-    monkeypatch.setattr(stac_import, "_ITEMS_AT_ONCE", 2)
+    monkeypatch.setattr(importer, "_ITEMS_AT_ONCE", 2)
     items = [item(number, **({"late": number} if number > 3 else {})) for number in range(6)]
     output = run(source(items))
     assert "late (int64)" in output

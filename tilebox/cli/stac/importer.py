@@ -16,8 +16,8 @@ import numpy as np
 from tilebox._core import stac
 from tilebox._core.stac.fields import GRANULE_NAME
 from tilebox.cli import invocation
-from tilebox.cli.stac_sources import read_items
-from tilebox.cli.stac_storing import store
+from tilebox.cli.stac.ingest import store
+from tilebox.cli.stac.sources import read_items
 from tilebox.datasets import Client
 from tilebox.errors import NotFoundError, PermissionDeniedError, TileboxError
 

@@ -61,7 +61,7 @@ def import_stac(
     """
     body = _search_body(search, source)
     # Only now, because it takes its time, which other commands need not spend.
-    from tilebox.cli.stac_import import Options, run
+    from tilebox.cli.stac.importer import Options, run
 
     options = Options(slug, collection, name or slug.rpartition(".")[2], no_new_fields, dry_run)
     run(source, options, body=body, limit=limit, url=url, token=token)
