@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tilebox._core.columns import arrow_columns, message_columns, messages
-from tilebox._core.columns.numpy_columns import Column, collection_paused
+from tilebox._core.columns.numpy_columns import ColumnBuilder, gc_paused
 from tilebox._core.schema.fields import (
     ID,
     INGESTION_TIME,
@@ -55,7 +55,7 @@ class ArrowDecoder:
         self.rows = 0
         self._fields = shown_fields(schema, skip_data=skip_data)
         self._lazy = lazy
-        self._columns = {field.name: Column(field) for field in self._fields}
+        self._columns = {field.name: ColumnBuilder(field) for field in self._fields}
         self._arrow: dict[str, list[pa.Array]] = {field.name: [] for field in self._fields if self._stays_arrow(field)}
 
     def add(self, batch: pa.RecordBatch) -> int:
@@ -117,7 +117,7 @@ class MessageDecoder:
             self._over_arrow = ArrowDecoder(schema, skip_data=skip_data, lazy=lazy)
         self._rows = 0
         self._fields = shown_fields(schema, skip_data=skip_data)
-        self._columns = {field.name: Column(field) for field in self._fields}
+        self._columns = {field.name: ColumnBuilder(field) for field in self._fields}
 
     @property
     def rows(self) -> int:
@@ -134,7 +134,7 @@ class MessageDecoder:
             return 0
         if self._over_arrow is not None:
             return self._over_arrow.add(messages.decode(self.schema, values))
-        with collection_paused():
+        with gc_paused():
             datapoints = message_columns.parse(self.schema, values)
             for field in self._fields:
                 self._columns[field.name].append(message_columns.chunk_of(field, datapoints))

@@ -9,7 +9,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from tilebox._core.columns import arrow_columns
-from tilebox._core.columns.numpy_columns import Column, dtype_of, missing_value
+from tilebox._core.columns.numpy_columns import ColumnBuilder, dtype_of, missing_value
 from tilebox._core.schema.fields import VECTOR_COMPONENTS, Field
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ArrowColumn(BackendArray):
         if arrow is None:
             assert self._decoded is not None  # noqa: S101 - one of the two is always there
             return self._decoded[start:stop]
-        column = Column(self._field)
+        column = ColumnBuilder(self._field)
         for chunk in arrow.slice(start, stop - start).chunks:
             column.append(arrow_columns.chunk_of(self._field, chunk))
         joined = column.join()
