@@ -70,7 +70,7 @@ def assert_same(first: xr.Dataset, second: xr.Dataset) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(datapoints(), max_size=5), st.integers(1, 3))
-def test_every_way_of_decoding_gives_the_same_dataset(drawn, pages):
+def test_all_decoders_give_the_same_dataset(drawn, pages):
     values = [serialise(message) for message in drawn]
     expected = decoded(values)
     assert_same(decoded(values, pages=pages), expected)
@@ -81,7 +81,7 @@ def test_every_way_of_decoding_gives_the_same_dataset(drawn, pages):
 
 @settings(max_examples=40, deadline=None)
 @given(datapoints())
-def test_values_are_those_of_the_message(message):
+def test_values_equal_those_of_the_message(message):
     dataset = decoded([serialise(message)])
     assert dataset.sizes["time"] == 1
     assert dataset.id.item() == _text(message.id.uuid)
@@ -153,7 +153,7 @@ def test_coordinates_and_dimensions():
     assert dataset.indexes["time"].dtype == "datetime64[ns]"
 
 
-def test_a_dimension_gives_way_to_a_field_of_its_name():
+def test_a_dimension_is_renamed_if_a_field_has_its_name():
     schema = schema_of(
         field("latlon", FieldKind.LATLON),
         field("tags", FieldKind.STRING, repeated=True),
@@ -167,7 +167,7 @@ def test_a_dimension_gives_way_to_a_field_of_its_name():
 
 
 @pytest.mark.parametrize("decode", [decoded, over_arrow])
-def test_nothing_found_is_an_empty_dataset(decode):
+def test_no_datapoints_give_an_empty_dataset(decode):
     assert decode([]).identical(xr.Dataset())
     assert decode([], skip_data=True).identical(xr.Dataset())
 
@@ -212,7 +212,7 @@ def test_dtypes_do_not_depend_on_the_rows():
         ({"many_geometry": [{"wkb": b""}, {"wkb": b"x"}]}, "'many_geometry': a value is not well-known binary"),
     ],
 )
-def test_a_value_that_cannot_be_shown_is_an_error(use_arrow, bad, reason):
+def test_a_value_without_a_numpy_form_is_an_error(use_arrow, bad, reason):
     good = serialise(message_class(EVERY_KIND)(**FIXED_TIMES))
     decoder = MessageDecoder(EVERY_KIND, use_arrow=use_arrow)
     with pytest.raises(ValueError, match=reason):
@@ -267,7 +267,7 @@ NAMES = ("id", "a_double", "a_string", "many_int32", "many_latlon")
     [0, -1, slice(2, 5), slice(None, None, -2), [3, 1, 1], np.array([True, False] * 3 + [True]), slice(3, 3)],
     ids=str,
 )
-def test_lazy_variables_index_as_arrays_do(key):
+def test_lazy_variables_index_like_arrays(key):
     for name in NAMES:
         lazy, eager = _lazy_and_eager()
         xr.testing.assert_identical(lazy[name].isel(time=key).load(), eager[name].isel(time=key))
@@ -288,7 +288,7 @@ def test_lazy_datasets_can_be_copied_pickled_changed_and_shown():
     xr.testing.assert_identical(lazy.load(), eager)
 
 
-def test_lazy_decodes_nothing_before_it_is_asked():
+def test_lazy_variables_decode_on_first_access():
     message = message_class(EVERY_KIND)(**FIXED_TIMES, a_double=1)
     batch = to_arrow(EVERY_KIND, [serialise(message)])
     position = batch.schema.get_field_index("geometry")
@@ -307,7 +307,7 @@ def test_a_temporal_dataset_without_fields():
     assert set(dataset.variables) == set(METADATA_NAMES)
 
 
-def test_results_can_be_written_to():
+def test_results_are_writable():
     for pages in (1, 2):
         values = [serialise(message_class(EVERY_KIND)(**FIXED_TIMES, a_double=row, a_bool=True)) for row in range(4)]
         dataset = over_arrow(values, pages=pages)
@@ -318,7 +318,7 @@ def test_results_can_be_written_to():
 
 @pytest.mark.parametrize("pages", [1, 2, 3])
 @pytest.mark.parametrize("distinct", [3, 5_000])
-def test_long_columns_are_those_of_short_ones(pages, distinct):
+def test_long_columns_equal_concatenated_short_ones(pages, distinct):
     kinds = {"name": FieldKind.STRING, "raw": FieldKind.BYTES, "other": FieldKind.UUID, "many": FieldKind.STRING}
     schema = schema_of(*(field(name, kind, repeated=name == "many") for name, kind in kinds.items()))
     values = []
