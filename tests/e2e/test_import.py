@@ -282,7 +282,7 @@ def test_the_next_step_that_is_printed_runs(run, source, server, slug, tmp_path)
     [
         ("", "there are no items"),
         ("not json", "line 1 is not JSON"),
-        ('{"type": "Collection"}', "a STAC Collection, which has no items of its own"),
+        ('{"type": "Collection"}', "a STAC Collection, which contains no items"),
         ("[]", "there are no items"),
         ('{"type": "Feature", "properties": {"a": ' + "[" * 100_000, "nested too deeply"),
         ('{"type": "Feature", "properties": {"a": ' + '{"a":' * 900 + "1" + "}" * 902, "nested too deeply"),

@@ -135,7 +135,7 @@ class _Import:
         plan = stac.plan((item for item in items if isinstance(item, dict)), known)
         if known is not None and self.options.no_new_fields:
             plan = _restricted(plan, known)
-        batch = stac.read(items, plan, collection=self.options.collection)
+        batch = stac.to_columns(items, plan, collection=self.options.collection)
         self.items += len(items)
         self._note_rejections(batch.rejected)
         if plan.added and batch.columns:

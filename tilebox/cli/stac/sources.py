@@ -67,10 +67,10 @@ def _decode(content: bytes) -> Iterator[Item]:
     text = content.decode("utf-8-sig")
     # Only newline-delimited JSON goes on after its first value.
     with suppress(json.JSONDecodeError):
-        yield from stac.items_of(json.loads(text))
+        yield from stac.parse_items(json.loads(text))
         return
     for document in stac.decode_lines(text.splitlines()):
-        yield from stac.items_of(document)
+        yield from stac.parse_items(document)
 
 
 def _read_table(content: bytes) -> Iterator[Item]:
@@ -85,7 +85,7 @@ def _read_table(content: bytes) -> Iterator[Item]:
         raise ValueError(f"not STAC GeoParquet: the table has no column {missing[0]!r}")
     for batch in table.iter_batches(batch_size=_ROWS_PER_BATCH):
         for row in batch.to_pylist():
-            yield stac.item_of_row(row)
+            yield stac.item_from_row(row)
 
 
 def _read_pages(page: Page) -> Iterator[Item]:
@@ -107,7 +107,7 @@ def _read_pages(page: Page) -> Iterator[Item]:
                 # A file of another form at an address: it is one page.
                 yield from _decode(content)
                 return
-            yield from stac.items_of(document)
+            yield from stac.parse_items(document)
             following = stac.next_page(document, following)
 
 
