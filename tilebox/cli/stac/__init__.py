@@ -1,4 +1,4 @@
 """The command `tilebox import stac`: read STAC items, turn them into datapoints and ingest them.
 
-May import: `tilebox._core`, `tilebox.datasets`, and `invocation` of the room around it.
+May import: `tilebox._core`, `tilebox.datasets`, `tilebox.errors`, and `tilebox.cli.invocation`.
 """

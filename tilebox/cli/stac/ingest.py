@@ -1,4 +1,4 @@
-"""Datapoints of a batch stored, all but those that the server refuses, which are found by halving the batch."""
+"""Ingest of a batch without the datapoints that the server rejects, which bisection finds."""
 
 from __future__ import annotations
 
@@ -9,59 +9,64 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tilebox.datasets.sync.timeseries import TimeseriesCollection
 
-# One bad datapoint among n costs 2 log2(n) requests. Where the server refuses nearly all of them the reason is
-# hardly in the items, and asking for each would take minutes.
-_MAX_REFUSALS = 1000
+# Bisection takes 2 log2(n) requests to find one invalid datapoint among n. If the server rejects nearly all of them, the
+# reason is unlikely to be in the items, and a request for each would take minutes.
+_MAX_REJECTIONS = 1000
 
+# What the error of a batch of one datapoint says before the reason itself.
 _PREAMBLE = re.compile(r"^1 of 1 datapoints rejected, nothing of this batch was stored: datapoint 0: |^Row 0: ")
 
 
 @dataclass
-class Stored:
-    """What became of a batch.
+class IngestResult:
+    """The result of ingesting a batch.
 
     Args:
-        created: Number of new datapoints.
-        existing: Number of those that were there already. Where a batch was refused after parts of it were stored,
-            which only batches of several requests can be, these parts count here.
-        refused: Rows that the server, or the check before sending, did not take, with the reasons.
+        created: The number of new datapoints.
+        existing: The number of datapoints that existed already. A batch of several requests may be rejected after some
+            of them were stored; their datapoints count here, because the batch is then sent again in halves.
+        rejected: The reasons by row, for datapoints that the server or the check of the client rejected.
     """
 
     created: int = 0
     existing: int = 0
-    refused: dict[int, str] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)
 
 
-def store(target: TimeseriesCollection, columns: dict[str, Any]) -> Stored:
-    """Ingest a batch; if it is refused, ingest its halves, and so on down to the datapoints that are refused.
+def ingest_valid(collection: TimeseriesCollection, columns: dict[str, Any]) -> IngestResult:
+    """Ingest the valid datapoints of a batch.
+
+    If the batch is rejected, its halves are ingested, and so on down to single datapoints.
 
     Args:
-        target: The collection.
-        columns: Values by field name, all of one length.
+        collection: The collection.
+        columns: The values by field name, all of the same length.
 
     Raises:
-        TileboxError: It failed for a reason that is not in a datapoint, or too many were refused.
+        ValueError: Too many batches and datapoints were rejected.
+        TileboxError: The ingest failed for a reason that does not lie in a datapoint.
     """
-    stored, refusals = Stored(), 0
-    waiting = [(0, len(columns["time"]))]
-    while waiting:
-        start, stop = waiting.pop()
+    result, rejections = IngestResult(), 0
+    rows = len(columns["time"])
+    pending = [(0, rows)]
+    while pending:
+        start, stop = pending.pop()
         part = {name: values[start:stop] for name, values in columns.items()}
         try:
-            done = target.ingest(part, show_progress=stop - start == len(columns["time"]))
-        except ValueError as error:  # also what the server answers to arguments that it refuses
-            refusals += 1
-            if refusals > _MAX_REFUSALS:
+            ingested = collection.ingest(part, show_progress=stop - start == rows)
+        except ValueError as error:  # the server's error for invalid arguments is a ValueError too
+            rejections += 1
+            if rejections > _MAX_REJECTIONS:
                 error.add_note(
-                    f"{len(stored.refused)} items were refused one by one before that, so the import stopped"
+                    f"{len(result.rejected)} items were refused one by one before that, so the import stopped"
                 )
                 raise
             if stop - start == 1:
-                stored.refused[start] = _PREAMBLE.sub("", str(error))
+                result.rejected[start] = _PREAMBLE.sub("", str(error))
             else:
                 middle = (start + stop) // 2
-                waiting += [(middle, stop), (start, middle)]
+                pending += [(middle, stop), (start, middle)]
         else:
-            stored.created += done.created
-            stored.existing += done.existing
-    return stored
+            result.created += ingested.created
+            result.existing += ingested.existing
+    return result
