@@ -30,7 +30,7 @@ BOX = shapely.box(1, 2, 3, 4)
 
 
 @pytest.fixture(params=["arrow", "plain"])
-def way(request, monkeypatch):
+def arrow_or_plain(request, monkeypatch):
     """Encode with and without the extra `arrow`."""
     if request.param == "plain":
         monkeypatch.setattr(messages, "is_available", lambda: False)
@@ -54,24 +54,24 @@ def load(values, schema=EVERY_KIND) -> xr.Dataset:
 def test_loaded_datasets_can_be_ingested_again(drawn):
     loaded = load([serialise(message) for message in drawn])
     again = load(encode(EVERY_KIND, loaded).messages())
-    for name in EVERY_KIND.custom:
-        if not name.repeated:
+    for column in EVERY_KIND.custom:
+        if not column.repeated:
             assert_same(
-                again[[name.name]].drop_vars(["id", "ingestion_time"]),
-                loaded[[name.name]].drop_vars(["id", "ingestion_time"]),
+                again[[column.name]].drop_vars(["id", "ingestion_time"]),
+                loaded[[column.name]].drop_vars(["id", "ingestion_time"]),
             )
             continue
-        if name.name not in loaded:
-            assert name.name not in again
+        if column.name not in loaded:
+            assert column.name not in again
             continue
-        # Lists that ended in missing values are shorter now, so the longest may be too.
-        shorter = again.get(name.name)
+        # Trailing missing values of a list are lost, so the longest list may be shorter now.
+        shorter = again.get(column.name)
         width = 0 if shorter is None else shorter.shape[1]
-        rest = loaded[name.name][:, width:].to_numpy()
-        assert _is_fill(name, rest)
+        rest = loaded[column.name][:, width:].to_numpy()
+        assert _is_fill(column, rest)
         if width:
             np.testing.assert_array_equal(
-                _comparable(shorter.to_numpy()), _comparable(loaded[name.name][:, :width].to_numpy())
+                _comparable(shorter.to_numpy()), _comparable(loaded[column.name][:, :width].to_numpy())
             )
 
 
@@ -113,7 +113,7 @@ def test_encoding_with_and_without_arrow_gives_equal_bytes(drawn):
         assert encode(EVERY_KIND, loaded).messages() == over_arrow
 
 
-def test_one_loaded_datapoint_can_be_ingested(way):
+def test_one_loaded_datapoint_can_be_ingested(arrow_or_plain):
     message = message_class(EVERY_KIND)(time={"seconds": 1}, a_string="x", many_int32=[1, 2], a_latlon={"latitude": 1})
     loaded = load([serialise(message)])
     assert encode(EVERY_KIND, single(loaded)).messages() == encode(EVERY_KIND, loaded).messages()
@@ -186,7 +186,7 @@ def as_frame():
     ],
     ids=["records", "iterator", "columns", "frame", "nullable dtypes", "geodataframe", "active geometry", "time index"],
 )
-def test_every_form_gives_the_same_datapoints(data, way):
+def test_every_form_gives_the_same_datapoints(data, arrow_or_plain):
     encoded = encode(SMALL, data())
     assert encoded.rows == 2
     assert encoded.messages() == [serialise(message) for message in expected_records()]
@@ -194,8 +194,8 @@ def test_every_form_gives_the_same_datapoints(data, way):
 
 
 @pytest.mark.parametrize("dtype", [pd.StringDtype("pyarrow"), pd.StringDtype("python"), object], ids=str)
-def test_pandas_text_encodes_equally_for_every_dtype(dtype, way):
-    del way
+def test_pandas_text_encodes_equally_for_every_dtype(dtype, arrow_or_plain):
+    del arrow_or_plain
     text = {"granule_name": ["é", None, ""], "direction": ["ASCENDING", None, "FLIGHT_DIRECTION_DESCENDING"]}
     frame = pd.DataFrame({name: pd.Series(values, dtype=dtype) for name, values in text.items()})
     frame["time"] = pd.Series(["2024-01-01", "2024-01-02T03:00", "2024-01-03"], dtype=dtype)
@@ -253,10 +253,10 @@ def test_invalid_pandas_text_is_refused():
     ],
     ids=str,
 )
-def test_values_of_every_kind(kind, value, wanted, way):
+def test_values_of_every_kind(kind, value, wanted, arrow_or_plain):
     single_name, list_name = f"a_{kind.name.lower()}", f"many_{kind.name.lower()}"
     expected = message_class(EVERY_KIND)(time={"seconds": 1704067200}, **{single_name: wanted})
-    # Older versions of protobuf take no dictionary for a Struct in a list.
+    # Older versions of protobuf do not accept a dictionary for a Struct in a list.
     getattr(expected, list_name).extend([getattr(expected, single_name)] * 2)
     assert datapoint_of({single_name: value, list_name: [value, value]}) == expected
     mixed = encode(EVERY_KIND, {"time": ["2024-01-01"] * 2, single_name: [value, None]}).messages()
@@ -391,11 +391,11 @@ def test_numbers_are_unix_seconds(seconds):
     assert times == [1_704_067_200_000, 0, -1_000]
 
 
-def test_fractions_of_unix_seconds_keep_their_millisecond(way):
+def test_fractions_of_unix_seconds_keep_their_millisecond(arrow_or_plain):
     seconds = [1_773_655_304.123, 1_773_655_304.001, 0.999]
     for form in (seconds, np.array(seconds), [*seconds[:2], np.float64(seconds[2])]):
         raw = encode(SMALL, {"time": form}).messages()
-        read = [message_class(SMALL).FromString(one).time.ToMilliseconds() for one in raw]
+        read = [message_class(SMALL).FromString(value).time.ToMilliseconds() for value in raw]
         assert read == [1_773_655_304_123, 1_773_655_304_001, 999]
 
 
@@ -417,7 +417,7 @@ def test_other_data_is_refused(data):
         encode(SMALL, data)
 
 
-def test_only_trailing_padding_of_xarray_lists_is_dropped(way):
+def test_only_trailing_padding_of_xarray_lists_is_dropped(arrow_or_plain):
     dataset = xr.Dataset(
         {
             "tags": (("time", "n_tags"), np.array([["a", None, None], ["b", "c", "d"]], object)),
@@ -433,7 +433,7 @@ def test_only_trailing_padding_of_xarray_lists_is_dropped(way):
     assert [list(message_class(EVERY_KIND).FromString(raw).many_int32) for raw in plain] == [[1, 0], [0, 2]]
 
 
-def test_nothing_to_ingest(way):
+def test_nothing_to_ingest(arrow_or_plain):
     for data in ([], {"time": []}, pd.DataFrame({"time": []}), {"time": [], "tags": [], "geometry": []}):
         encoded = encode(SMALL, data)
         assert (encoded.rows, encoded.messages()) == (0, [])

@@ -21,7 +21,7 @@ from tilebox._core.results.exports import from_storable, to_arrow, to_geodatafra
 from tilebox._core.results.frames import MessageDecoder, single
 from tilebox._core.schema.fields import DatasetKind, FieldKind
 
-# Older zarr warns about every text that it writes.
+# Older versions of zarr warn about every text variable that they write.
 pytestmark = pytest.mark.filterwarnings("ignore:The codec `vlen-utf8`")
 
 BOX = shapely.box(1, 2, 3, 4)
@@ -104,8 +104,8 @@ def test_geopandas_reads_the_geoparquet_file(tmp_path):
     frame = geopandas.read_parquet(path)
     assert list(frame.geometry) == [BOX, None]
     assert frame.crs == "OGC:CRS84"
-    described = json.loads(pq.read_schema(path).metadata[b"geo"])
-    assert described["columns"]["geometry"] == {"encoding": "WKB", "geometry_types": ["Polygon"], "bbox": [1, 2, 3, 4]}
+    metadata = json.loads(pq.read_schema(path).metadata[b"geo"])
+    assert metadata["columns"]["geometry"] == {"encoding": "WKB", "geometry_types": ["Polygon"], "bbox": [1, 2, 3, 4]}
     assert list(tmp_path.iterdir()) == [path]
 
 

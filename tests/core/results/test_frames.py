@@ -54,18 +54,18 @@ def over_arrow(values, *, schema=EVERY_KIND, pages=1, **options) -> xr.Dataset:
 
 
 def assert_same(first: xr.Dataset, second: xr.Dataset) -> None:
-    """Compare names, order, dimensions, dtypes and values; messages by what they say."""
+    """Compare names, order, dimensions, dtypes and values; messages by equality of their fields."""
     assert list(first.variables) == list(second.variables)
     assert list(first.coords) == list(second.coords)
     for name in first.variables:
-        one, other = first[name], second[name]
-        assert (one.dims, one.dtype, one.shape) == (other.dims, other.dtype, other.shape), name
-        if one.dtype == object:
-            for left, right in zip(one.values.flat, other.values.flat, strict=True):
-                assert type(left) is type(right), name
-                assert left == right, name
+        left, right = first[name], second[name]
+        assert (left.dims, left.dtype, left.shape) == (right.dims, right.dtype, right.shape), name
+        if left.dtype == object:
+            for value, expected in zip(left.values.flat, right.values.flat, strict=True):
+                assert type(value) is type(expected), name
+                assert value == expected, name
         else:
-            np.testing.assert_array_equal(one.values, other.values, err_msg=name)
+            np.testing.assert_array_equal(left.values, right.values, err_msg=name)
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,18 +85,18 @@ def test_values_equal_those_of_the_message(message):
     dataset = decoded([serialise(message)])
     assert dataset.sizes["time"] == 1
     assert dataset.id.item() == _text(message.id.uuid)
-    for each in EVERY_KIND.custom:
-        if each.name not in dataset:
-            assert each.repeated
-            assert len(getattr(message, each.name)) == 0
+    for column in EVERY_KIND.custom:
+        if column.name not in dataset:
+            assert column.repeated
+            assert len(getattr(message, column.name)) == 0
             continue
-        variable = dataset[each.name]
-        assert variable.dtype == DTYPES.get(each.kind, "object"), each.name
-        wanted = getattr(message, each.name)
-        values = variable.values[0] if each.repeated else [variable.values[0]]
-        present = each.repeated or message.HasField(each.name)
-        for value, raw in zip(values, wanted if each.repeated else [wanted], strict=True):
-            _check(each, value, raw if present else None)
+        variable = dataset[column.name]
+        assert variable.dtype == DTYPES.get(column.kind, "object"), column.name
+        wanted = getattr(message, column.name)
+        values = variable.values[0] if column.repeated else [variable.values[0]]
+        present = column.repeated or message.HasField(column.name)
+        for value, raw in zip(values, wanted if column.repeated else [wanted], strict=True):
+            _check(column, value, raw if present else None)
 
 
 def _text(raw: bytes) -> str:
@@ -104,8 +104,8 @@ def _text(raw: bytes) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-def _check(each, value, raw):
-    kind = each.kind
+def _check(column, value, raw):
+    kind = column.kind
     if raw is None:
         if kind in VECTOR_COMPONENTS:
             assert np.isnan(value).all()
@@ -128,7 +128,7 @@ def _check(each, value, raw):
     elif kind is FieldKind.GEOMETRY:
         assert value == shapely.from_wkb(raw.wkb)
     elif kind is FieldKind.ENUM:
-        assert value == each.enum_labels[raw]
+        assert value == column.enum_labels[raw]
     elif kind is FieldKind.MESSAGE:
         assert serialise(value) == serialise(raw)
     elif kind in DTYPES:
@@ -181,7 +181,7 @@ def test_skip_data_gives_the_coordinates_only(decode):
 @pytest.mark.parametrize("lazy", [False, True])
 def test_find_gives_scalars(lazy):
     message = message_class(EVERY_KIND)(**FIXED_TIMES, a_string="x", a_message={"k": "v"}, many_message=[{}, {}])
-    # Older versions of protobuf take no dictionary with keys for a Struct in a list.
+    # Older versions of protobuf do not accept a dictionary with keys for a Struct in a list.
     message.many_message[1]["a"] = 1
     message.geometry.wkb = shapely.to_wkb(shapely.Point(1, 2))
     datapoint = single(over_arrow([serialise(message)], lazy=lazy))
