@@ -112,6 +112,7 @@ def canonical(field: Field, column: pa.Array) -> pa.Array:
         items = _canonical_messages(field, items)
     if not field.repeated:
         return items
+    # The offsets of a slice start at its first item, which is the first item of the flattened values.
     first = column.offsets[0].as_py() if len(column) else 0
     offsets = pa.array(column.offsets.to_numpy() - first)
     return pa.ListArray.from_arrays(offsets, items, type=arrow_type(field))

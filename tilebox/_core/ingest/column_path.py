@@ -155,7 +155,8 @@ def _convert_times(field: Field, items: Array, missing: Array) -> CheckedColumn 
     if items.dtype.kind != dtype.kind:
         return None
     nanoseconds = items.astype(dtype)
-    # numpy wraps times that do not fit. A wrapped time differs from the original when converted back.
+    # numpy wraps times that do not fit. A wrapped time differs from the original when converted back. Finer units than
+    # nanoseconds always fit, and lose digits on purpose.
     coarse = np.datetime_data(items.dtype)[0] not in ("ps", "fs", "as")
     if coarse and (nanoseconds.astype(items.dtype) != items)[~missing].any():
         return None

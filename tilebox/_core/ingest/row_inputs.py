@@ -131,6 +131,7 @@ def _read_frame(schema: Schema, frame: pd.DataFrame) -> dict[str, InputColumn]:
         name: _read_text(fields.get(name), column) or _read_series(column, name)
         for name, column in _iter_columns(frame)
     }
+    # The active geometry of a GeoDataFrame is the footprint, whatever its column is called.
     active = getattr(frame, "_geometry_column_name", None)
     if active in inputs and active != GEOMETRY.name and GEOMETRY.name not in inputs:
         inputs[GEOMETRY.name] = inputs.pop(active)
@@ -208,6 +209,7 @@ def _read_series(series: Any, name: str) -> InputColumn:
         return InputColumn(series.array.tz_convert("UTC").tz_localize(None).to_numpy())
     kind = getattr(dtype, "kind", "O")
     if kind in "iufbmM" and str(dtype) != "category":
+        # Without a value in place of missing ones, pandas would convert the column to objects.
         missing = series.isna().to_numpy()
         numpy_dtype = getattr(dtype, "numpy_dtype", None)
         filled = series.array.to_numpy(dtype=numpy_dtype, na_value=np.zeros((), numpy_dtype)[()])

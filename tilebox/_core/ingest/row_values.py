@@ -164,6 +164,7 @@ def _split_lists(field: Field, source: InputColumn, problems: Problems) -> tuple
 
 def _as_list(value: Any, row: int, field: Field, problems: Problems) -> Sequence[Any]:
     if isinstance(value, np.ndarray | list | tuple):
+        # Python's numbers allow the fast conversion of object columns, which compares their types.
         return value.tolist() if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" else list(value)
     if value is None or _is_missing_scalar(value):
         return ()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _MARKER = 0xFFFFFFFF
 _PREFIX_BYTES = 8
 _BODY_LENGTH_SLOT = 3
+# Headers are small. The limit keeps bytes that are no Arrow stream from allocating gigabytes.
 _MAX_HEADER_BYTES = 1 << 26
 
 
@@ -139,6 +140,7 @@ class ArrowAnswer:
         """Read the closing batch. An empty batch without metadata does not close the answer."""
         import pyarrow as pa
 
+        # pyarrow returns the metadata of a batch only from a stream, which starts with the schema.
         with pa.ipc.open_stream(pa.py_buffer(self._schema_message + message)) as reader:
             _, metadata = reader.read_next_batch_with_custom_metadata()
         closing = dict(metadata or {})
@@ -194,6 +196,7 @@ class _MessageReader:
                 self._reset()
             return False
         body = _body_length(self._buffer[_PREFIX_BYTES:])
+        # Unlike a bytearray, this memory is not filled with zeros first.
         self._grow(np.empty(len(self._buffer) + body, np.uint8))
         self._has_body = True
         return body == 0

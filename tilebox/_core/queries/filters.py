@@ -155,6 +155,7 @@ class FieldReference:
     def __ge__(self, value: Value) -> Comparison:
         return self._compare(Comparator.GREATER_OR_EQUAL, value)
 
+    # `==` builds a comparison, so a reference cannot be a key of a dict.
     __hash__ = None  # type: ignore[assignment]
 
     def is_null(self) -> IsNull:
@@ -327,6 +328,7 @@ def _value_from_wire(message: wire.FieldQueryValue) -> Value:
 def _read(message: wire.FilterExpression, depth: int) -> Expression:
     if depth > MAX_DEPTH:
         raise ValueError(f"a filter is at most {MAX_DEPTH} levels deep")
+    # The three are separate fields on the wire rather than a oneof, so a message may have none or several.
     given = [name for name in ("logical", "comparison", "is_null") if message.HasField(name)]
     if given == ["is_null"]:
         return IsNull(message.is_null.field_name)

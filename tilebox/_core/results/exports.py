@@ -91,6 +91,7 @@ def to_geoparquet(data: xr.Dataset, path: str | os.PathLike[str]) -> None:
         ValueError: The dataset has no datapoints or no geometry.
         MissingExtraError: The extra `arrow` is not installed.
     """
+    # `to_arrow` comes first, because it raises the error that names the missing extra.
     table = to_arrow(data)
     import pyarrow.parquet as pq
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def lazy_column(field: Field, chunks: list[pa.Array]) -> Any:
     """Return an array for `xarray.Variable` that decodes its Arrow chunks on access."""
+    # LazilyIndexedArray combines indexing without decoding. CopyOnWriteArray lets users assign to the variable.
     lazy: Any = indexing.LazilyIndexedArray(ArrowColumn(field, chunks))
     return indexing.CopyOnWriteArray(lazy)
 

@@ -68,6 +68,7 @@ def _map_variables(data: xr.Dataset, change: Callable[[str, xr.Variable], xr.Var
 def _store(name: str, variable: xr.Variable) -> xr.Variable:
     kind = variable.dtype.kind
     if kind == "M":
+        # Otherwise xarray would choose the unit by the values at hand.
         return _with_encoding(variable, _TIME_ENCODING)
     if kind == "m":
         return _with_values(variable, variable.to_numpy().astype("m8[ns]").view(np.int64), {_KIND: "duration"})
