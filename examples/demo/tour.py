@@ -133,7 +133,7 @@ def fill(server: LocalServer, transcript: Transcript) -> Shown:
 
 def fill_from_stac(server: LocalServer, source: str, transcript: Transcript) -> Shown:
     """Import STAC items, as the command line does."""
-    from tilebox.cli.import_stac import command
+    from tilebox.cli.stac.command import command
 
     transcript.step("Import STAC items into a dataset")
     transcript.code(f"tilebox import stac {source} --dataset {IMPORTED}")

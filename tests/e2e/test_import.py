@@ -1,4 +1,4 @@
-"""`tilebox import stac` against a real server, from files of all forms and from an API that pages."""
+"""`tilebox import stac` against a real server, from files in all formats and from an API with pages."""
 
 import gzip
 import json
@@ -15,8 +15,8 @@ from stac_items import ITEMS, REAL_ITEMS, item
 
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind
 from tilebox._core.wire.backoff import RetryPolicy
-from tilebox.cli import stac_sources, stac_storing
 from tilebox.cli.commands import tilebox
+from tilebox.cli.stac import ingest, sources
 from tilebox.datasets import Client, field
 from tilebox.errors import NotFoundError
 
@@ -56,11 +56,11 @@ def source(tmp_path):
     return write
 
 
-def test_values_come_back_as_they_were(run, source, client, slug):
+def test_values_round_trip(run, source, client, slug):
     run(source(ITEMS))
     data = client.dataset(slug).collection("S2A_S2MSI2A").load(("2025-07-01", "2025-08-01"))
     assert data.sizes["time"] == 6
-    assert data.granule_name.to_numpy().tolist() == [each["id"] for each in ITEMS]
+    assert data.granule_name.to_numpy().tolist() == [feature["id"] for feature in ITEMS]
     assert data.time.to_numpy()[3] == np.datetime64("2025-07-13T10:00:00.003")
     assert data.cloud_cover.to_numpy().tolist() == [0.0, 1.5, 3.0, 4.5, 6.0, 7.5]
     assert data.flight_direction.to_numpy().tolist() == ["DESCENDING"] * 6
@@ -73,11 +73,11 @@ def test_values_come_back_as_they_were(run, source, client, slug):
 def test_imported_fields_can_be_filtered_by(run, source, client, slug):
     run(source(ITEMS))
     dataset = client.dataset(slug)
-    found = dataset.query(
+    data = dataset.query(
         filter=(field("cloud_cover") < 4) & (field("platform") == "sentinel-2a"),
         spatial_extent=shapely.box(10.5, 45.2, 10.6, 45.3),
     )
-    assert found.sizes["time"] == 3
+    assert data.sizes["time"] == 3
 
 
 def test_importing_twice_changes_nothing(run, source, client, slug):
@@ -90,7 +90,7 @@ def test_importing_twice_changes_nothing(run, source, client, slug):
     assert client.dataset(slug).count() == 6
 
 
-FORMS = {
+FORMATS = {
     "item.json": json.dumps(ITEMS[0]),
     "collection.json": json.dumps({"type": "FeatureCollection", "features": ITEMS}),
     "items.json": json.dumps(ITEMS, indent=1),
@@ -100,9 +100,9 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_files_of_every_form(run, source, client, slug, name):
-    run(source(FORMS[name], name))
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_of_every_format(run, source, client, slug, name):
+    run(source(FORMATS[name], name))
     assert client.dataset(slug).count() == (1 if name in ("item.json", "one.ndjson") else 6)
 
 
@@ -111,19 +111,19 @@ def test_geoparquet(run, tmp_path, client, slug):
     rows = [
         {
             "type": "Feature",
-            "id": each["id"],
-            "geometry": shapely.to_wkb(shapely.geometry.shape(each["geometry"])),
-            "assets": each["assets"],
-            "datetime": np.datetime64(each["properties"]["datetime"][:-1], "ms").item(),
-            "eo:cloud_cover": each["properties"]["eo:cloud_cover"],
+            "id": feature["id"],
+            "geometry": shapely.to_wkb(shapely.geometry.shape(feature["geometry"])),
+            "assets": feature["assets"],
+            "datetime": np.datetime64(feature["properties"]["datetime"][:-1], "ms").item(),
+            "eo:cloud_cover": feature["properties"]["eo:cloud_cover"],
             "s2:note": None if number else "only one has it",
         }
-        for number, each in enumerate(ITEMS)
+        for number, feature in enumerate(ITEMS)
     ]
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "items.parquet")
     run(tmp_path / "items.parquet")
     data = client.dataset(slug).query()
-    assert data.granule_name.to_numpy().tolist() == [each["id"] for each in ITEMS]
+    assert data.granule_name.to_numpy().tolist() == [feature["id"] for feature in ITEMS]
     assert data.note.to_numpy().tolist() == ["only one has it"] + [None] * 5
     assert data.time.to_numpy()[3] == np.datetime64("2025-07-13T10:00:00.003")
 
@@ -139,11 +139,11 @@ def test_an_item_is_the_same_datapoint_from_a_table_and_from_a_document(run, sou
     del items[1]["assets"]["thumbnail"]
     rows = [
         {
-            **{name: each[name] for name in ("type", "id", "assets")},
-            "geometry": shapely.to_wkb(shapely.geometry.shape(each["geometry"])),
-            **each["properties"],
+            **{name: feature[name] for name in ("type", "id", "assets")},
+            "geometry": shapely.to_wkb(shapely.geometry.shape(feature["geometry"])),
+            **feature["properties"],
         }
-        for each in items
+        for feature in items
     ]
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "items.parquet")
     run(tmp_path / "items.parquet")
@@ -152,7 +152,7 @@ def test_an_item_is_the_same_datapoint_from_a_table_and_from_a_document(run, sou
     assert software == ['{"alpha": "1.0", "more": {"beta": "2"}}', '{"gamma": "3.0"}']
 
 
-def test_a_dry_run_counts_what_is_stored_already_as_to_create_and_says_so(run, source):
+def test_a_dry_run_counts_existing_items_as_to_create(run, source):
     run(source(ITEMS))
     output = run(source(ITEMS), "--dry-run")
     assert "S2A_S2MSI2A          6         0         0" in output
@@ -169,7 +169,7 @@ def test_a_dry_run_changes_nothing(run, source, client, slug):
     assert "no item" not in output
 
 
-def test_later_items_bring_new_fields(run, source, client, slug):
+def test_later_items_add_fields(run, source, client, slug):
     run(source(ITEMS[:3]))
     output = run(source([item(7, **{"eo:snow_cover": 5})]))
     assert "1 field added" in output
@@ -179,7 +179,7 @@ def test_later_items_bring_new_fields(run, source, client, slug):
     assert data.snow_cover.to_numpy()[3] == 5
 
 
-def test_no_new_fields_leaves_the_dataset_as_it_is(run, source, client, slug):
+def test_no_new_fields_leaves_the_schema_unchanged(run, source, client, slug):
     run(source(ITEMS[:3]))
     before = client.dataset(slug).schema
     run(source([item(7, **{"eo:snow_cover": 5})]), "--no-new-fields")
@@ -187,7 +187,7 @@ def test_no_new_fields_leaves_the_dataset_as_it_is(run, source, client, slug):
     assert client.dataset(slug).count() == 4
 
 
-def test_what_does_not_fit_is_rejected_by_name_and_the_rest_imported(run, source, client, slug):
+def test_invalid_items_are_rejected_by_name_and_the_others_imported(run, source, client, slug):
     run(source([item(0, count=1)]))
     output = run(source([item(1, count=2), item(2, count="many"), {**item(3), "id": None}, item(4, count=2.5)]), code=1)
     assert "field count: int64 cannot hold 'many'" in output
@@ -207,25 +207,25 @@ def test_items_without_a_footprint_are_imported(run, source, client, slug, locat
     assert dataset.count(spatial_extent=shapely.box(-170, -80, 170, 80)) == located
 
 
-def test_nothing_but_rejected_items_is_an_error(run, source, client, slug):
+def test_an_import_without_valid_items_fails(run, source, client, slug):
     output = run(source([{**item(1), "properties": {}}]), code=1)
     assert "neither datetime nor start_datetime" in output
     assert "no item could be imported" in output
 
 
-def limited_to_short_locations(client, slug):
-    """Make a dataset that takes no location of more than 1024 characters, which the import does not know of."""
+def create_with_short_locations(client, slug):
+    """Create a dataset that rejects locations of more than 1024 characters, a limit that the import does not know."""
     location = Field(name="location", kind=FieldKind.STRING, queryable=True)
     client.create_or_update_dataset(DatasetKind.SPATIOTEMPORAL, slug, [location])
 
 
-def far_away(number):
+def with_long_location(number):
     return item(number) | {"assets": {"B02": {"href": f"s3://{'a' * 1100}/{number}.tif", "roles": ["data"]}}}
 
 
-def test_what_the_server_refuses_is_named_and_the_rest_imported(run, source, client, slug):
-    limited_to_short_locations(client, slug)
-    items = [far_away(number) if number in (2, 7) else item(number) for number in range(9)]
+def test_items_that_the_server_rejects_are_named_and_the_others_imported(run, source, client, slug):
+    create_with_short_locations(client, slug)
+    items = [with_long_location(number) if number in (2, 7) else item(number) for number in range(9)]
     output = run(source(items), code=1)
     assert "Rejected, 2 of 9 items:" in output
     assert f"{items[2]['id']}, {items[7]['id']}: the server refuses it: field 'location' is queryable" in output
@@ -233,17 +233,17 @@ def test_what_the_server_refuses_is_named_and_the_rest_imported(run, source, cli
     assert client.dataset(slug).count() == 7
 
 
-def test_a_server_that_refuses_everything_is_not_asked_for_ever(run, source, client, slug, monkeypatch):
-    limited_to_short_locations(client, slug)
-    monkeypatch.setattr(stac_storing, "_MAX_REFUSALS", 5)
-    output = run(source([far_away(number) for number in range(9)]), code=1)
+def test_the_import_stops_if_the_server_rejects_too_many(run, source, client, slug, monkeypatch):
+    create_with_short_locations(client, slug)
+    monkeypatch.setattr(ingest, "_MAX_REJECTIONS", 5)
+    output = run(source([with_long_location(number) for number in range(9)]), code=1)
     assert output.startswith("Error: ")
     assert "datapoints rejected" in output
     assert "2 items were refused one by one before that, so the import stopped" in output
 
 
-def test_a_dataset_that_nothing_got_into_is_not_kept(run, source, client, slug):
-    # Of an import that breaks off, which here the server's refusal of a collection's name does.
+def test_a_new_dataset_that_stays_empty_is_deleted(run, source, client, slug):
+    # The import fails after it created the dataset, because the server refuses the name of the collection.
     output = run(source(ITEMS), "--collection", "no/slash" * 100, code=1)
     assert output.startswith("Error: ")
     with pytest.raises(NotFoundError):
@@ -261,7 +261,7 @@ def test_a_limit(run, source, client, slug):
     assert client.dataset(slug).count() == 2
 
 
-def test_the_next_step_that_is_printed_runs(run, source, server, slug, tmp_path):
+def test_the_printed_next_step_runs(run, source, server, slug, tmp_path):
     import shlex
     import subprocess
     import sys
@@ -279,7 +279,7 @@ def test_the_next_step_that_is_printed_runs(run, source, server, slug, tmp_path)
     [
         ("", "there are no items"),
         ("not json", "line 1 is not JSON"),
-        ('{"type": "Collection"}', "a STAC Collection, which has no items of its own"),
+        ('{"type": "Collection"}', "a STAC Collection, which contains no items"),
         ("[]", "there are no items"),
         ('{"type": "Feature", "properties": {"a": ' + "[" * 100_000, "nested too deeply"),
         ('{"type": "Feature", "properties": {"a": ' + '{"a":' * 900 + "1" + "}" * 902, "nested too deeply"),
@@ -288,36 +288,36 @@ def test_the_next_step_that_is_printed_runs(run, source, server, slug, tmp_path)
         (b"\xff\xfe\x00", "utf-8"),
     ],
 )
-def test_what_is_no_stac_is_said(run, source, content, message):
+def test_sources_that_are_not_stac_are_refused(run, source, content, message):
     output = run(source(content), code=1)
     assert output.startswith("Error: ")
     assert len(output.splitlines()) == 1
     assert message.lower() in output.lower()
 
 
-def test_a_file_that_is_not_there(run, tmp_path):
+def test_a_missing_file_is_reported(run, tmp_path):
     assert "No such file" in run(tmp_path / "none.json", code=1)
 
 
-def test_a_wrong_key(run, source):
+def test_a_wrong_api_key_is_reported(run, source):
     assert "key" in run(source(ITEMS), token="tb_wrong", code=1).lower()
 
 
 @pytest.fixture
 def api():
-    """A STAC API; its answers are set by the test, as (status, document or text), by path."""
+    """A STAC API. The test sets its responses for each path, as pairs of status and document or bytes."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.answer(None)
+            self.respond(None)
 
         def do_POST(self):
-            self.answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.respond(json.loads(self.rfile.read(int(self.headers["content-length"]))))
 
-        def answer(self, body):
-            self.server.asked.append((self.command, self.path, body))
-            answers = self.server.answers[self.path]
-            status, document = answers.pop(0) if len(answers) > 1 else answers[0]
+        def respond(self, body):
+            self.server.requests.append((self.command, self.path, body))
+            responses = self.server.responses[self.path]
+            status, document = responses.pop(0) if len(responses) > 1 else responses[0]
             content = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(content)))
@@ -327,30 +327,30 @@ def api():
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.daemon_threads = True
-        running.answers, running.asked = {}, []
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.responses, server.requests = {}, []
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield running
-        running.shutdown()
+        yield server
+        server.shutdown()
         thread.join()
 
 
 @pytest.fixture
-def impatient(monkeypatch):
+def short_retries(monkeypatch):
     policy = RetryPolicy(attempts=3, first_seconds=0.001, longest_seconds=0.002)
-    monkeypatch.setattr(stac_sources, "_PATIENCE", policy)
+    monkeypatch.setattr(sources, "_RETRY_POLICY", policy)
 
 
-def page(items, following=None, **link):
-    links = [{"rel": "next", "href": following, **link}] if following else []
+def page(items, next_href=None, **link):
+    links = [{"rel": "next", "href": next_href, **link}] if next_href else []
     return (200, {"type": "FeatureCollection", "features": items, "links": links})
 
 
 def test_pages_are_followed(run, api, client, slug):
-    api.answers = {
+    api.responses = {
         "/search?limit=2": [page(ITEMS[:2], "/search?limit=2&token=2")],
         "/search?limit=2&token=2": [page(ITEMS[2:4], f"{api.url}/last")],
         "/last": [page(ITEMS[4:])],
@@ -361,52 +361,52 @@ def test_pages_are_followed(run, api, client, slug):
 
 def test_a_search_is_posted_page_by_page(run, api, client, slug):
     link = {"method": "POST", "body": {"token": "2"}, "merge": True}
-    api.answers = {"/search": [page(ITEMS[:3], "/search", **link), page(ITEMS[3:])]}
+    api.responses = {"/search": [page(ITEMS[:3], "/search", **link), page(ITEMS[3:])]}
     run(f"{api.url}/search", "--search", '{"collections": ["s2"]}')
-    assert api.asked == [
+    assert api.requests == [
         ("POST", "/search", {"collections": ["s2"]}),
         ("POST", "/search", {"collections": ["s2"], "token": "2"}),
     ]
     assert client.dataset(slug).count() == 6
 
 
-def test_a_limit_asks_for_no_page_too_many(run, api):
-    api.answers = {"/search": [page(ITEMS[:3], "/more")]}
+def test_a_limit_stops_before_the_next_page(run, api):
+    api.responses = {"/search": [page(ITEMS[:3], "/more")]}
     run(f"{api.url}/search", "--limit", "3")
-    assert len(api.asked) == 1
+    assert len(api.requests) == 1
 
 
-def test_a_next_link_that_leads_back_is_an_error(run, api):
-    api.answers = {"/a": [page(ITEMS[:2], "/b")], "/b": [page(ITEMS[2:], "/a")]}
+def test_a_loop_of_pages_is_an_error(run, api):
+    api.responses = {"/a": [page(ITEMS[:2], "/b")], "/b": [page(ITEMS[2:], "/a")]}
     assert "read before" in run(f"{api.url}/a", code=1)
-    assert len(api.asked) == 2
+    assert len(api.requests) == 2
 
 
-def test_failures_that_pass_are_retried(run, api, client, slug, impatient):
-    api.answers = {"/search": [(503, {}), (429, {}), page(ITEMS)]}
+def test_temporary_failures_are_retried(run, api, client, slug, short_retries):
+    api.responses = {"/search": [(503, {}), (429, {}), page(ITEMS)]}
     run(f"{api.url}/search")
     assert client.dataset(slug).count() == 6
 
 
-def test_failures_that_stay_are_told(run, api, impatient):
-    api.answers = {"/search": [(503, {})]}
+def test_lasting_failures_are_reported_after_retries(run, api, short_retries):
+    api.responses = {"/search": [(503, {})]}
     assert "it answered 503 Service Unavailable (3 tries)" in run(f"{api.url}/search", code=1)
-    assert len(api.asked) == 3
+    assert len(api.requests) == 3
 
 
-def test_a_wrong_address_is_not_retried(run, api, impatient):
-    api.answers = {"/search": [(404, {})]}
+def test_a_missing_page_is_not_retried(run, api, short_retries):
+    api.responses = {"/search": [(404, {})]}
     assert "it answered 404 Not Found" in run(f"{api.url}/search", code=1)
-    assert len(api.asked) == 1
+    assert len(api.requests) == 1
 
 
 def test_an_address_may_hold_a_file(run, api, client, slug):
-    api.answers = {"/items.ndjson.gz": [(200, FORMS["items.ndjson.gz"])]}
+    api.responses = {"/items.ndjson.gz": [(200, FORMATS["items.ndjson.gz"])]}
     run(f"{api.url}/items.ndjson.gz")
     assert client.dataset(slug).count() == 6
 
 
-def test_a_search_of_a_file_makes_no_sense(run, source):
+def test_a_file_cannot_be_searched(run, source):
     assert "only an address can be searched" in run(source(ITEMS), "--search", "{}", code=2)
 
 
@@ -416,9 +416,9 @@ def test_a_search_must_be_json(run, api):
 
 
 def test_items_beyond_one_chunk_share_a_dataset(run, source, client, slug, monkeypatch):
-    from tilebox.cli import stac_import
+    from tilebox.cli.stac import importer
 
-    monkeypatch.setattr(stac_import, "_ITEMS_AT_ONCE", 2)
+    monkeypatch.setattr(importer, "_CHUNK_ITEMS", 2)
     items = [item(number, **({"late": number} if number > 3 else {})) for number in range(6)]
     output = run(source(items))
     assert "late (int64)" in output

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tilebox._core.stac.documents import item_of_row, items_of
+from tilebox._core.stac.documents import item_from_row, parse_items
 
 REAL_ITEMS = Path(os.environ.get("TILEBOX_STAC_ITEMS") or Path(__file__).parents[3] / "shared" / "data")
 needs_real_items = pytest.mark.skipif(
@@ -20,9 +20,9 @@ def real_items(name):
     """Return the items of a file of real ones."""
     path = REAL_ITEMS / name
     if name.endswith(".json"):
-        return items_of(json.loads(path.read_text()))
+        return parse_items(json.loads(path.read_text()))
     parquet = pytest.importorskip("pyarrow.parquet")
-    return [item_of_row(row) for row in parquet.read_table(path).to_pylist()]
+    return [item_from_row(row) for row in parquet.read_table(path).to_pylist()]
 
 
 def item(number, **properties):

@@ -118,7 +118,7 @@ def test_a_wrong_collection_fails_before_anything_is_loaded(either, filled):
     with pytest.raises(NotFoundError, match=r"No such collection evn; did you mean even\?"):
         dataset.query(collections=["evn"])
     assert either.wire.methods == ["ListCollections"]
-    with pytest.raises(ValueError, match="pass None to look in all"):
+    with pytest.raises(ValueError, match="pass None to query all collections"):
         dataset.query(collections=[])
     with pytest.raises(ValueError, match="at most 100"):
         dataset.query(collections=[uuid4() for _ in range(101)])

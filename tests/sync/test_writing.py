@@ -14,7 +14,7 @@ import shapely
 from scripted import Faults, Rendezvous
 from worlds.sync import Wire, open_client
 
-from tilebox._core.ingest.batches import MAX_REQUEST_BYTES, batches
+from tilebox._core.ingest.batches import MAX_REQUEST_BYTES, batch_ranges
 from tilebox._core.ingest.rows import encode
 from tilebox.sync.datasets.writing import _Columns
 from tilebox.datasets import ConflictError, DatasetKind, InvalidArgumentError, NotFoundError, ServerError
@@ -120,7 +120,7 @@ def test_rows_that_become_larger_further_down_make_more_requests(client, slug):
     data = frame(2_000)
     data["label"] = ["small"] * 1_200 + ["large" * 10_000] * 800
     sender = _Columns(collection.id, encode(schema, data), allow_existing=True)
-    (batch,) = batches(2_000, sender.batch_rows)
+    (batch,) = batch_ranges(2_000, sender.batch_rows)
     calls = sender.calls(*batch)
     assert len(calls) > 1
     assert all(len(call.body()) < 2 * MAX_REQUEST_BYTES for _, _, call in calls)

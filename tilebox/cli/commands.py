@@ -7,10 +7,10 @@ from __future__ import annotations
 import click
 
 from tilebox import __version__
-from tilebox.cli.import_stac import command as import_command
 from tilebox.cli.keys import keys
 from tilebox.cli.runner import command as runner_command
 from tilebox.cli.serve import serve
+from tilebox.cli.stac.command import command as import_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -90,7 +90,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("spherical", [False, True])
 @pytest.mark.parametrize("name", GOLDEN)
-def test_places_are_found_inside_and_only_inside(name, spherical):
+def test_points_match_only_inside_the_footprint(name, spherical):
     footprint, inside, outside = GOLDEN[name]
     assert problems([footprint]) == []
     found = [matches([footprint], Point(place), "intersects", spherical)[0] for place in inside + outside]
@@ -101,7 +101,7 @@ def test_places_are_found_inside_and_only_inside(name, spherical):
 
 @pytest.mark.parametrize("spherical", [False, True])
 @pytest.mark.parametrize("name", GOLDEN)
-def test_pruning_keeps_the_golden_places(name, spherical):
+def test_bounds_overlap_for_every_point_inside(name, spherical):
     footprint, inside, _ = GOLDEN[name]
     for place in inside:
         assert overlap(footprint_bounds([footprint])[0], area_boxes(Point(place), spherical))
@@ -117,7 +117,7 @@ def test_a_footprint_covers_itself(name, spherical):
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_normalised_geometries_stay_on_the_map_and_are_valid(name):
+def test_normalised_geometries_are_valid_and_within_the_map(name):
     normalised = normalise([GOLDEN[name][0]])[0]
     assert normalised.is_valid
     west, south, east, north = normalised.bounds
@@ -131,14 +131,14 @@ def test_cutting_agrees_with_the_antimeridian_package(name):
     polygon = orient(GOLDEN[name][0])
     expected = reference.fix_polygon(polygon, great_circle=False, fix_winding=name != "south cap")
     difference = shapely.symmetric_difference(normalise([polygon])[0], expected)
-    assert difference.area < 1e-6  # It rounds where it cuts, to seven decimals.
+    assert difference.area < 1e-6  # the package rounds to seven decimals where it cuts
 
 
-def test_the_granule_of_the_docs_is_not_at_the_null_meridian():
-    null_meridian = box(-0.001, -90, 0.001, 90)
-    assert ERS.intersects(null_meridian)
+def test_a_crossing_granule_does_not_match_the_prime_meridian():
+    prime_meridian = box(-0.001, -90, 0.001, 90)
+    assert ERS.intersects(prime_meridian)
     for spherical in (False, True):
-        assert not matches([ERS], null_meridian, "intersects", spherical)[0]
+        assert not matches([ERS], prime_meridian, "intersects", spherical)[0]
 
 
 def test_bounds_of_crossing_footprints_have_west_beyond_east():
@@ -152,12 +152,12 @@ def test_bounds_of_crossing_footprints_have_west_beyond_east():
     assert plain.tolist() == pytest.approx([1, 2, 3, 4], abs=0.01)
 
 
-def test_separate_parts_are_bounded_by_the_shorter_way_round():
+def test_bounds_of_separate_parts_take_the_shorter_way_round():
     parts = MultiPolygon([box(160, 0, 170, 5), box(-175, 0, -170, 5)])
     assert footprint_bounds([parts])[0][[0, 2]].tolist() == pytest.approx([160, -170])
 
 
-def test_arrays_may_be_binary_and_empty():
+def test_arrays_may_hold_binary_or_be_empty():
     binary = [shapely.to_wkb(ERS), None, shapely.to_wkb(FIJI)]
     assert matches(binary, FIJI, "intersects", False).tolist() == [False, False, True]
     assert matches(binary, FIJI, "intersects", True).tolist() == [False, False, True]
@@ -171,19 +171,19 @@ def test_arrays_may_be_binary_and_empty():
         assert problems(empty) == []
 
 
-def test_what_is_too_small_for_the_sphere_is_a_point_there():
+def test_a_polygon_too_small_for_s2_counts_as_a_point():
     speck = box(10, 50, 10 + 2e-15, 50 + 2e-14)
     assert problems([speck]) == []
     assert matches([speck], box(9, 49, 11, 51), "filter_contains_geometry", True)[0]
 
 
-def test_spherical_filters_without_their_library_say_what_to_install(monkeypatch):
+def test_a_spherical_filter_without_s2_names_the_missing_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "spherely", None)
     with pytest.raises(MissingExtraError, match=r"a spherical filter needs .*tilebox-open\[server\]"):
         matches([ERS], ERS, "intersects", True)
 
 
-def test_boxes_of_an_area_are_few():
+def test_an_area_of_many_parts_has_few_boxes():
     islands = MultiPolygon([box(west, 0, west + 1, 1) for west in range(160, 200, 2)])
     boxes = area_boxes(islands, False)
     assert [box[:1] + box[2:3] for box in boxes] == [
@@ -194,18 +194,18 @@ def test_boxes_of_an_area_are_few():
 
 @settings(max_examples=200)
 @given(st.lists(st.deferred(lambda: anything), min_size=1, max_size=5))
-def test_plain_crossers_read_in_bulk_are_read_as_one_by_one(geometries):
+def test_shifting_crossing_geometries_in_bulk_agrees_with_cutting_each(geometries):
     values = np.array([*geometries, None], dtype=object)
-    crossing, moved = antimeridian.moved_east(values, shapely.bounds(values))
+    crossing, shifted = antimeridian.shift_crossing(values, shapely.bounds(values))
     assert not crossing[-1]
-    for geometry, bulk in zip(values[crossing], moved, strict=True):
+    for geometry, bulk in zip(values[crossing], shifted, strict=True):
         assume(shapely.is_valid(bulk))
         assert antimeridian.problem(geometry) is None
         assert shapely.symmetric_difference(antimeridian.cut(geometry), antimeridian.cut(bulk)).area < 1e-6
-        assert all(ring.turns == 0 and not ring.means_outside for ring in antimeridian.rings(geometry))
+        assert all(ring.winding_number == 0 and not ring.is_inverted for ring in antimeridian.rings(geometry))
 
 
-def test_altitudes_are_passed_over():
+def test_altitudes_are_ignored():
     high = shapely.force_3d(ERS, 700_000)
     for spherical in (False, True):
         assert matches(
@@ -238,17 +238,17 @@ def test_altitudes_are_passed_over():
         ("POINT (0 0)", "not a geometry but a str"),
     ],
 )
-def test_problems_are_told(geometry, reason):
-    ((row, said),) = problems([None, geometry, ERS])
+def test_problems_name_row_and_reason(geometry, reason):
+    ((row, message),) = problems([None, geometry, ERS])
     assert row == 1
-    assert reason in said
+    assert reason in message
 
 
-def test_kinds_may_be_narrowed():
+def test_allowed_kinds_may_be_restricted():
     assert problems([Point(0, 0), ERS], kinds=("Polygon",)) == [(0, "a Point cannot be used, only Polygon")]
 
 
-def test_areas_are_checked():
+def test_invalid_areas_and_modes_are_refused():
     check_area(ERS)
     for wrong, reason in (
         (None, "NoneType"),
@@ -292,7 +292,7 @@ def test_corners_count_as_inside_on_the_sphere():
     assert matches([area], corner, "intersects", True)[0]
 
 
-def test_180_and_minus_180_are_one_meridian():
+def test_180_and_minus_180_are_the_same_meridian():
     places = [Point(180, 5), Point(-180, 5), box(170, 0, 180, 10), box(-180, 0, -170, 10)]
     for area in (box(170, 0, 180, 10), box(-180, 0, -170, 10)):
         assert matches(places, area, "intersects", False).all()
@@ -302,14 +302,14 @@ def test_180_and_minus_180_are_one_meridian():
     assert matches(places, Point(180, 5), "geometry_contains_filter", False).all()
 
 
-def test_180_and_minus_180_and_poles_are_single_places_on_the_sphere():
-    for one, other in (
+def test_longitudes_at_the_antimeridian_and_poles_are_equivalent_on_the_sphere():
+    for first, second in (
         (Point(180, 5), Point(-180, 5)),
         (Point(10, 90), Point(-100, 90)),
         (Point(190, 0), Point(-170, 0)),
     ):
-        assert matches([one], other, "intersects", True)[0]
-        assert overlap(footprint_bounds([one])[0], area_boxes(other, True))
+        assert matches([first], second, "intersects", True)[0]
+        assert overlap(footprint_bounds([first])[0], area_boxes(second, True))
     for side in (180, -180):
         assert matches([Point(side, 5)], box(179, 0, 182, 10), "filter_contains_geometry", True)[0]
 
@@ -317,14 +317,14 @@ def test_180_and_minus_180_and_poles_are_single_places_on_the_sphere():
 @pytest.mark.parametrize(
     "tile", [box(0, 0, 1, 1), box(0, 3, 1, 4), box(4, 0, 6, 1), box(9, 5, 10, 8), box(0, 0, 10, 9)]
 )
-def test_tiles_along_the_edges_of_an_area_lie_in_it_on_the_sphere_too(tile):
+def test_tiles_along_the_edges_of_an_area_lie_in_it_on_the_sphere(tile):
     area = box(0, 0, 10, 10)
     assert matches([tile], area, "filter_contains_geometry", True)[0]
     assert matches([area], tile, "geometry_contains_filter", True)[0]
 
 
 @pytest.mark.parametrize("tile", [box(-0.001, 0, 1, 1), box(9, 5, 10.001, 8), box(20, 0, 21, 1), box(0, 9, 1, 10.1)])
-def test_tiles_beyond_the_edges_do_not(tile):
+def test_tiles_beyond_the_edges_of_an_area_do_not_lie_in_it_on_the_sphere(tile):
     area = box(0, 0, 10, 10)
     assert not matches([tile], area, "filter_contains_geometry", True)[0]
     assert not matches([area], tile, "geometry_contains_filter", True)[0]
@@ -335,11 +335,11 @@ ORBITS = [Orbit(0, 1.2), Orbit(100, 1.2), Orbit(-75, 5), Orbit(179, 12), Orbit(2
 
 @pytest.mark.parametrize("spherical", [False, True])
 @pytest.mark.parametrize("orbit", ORBITS, ids=str)
-def test_a_whole_orbit_sees_what_lies_below_it(orbit, spherical):
+def test_a_whole_orbit_contains_the_points_below_it(orbit, spherical):
     places = scattered(4000)
     sure = orbit.sees(places)
     points = np.array([Point(place) for place in degrees(places)], dtype=object)
-    # Frames leave gaps between each other, in which a few places lie.
+    # A few points lie in the gaps between frames.
     for footprint, missed_at_most in ((orbit.polygon, 0), (orbit.frames, 0.02 * (sure == 1).sum())):
         assert problems([footprint]) == []
         found = matches(points, footprint, "filter_contains_geometry", spherical)
@@ -363,7 +363,7 @@ stars = st.builds(Star, places, st.one_of(distances, small_distances), st.boolea
 
 
 def _is_robust(relation, first, second):
-    """Tell whether an answer stays when one side shrinks or grows a little, so that rounding cannot decide."""
+    """Return whether a slightly smaller or larger second shape gives the same answer, so that rounding cannot decide."""
     return all(
         relation(first, second) == relation(first, near) for near in (_scaled(second, 0.999), _scaled(second, 1.001))
     )
@@ -378,7 +378,7 @@ def _scaled(shape, factor):
 @example(Star((0, 90), (20, 20, 20)), Star((180, 89), (2, 2, 2, 2)), "geometry_contains_filter")
 @example(Star((180, 0), (9, 9, 9, 9)), Star((-179, 1), (3, 3, 3), clockwise=True), "geometry_contains_filter")
 def test_spherical_matches_agree_with_the_gnomonic_oracle(footprint, area, mode):
-    # Three vertices of a star may leave its centre outside, and then its ring may be the other way round.
+    # A star of three vertices may have its centre outside. Its ring may then run the other way round.
     expected = spherical_oracle(footprint, area, mode)
     assume(expected is not None)
     assume(_is_robust(lambda a, b: spherical_oracle(a, b, mode), footprint, area))
@@ -463,7 +463,7 @@ def test_rings_round_a_pole_enclose_what_lies_poleward(cap, visited):
 
 @settings(max_examples=200)
 @given(st.lists(anything, min_size=1, max_size=4), anything, st.booleans())
-def test_relations_are_consistent(footprints, area, spherical):
+def test_spatial_relations_are_consistent(footprints, area, spherical):
     assume(not problems([*footprints, area]))
     found = {mode: matches(footprints, area, mode, spherical) for mode in RELATIONS}
     assert (found["intersects"] >= found["filter_contains_geometry"]).all()

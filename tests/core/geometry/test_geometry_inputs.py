@@ -1,4 +1,4 @@
-"""Geometries as callers give them: in degrees, of the right kind, in several forms."""
+"""Geometries that callers give: units, kinds and accepted forms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def frame(crs, geometries=(BOX, None, BOX), **columns):
 
 
 @pytest.mark.parametrize("crs", [None, 4326, "OGC:CRS84", 4979], ids=str)
-def test_degrees_are_taken(crs):
+def test_geometries_in_degrees_are_accepted(crs):
     assert encode(SCHEMA, frame(crs)).table()["geometry"].null_count == 1
     assert areas.to_wire(shapely.set_srid(BOX, crs if isinstance(crs, int) else 0)).geometry.wkb == BOX.wkb
 
@@ -36,7 +36,7 @@ def test_degrees_are_taken(crs):
 @pytest.mark.parametrize(
     ("crs", "name"), [(32632, "EPSG:32632"), (3857, "Pseudo-Mercator"), ("+proj=laea +lat_0=52", "not in degrees")]
 )
-def test_another_reference_system_is_refused(crs, name):
+def test_other_coordinate_reference_systems_are_refused(crs, name):
     metres = frame(4326).to_crs(crs)
     forms = [
         metres,
@@ -52,7 +52,7 @@ def test_another_reference_system_is_refused(crs, name):
     assert encode(SCHEMA, metres.to_crs(4326)).rows == 3
 
 
-def test_an_srid_counts_as_a_reference_system():
+def test_an_srid_other_than_wgs84_is_refused():
     utm = shapely.set_srid(BOX, 32632)
     for value in (utm, shapely.to_wkb(utm, include_srid=True)):
         with pytest.raises(ValueError, match=r"Record 1: Field 'geometry': .*EPSG:32632.*to_crs\(4326\)") as caught:
@@ -75,7 +75,7 @@ def test_an_srid_counts_as_a_reference_system():
     ],
     ids=str,
 )
-def test_what_can_be_no_footprint_is_told_before_anything_is_sent(footprint, reason):
+def test_invalid_footprints_are_refused_by_the_client(footprint, reason):
     values = [BOX, None, footprint]
     with pytest.raises(ValueError, match=f"Record 2: Field 'geometry': {reason}"):
         encode(SCHEMA, {"time": TIMES, "geometry": values})
@@ -84,7 +84,7 @@ def test_what_can_be_no_footprint_is_told_before_anything_is_sent(footprint, rea
             encode(SCHEMA, {"time": TIMES, "geometry": [footprint.wkb, b"", BOX.wkb]})
 
 
-def test_other_geometry_fields_take_every_kind():
+def test_custom_geometry_fields_accept_every_kind():
     table = encode(SCHEMA, {"time": TIMES, "outline": [LINE, None, BOX]}).table()
     assert table["outline"].to_pylist() == [LINE.wkb, None, BOX.wkb]
     with pytest.raises(ValueError, match="Record 0: Field 'outline': the LineString is empty"):
@@ -106,12 +106,12 @@ class Interface:
     ],
     ids=["mapping", "feature", "interface", "mapping in area", "interface in area"],
 )
-def test_areas_in_geojson(area):
+def test_areas_may_be_geojson(area):
     assert shapely.from_wkb(areas.to_wire(area).geometry.wkb).equals(BOX)
 
 
 @pytest.mark.parametrize("area", [frame(4326), frame(4326).geometry], ids=["frame", "series"])
-def test_a_column_of_geometries_is_no_area(area):
+def test_a_column_of_geometries_is_refused_as_an_area(area):
     for given in (area, {"geometry": area}):
         with pytest.raises(TypeError, match=r"one geometry, not a Geo.*\.to_crs\(4326\)\.union_all\(\)"):
             areas.to_wire(given)
@@ -127,12 +127,12 @@ def test_a_column_of_geometries_is_no_area(area):
     ],
     ids=str,
 )
-def test_broken_geojson_is_no_area(area):
+def test_malformed_geojson_is_refused_as_an_area(area):
     with pytest.raises(ValueError, match="not GeoJSON of one geometry"):
         areas.to_wire(area)
 
 
-def test_many_rows_with_one_wrong_keep_their_numbers():
+def test_the_row_number_of_an_error_is_right_in_a_large_batch():
     values = np.full(20_000, BOX, dtype=object)
     values[19_999] = LINE
     with pytest.raises(ValueError, match=r"1 of 20000 records.*\nRecord 19999: "):

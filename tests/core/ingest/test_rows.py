@@ -30,7 +30,7 @@ BOX = shapely.box(1, 2, 3, 4)
 
 
 @pytest.fixture(params=["arrow", "plain"])
-def way(request, monkeypatch):
+def arrow_or_plain(request, monkeypatch):
     """Encode with and without the extra `arrow`."""
     if request.param == "plain":
         monkeypatch.setattr(messages, "is_available", lambda: False)
@@ -51,27 +51,27 @@ def load(values, schema=EVERY_KIND) -> xr.Dataset:
 
 @settings(max_examples=50)
 @given(st.lists(datapoints(), min_size=1, max_size=4))
-def test_what_was_loaded_can_be_ingested_again(drawn):
+def test_loaded_datasets_can_be_ingested_again(drawn):
     loaded = load([serialise(message) for message in drawn])
     again = load(encode(EVERY_KIND, loaded).messages())
-    for name in EVERY_KIND.custom:
-        if not name.repeated:
+    for column in EVERY_KIND.custom:
+        if not column.repeated:
             assert_same(
-                again[[name.name]].drop_vars(["id", "ingestion_time"]),
-                loaded[[name.name]].drop_vars(["id", "ingestion_time"]),
+                again[[column.name]].drop_vars(["id", "ingestion_time"]),
+                loaded[[column.name]].drop_vars(["id", "ingestion_time"]),
             )
             continue
-        if name.name not in loaded:
-            assert name.name not in again
+        if column.name not in loaded:
+            assert column.name not in again
             continue
-        # Lists that ended in missing values are shorter now, so the longest may be too.
-        shorter = again.get(name.name)
+        # Trailing missing values of a list are lost, so the longest list may be shorter now.
+        shorter = again.get(column.name)
         width = 0 if shorter is None else shorter.shape[1]
-        rest = loaded[name.name][:, width:].to_numpy()
-        assert _is_fill(name, rest)
+        rest = loaded[column.name][:, width:].to_numpy()
+        assert _is_fill(column, rest)
         if width:
             np.testing.assert_array_equal(
-                _comparable(shorter.to_numpy()), _comparable(loaded[name.name][:, :width].to_numpy())
+                _comparable(shorter.to_numpy()), _comparable(loaded[column.name][:, :width].to_numpy())
             )
 
 
@@ -92,7 +92,7 @@ def _is_fill(field, values) -> bool:
 
 @settings(max_examples=30)
 @given(st.lists(datapoints(), min_size=1, max_size=4), st.data())
-def test_some_rows_are_those_of_all(drawn, data):
+def test_a_range_of_rows_equals_that_part_of_all_rows(drawn, data):
     encoded = encode(EVERY_KIND, load([serialise(message) for message in drawn]))
     start = data.draw(st.integers(0, len(drawn)))
     stop = data.draw(st.integers(start, len(drawn)))
@@ -105,7 +105,7 @@ def test_some_rows_are_those_of_all(drawn, data):
 
 @settings(max_examples=30)
 @given(st.lists(datapoints(), min_size=1, max_size=4))
-def test_both_ways_of_encoding_give_the_same_bytes(drawn):
+def test_encoding_with_and_without_arrow_gives_equal_bytes(drawn):
     loaded = load([serialise(message) for message in drawn])
     over_arrow = encode(EVERY_KIND, loaded).messages()
     with pytest.MonkeyPatch.context() as patch:
@@ -113,7 +113,7 @@ def test_both_ways_of_encoding_give_the_same_bytes(drawn):
         assert encode(EVERY_KIND, loaded).messages() == over_arrow
 
 
-def test_one_loaded_datapoint_can_be_ingested(way):
+def test_one_loaded_datapoint_can_be_ingested(arrow_or_plain):
     message = message_class(EVERY_KIND)(time={"seconds": 1}, a_string="x", many_int32=[1, 2], a_latlon={"latitude": 1})
     loaded = load([serialise(message)])
     assert encode(EVERY_KIND, single(loaded)).messages() == encode(EVERY_KIND, loaded).messages()
@@ -186,7 +186,7 @@ def as_frame():
     ],
     ids=["records", "iterator", "columns", "frame", "nullable dtypes", "geodataframe", "active geometry", "time index"],
 )
-def test_every_form_gives_the_same_datapoints(data, way):
+def test_every_form_gives_the_same_datapoints(data, arrow_or_plain):
     encoded = encode(SMALL, data())
     assert encoded.rows == 2
     assert encoded.messages() == [serialise(message) for message in expected_records()]
@@ -194,8 +194,8 @@ def test_every_form_gives_the_same_datapoints(data, way):
 
 
 @pytest.mark.parametrize("dtype", [pd.StringDtype("pyarrow"), pd.StringDtype("python"), object], ids=str)
-def test_text_of_pandas_is_the_same_however_it_is_kept(dtype, way):
-    del way
+def test_pandas_text_encodes_equally_for_every_dtype(dtype, arrow_or_plain):
+    del arrow_or_plain
     text = {"granule_name": ["é", None, ""], "direction": ["ASCENDING", None, "FLIGHT_DIRECTION_DESCENDING"]}
     frame = pd.DataFrame({name: pd.Series(values, dtype=dtype) for name, values in text.items()})
     frame["time"] = pd.Series(["2024-01-01", "2024-01-02T03:00", "2024-01-03"], dtype=dtype)
@@ -206,7 +206,7 @@ def test_text_of_pandas_is_the_same_however_it_is_kept(dtype, way):
         assert encode(SMALL, rows).messages() == encode(SMALL, wanted).messages()
 
 
-def test_wrong_text_of_pandas_is_named():
+def test_invalid_pandas_text_is_refused():
     text = pd.DataFrame({"time": ["2024-01-01"] * 2, "direction": ["ASCENDING", "sideways"]})
     with pytest.raises(ValueError, match="Record 1: Field 'direction': 'sideways' is not a label"):
         encode(SMALL, text)
@@ -253,10 +253,10 @@ def test_wrong_text_of_pandas_is_named():
     ],
     ids=str,
 )
-def test_values_of_every_kind(kind, value, wanted, way):
+def test_values_of_every_kind(kind, value, wanted, arrow_or_plain):
     single_name, list_name = f"a_{kind.name.lower()}", f"many_{kind.name.lower()}"
     expected = message_class(EVERY_KIND)(time={"seconds": 1704067200}, **{single_name: wanted})
-    # Older versions of protobuf take no dictionary for a Struct in a list.
+    # Older versions of protobuf do not accept a dictionary for a Struct in a list.
     getattr(expected, list_name).extend([getattr(expected, single_name)] * 2)
     assert datapoint_of({single_name: value, list_name: [value, value]}) == expected
     mixed = encode(EVERY_KIND, {"time": ["2024-01-01"] * 2, single_name: [value, None]}).messages()
@@ -310,7 +310,7 @@ def test_missing_values_are_unset(kind, missing):
     ],
     ids=str,
 )
-def test_wrong_values_are_named(kind, value, reason):
+def test_invalid_values_are_refused_with_row_and_field(kind, value, reason):
     name = kind.name.lower()
     times = ["2024-01-01"] * 3
     with pytest.raises(ValueError, match=rf"(?s)1 of 3 records.*\nRecord 1: Field 'a_{name}': .*{reason}"):
@@ -351,10 +351,10 @@ def test_the_list_of_rejected_records_is_capped():
     assert len(lines) == 22
 
 
-def test_every_datapoint_needs_a_time():
+def test_a_missing_time_is_refused():
     with pytest.raises(ValueError, match="Record 1: Field 'time': every datapoint needs a time"):
         encode(SMALL, [{"time": "2024-01-01"}, {"orbit": 1}])
-    with pytest.raises(ValueError, match="no 'time'"):
+    with pytest.raises(ValueError, match="the data has no column 'time'"):
         encode(SMALL, {"orbit": [1]})
 
 
@@ -370,7 +370,7 @@ def test_columns_of_different_length_are_refused():
         encode(SMALL, {"time": ["2024-01-01"] * 2, "orbit": [1]})
 
 
-def test_the_fields_are_listed_in_a_sentence_of_their_own():
+def test_unknown_columns_without_near_misses_list_the_fields():
     with pytest.raises(ValueError, match=r"'zzz' is not a field of this dataset\. Its fields are: time, "):
         encode(SMALL, {"time": ["2024-01-01"], "zzz": [1]})
 
@@ -391,16 +391,16 @@ def test_numbers_are_unix_seconds(seconds):
     assert times == [1_704_067_200_000, 0, -1_000]
 
 
-def test_fractions_of_unix_seconds_keep_their_millisecond(way):
+def test_fractions_of_unix_seconds_keep_their_millisecond(arrow_or_plain):
     seconds = [1_773_655_304.123, 1_773_655_304.001, 0.999]
     for form in (seconds, np.array(seconds), [*seconds[:2], np.float64(seconds[2])]):
         raw = encode(SMALL, {"time": form}).messages()
-        read = [message_class(SMALL).FromString(one).time.ToMilliseconds() for one in raw]
+        read = [message_class(SMALL).FromString(value).time.ToMilliseconds() for value in raw]
         assert read == [1_773_655_304_123, 1_773_655_304_001, 999]
 
 
 @pytest.mark.parametrize("number", [1_773_655_304_123, 1e18, float("inf"), -1e10, np.int64(2**62)], ids=str)
-def test_milliseconds_are_no_seconds(number):
+def test_unix_milliseconds_are_refused(number):
     for data in ({"time": [number]}, {"time": np.array([number])}):
         with pytest.raises(ValueError, match="numbers are seconds, not milliseconds"):
             encode(SMALL, data)
@@ -417,7 +417,7 @@ def test_other_data_is_refused(data):
         encode(SMALL, data)
 
 
-def test_xarray_lists_lose_the_padding_at_their_end_only(way):
+def test_only_trailing_padding_of_xarray_lists_is_dropped(arrow_or_plain):
     dataset = xr.Dataset(
         {
             "tags": (("time", "n_tags"), np.array([["a", None, None], ["b", "c", "d"]], object)),
@@ -433,7 +433,7 @@ def test_xarray_lists_lose_the_padding_at_their_end_only(way):
     assert [list(message_class(EVERY_KIND).FromString(raw).many_int32) for raw in plain] == [[1, 0], [0, 2]]
 
 
-def test_nothing_to_ingest(way):
+def test_nothing_to_ingest(arrow_or_plain):
     for data in ([], {"time": []}, pd.DataFrame({"time": []}), {"time": [], "tags": [], "geometry": []}):
         encoded = encode(SMALL, data)
         assert (encoded.rows, encoded.messages()) == (0, [])

@@ -22,14 +22,14 @@ SCHEMA = Schema.of(DatasetKind.SPATIOTEMPORAL, [Field(name="n", kind=FieldKind.I
 BOX = shapely.box(1, 2, 3, 4)
 
 
-def test_an_area_is_a_geometry_or_says_more():
+def test_an_area_is_a_geometry_or_a_dict():
     plain = areas.to_wire(BOX)
     assert shapely.from_wkb(plain.geometry.wkb).equals(BOX)
     assert plain.mode == wire.SPATIAL_FILTER_MODE_INTERSECTS
     assert plain.coordinate_system == wire.SPATIAL_COORDINATE_SYSTEM_CARTESIAN
     for mode, number in [("filter_contains_geometry", 2), ("geometry_contains_filter", 3), ("contains", 2)]:
-        said = areas.to_wire({"geometry": BOX, "mode": mode, "coordinate_system": "Spherical"})
-        assert (said.mode, said.coordinate_system) == (number, wire.SPATIAL_COORDINATE_SYSTEM_SPHERICAL)
+        message = areas.to_wire({"geometry": BOX, "mode": mode, "coordinate_system": "Spherical"})
+        assert (message.mode, message.coordinate_system) == (number, wire.SPATIAL_COORDINATE_SYSTEM_SPHERICAL)
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ def test_an_area_is_a_geometry_or_says_more():
         (shapely.Polygon(), ValueError, "is empty"),
         ({"geometry": BOX, "mode": "near"}, ValueError, "must be one of intersects"),
         ({"geometry": BOX, "coordinate_system": 5}, ValueError, "must be one of cartesian"),
-        ({"geometry": BOX, "buffer": 5}, ValueError, "has no 'buffer'"),
+        ({"geometry": BOX, "buffer": 5}, ValueError, "has no key 'buffer'"),
     ],
 )
-def test_what_is_no_area(area, error, message):
+def test_invalid_areas_are_refused(area, error, message):
     with pytest.raises(error, match=message):
         areas.to_wire(area)
 
 
-def test_one_id_in_many_forms():
+def test_ids_are_accepted_in_many_forms():
     identity = uuid4()
     text = str(identity)
     for form in (identity, text, identity.bytes, np.str_(text), xr.DataArray(text), np.array(text)):
@@ -68,12 +68,12 @@ def test_ids_sort_by_time_also_before_1970():
     assert sorted([after, before], key=ids.sort_key) == [before, after]
 
 
-def test_the_messages_of_a_query():
-    conditions = queries.conditions(
+def test_a_query_becomes_messages():
+    conditions = queries.parse_conditions(
         schema=SCHEMA, temporal_extent=("2024", "2025"), spatial_extent=BOX, filter=field("n") > 3, limit=np.int64(5)
     )
     query = queries.Query(
-        what="d", dataset=UUID(int=1), schema=SCHEMA, collections=(UUID(int=2),), is_descending=True, **conditions
+        target="d", dataset=UUID(int=1), schema=SCHEMA, collections=(UUID(int=2),), is_descending=True, **conditions
     )
     request = query.page_request(query_pb2.Pagination(limit=7))
     assert request.page.limit == 7
@@ -84,16 +84,16 @@ def test_the_messages_of_a_query():
     assert not arrow.query.HasField("page")
 
 
-def test_a_progress_bar_covers_only_times_in_which_something_is_known_to_be():
+def test_the_progress_interval_is_limited_to_the_availability():
     query = queries.Query(
-        what="d",
+        target="d",
         dataset=UUID(int=1),
         schema=SCHEMA,
         collections=(),
         interval=intervals.ALWAYS,
         availability=intervals.parse(["2024", "2025"]),
     )
-    assert query.shown_interval == intervals.parse(("2024", "2025"))
+    assert query.progress_interval == intervals.parse(("2024", "2025"))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_progress_bar_covers_only_times_in_which_something_is_known_to_be():
         (("2026-03-16", "2026-03-16T12:30+02:00"), "Ships/AIS 2026-03-16 00:00 to 2026-03-16 10:30"),
     ],
 )
-def test_a_query_is_named_by_its_interval_too(extent, title):
+def test_the_title_of_a_query_has_its_interval(extent, title):
     interval = intervals.ALWAYS if extent is None else intervals.parse(extent)
-    query = queries.Query(what="Ships/AIS", dataset=uuid4(), schema=SCHEMA, collections=(), interval=interval)
+    query = queries.Query(target="Ships/AIS", dataset=uuid4(), schema=SCHEMA, collections=(), interval=interval)
     assert query.title == title

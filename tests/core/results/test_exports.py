@@ -21,7 +21,7 @@ from tilebox._core.results.exports import from_storable, to_arrow, to_geodatafra
 from tilebox._core.results.frames import MessageDecoder, single
 from tilebox._core.schema.fields import DatasetKind, FieldKind
 
-# Older zarr warns about every text that it writes.
+# Older versions of zarr warn about every text variable that they write.
 pytestmark = pytest.mark.filterwarnings("ignore:The codec `vlen-utf8`")
 
 BOX = shapely.box(1, 2, 3, 4)
@@ -53,7 +53,7 @@ def example(schema=EVERY_KIND) -> xr.Dataset:
     )
 
 
-def test_a_table_has_a_column_a_variable():
+def test_a_table_has_one_column_for_each_variable():
     table = to_arrow(example())
     first, second = table.to_pylist()
     assert first["id"] == "00010203-0405-0607-0809-0a0b0c0d0e0f"
@@ -72,7 +72,7 @@ def test_a_table_has_a_column_a_variable():
 
 @settings(max_examples=30)
 @given(st.lists(datapoints(), min_size=1, max_size=3))
-def test_every_dataset_makes_a_table_and_a_frame(drawn):
+def test_every_dataset_converts_to_a_table_and_a_frame(drawn):
     dataset = load(*drawn)
     assert to_arrow(dataset).num_rows == len(drawn)
     frame = to_geodataframe(dataset)
@@ -80,7 +80,7 @@ def test_every_dataset_makes_a_table_and_a_frame(drawn):
     assert list(frame.geometry.values) == list(dataset.geometry.values)
 
 
-def test_a_frame_has_its_geometry_and_reference_system():
+def test_a_frame_has_a_geometry_and_a_reference_system():
     frame = to_geodataframe(example())
     assert frame.crs == "EPSG:4326"
     assert frame.geometry[0] == BOX
@@ -90,7 +90,7 @@ def test_a_frame_has_its_geometry_and_reference_system():
     assert len(to_geodataframe(xr.Dataset())) == 0
 
 
-def test_a_dataset_without_geometry_makes_no_frame():
+def test_a_dataset_without_geometry_cannot_become_a_frame():
     schema = schema_of(field("a_double", FieldKind.DOUBLE), kind=DatasetKind.TEMPORAL)
     dataset = load(message_class(schema)(time={"seconds": 1}), schema=schema)
     with pytest.raises(ValueError, match=r"no geometry; its variables are .*a_double"):
@@ -98,18 +98,18 @@ def test_a_dataset_without_geometry_makes_no_frame():
     assert to_arrow(dataset).num_rows == 1
 
 
-def test_geoparquet_is_read_by_geopandas(tmp_path):
+def test_geopandas_reads_the_geoparquet_file(tmp_path):
     path = tmp_path / "datapoints.parquet"
     to_geoparquet(example(), path)
     frame = geopandas.read_parquet(path)
     assert list(frame.geometry) == [BOX, None]
     assert frame.crs == "OGC:CRS84"
-    described = json.loads(pq.read_schema(path).metadata[b"geo"])
-    assert described["columns"]["geometry"] == {"encoding": "WKB", "geometry_types": ["Polygon"], "bbox": [1, 2, 3, 4]}
+    metadata = json.loads(pq.read_schema(path).metadata[b"geo"])
+    assert metadata["columns"]["geometry"] == {"encoding": "WKB", "geometry_types": ["Polygon"], "bbox": [1, 2, 3, 4]}
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_geoparquet_of_nothing_leaves_no_file(tmp_path):
+def test_geoparquet_of_an_empty_dataset_leaves_no_file(tmp_path):
     for dataset in (xr.Dataset(), example().drop_vars("geometry")):
         with pytest.raises(ValueError, match=r"empty|no geometry"):
             to_geoparquet(dataset, tmp_path / "x.parquet")
@@ -128,14 +128,14 @@ def write_and_read(dataset, path):
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 @settings(max_examples=12)
 @given(drawn=st.lists(datapoints(), min_size=1, max_size=3))
-def test_stored_datasets_come_back_equal(tmp_path_factory, suffix, drawn):
+def test_stored_datasets_round_trip(tmp_path_factory, suffix, drawn):
     dataset = load(*drawn)
     read = write_and_read(to_storable(dataset), tmp_path_factory.mktemp("stored") / f"data{suffix}")
     assert_same(from_storable(read), dataset)
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
-def test_missing_values_come_back(tmp_path, suffix):
+def test_missing_values_round_trip(tmp_path, suffix):
     make = message_class(EVERY_KIND)
     empty = load(make(time={"seconds": 1}), make(time={"seconds": 2}))
     for number, dataset in enumerate((empty, example(), empty.isel(time=slice(0, 1)), single(example()))):
@@ -149,13 +149,13 @@ def test_storing_twice_changes_nothing():
     assert from_storable(dataset).identical(dataset)
 
 
-def test_objects_that_no_file_can_hold_are_refused():
+def test_objects_that_a_file_cannot_store_are_refused():
     dataset = example().assign(odd=("time", np.array([{1}, None], object)))
     with pytest.raises(TypeError, match="'odd' holds set objects"):
         to_storable(dataset)
 
 
-def test_a_dataset_without_geometry_goes_to_netcdf_as_it_is(tmp_path):
+def test_a_dataset_without_geometry_is_written_to_netcdf_directly(tmp_path):
     dataset = example().drop_vars(["geometry", "a_geometry", "a_message", "a_bytes"])
     dataset.to_netcdf(tmp_path / "data.nc")
     with xr.open_dataset(tmp_path / "data.nc", decode_timedelta=True) as opened:

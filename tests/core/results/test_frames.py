@@ -54,23 +54,23 @@ def over_arrow(values, *, schema=EVERY_KIND, pages=1, **options) -> xr.Dataset:
 
 
 def assert_same(first: xr.Dataset, second: xr.Dataset) -> None:
-    """Compare names, order, dimensions, dtypes and values; messages by what they say."""
+    """Compare names, order, dimensions, dtypes and values; messages by equality of their fields."""
     assert list(first.variables) == list(second.variables)
     assert list(first.coords) == list(second.coords)
     for name in first.variables:
-        one, other = first[name], second[name]
-        assert (one.dims, one.dtype, one.shape) == (other.dims, other.dtype, other.shape), name
-        if one.dtype == object:
-            for left, right in zip(one.values.flat, other.values.flat, strict=True):
-                assert type(left) is type(right), name
-                assert left == right, name
+        left, right = first[name], second[name]
+        assert (left.dims, left.dtype, left.shape) == (right.dims, right.dtype, right.shape), name
+        if left.dtype == object:
+            for value, expected in zip(left.values.flat, right.values.flat, strict=True):
+                assert type(value) is type(expected), name
+                assert value == expected, name
         else:
-            np.testing.assert_array_equal(one.values, other.values, err_msg=name)
+            np.testing.assert_array_equal(left.values, right.values, err_msg=name)
 
 
 @settings(max_examples=60)
 @given(st.lists(datapoints(), max_size=5), st.integers(1, 3))
-def test_every_way_of_decoding_gives_the_same_dataset(drawn, pages):
+def test_all_decoders_give_the_same_dataset(drawn, pages):
     values = [serialise(message) for message in drawn]
     expected = decoded(values)
     assert_same(decoded(values, pages=pages), expected)
@@ -81,22 +81,22 @@ def test_every_way_of_decoding_gives_the_same_dataset(drawn, pages):
 
 @settings(max_examples=40)
 @given(datapoints())
-def test_values_are_those_of_the_message(message):
+def test_values_equal_those_of_the_message(message):
     dataset = decoded([serialise(message)])
     assert dataset.sizes["time"] == 1
     assert dataset.id.item() == _text(message.id.uuid)
-    for each in EVERY_KIND.custom:
-        if each.name not in dataset:
-            assert each.repeated
-            assert len(getattr(message, each.name)) == 0
+    for column in EVERY_KIND.custom:
+        if column.name not in dataset:
+            assert column.repeated
+            assert len(getattr(message, column.name)) == 0
             continue
-        variable = dataset[each.name]
-        assert variable.dtype == DTYPES.get(each.kind, "object"), each.name
-        wanted = getattr(message, each.name)
-        values = variable.values[0] if each.repeated else [variable.values[0]]
-        present = each.repeated or message.HasField(each.name)
-        for value, raw in zip(values, wanted if each.repeated else [wanted], strict=True):
-            _check(each, value, raw if present else None)
+        variable = dataset[column.name]
+        assert variable.dtype == DTYPES.get(column.kind, "object"), column.name
+        wanted = getattr(message, column.name)
+        values = variable.values[0] if column.repeated else [variable.values[0]]
+        present = column.repeated or message.HasField(column.name)
+        for value, raw in zip(values, wanted if column.repeated else [wanted], strict=True):
+            _check(column, value, raw if present else None)
 
 
 def _text(raw: bytes) -> str:
@@ -104,8 +104,8 @@ def _text(raw: bytes) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-def _check(each, value, raw):
-    kind = each.kind
+def _check(column, value, raw):
+    kind = column.kind
     if raw is None:
         if kind in VECTOR_COMPONENTS:
             assert np.isnan(value).all()
@@ -128,7 +128,7 @@ def _check(each, value, raw):
     elif kind is FieldKind.GEOMETRY:
         assert value == shapely.from_wkb(raw.wkb)
     elif kind is FieldKind.ENUM:
-        assert value == each.enum_labels[raw]
+        assert value == column.enum_labels[raw]
     elif kind is FieldKind.MESSAGE:
         assert serialise(value) == serialise(raw)
     elif kind in DTYPES:
@@ -153,7 +153,7 @@ def test_coordinates_and_dimensions():
     assert dataset.indexes["time"].dtype == "datetime64[ns]"
 
 
-def test_a_dimension_gives_way_to_a_field_of_its_name():
+def test_a_dimension_is_renamed_if_a_field_has_its_name():
     schema = schema_of(
         field("latlon", FieldKind.LATLON),
         field("tags", FieldKind.STRING, repeated=True),
@@ -167,7 +167,7 @@ def test_a_dimension_gives_way_to_a_field_of_its_name():
 
 
 @pytest.mark.parametrize("decode", [decoded, over_arrow])
-def test_nothing_found_is_an_empty_dataset(decode):
+def test_no_datapoints_give_an_empty_dataset(decode):
     assert decode([]).identical(xr.Dataset())
     assert decode([], skip_data=True).identical(xr.Dataset())
 
@@ -181,7 +181,7 @@ def test_skip_data_gives_the_coordinates_only(decode):
 @pytest.mark.parametrize("lazy", [False, True])
 def test_find_gives_scalars(lazy):
     message = message_class(EVERY_KIND)(**FIXED_TIMES, a_string="x", a_message={"k": "v"}, many_message=[{}, {}])
-    # Older versions of protobuf take no dictionary with keys for a Struct in a list.
+    # Older versions of protobuf do not accept a dictionary with keys for a Struct in a list.
     message.many_message[1]["a"] = 1
     message.geometry.wkb = shapely.to_wkb(shapely.Point(1, 2))
     datapoint = single(over_arrow([serialise(message)], lazy=lazy))
@@ -212,7 +212,7 @@ def test_dtypes_do_not_depend_on_the_rows():
         ({"many_geometry": [{"wkb": b""}, {"wkb": b"x"}]}, "'many_geometry': a value is not well-known binary"),
     ],
 )
-def test_a_value_that_cannot_be_shown_is_an_error(use_arrow, bad, reason):
+def test_a_value_without_a_numpy_form_is_an_error(use_arrow, bad, reason):
     good = serialise(message_class(EVERY_KIND)(**FIXED_TIMES))
     decoder = MessageDecoder(EVERY_KIND, use_arrow=use_arrow)
     with pytest.raises(ValueError, match=reason):
@@ -267,7 +267,7 @@ NAMES = ("id", "a_double", "a_string", "many_int32", "many_latlon")
     [0, -1, slice(2, 5), slice(None, None, -2), [3, 1, 1], np.array([True, False] * 3 + [True]), slice(3, 3)],
     ids=str,
 )
-def test_lazy_variables_index_as_arrays_do(key):
+def test_lazy_variables_index_like_arrays(key):
     for name in NAMES:
         lazy, eager = _lazy_and_eager()
         xr.testing.assert_identical(lazy[name].isel(time=key).load(), eager[name].isel(time=key))
@@ -288,7 +288,7 @@ def test_lazy_datasets_can_be_copied_pickled_changed_and_shown():
     xr.testing.assert_identical(lazy.load(), eager)
 
 
-def test_lazy_decodes_nothing_before_it_is_asked():
+def test_lazy_variables_decode_on_first_access():
     message = message_class(EVERY_KIND)(**FIXED_TIMES, a_double=1)
     batch = to_arrow(EVERY_KIND, [serialise(message)])
     position = batch.schema.get_field_index("geometry")
@@ -307,7 +307,7 @@ def test_a_temporal_dataset_without_fields():
     assert set(dataset.variables) == set(METADATA_NAMES)
 
 
-def test_results_can_be_written_to():
+def test_results_are_writable():
     for pages in (1, 2):
         values = [serialise(message_class(EVERY_KIND)(**FIXED_TIMES, a_double=row, a_bool=True)) for row in range(4)]
         dataset = over_arrow(values, pages=pages)
@@ -318,7 +318,7 @@ def test_results_can_be_written_to():
 
 @pytest.mark.parametrize("pages", [1, 2, 3])
 @pytest.mark.parametrize("distinct", [3, 5_000])
-def test_long_columns_are_those_of_short_ones(pages, distinct):
+def test_long_columns_equal_concatenated_short_ones(pages, distinct):
     kinds = {"name": FieldKind.STRING, "raw": FieldKind.BYTES, "other": FieldKind.UUID, "many": FieldKind.STRING}
     schema = schema_of(*(field(name, kind, repeated=name == "many") for name, kind in kinds.items()))
     values = []

@@ -13,9 +13,9 @@ from stac_items import needs_real_items, real_items
 
 from tilebox._core import stac
 from tilebox._core.schema.fields import CODE_NAME, DatasetKind, Field, FieldKind, Schema
-from tilebox._core.stac.assets import location_of, message_of, thumbnail_of
-from tilebox._core.stac.documents import Page, decode_lines, item_of_row, items_of, next_page
-from tilebox._core.stac.values import convert, kind_of, parse_time
+from tilebox._core.stac.assets import assets_message, location_of, thumbnail_of
+from tilebox._core.stac.documents import Page, decode_lines, item_from_row, next_page, parse_items
+from tilebox._core.stac.values import convert, infer_kind, parse_time
 
 SQUARE = {"type": "Polygon", "coordinates": [[[10, 45], [11, 45], [11, 46], [10, 46], [10, 45]]]}
 
@@ -34,12 +34,12 @@ def item(identifier="a", *, geometry=SQUARE, assets=None, when="2025-07-14T10:30
 
 
 def field_of(*values, key="p:x"):
-    schema = stac.derive([item(str(i), **{key: value}) for i, value in enumerate(values)])
+    schema = stac.derive_schema([item(str(i), **{key: value}) for i, value in enumerate(values)])
     return schema.get(key.rpartition(":")[2])
 
 
 def read(*items, known=None, **options):
-    return stac.read(items, stac.plan(items, known), **options)
+    return stac.to_columns(items, stac.plan(items, known), **options)
 
 
 def only(batch):
@@ -50,7 +50,7 @@ def only(batch):
 
 class TestDerivedFields:
     def test_every_dataset_has_name_location_thumbnail_and_assets(self):
-        schema = stac.derive([item()])
+        schema = stac.derive_schema([item()])
         assert schema.kind is DatasetKind.SPATIOTEMPORAL
         assert [str(field) for field in schema.custom] == [
             "geometry: datasets.v1.Geometry",
@@ -88,15 +88,15 @@ class TestDerivedFields:
         assert str(field_of(*values)) == f"x: {expected}"
 
     @pytest.mark.parametrize("values", [[None], [[]], [None, []]])
-    def test_what_was_never_seen_is_no_field(self, values):
+    def test_a_property_without_values_gets_no_field(self, values):
         assert field_of(*values) is None
 
     @pytest.mark.parametrize("key", ["gsd", "eo:cloud_cover", "view:off_nadir", "s2:water_percentage"])
     def test_measured_quantities_are_double_even_if_whole(self, key):
         assert field_of(0, 10, key=key).kind is FieldKind.DOUBLE
 
-    def test_prefixes_go_unless_names_clash(self):
-        schema = stac.derive([item(eo__cloud_cover=1.0, s2__mgrs_tile="32TQM", a__shape=1, b__shape=2, shape=3)])
+    def test_prefixes_are_dropped_unless_names_clash(self):
+        schema = stac.derive_schema([item(eo__cloud_cover=1.0, s2__mgrs_tile="32TQM", a__shape=1, b__shape=2, shape=3)])
         names = {field.name: field.source_json_pointer for field in schema.custom}
         assert names["cloud_cover"] == "/properties/eo:cloud_cover"
         assert names["mgrs_tile"] == "/properties/s2:mgrs_tile"
@@ -116,28 +116,28 @@ class TestDerivedFields:
             ("größe", "gr_e"),
         ],
     )
-    def test_names_become_valid_and_never_those_of_standard_fields(self, key, name):
-        schema = stac.derive([item(**{key: "v"})])
+    def test_names_become_valid_and_avoid_standard_fields(self, key, name):
+        schema = stac.derive_schema([item(**{key: "v"})])
         assert schema.get(name).example_value == "v"
 
     def test_pointers_are_escaped(self):
-        assert stac.derive([item(**{"a/b~c": 1})]).get("a_b_c").source_json_pointer == "/properties/a~1b~0c"
+        assert stac.derive_schema([item(**{"a/b~c": 1})]).get("a_b_c").source_json_pointer == "/properties/a~1b~0c"
 
     def test_enumerations_where_all_values_are_labels(self):
-        schema = stac.derive(
+        schema = stac.derive_schema(
             [item(sat__orbit_state="descending", sar__polarizations=["VH", "VV"], processing__level="L2A")]
         )
         assert schema.get("flight_direction").type_name == "datasets.v1.FlightDirection"
         assert schema.get("polarization").type_name == "datasets.v1.Polarization"
         assert schema.get("processing_level").type_name == "datasets.v1.ProcessingLevel"
 
-    def test_other_values_stay_what_they_are(self):
-        schema = stac.derive([item(sat__orbit_state="geostationary", sar__polarizations=["HH", "VV"])])
+    def test_values_that_are_not_labels_keep_their_kind(self):
+        schema = stac.derive_schema([item(sat__orbit_state="geostationary", sar__polarizations=["HH", "VV"])])
         assert str(schema.get("orbit_state")) == "orbit_state: string"
         assert str(schema.get("polarizations")) == "polarizations: list of string"
 
-    def test_at_most_two_strings_are_queryable_and_those_tell_items_apart(self):
-        schema = stac.derive(
+    def test_at_most_two_varying_strings_are_queryable(self):
+        schema = stac.derive_schema(
             [
                 item(str(i), platform=f"p{i}", s2__mgrs_tile=f"t{i}", s2__product_type="one", title=f"x{i}", n=i, l=[1])
                 for i in range(3)
@@ -148,15 +148,15 @@ class TestDerivedFields:
 
     def test_the_same_items_in_another_order_give_the_same_schema(self):
         items = [item("a", x=1, s__y="a"), item("b", x=1.5, s__y=2), item("c", t__y=True)]
-        assert {str(f) for f in stac.derive(items)} == {str(f) for f in stac.derive(items[::-1])}
+        assert {str(f) for f in stac.derive_schema(items)} == {str(f) for f in stac.derive_schema(items[::-1])}
 
     @given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=8, unique=True))
     def test_any_keys_give_a_valid_schema(self, keys):
         source = item(**{key: "v" for key in keys if key != "datetime"})
-        schema = stac.derive([source])
+        schema = stac.derive_schema([source])
         assert all(CODE_NAME.fullmatch(field.name) for field in schema)
         assert len({field.name for field in schema}) == len(schema.fields)
-        # As ":" is how the test spells "__", two keys may be one property; each property is one field.
+        # `item` replaces "__" by ":", so two keys may become one property. Each property has one field.
         assert len(schema.custom) == 5 + len(source["properties"].keys() - {"datetime"})
 
     json_values = st.recursive(
@@ -172,19 +172,19 @@ class TestDerivedFields:
 
 
 class TestKnownDatasets:
-    def test_properties_find_their_fields_again(self):
-        first = stac.derive([item(s2__tile="a", x__tile="b", cloud=1)])
+    def test_properties_reuse_their_fields(self):
+        first = stac.derive_schema([item(s2__tile="a", x__tile="b", cloud=1)])
         plan = stac.plan([item(s2__tile="c")], first)
         assert plan.added == ()
         assert plan.schema == first
         assert plan.sources == {"s2_tile": "s2:tile"}
 
     def test_new_properties_are_added_and_not_queryable(self):
-        plan = stac.plan([item(cloud=1, snow=2)], stac.derive([item(cloud=1)]))
+        plan = stac.plan([item(cloud=1, snow=2)], stac.derive_schema([item(cloud=1)]))
         assert [(field.name, field.queryable) for field in plan.added] == [("snow", False)]
         assert plan.schema.get("cloud").queryable
 
-    def test_fields_of_other_makers_are_used_if_types_agree(self):
+    def test_fields_of_other_sources_are_used_if_types_agree(self):
         known = Schema.of(
             DatasetKind.SPATIOTEMPORAL,
             [Field(name="cloud_cover", kind=FieldKind.DOUBLE), Field(name="platform", kind=FieldKind.INT64)],
@@ -194,14 +194,14 @@ class TestKnownDatasets:
         assert plan.sources["item_platform"] == "platform"
 
     def test_values_that_do_not_fit_are_rejected_by_name(self):
-        known = stac.derive([item(count=1)])
+        known = stac.derive_schema([item(count=1)])
         batch = read(item("a", count=2), item("b", count=2.5), item("c", count="many"), known=known)
         assert [rejection.name for rejection in batch.rejected] == ["b", "c"]
         assert batch.rejected[0].reason == "field count: int64 cannot hold 2.5"
         assert only(read(item(count=3.0), known=known))["count"] == [3]
 
     def test_anything_fits_a_string(self):
-        known = stac.derive([item(note="x")])
+        known = stac.derive_schema([item(note="x")])
         assert only(read(item(note={"b": [1, None], "a": "ü"}), known=known))["note"] == ['{"a": "ü", "b": [1, null]}']
 
     def test_a_temporal_dataset_gets_no_footprints(self):
@@ -251,9 +251,9 @@ class TestRows:
             ({"properties": None}, "no properties"),
             ({"type": "Catalog"}, "not an item"),
             ({"properties": {"datetime": None}}, "neither datetime nor start_datetime"),
-            ({"properties": {"datetime": "yesterday"}}, "is no time"),
+            ({"properties": {"datetime": "yesterday"}}, "is not a time"),
             ({"properties": {"datetime": "0001-01-01T00:00:00Z"}}, "outside of the years"),
-            ({"properties": {"datetime": 5}}, "is no time"),
+            ({"properties": {"datetime": 5}}, "is not a time"),
             ({"geometry": {"type": "LineString", "coordinates": [[0, 0], [1, 1]]}}, "LineString cannot be used"),
             ({"geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}}, "geometry cannot be read"),
             ({"geometry": {"type": "Blob"}}, "geometry cannot be read"),
@@ -261,7 +261,7 @@ class TestRows:
             ({"geometry": {"type": "Point", "coordinates": [10, 95]}}, "beyond 90 degrees"),
         ],
     )
-    def test_what_is_no_datapoint_is_rejected_with_the_reason(self, change, reason):
+    def test_invalid_items_are_rejected_with_the_reason(self, change, reason):
         batch = read(item("good"), {**item("bad"), **change}, collection="c")
         assert list(batch.columns["c"]["granule_name"]) == ["good"]
         (rejection,) = batch.rejected
@@ -269,9 +269,9 @@ class TestRows:
         assert rejection.position == 1
 
     @pytest.mark.parametrize("broken", [None, 5, "x", [], {}])
-    def test_what_is_no_object_at_all_is_rejected(self, broken):
+    def test_items_that_are_no_objects_are_rejected(self, broken):
         items = [item(), broken]
-        batch = stac.read(items, stac.plan([item()]))
+        batch = stac.to_columns(items, stac.plan([item()]))
         assert [rejection.position for rejection in batch.rejected] == [1]
 
     def test_a_null_footprint_is_accepted(self):
@@ -279,7 +279,7 @@ class TestRows:
         assert columns["geometry"][0] is None
         assert columns["geometry"][1] is not None
 
-    def test_no_footprint_at_all_is_accepted(self):
+    def test_a_batch_without_footprints_has_no_geometry(self):
         assert "geometry" not in only(read(item(geometry=None)))
 
     @pytest.mark.parametrize(
@@ -289,11 +289,11 @@ class TestRows:
             [[179, -1], [-179, -1], [-179, 1], [179, 1], [179, -1]],
         ],
     )
-    def test_footprints_across_the_antimeridian_are_accepted_as_they_are(self, ring):
+    def test_footprints_across_the_antimeridian_are_stored_unchanged(self, ring):
         columns = only(read(item(geometry={"type": "Polygon", "coordinates": [ring]})))
         assert shapely.get_coordinates(columns["geometry"][0]).tolist() == ring
 
-    def test_heights_are_left_out_of_footprints(self):
+    def test_heights_of_footprints_are_dropped(self):
         ring = [[0, 0, 5], [1, 0, 5], [1, 1, 5], [0, 0, 5]]
         columns = only(read(item(geometry={"type": "Polygon", "coordinates": [ring]})))
         assert not columns["geometry"][0].has_z
@@ -329,11 +329,11 @@ def test_collections_are_named_as_the_catalogues_name_them(source, name):
 class TestAssets:
     COPERNICUS = "s3://eodata/Sentinel-2/MSI/L1C/2025/07/14/S2A_MSIL1C_x.SAFE"
 
-    def test_copernicus_products_are_located_as_their_storage_client_expects(self):
+    def test_copernicus_products_are_located_below_eodata(self):
         assets = {"B02": {"href": f"{self.COPERNICUS}/GRANULE/IMG/B02.jp2", "roles": ["data"]}}
         assert location_of(item(assets=assets)) == "/eodata/Sentinel-2/MSI/L1C/2025/07/14/S2A_MSIL1C_x.SAFE"
 
-    def test_object_stores_come_before_the_web(self):
+    def test_object_stores_are_preferred_to_web_addresses(self):
         folder = "usgs-landsat/collection02/LC08_x"
         assets = {
             key: {
@@ -349,12 +349,12 @@ class TestAssets:
         assets = {"data": {"href": "s3://b/a/one.nc"}, "api": {"href": "https://x.org/tiles?item=1"}}
         assert location_of(item(assets=assets)) == "s3://b/a/one.nc"
 
-    def test_no_assets_no_location(self):
+    def test_items_without_assets_have_no_location(self):
         assert location_of(item()) is None
         assert thumbnail_of(item()) is None
-        assert message_of(item()) is None
+        assert assets_message(item()) is None
 
-    def test_thumbnails_come_before_overviews_and_pictures_before_rasters(self):
+    def test_thumbnails_are_preferred_to_overviews_and_images_to_rasters(self):
         assets = {
             "visual": {"href": "v.tif", "roles": ["overview"], "type": "image/tiff; application=geotiff"},
             "small": {"href": "small.jpg", "roles": ["overview"]},
@@ -364,7 +364,7 @@ class TestAssets:
         assert thumbnail_of(item(assets=assets)) == "t.jpg"
         assert thumbnail_of(item(assets={"preview": {"href": "p.jpg"}})) == "p.jpg"
 
-    def test_the_message_keeps_what_the_item_says(self):
+    def test_the_message_has_the_metadata_of_the_assets(self):
         band = {"name": "B02", "common_name": "blue", "center_wavelength": 0.49}
         assets = {
             "blue": {
@@ -384,7 +384,7 @@ class TestAssets:
             },
             "broken": {"title": "no href"},
         }
-        message = message_of(item(assets=assets))
+        message = assets_message(item(assets=assets))
         assert [asset.key for asset in message.assets] == ["again", "blue"]
         assert [profile.base_href for profile in message.access_profiles] == ["s3://b/p/"]
         blue = message.assets[1]
@@ -399,34 +399,35 @@ class TestAssets:
 
     def test_the_order_of_assets_makes_no_difference(self):
         assets = {"a": {"href": "x/a"}, "b": {"href": "y/b"}}
-        turned = dict(reversed(assets.items()))
+        reversed_assets = dict(reversed(assets.items()))
         first, second = (
-            message_of(item(assets=each)).SerializeToString(deterministic=True) for each in (assets, turned)
+            assets_message(item(assets=order)).SerializeToString(deterministic=True)
+            for order in (assets, reversed_assets)
         )
         assert first == second
 
     @given(TestDerivedFields.json_values)
-    def test_broken_assets_are_passed_over(self, value):
+    def test_malformed_assets_are_ignored(self, value):
         broken = [value, {"a": value}, {"a": {"href": value, "roles": value, "alternate": value, "eo:bands": value}}]
         broken.append({"a": {"href": "x/y", "roles": value, "alternate": value, "eo:bands": value, "file:size": value}})
         for assets in broken:
             source = {**item(), "assets": assets}
-            location_of(source), thumbnail_of(source), message_of(source)
+            location_of(source), thumbnail_of(source), assets_message(source)
 
 
 class TestDocuments:
     def test_items_of_every_form(self):
-        one = item()
-        assert items_of(one) == [one]
-        assert items_of([one, {"type": "FeatureCollection", "features": [one]}]) == [one, one]
-        assert items_of({"type": "FeatureCollection", "features": []}) == []
+        source = item()
+        assert parse_items(source) == [source]
+        assert parse_items([source, {"type": "FeatureCollection", "features": [source]}]) == [source, source]
+        assert parse_items({"type": "FeatureCollection", "features": []}) == []
 
     @pytest.mark.parametrize("document", [5, "x", None, {}, {"type": "Collection"}, {"type": "FeatureCollection"}])
     def test_other_documents_are_refused(self, document):
         with pytest.raises(ValueError, match="STAC"):
-            items_of(document)
+            parse_items(document)
 
-    def test_lines(self):
+    def test_newline_delimited_json(self):
         assert list(decode_lines(['{"a": 1}', "", "\x1e2"])) == [{"a": 1}, 2]
         with pytest.raises(ValueError, match="line 2 is not JSON"):
             list(decode_lines(["1", "{"]))
@@ -439,7 +440,7 @@ class TestDocuments:
         page = next_page({"links": [{"rel": "next", "href": "search?token=2"}]}, Page("https://x.org/v1/search"))
         assert page == Page("https://x.org/v1/search?token=2")
 
-    def test_a_posted_search_goes_on_with_its_body(self):
+    def test_the_next_page_of_a_posted_search_has_a_body(self):
         asked = Page("https://x.org/search", "POST", {"limit": 5, "token": 1})
         link = {"rel": "next", "href": asked.url, "method": "POST", "body": {"token": 2}}
         assert next_page({"links": [link]}, asked).body == {"token": 2}
@@ -447,7 +448,7 @@ class TestDocuments:
         assert next_page({"links": [link]}, asked).key != asked.key
 
     @pytest.mark.parametrize(
-        ("document", "found"),
+        ("document", "description"),
         [
             ({"a": 1, "b": 2}, 'an object without a type, with the keys "a", "b"'),
             ({}, "an object without a type, with nothing in it"),
@@ -459,25 +460,25 @@ class TestDocuments:
             (True, "true"),
         ],
     )
-    def test_what_is_no_stac_is_described_in_the_words_of_json(self, document, found):
-        with pytest.raises(ValueError, match=f"found {re.escape(found)}$"):
-            items_of(document)
+    def test_other_documents_are_described_in_terms_of_json(self, document, description):
+        with pytest.raises(ValueError, match=f"found {re.escape(description)}$"):
+            parse_items(document)
 
-    def test_nulls_within_items_of_a_document_are_left_out_as_in_a_table(self):
+    def test_nulls_inside_items_of_a_document_are_dropped(self):
         software, link = {"alpha": "1", "beta": None}, {"rel": "self", "title": None}
         assets = {"B02": {"href": "s3://b/2", "title": None, "bands": [{"name": None}]}, "B03": None}
-        [found] = items_of(
+        [parsed] = parse_items(
             item(assets=assets, p=None, software=software, none={"a": None}, list=[1, None]) | {"links": [link]}
         )
-        assert found["properties"] == {
+        assert parsed["properties"] == {
             "datetime": "2025-07-14T10:30:00Z",
             "software": {"alpha": "1"},
             "list": [1, None],
         }
-        assert found["assets"] == {"B02": {"href": "s3://b/2", "bands": [{}]}}
-        assert found["links"] == [link]
+        assert parsed["assets"] == {"B02": {"href": "s3://b/2", "bands": [{}]}}
+        assert parsed["links"] == [link]
 
-    def test_rows_of_a_table_are_items_without_what_others_have(self):
+    def test_nulls_in_rows_of_a_table_are_dropped(self):
         row = {
             "id": "a",
             "geometry": b"x",
@@ -485,7 +486,7 @@ class TestDocuments:
             "gsd": None,
             "assets": {"b1": {"href": "x", "title": None}, "b2": None},
         }
-        assert item_of_row(row) == {
+        assert item_from_row(row) == {
             "type": "Feature",
             "id": "a",
             "geometry": b"x",
@@ -495,16 +496,16 @@ class TestDocuments:
 
 
 class TestValues:
-    def test_times_are_brought_to_utc(self):
+    def test_times_are_converted_to_utc(self):
         expected = datetime(2025, 1, 1, 10, tzinfo=UTC)
         for text in ("2025-01-01T10:00:00Z", "2025-01-01 12:00:00+02:00", "2025-01-01T10:00:00", "2025-01-01t10:00z"):
             assert parse_time(text) == expected
 
-    def test_nanoseconds_are_cut_to_microseconds(self):
+    def test_nanoseconds_are_truncated_to_microseconds(self):
         assert parse_time("2025-01-01T00:00:00.123456789Z").microsecond == 123456
 
     def test_kind_of_a_mixture_is_text(self):
-        assert kind_of([1, "a"]) == (FieldKind.STRING, False)
+        assert infer_kind([1, "a"]) == (FieldKind.STRING, False)
 
     def test_text_that_the_server_would_refuse_does_not_fit(self):
         with pytest.raises(ValueError, match="cannot hold"):
@@ -528,7 +529,7 @@ class TestRealItems:
             ("sentinel-1-rtc-items.json", {"S1A_IW_GRDH_1S_RTC": 4}),
         ],
     )
-    def test_all_are_datapoints(self, name, counts):
+    def test_all_real_items_are_accepted(self, name, counts):
         batch = read(*real_items(name))
         assert batch.rejected == []
         assert {collection: len(columns["time"]) for collection, columns in batch.columns.items()} == counts

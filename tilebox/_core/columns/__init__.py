@@ -1,4 +1,4 @@
-"""One field of many datapoints at once: as numpy arrays, Arrow arrays, or fields of protobuf messages.
+"""Columns of datapoints, and their conversion between numpy arrays, Arrow arrays and protobuf messages.
 
 May import: `geometry`, `schema`, and the rooms above them.
 """

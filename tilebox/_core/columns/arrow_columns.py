@@ -1,4 +1,4 @@
-"""Arrow columns as numpy columns."""
+"""Conversion of Arrow columns to numpy columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _OBJECT_KINDS = frozenset({FieldKind.STRING, FieldKind.BYTES})
 
-# So many values are looked at to tell whether a column repeats itself.
+# The number of values that decide whether a column has many equal values.
 _SAMPLE_ROWS = 512
 
 
@@ -25,8 +25,8 @@ def chunk_of(field: Field, column: pa.Array) -> Chunk:
     """Convert one column of a record batch.
 
     Raises:
-        ValueError: A value cannot be shown: an enumeration's number without a label, a time beyond nanoseconds, a
-            geometry that cannot be read. The message names the field.
+        ValueError: A value has no representation in numpy: an enumeration number without a label, a time beyond
+            64 bits of nanoseconds, a malformed geometry. The message names the field.
     """
     if not field.repeated:
         return Chunk(_items(field, column))
@@ -53,14 +53,14 @@ def _items(field: Field, items: pa.Array) -> Array | UuidText:
 
 
 def _repeats(items: pa.Array) -> bool:
-    """Tell whether few values make up a column, going by its beginning."""
+    """Return whether a column has many equal values, judged by its beginning."""
     if len(items) <= _SAMPLE_ROWS:
         return False
     return len(items.slice(0, _SAMPLE_ROWS).unique()) <= _SAMPLE_ROWS // 2
 
 
 def _shared_objects(items: pa.Array) -> Array:
-    """Make one object of equal values, which takes half the time and a fraction of the memory."""
+    """Convert to objects, one for each distinct value. That takes half the time and a fraction of the memory."""
     encoded = items.dictionary_encode()
     values = np.full(len(encoded.dictionary) + 1, None, dtype=object)
     values[:-1] = encoded.dictionary.to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""Protobuf messages as numpy columns, without Arrow: what the client does where the extra `arrow` is missing."""
+"""Conversion of protobuf messages to numpy columns, for clients without the extra `arrow`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-# Kinds whose conversion gives the missing value where the field is absent.
-_BLANK_ALREADY = frozenset({FieldKind.UUID, FieldKind.GEOMETRY, FieldKind.ENUM})
+# Kinds whose absent values convert to the missing value already.
+_KINDS_WITHOUT_DEFAULT = frozenset({FieldKind.UUID, FieldKind.GEOMETRY, FieldKind.ENUM})
 
 
 def parse(schema: Schema, values: Sequence[bytes]) -> list[Message]:
@@ -40,7 +40,7 @@ def parse(schema: Schema, values: Sequence[bytes]) -> list[Message]:
     try:
         datapoints.extend(map(read, values))
     except (DecodeError, TypeError) as error:
-        # `extend` keeps what it got before the error, so the row is the length so far.
+        # `extend` keeps the items before the error, so the length is the row that failed.
         raise ValueError(f"row {len(datapoints)} is not a datapoint of this dataset: {error}") from error
     return datapoints
 
@@ -49,18 +49,18 @@ def chunk_of(field: Field, datapoints: Sequence[Message]) -> Chunk:
     """Convert one field of parsed datapoints.
 
     Raises:
-        ValueError: A value cannot be shown; the message says which row and field.
+        ValueError: A value has no representation in numpy; the message says which row and field.
     """
     if not field.repeated:
-        return Chunk(_named(field, None, lambda: _singular(field, datapoints)))
+        return Chunk(_locate_errors(field, None, lambda: _singular(field, datapoints)))
     lists = list(map(attrgetter(field.name), datapoints))
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     items = list(chain.from_iterable(lists))
-    return Chunk(_named(field, lengths, lambda: _convert(field, items)), lengths)
+    return Chunk(_locate_errors(field, lengths, lambda: _convert(field, items)), lengths)
 
 
-def _named(field: Field, lengths: Array | None, convert: Callable[[], Array]) -> Array:
-    """Say which row and field an error is about."""
+def _locate_errors(field: Field, lengths: Array | None, convert: Callable[[], Array]) -> Array:
+    """Convert items, and add row and field to the message of an error."""
     try:
         return convert()
     except ItemError as error:
@@ -70,7 +70,7 @@ def _named(field: Field, lengths: Array | None, convert: Callable[[], Array]) ->
 
 def _singular(field: Field, datapoints: Sequence[Message]) -> Array:
     values = _convert(field, list(map(attrgetter(field.name), datapoints)), required=False)
-    return _blank_absent(field, values, datapoints)
+    return _set_absent_to_missing(field, values, datapoints)
 
 
 def _convert(field: Field, items: list[Any], *, required: bool = True) -> Array:
@@ -87,7 +87,7 @@ def _convert(field: Field, items: list[Any], *, required: bool = True) -> Array:
         components = VECTOR_COMPONENTS[field.kind]
         return np.column_stack([_attribute(items, name, np.float64) for name in components])
     if field.kind is FieldKind.MESSAGE:
-        # Copies: a message inside another keeps all of that one in memory.
+        # Copies, because an inner message keeps the whole datapoint in memory.
         serialised = [item.SerializeToString(deterministic=True) for item in items]
         return numpy_columns.messages(field, serialised)
     return np.fromiter(items, numpy_columns.dtype_of(field), len(items))
@@ -97,9 +97,9 @@ def _attribute(items: list[Any], name: str, dtype: type[np.generic]) -> Array:
     return np.fromiter(map(attrgetter(name), items), dtype, len(items))
 
 
-def _blank_absent(field: Field, values: Array, datapoints: Sequence[Message]) -> Array:
-    """Put the missing value where a field is not present; only a value that is the default can be absent."""
-    if field.kind in _BLANK_ALREADY:
+def _set_absent_to_missing(field: Field, values: Array, datapoints: Sequence[Message]) -> Array:
+    """Set rows without the field to the missing value. Only rows with the default value can lack it."""
+    if field.kind in _KINDS_WITHOUT_DEFAULT:
         return values
     suspects = range(len(values)) if field.kind is FieldKind.MESSAGE else _default_rows(field, values)
     has_field = methodcaller("HasField", field.name)
@@ -109,7 +109,7 @@ def _blank_absent(field: Field, values: Array, datapoints: Sequence[Message]) ->
 
 
 def _default_rows(field: Field, values: Array) -> list[int]:
-    """Return the rows that have what protobuf gives for an absent field, as this module converts it."""
+    """Return the rows whose converted value is protobuf's default, which it gives for an absent field."""
     text = {FieldKind.STRING: "", FieldKind.BYTES: b""}
     default = values == text.get(field.kind, np.zeros((), values.dtype))
     rows: list[int] = np.flatnonzero(default if values.ndim == 1 else default.all(axis=1)).tolist()
@@ -129,4 +129,4 @@ def _uuids(items: list[Any], *, required: bool) -> Array:
     missing = np.zeros(len(raw), np.bool_) if required else lengths == 0
     raise_first((lengths != 16) & ~missing, "a UUID must have 16 bytes")
     joined = b"".join(value or bytes(16) for value in raw)
-    return numpy_columns.UuidText(np.frombuffer(joined, np.uint8).reshape(-1, 16), missing).written()
+    return numpy_columns.UuidText(np.frombuffer(joined, np.uint8).reshape(-1, 16), missing).to_array()

@@ -1,32 +1,28 @@
-"""Serialised protobuf datapoints to their Arrow form and back, a column at a time.
+"""Conversion between serialised protobuf datapoints and their Arrow form, a column at a time.
 
-`to_arrow` and `from_arrow` are each other's inverse: the bytes that `from_arrow` writes are exactly those of
-protobuf's own deterministic serialisation, so an id computed from them is the same on every machine.
+`to_arrow` and `from_arrow` are inverse to each other. `from_arrow` writes exactly the bytes of protobuf's own
+deterministic serialisation, so an id computed from them is the same on every machine.
 
-The work between bytes and columns is done by ptars, outside the interpreter lock. It is given a message type of
-our own, compatible on the wire with the dataset's, in which nothing is converted on the way: times stay seconds
-and nanoseconds (ptars would wrap what does not fit 64 bits of nanoseconds), enumerations stay numbers, other
-messages stay bytes. What remains is arithmetic on whole columns.
+ptars converts between bytes and columns of the wire types (`ptars_messages.py`). This module converts between the wire
+types and the Arrow form, with arithmetic on whole columns.
 
-On the way in, values are checked and brought into one form:
+Reading checks values and brings them into a canonical form:
 
-- times and durations outside of `datetime64[ns]` and `timedelta64[ns]`, unknown enumeration numbers, UUIDs that do
-  not have 16 bytes and messages that cannot be parsed are errors;
-- an enumeration's number 0, an empty UUID and an empty geometry are missing values;
-- messages inside a datapoint are serialised anew, maps in order of their keys.
+- Times and durations outside of `datetime64[ns]` and `timedelta64[ns]`, unknown enumeration numbers, UUIDs that are not
+  16 bytes long and messages that cannot be parsed are errors.
+- The enumeration number 0, an empty UUID and an empty geometry are missing values.
+- Messages inside a datapoint are serialised again, with maps in order of their keys.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
 from tilebox._core.columns.numpy_columns import known_message_class
+from tilebox._core.columns.ptars_messages import TIME_KINDS, WRAPPED_KINDS, handler_of
 from tilebox._core.schema.arrow_schema import arrow_schema, arrow_type
 from tilebox._core.schema.fields import VECTOR_COMPONENTS, Field, FieldKind, Schema
 from tilebox._core.values.timestamps import (
@@ -38,7 +34,6 @@ from tilebox._core.values.timestamps import (
     raise_first,
     split,
 )
-from tilebox.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,18 +42,12 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _SECOND = 10**9
-# What numpy calls NaT; Arrow has nulls for that.
-_NO_TIME = -(2**63)
-_PACKAGE = "tilebox.wire"
-_INSTANT = "Instant"
-_WRAPPER = "Wrapper"
-_TIME_KINDS = (FieldKind.TIMESTAMP, FieldKind.DURATION)
-_WRAPPED_KINDS = (FieldKind.UUID, FieldKind.GEOMETRY)
-_WIRE_MESSAGES = dict.fromkeys(_TIME_KINDS, _INSTANT) | dict.fromkeys(_WRAPPED_KINDS, _WRAPPER)
+# The number that numpy reads as NaT. Arrow has nulls instead, so it is not a valid time there.
+_NAT = -(2**63)
 
 
 def is_available() -> bool:
-    """Tell whether the optional dependencies of this module are installed."""
+    """Return whether the optional dependencies of this module are installed."""
     try:
         import ptars
         import pyarrow as pa
@@ -68,11 +57,11 @@ def is_available() -> bool:
 
 
 def to_arrow(schema: Schema, values: Sequence[bytes]) -> pa.RecordBatch:
-    """Decode datapoints into the Arrow form of `arrow.py`.
+    """Decode datapoints into the Arrow form that `arrow_schema.py` defines.
 
     Args:
-        schema: Type of the datapoints.
-        values: One serialised datapoint a row.
+        schema: The type of the datapoints.
+        values: The serialised datapoints, one for each row.
 
     Returns:
         All fields of the schema, in its order. `time` is floored to milliseconds, `ingestion_time` to microseconds.
@@ -92,27 +81,27 @@ def decode(schema: Schema, values: Sequence[bytes]) -> pa.RecordBatch:
     """Decode datapoints like `to_arrow`, but leave every time at full resolution, in nanoseconds."""
     import pyarrow as pa
 
-    wire = _read(schema, values)
+    wire = _read_batch(schema, values)
     columns = {field.name: _unwrap_column(field, wire.column(field.name)) for field in schema}
     return pa.RecordBatch.from_pydict(columns)
 
 
 def canonical(field: Field, column: pa.Array) -> pa.Array:
-    """Bring a column that is in Arrow form already into the very form that `to_arrow` gives.
+    """Bring a column that has the Arrow type of its field into the canonical form that `to_arrow` returns.
 
     Args:
-        field: The field; if repeated, no list is missing and no item of one.
-        column: Its values, of the type that `arrow.py` says.
+        field: The field. If it is repeated, the column has no missing lists, and lists have no missing items.
+        column: The values, of the type that `arrow_schema.py` defines for the field.
 
     Raises:
-        ItemError: A value is none of the field's; the message says why.
+        ItemError: A value is not valid for the field; the message says why.
     """
     import pyarrow as pa
 
     items = column.flatten() if field.repeated else column
-    if field.kind in _TIME_KINDS:
-        ticks = _filled(items.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-        raise_first(ticks == _NO_TIME, "this is not a time")
+    if field.kind in TIME_KINDS:
+        ticks = _fill_nulls(items.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+        raise_first(ticks == _NAT, "a time must not be the smallest 64-bit number, which stands for NaT")
     elif field.kind is FieldKind.GEOMETRY:
         items = items if field.repeated else _empty_to_null(items)
     elif field.kind in VECTOR_COMPONENTS:
@@ -123,16 +112,17 @@ def canonical(field: Field, column: pa.Array) -> pa.Array:
         items = _canonical_messages(field, items)
     if not field.repeated:
         return items
+    # The offsets of a slice start at its first item, which is the first item of the flattened values.
     first = column.offsets[0].as_py() if len(column) else 0
     offsets = pa.array(column.offsets.to_numpy() - first)
     return pa.ListArray.from_arrays(offsets, items, type=arrow_type(field))
 
 
 def from_arrow(schema: Schema, batch: pa.RecordBatch) -> list[bytes]:
-    """Encode the Arrow form of datapoints; fields that the batch lacks are missing values.
+    """Encode the Arrow form of datapoints. Fields that the batch lacks are missing values.
 
     Returns:
-        One serialised datapoint a row, in protobuf's deterministic serialisation.
+        One serialised datapoint for each row, in protobuf's deterministic serialisation.
 
     Raises:
         MissingExtraError: The extra `arrow` is not installed.
@@ -141,10 +131,10 @@ def from_arrow(schema: Schema, batch: pa.RecordBatch) -> list[bytes]:
 
 
 def from_arrow_to_array(schema: Schema, batch: pa.RecordBatch) -> pa.BinaryArray:
-    """Encode datapoints like `from_arrow`, into an array for who has no use for Python's bytes."""
+    """Encode datapoints like `from_arrow`, but return an Arrow array, which saves one Python object for each row."""
     import pyarrow as pa
 
-    handler, wire_schema = _handler(schema)
+    handler, wire_schema = handler_of(schema)
     present = set(batch.schema.names)
     columns = []
     for wire_field in wire_schema:
@@ -157,81 +147,11 @@ def from_arrow_to_array(schema: Schema, batch: pa.RecordBatch) -> pa.BinaryArray
     return handler.record_batch_to_array(pa.RecordBatch.from_arrays(columns, schema=wire_schema))
 
 
-# --- the message type that ptars reads and writes -------------------------------------------------------------------
-
-
-@lru_cache(maxsize=256)
-def _handler(schema: Schema) -> tuple[Any, pa.Schema]:
-    """Return ptars' reader and writer for a schema, and the Arrow schema that it speaks."""
-    try:
-        import ptars
-    except ImportError as error:
-        raise MissingExtraError("Bulk conversion of datapoints", "arrow") from error
-    pool = DescriptorPool()
-    pool.Add(_wire_file(schema))
-    file = pool.FindFileByName("tilebox/wire.proto")
-    # None: times are ours, so the zone only keeps ptars from asking for a time zone database.
-    handlers = ptars.HandlerPool([file], ptars.PtarsConfig(timestamp_tz=None))
-    handler = handlers.get_for_message(file.message_types_by_name["Datapoint"])
-    return handler, handler.list_to_record_batch([]).schema
-
-
-def _wire_file(schema: Schema) -> FileDescriptorProto:
-    file = FileDescriptorProto(name="tilebox/wire.proto", package=_PACKAGE, syntax="proto3")
-    datapoint = file.message_type.add(name="Datapoint")
-    for field in sorted(schema, key=lambda field: field.number):
-        _add_wire_field(datapoint, field)
-    instant = file.message_type.add(name=_INSTANT)
-    _add(instant, "seconds", 1, FieldDescriptorProto.TYPE_INT64)
-    _add(instant, "nanos", 2, FieldDescriptorProto.TYPE_INT32)
-    _add(file.message_type.add(name=_WRAPPER), "value", 1, FieldDescriptorProto.TYPE_BYTES)
-    for kind, components in VECTOR_COMPONENTS.items():
-        vector = file.message_type.add(name=kind.name)
-        for number, component in enumerate(components, 1):
-            _add(vector, component, number, FieldDescriptorProto.TYPE_DOUBLE, optional=True)
-    return file
-
-
-def _add_wire_field(message: DescriptorProto, field: Field) -> None:
-    scalar = {
-        FieldKind.STRING: FieldDescriptorProto.TYPE_STRING,
-        FieldKind.BYTES: FieldDescriptorProto.TYPE_BYTES,
-        FieldKind.MESSAGE: FieldDescriptorProto.TYPE_BYTES,
-        FieldKind.ENUM: FieldDescriptorProto.TYPE_INT32,
-        FieldKind.BOOL: FieldDescriptorProto.TYPE_BOOL,
-        FieldKind.INT32: FieldDescriptorProto.TYPE_INT32,
-        FieldKind.INT64: FieldDescriptorProto.TYPE_INT64,
-        FieldKind.UINT32: FieldDescriptorProto.TYPE_UINT32,
-        FieldKind.UINT64: FieldDescriptorProto.TYPE_UINT64,
-        FieldKind.FLOAT: FieldDescriptorProto.TYPE_FLOAT,
-        FieldKind.DOUBLE: FieldDescriptorProto.TYPE_DOUBLE,
-    }.get(field.kind)
-    if scalar is not None:
-        wire_type = field.wire_type or scalar
-        _add(message, field.name, field.number, wire_type, repeated=field.repeated, optional=not field.repeated)
-        return
-    added = _add(message, field.name, field.number, FieldDescriptorProto.TYPE_MESSAGE, repeated=field.repeated)
-    added.type_name = f".{_PACKAGE}.{_WIRE_MESSAGES.get(field.kind, field.kind.name)}"
-
-
-def _add(
-    message: DescriptorProto, name: str, number: int, wire_type: int, *, repeated: bool = False, optional: bool = False
-) -> FieldDescriptorProto:
-    label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL
-    added = message.field.add(name=name, number=number, label=label)
-    added.type = wire_type  # type: ignore[assignment]
-    if optional:
-        added.proto3_optional = True
-        added.oneof_index = len(message.oneof_decl)
-        message.oneof_decl.add(name=f"_{name}")
-    return added
-
-
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def _read(schema: Schema, values: Sequence[bytes]) -> pa.RecordBatch:
-    handler, _ = _handler(schema)
+def _read_batch(schema: Schema, values: Sequence[bytes]) -> pa.RecordBatch:
+    handler, _ = handler_of(schema)
     values = values if isinstance(values, list) else list(values)
     try:
         return handler.list_to_record_batch(values)
@@ -241,7 +161,7 @@ def _read(schema: Schema, values: Sequence[bytes]) -> pa.RecordBatch:
 
 
 def _first_malformed(handler: Any, values: list[bytes]) -> tuple[int, str]:
-    """Find the first row that ptars cannot read, by halving."""
+    """Find the first row that ptars cannot read, by bisection: its error does not name the row."""
     good, bad, reason = 0, len(values), ""
     while good < bad:
         middle = (good + bad) // 2
@@ -289,8 +209,8 @@ def _unwrap(field: Field, items: pa.Array) -> pa.Array:
     return items
 
 
-def _filled(values: pa.Array, value: Any) -> pa.Array:
-    """Return values with one in place of those that are missing; there rarely are any, and looking costs little."""
+def _fill_nulls(values: pa.Array, value: Any) -> pa.Array:
+    """Replace nulls. Most columns have none, and asking costs much less than a copy."""
     return values.fill_null(value) if values.null_count else values
 
 
@@ -309,7 +229,7 @@ def _empty_to_null(values: pa.Array) -> pa.Array:
 
 
 def _seconds_and_nanos(items: pa.StructArray) -> tuple[Array, Array]:
-    seconds, nanos = (_filled(child, 0).to_numpy() for child in items.flatten())
+    seconds, nanos = (_fill_nulls(child, 0).to_numpy() for child in items.flatten())
     return seconds, nanos.astype(np.int64)
 
 
@@ -338,7 +258,7 @@ def _unwrap_vectors(field: Field, items: pa.StructArray) -> pa.Array:
     target = arrow_type(field)
     target = target.value_type if field.repeated else target
     mask = None if items.null_count == 0 else items.is_null()
-    components = [_filled(component, 0.0) for component in items.flatten()]
+    components = [_fill_nulls(component, 0.0) for component in items.flatten()]
     return pa.StructArray.from_arrays(components, fields=list(target), mask=mask)
 
 
@@ -349,7 +269,7 @@ def _check_enum(field: Field, items: pa.Array) -> pa.Array:
     numbers = pc.unique(items).to_pylist()
     unknown = set(numbers).difference([None, 0, *field.enum_labels])
     if unknown:
-        first = int(np.isin(_filled(items, 0).to_numpy(), list(unknown)).argmax())
+        first = int(np.isin(_fill_nulls(items, 0).to_numpy(), list(unknown)).argmax())
         raise ItemError(first, f"{items[first]} is not a number of the enumeration {field.type_name}")
     if field.repeated or 0 not in numbers:
         return items
@@ -357,7 +277,7 @@ def _check_enum(field: Field, items: pa.Array) -> pa.Array:
 
 
 def _canonical_messages(field: Field, items: pa.Array) -> pa.Array:
-    """Serialise messages anew, which finds malformed ones and orders their maps; equal ones once."""
+    """Serialise messages again, which finds malformed ones and orders their maps. Equal messages are done once."""
     import pyarrow as pa
 
     distinct = items.dictionary_encode()
@@ -373,7 +293,7 @@ def _canonical_messages(field: Field, items: pa.Array) -> pa.Array:
 
 
 def _floor_times(field: Field, column: pa.Array) -> pa.Array:
-    """Bring the metadata times to the resolution in which they are stored."""
+    """Floor times to the resolution of the Arrow form: only the metadata times are stored coarser than nanoseconds."""
     target = arrow_type(field)
     if column.type == target or field.kind is not FieldKind.TIMESTAMP:
         return column
@@ -401,10 +321,10 @@ def _wrap_column(field: Field, column: pa.Array, wire_type: pa.DataType) -> pa.A
 def _wrap(field: Field, items: pa.Array, wire_type: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
-    if field.kind in _TIME_KINDS:
+    if field.kind in TIME_KINDS:
         children = _split_times(items, floor=field.kind is FieldKind.TIMESTAMP)
-    elif field.kind in _WRAPPED_KINDS:
-        children = [_filled(items if items.type == pa.binary() else items.cast(pa.binary()), b"")]
+    elif field.kind in WRAPPED_KINDS:
+        children = [_fill_nulls(items if items.type == pa.binary() else items.cast(pa.binary()), b"")]
     elif field.kind in VECTOR_COMPONENTS:
         children = [_zero_to_null(child) for child in items.flatten()]
     else:
@@ -417,15 +337,15 @@ def _split_times(items: pa.Array, *, floor: bool) -> list[pa.Array]:
     import pyarrow as pa
 
     per_second = _SECOND // _NANOSECONDS[items.type.unit]
-    seconds, nanos = split(_filled(items.cast(pa.int64()), 0).to_numpy(), per_second, floor=floor)
+    seconds, nanos = split(_fill_nulls(items.cast(pa.int64()), 0).to_numpy(), per_second, floor=floor)
     return [pa.array(seconds), pa.array(nanos.astype(np.int32))]
 
 
 def _zero_to_null(component: pa.Array) -> pa.Array:
-    """Leave out zeros as protobuf does, which writes a negative zero but not a positive one."""
+    """Leave out positive zeros, as protobuf does. It writes a negative zero, so the bits are compared."""
     import pyarrow as pa
 
-    values = _filled(component, 0.0).to_numpy()
+    values = _fill_nulls(component, 0.0).to_numpy()
     return pa.array(values, mask=values.view(np.int64) == 0)
 
 

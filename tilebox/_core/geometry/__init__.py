@@ -1,4 +1,4 @@
-"""Footprints and query areas: geometry on the plane and on the sphere, across the antimeridian and around poles.
+"""Footprints and query areas on the plane and on the sphere, across the antimeridian and around the poles.
 
 May import: `protocol`, `values`, `wire`.
 """

@@ -1,11 +1,11 @@
-"""Footprints of datapoints and areas of queries: which are allowed, where they lie, which match.
+"""Validity, bounds and spatial relations of datapoints' footprints and of query areas.
 
-Coordinates are degrees, longitude before latitude. Longitudes may lie in [-360, 360] and are wrapped.
-What users store stays as it is; all functions here work on what it means (`antimeridian.py` has the
-rules). Arrays hold shapely geometries or well-known binary, and None for datapoints without footprint.
+Coordinates are degrees, longitude before latitude. Longitudes may lie in [-360, 360] and are wrapped. Geometries are
+stored as users give them; all functions here apply the rules of `antimeridian.py` to interpret them. Arrays hold
+shapely geometries or well-known binary, and None for datapoints without a footprint.
 
-Two coordinate systems: *cartesian* edges are straight on the map (longitude, latitude), *spherical*
-edges are great circles (`sphere.py`). Bounds hold for both, so one index prunes for both.
+There are two coordinate systems: *cartesian* edges are straight on the map (longitude, latitude), *spherical* edges are
+great circles (`sphere.py`). Bounds are valid for both, so one index prunes for both.
 """
 
 from __future__ import annotations
@@ -24,91 +24,103 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 KINDS = FOOTPRINTS
-"""The kinds of geometry that a footprint and an area may have."""
+"""The kinds of geometry that footprints and query areas may have."""
 
 MODES = ("intersects", "filter_contains_geometry", "geometry_contains_filter")
-"""How a footprint may lie to an area."""
+"""The spatial relations between a footprint and a query area."""
 
 
 def check_area(geometry: object) -> None:
-    """Refuse what cannot be the area of a query.
+    """Check that a geometry can be the area of a query.
 
     Raises:
-        ValueError: It is no valid point, polygon or multi-polygon; the message says why.
+        ValueError: The geometry is not a valid point, polygon or multi-polygon; the message says why.
     """
     if not isinstance(geometry, shapely.Geometry):
-        raise ValueError(f"an area is a shapely geometry, not {type(geometry).__name__}")  # noqa: TRY004 - one class for all
+        raise ValueError(f"a query area must be a shapely geometry, not a {type(geometry).__name__}")  # noqa: TRY004 - one class for all
     for _, reason in problems([geometry]):
         raise ValueError(f"a query cannot take this area: {reason}")
 
 
 def area_from_box(west: float, south: float, east: float, north: float) -> shapely.Geometry:
-    """Return the area of a box in degrees; west > east crosses the antimeridian.
+    """Return a box in degrees as a geometry; west > east crosses the antimeridian.
 
     Example:
         >>> area_from_box(177, -20, -178, -15).bounds
         (-180.0, -20.0, 180.0, -15.0)
 
     Raises:
-        ValueError: South is not below north, both meridians are one, or a number is out of range.
+        ValueError: South is not below north, west equals east, or a number is out of range.
     """
     if not (np.isfinite([west, south, east, north]).all() and -90 <= south < north <= 90):
         raise ValueError(
-            f"a box is west, south, east, north with -90 <= south < north <= 90: {west, south, east, north}"
+            f"a box is west, south, east, north with -90 <= south < north <= 90, not {west, south, east, north}"
         )
     if not (-360 <= west <= 360 and -360 <= east <= 360 and west != east):
-        raise ValueError(f"the box's west and east must differ and lie in [-360, 360]: {west, east}")
+        raise ValueError(f"west and east of a box must differ and lie in [-360, 360], not {west, east}")
     if east - west >= 360:
         return shapely.box(-180, south, 180, north)
     return antimeridian.cut(shapely.box(west, south, east + 360 * (west > east), north))
 
 
 def as_geometries(geometries: Sequence[object] | npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """Return an array (n,) of shapely geometries and None from geometries or well-known binary.
+    """Decode well-known binary among geometries.
+
+    Args:
+        geometries: Geometries, well-known binary and None.
+
+    Returns:
+        Geometries and None, shape (n,).
 
     Raises:
-        shapely.GEOSException: Some binary is malformed.
+        shapely.GEOSException: A value is malformed binary.
     """
     values = _as_array(geometries)
     binary = _is_binary(values)
-    return _decoded(values, binary, on_invalid="raise") if binary.any() else values
+    return _decode(values, binary, on_invalid="raise") if binary.any() else values
 
 
 def normalise(geometries: Sequence[object] | npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """Return what geometries cover, within [-180, 180], cut at the antimeridian and closed at poles.
+    """Cut geometries at the antimeridian and close them at the poles.
 
     Args:
-        geometries: Points, polygons and multi-polygons without problems; None stays None.
+        geometries: Valid points, polygons and multi-polygons; None stays None.
+
+    Returns:
+        The regions that they cover, with longitudes in [-180, 180], shape (n,).
     """
     result = as_geometries(geometries).copy()
-    special = antimeridian.wide(shapely.bounds(result).reshape(-1, 4))
-    result[special] = [antimeridian.cut(geometry) for geometry in result[special]]
+    wraps = antimeridian.may_wrap(shapely.bounds(result).reshape(-1, 4))
+    result[wraps] = [antimeridian.cut(geometry) for geometry in result[wraps]]
     return result
 
 
 def footprint_bounds(geometries: Sequence[object] | npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
-    """Return bounds that hold whatever footprints cover, cartesian or spherical, rounded outwards.
+    """Return bounds of footprints, valid for cartesian and spherical edges and rounded outwards.
 
     Args:
-        geometries: Points, polygons and multi-polygons without problems.
+        geometries: Valid points, polygons and multi-polygons, and None.
 
     Returns:
-        West, south, east, north (n, 4) in degrees; west > east where a footprint crosses the antimeridian,
-        -180 and 180 where it touches a pole, NaN where there is none.
+        West, south, east, north in degrees, shape (n, 4). West > east where a footprint crosses the antimeridian, -180
+        and 180 where it touches a pole, NaN where there is no footprint.
     """
-    return extents.of_footprints(as_geometries(geometries))
+    return extents.footprint_bounds(as_geometries(geometries))
 
 
 def area_boxes(geometry: shapely.Geometry, spherical: bool) -> list[tuple[float, float, float, float]]:
-    """Return boxes (west, south, east, north), west <= east, that together hold an area, rounded outwards.
+    """Return boxes that together cover a query area, rounded outwards.
 
     Compare them with `footprint_bounds`: a footprint that overlaps none of them does not match.
 
     Args:
-        geometry: The area.
+        geometry: The area, a valid point, polygon or multi-polygon.
         spherical: Whether its edges are great circles.
+
+    Returns:
+        West, south, east, north of each box in degrees, west <= east.
     """
-    boxes = extents.of_area(geometry, spherical)
+    boxes = extents.area_boxes(geometry, spherical)
     return [(west, south, east, north) for west, south, east, north in boxes.tolist()]
 
 
@@ -118,69 +130,73 @@ def matches(
     mode: str,
     spherical: bool,
 ) -> npt.NDArray[np.bool_]:
-    """Tell exactly which footprints lie to an area as asked.
+    """Return exactly which footprints have a spatial relation to a query area.
 
-    Containing counts the boundary (`covers`): an area contains a footprint equal to it, and a point on its
-    edge. On the sphere a boundary has no width, and where two geometries only touch rounding decides.
+    Containment includes the boundary (the predicate `covers`): an area contains a footprint equal to it, and a point on
+    its edge. On the sphere a boundary has no width, so rounding decides where two geometries only touch.
 
     Args:
-        footprints: Points, polygons and multi-polygons without problems; None never matches.
-        geometry: The area.
-        mode: `intersects`, `filter_contains_geometry` (footprints in the area) or `geometry_contains_filter`
-            (footprints with the area in them).
+        footprints: Valid points, polygons and multi-polygons; None never matches.
+        geometry: The query area.
+        mode: `intersects`, `filter_contains_geometry` (the area contains the footprint) or `geometry_contains_filter`
+            (the footprint contains the area).
         spherical: Whether edges are great circles.
 
     Returns:
-        One truth value a footprint (n,).
+        One boolean for each footprint, shape (n,).
 
     Raises:
-        MissingExtraError: A spherical filter without the extra `server`.
+        ValueError: The mode is unknown.
+        MissingExtraError: The filter is spherical and the extra `server` is not installed.
     """
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
     geometries = as_geometries(footprints)
-    found = np.zeros(len(geometries), dtype=bool)
-    present = ~shapely.is_missing(geometries)
-    decide = _SPHERICAL[mode] if spherical else _CARTESIAN[mode]
-    found[present] = decide(geometries[present], geometry)
-    return found
+    result = np.zeros(len(geometries), dtype=bool)
+    is_present = ~shapely.is_missing(geometries)
+    predicate = _SPHERICAL[mode] if spherical else _CARTESIAN[mode]
+    result[is_present] = predicate(geometries[is_present], geometry)
+    return result
 
 
 def problems(
     geometries: Sequence[object] | npt.NDArray[np.object_], *, kinds: tuple[str, ...] = KINDS
 ) -> list[tuple[int, str]]:
-    """Return the rows that must be refused, each with the reason; None is no problem.
+    """Return the geometries that cannot be stored or queried by, with the reasons.
 
     Args:
-        geometries: Geometries or well-known binary.
-        kinds: The kinds of geometry that are allowed.
+        geometries: Geometries, well-known binary and None, which is always valid.
+        kinds: The allowed kinds of geometry.
+
+    Returns:
+        Pairs of row and reason, in order of rows, with at most one reason for each row.
     """
     values = _as_array(geometries)
-    found: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     binary = _is_binary(values)
     if binary.any():
-        values = _decoded(values, binary, on_invalid="ignore")
-        found = dict.fromkeys(_rows(binary & shapely.is_missing(values)), "not well-formed well-known binary")
-    _check_kinds(values, kinds, found)
-    _check_range(values, found)
-    _check_rings(values, found)
-    return sorted(found.items())
+        values = _decode(values, binary, on_invalid="ignore")
+        reasons = dict.fromkeys(_true_rows(binary & shapely.is_missing(values)), "not well-formed well-known binary")
+    _check_kinds(values, kinds, reasons)
+    _check_range(values, reasons)
+    _check_rings(values, reasons)
+    return sorted(reasons.items())
 
 
-def _check_kinds(values: npt.NDArray[np.object_], kinds: tuple[str, ...], found: dict[int, str]) -> None:
+def _check_kinds(values: npt.NDArray[np.object_], kinds: tuple[str, ...], reasons: dict[int, str]) -> None:
     known = shapely.is_geometry(values)
     allowed = [shapely.GeometryType[kind.upper()] for kind in kinds]
-    other = known & ~np.isin(shapely.get_type_id(_only(values, known)), allowed)
-    for row in _rows(~known & (values != None)):  # noqa: E711 - compared element by element
-        found.setdefault(row, f"not a geometry but a {type(values[row]).__name__}")
-    for row in _rows(other):
-        found.setdefault(row, f"a {values[row].geom_type} cannot be used, only {', '.join(kinds)}")
-    for row in _rows(shapely.is_empty(_only(values, _usable(values, found)))):
-        found.setdefault(row, f"the {values[row].geom_type} is empty")
+    other = known & ~np.isin(shapely.get_type_id(_where(values, known)), allowed)
+    for row in _true_rows(~known & (values != None)):  # noqa: E711 - compared element by element
+        reasons.setdefault(row, f"not a geometry but a {type(values[row]).__name__}")
+    for row in _true_rows(other):
+        reasons.setdefault(row, f"a {values[row].geom_type} cannot be used, only {', '.join(kinds)}")
+    for row in _true_rows(shapely.is_empty(_where(values, _without_problem(values, reasons)))):
+        reasons.setdefault(row, f"the {values[row].geom_type} is empty")
 
 
-def _check_range(values: npt.NDArray[np.object_], found: dict[int, str]) -> None:
-    points, rows = shapely.get_coordinates(_only(values, _usable(values, found)), return_index=True)
+def _check_range(values: npt.NDArray[np.object_], reasons: dict[int, str]) -> None:
+    points, rows = shapely.get_coordinates(_where(values, _without_problem(values, reasons)), return_index=True)
     with np.errstate(invalid="ignore"):
         infinite = ~np.isfinite(points).all(axis=1)
         latitude = ~infinite & (np.abs(points[:, 1]) > 90)
@@ -191,41 +207,42 @@ def _check_range(values: npt.NDArray[np.object_], found: dict[int, str]) -> None
         (longitude, 0, "longitude {:g} is beyond 360 degrees"),
     ):
         for row, point in zip(rows[bad].tolist(), points[bad], strict=True):
-            found.setdefault(row, text if column is None else text.format(point[column]))
+            reasons.setdefault(row, text if column is None else text.format(point[column]))
 
 
-def _check_rings(values: npt.NDArray[np.object_], found: dict[int, str]) -> None:
-    usable = _usable(values, found)
-    special = usable & antimeridian.wide(shapely.bounds(_only(values, usable)).reshape(-1, 4))
-    crossing, moved = antimeridian.moved_east(values, shapely.bounds(_only(values, special)).reshape(-1, 4))
-    special[crossing] = ~shapely.is_valid(moved)
-    plain = usable & ~special & ~crossing
-    for row in _rows(plain & ~shapely.is_valid(_only(values, plain))):
-        found[row] = f"the {values[row].geom_type} is not valid: {shapely.is_valid_reason(values[row])}"
-    for row in _rows(special):
+def _check_rings(values: npt.NDArray[np.object_], reasons: dict[int, str]) -> None:
+    candidates = _without_problem(values, reasons)
+    wraps = candidates & antimeridian.may_wrap(shapely.bounds(_where(values, candidates)).reshape(-1, 4))
+    crossing, shifted = antimeridian.shift_crossing(values, shapely.bounds(_where(values, wraps)).reshape(-1, 4))
+    # Once shifted, most crossing geometries are valid as they are; only the others need the slow check of their rings.
+    wraps[crossing] = ~shapely.is_valid(shifted)
+    plain = candidates & ~wraps & ~crossing
+    for row in _true_rows(plain & ~shapely.is_valid(_where(values, plain))):
+        reasons[row] = f"the {values[row].geom_type} is not valid: {shapely.is_valid_reason(values[row])}"
+    for row in _true_rows(wraps):
         reason = antimeridian.problem(values[row])
         if reason:
-            found[row] = f"the {values[row].geom_type} is not valid: {reason}"
+            reasons[row] = f"the {values[row].geom_type} is not valid: {reason}"
 
 
 def _cartesian_intersects(footprints: npt.NDArray[np.object_], geometry: shapely.Geometry) -> Any:
     area = _prepared(geometry)
     footprints = normalise(footprints)
-    return shapely.intersects(area, footprints) | _on_seam(area, footprints)
+    return shapely.intersects(area, footprints) | _meets_across_antimeridian(area, footprints)
 
 
 def _cartesian_area_covers(footprints: npt.NDArray[np.object_], geometry: shapely.Geometry) -> Any:
     area = _prepared(geometry)
     footprints = normalise(footprints)
     points = shapely.get_type_id(footprints) == shapely.GeometryType.POINT
-    return shapely.covers(area, footprints) | (points & _on_seam(area, footprints))
+    return shapely.covers(area, footprints) | (points & _meets_across_antimeridian(area, footprints))
 
 
 def _cartesian_footprint_covers(footprints: npt.NDArray[np.object_], geometry: shapely.Geometry) -> Any:
     area = _prepared(geometry)
     footprints = normalise(footprints)
-    found = shapely.covered_by(area, footprints)
-    return found | _on_seam(area, footprints) if isinstance(geometry, shapely.Point) else found
+    covers = shapely.covered_by(area, footprints)
+    return covers | _meets_across_antimeridian(area, footprints) if isinstance(geometry, shapely.Point) else covers
 
 
 _CARTESIAN = {
@@ -246,14 +263,14 @@ def _prepared(geometry: shapely.Geometry) -> shapely.Geometry:
     return area
 
 
-def _on_seam(area: shapely.Geometry, footprints: npt.NDArray[np.object_]) -> Any:
-    """Tell which footprints meet the area on the antimeridian from its other side: 180 and -180 are one place."""
+def _meets_across_antimeridian(area: shapely.Geometry, footprints: npt.NDArray[np.object_]) -> Any:
+    """Return which footprints touch the area across the antimeridian, where 180 and -180 are the same meridian."""
     west, _, east, _ = shapely.bounds(area)
     if west > -180 and east < 180:
         return np.zeros(len(footprints), dtype=bool)
-    seam = [shapely.LineString([(side, -90), (side, 90)]) for side in (-180, 180)]
-    touched = shapely.intersection(area, seam)
-    mirrored = shapely.transform(shapely.union_all(touched), lambda points: points * [-1, 1])
+    meridians = [shapely.LineString([(longitude, -90), (longitude, 90)]) for longitude in (-180, 180)]
+    shared = shapely.intersection(area, meridians)
+    mirrored = shapely.transform(shapely.union_all(shared), lambda points: points * [-1, 1])
     shapely.prepare(mirrored)
     return shapely.intersects(mirrored, footprints)
 
@@ -272,7 +289,7 @@ def _is_binary(values: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
     return binary
 
 
-def _decoded(
+def _decode(
     values: npt.NDArray[np.object_], binary: npt.NDArray[np.bool_], *, on_invalid: Literal["raise", "ignore"]
 ) -> npt.NDArray[np.object_]:
     decoded = values.copy()
@@ -280,18 +297,18 @@ def _decoded(
     return decoded
 
 
-def _only(values: npt.NDArray[np.object_], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-    """Return the values of some rows, None in place of all others."""
-    kept = np.full(len(values), None, dtype=object)
-    kept[mask] = values[mask]
-    return kept
+def _where(values: npt.NDArray[np.object_], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
+    """Return the values where the mask is true, None elsewhere."""
+    masked = np.full(len(values), None, dtype=object)
+    masked[mask] = values[mask]
+    return masked
 
 
-def _usable(values: npt.NDArray[np.object_], found: dict[int, str]) -> npt.NDArray[np.bool_]:
+def _without_problem(values: npt.NDArray[np.object_], reasons: dict[int, str]) -> npt.NDArray[np.bool_]:
     usable: npt.NDArray[np.bool_] = shapely.is_geometry(values)
-    usable[list(found)] = False
+    usable[list(reasons)] = False
     return usable
 
 
-def _rows(mask: Any) -> list[int]:
+def _true_rows(mask: Any) -> list[int]:
     return np.nonzero(mask)[0].tolist()

@@ -1,4 +1,4 @@
-"""From what users pass to `ingest` to batches that can be sent, by whole columns where possible, else value by value.
+"""Conversion of the data that users ingest to batches of requests, by whole columns if possible, else value by value.
 
 May import: `columns`, `geometry`, `schema`, and the rooms above them.
 """

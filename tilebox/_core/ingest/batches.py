@@ -1,4 +1,4 @@
-"""Batches of datapoints on their way to the server, and what became of them."""
+"""Batches of an ingest call: splitting rows into requests, and collecting ids and errors."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
-"""Datapoints in one request, about, in bytes: well below what servers and the proxies before them take."""
+"""The approximate size of one request in bytes, well below the limits of servers and of proxies before them."""
 
-# How the server names a rejected row, by its place in the request.
+# How the server names a rejected row, counted within the request.
 _REJECTED_ROW = re.compile(r"(?<=[:;] )datapoint (\d+)(?=: )")
 _ID_BYTES = 16
 _SHOWN_IDS = 3
 
 
 class Ingested(Sequence[UUID]):
-    """The ids of ingested datapoints, in the order of the input: a sequence that equals the list of them.
+    """The ids of ingested datapoints in the order of the input: a sequence that equals the list of them.
 
-    They are kept as bytes, because making a million UUIDs takes longer than sending a million datapoints.
+    It stores bytes and creates UUIDs on access: creating a million UUIDs takes longer than sending a million datapoints.
 
     Attributes:
-        created: Number of datapoints that were new.
-        existing: Number of those that were there already, repeats inside the input included.
+        created: The number of datapoints that were new.
+        existing: The number of datapoints that existed already, including duplicates within the input.
     """
 
     def __init__(self, ids: bytes = b"", *, created: int = 0, existing: int = 0) -> None:
@@ -41,21 +41,21 @@ class Ingested(Sequence[UUID]):
 
     @classmethod
     def from_wire(cls, answer: data_ingestion_pb2.IngestResponse) -> Ingested:
-        """Read the answer for one batch."""
+        """Read the response to one batch."""
         ids = b"".join([message.uuid for message in answer.datapoint_ids])
         return cls(ids, created=answer.num_created, existing=answer.num_existing)
 
     @classmethod
     def from_extension(cls, answer: datapoints_pb2.IngestResponse) -> Ingested:
-        """Read the answer for one batch that was sent as columns."""
+        """Read the response to one batch that was sent as columns."""
         return cls(answer.datapoint_ids, created=answer.num_created, existing=answer.num_existing)
 
     @classmethod
     def joined(cls, parts: Iterable[Ingested]) -> Ingested:
-        """Put several batches together."""
+        """Concatenate the ids of several batches, and sum their counts."""
         parts = list(parts)
         return cls(
-            b"".join([part._ids for part in parts]),  # noqa: SLF001 of its own class
+            b"".join([part._ids for part in parts]),  # noqa: SLF001 - an instance of this class
             created=sum(part.created for part in parts),
             existing=sum(part.existing for part in parts),
         )
@@ -71,7 +71,7 @@ class Ingested(Sequence[UUID]):
 
     def __getitem__(self, position: int | slice) -> UUID | list[UUID]:
         if isinstance(position, slice):
-            return [self._at(place) for place in range(len(self))[position]]
+            return [self._at(index) for index in range(len(self))[position]]
         return self._at(range(len(self))[position])
 
     def __iter__(self) -> Iterator[UUID]:
@@ -89,17 +89,17 @@ class Ingested(Sequence[UUID]):
         more = ", ..." if len(self) > _SHOWN_IDS else ""
         return f"<{self.created} datapoints created, {self.existing} existing: [{shown}{more}]>"
 
-    def _at(self, place: int) -> UUID:
-        return UUID(bytes=self._ids[place * _ID_BYTES : (place + 1) * _ID_BYTES])
+    def _at(self, index: int) -> UUID:
+        return UUID(bytes=self._ids[index * _ID_BYTES : (index + 1) * _ID_BYTES])
 
 
-class Delivery:
-    """What became of the requests into which one call was cut.
+class IngestOutcome:
+    """Successes and failures of the requests of one ingest call.
 
-    May be told by several threads at once.
+    Several threads may add to it at once: each method makes one change, to a list or to a dict.
 
     Args:
-        rows: Datapoints of the whole call.
+        rows: The number of datapoints of the whole call.
     """
 
     def __init__(self, rows: int) -> None:
@@ -107,31 +107,34 @@ class Delivery:
         self._stored: list[int] = []
         self._failures: dict[int, tuple[int, TileboxError]] = {}
 
-    def note_stored(self, rows: int) -> None:
-        """Take note that a request stored so many datapoints."""
+    def add_stored(self, rows: int) -> None:
+        """Record that a request stored a number of datapoints."""
         self._stored.append(rows)
 
-    def note_failure(self, start: int, stop: int, error: TileboxError) -> None:
-        """Take note that the request with the rows from `start` up to `stop` failed."""
+    def add_failure(self, start: int, stop: int, error: TileboxError) -> None:
+        """Record that the request with the rows from `start` up to `stop` failed."""
         self._failures[start] = stop, error
 
     @property
     def has_failed(self) -> bool:
-        """Whether a request failed, so that no further one should start."""
+        """Whether a request failed. No further request should start then."""
         return bool(self._failures)
 
     def raise_failure(self) -> None:
-        """Raise the error of the earliest rows, if there is any.
+        """Raise the error of the earliest rows, if any request failed.
 
-        Its message names rows as the caller knows them and says how much is stored; further errors become its notes.
-        A call that was one request keeps its error as it is.
+        The message counts rows within the whole call and says how much is stored. Further errors become notes of it.
+        If the call was a single request, its error stays unchanged.
+
+        Raises:
+            TileboxError: At least one request failed.
         """
         if not self._failures:
             return
         texts = [self._located(start, stop, error) for start, (stop, error) in sorted(self._failures.items())]
         start, (stop, error) = min(self._failures.items())
         if (start, stop) != (0, self._rows):
-            reword(error, f"{texts[0]}; {self._what_is_stored()}")
+            replace_message(error, f"{texts[0]}; {self._stored_summary()}")
             for text in texts[1:]:
                 error.add_note(text)
         raise error
@@ -140,9 +143,9 @@ class Delivery:
         text = _REJECTED_ROW.sub(lambda match: f"datapoint {int(match[1]) + start}", str(error))
         return f"in rows {start:,} to {stop - 1:,} of {self._rows:,}, counted from 0: {text}"
 
-    def _what_is_stored(self) -> str:
+    def _stored_summary(self) -> str:
         stored = sum(self._stored)
-        # A request whose answer was lost, or whose answer is that the server broke down, may have been stored.
+        # If a response was lost, or reports an error of the server, the request may have been stored all the same.
         is_certain = all(
             isinstance(error, APIError) and not isinstance(error, ServerError) for _, error in self._failures.values()
         )
@@ -150,25 +153,35 @@ class Delivery:
             return "nothing of this call is stored"
         return (
             f"{'' if is_certain else 'at least '}{stored:,} datapoints of this call are stored, in whole batches; "
-            "ingest all of it again with allow_existing=True to store the rest"
+            "ingest all of them again with allow_existing=True to store the rest"
         )
 
 
-def reword(error: TileboxError, message: str) -> None:
-    """Give an error another message, so that its class, code, cause and traceback stay."""
+def replace_message(error: TileboxError, message: str) -> None:
+    """Replace the message of an error. Its class, code, cause and traceback stay the same."""
     error.args = (message,)
     if isinstance(error, APIError):
         error.message = message
 
 
-def batches(rows: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield the first row of every batch of some size, and the one behind its last."""
+def batch_ranges(rows: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the range of rows of each batch: its first row, and the row after its last one.
+
+    Args:
+        rows: The number of all rows.
+        size: The number of rows in a batch; the last one may be smaller.
+    """
     for start in range(0, rows, size):
         yield start, min(start + size, rows)
 
 
-def requests_of(values: Sequence[bytes], max_bytes: int = MAX_REQUEST_BYTES) -> Iterator[Sequence[bytes]]:
-    """Yield the serialised datapoints of a batch in as few requests as their size allows, usually one."""
+def split_into_requests(values: Sequence[bytes], max_bytes: int = MAX_REQUEST_BYTES) -> Iterator[Sequence[bytes]]:
+    """Split the serialised datapoints of a batch by size, usually into one part.
+
+    Args:
+        values: The serialised datapoints.
+        max_bytes: The maximum size of a part, unless it is a single datapoint.
+    """
     start = size = 0
     for position, value in enumerate(values):
         if position > start and size + len(value) > max_bytes:

@@ -1,4 +1,4 @@
-"""Values that a user ingests, checked and brought into the form in which they are sent, a column at a time.
+"""Checks of the values that a user ingests, and their conversion to the types that are sent, a column at a time.
 
 | kind | accepted | result |
 |---|---|---|
@@ -14,8 +14,10 @@
 | vectors | sequences, rows of an array, mappings of components | float64, components a value |
 | other messages | messages of that type, their bytes | object array of bytes |
 
-None, NaN, NA and NaT are missing values. Columns that numpy knows the type of are converted whole; columns of
-objects are looked at by their types first, and one by one only where those are mixed or values are wrong.
+None, NaN, NA and NaT are missing values.
+
+A column with a numpy type is converted as a whole (`column_path.py`). A column of objects is too, if all of its objects
+have one type. Values are converted one by one (`scalar_path.py`) only if their types are mixed or some are invalid.
 """
 
 from __future__ import annotations
@@ -30,92 +32,105 @@ from google.protobuf.message import Message
 
 from tilebox._core.columns import numpy_columns
 from tilebox._core.columns.numpy_columns import object_array
-from tilebox._core.ingest.column_path import WHOLE, Values, arrow_text, no_fast_way
-from tilebox._core.ingest.scalar_path import ONE, Rejected, one_vector, shown
+from tilebox._core.ingest.column_path import COLUMN_CONVERTERS, CheckedColumn, convert_arrow_text, needs_scalar_path
+from tilebox._core.ingest.scalar_path import SCALAR_CONVERTERS, InvalidValueError, convert_vector, short_repr
 from tilebox._core.schema.fields import VECTOR_COMPONENTS, Field, FieldKind
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tilebox._core.ingest.row_inputs import Input
+    from tilebox._core.ingest.row_inputs import InputColumn
 
     Array = np.ndarray[Any, Any]
 
-_LISTED = 20
+_MAX_LISTED = 20
 
 
 @dataclass(slots=True)
 class Problems:
-    """Values that cannot be ingested, by record."""
+    """Reasons why records cannot be ingested, by row."""
 
-    found: dict[int, list[str]] = dataclass_field(default_factory=dict)
+    reasons: dict[int, list[str]] = dataclass_field(default_factory=dict)
 
     def add(self, row: int, field: Field, reason: str) -> None:
-        """Note what is wrong with a record."""
-        self.found.setdefault(row, []).append(f"Record {row}: Field {field.name!r}: {reason}")
+        """Add a reason to reject a record."""
+        self.reasons.setdefault(row, []).append(f"Record {row}: Field {field.name!r}: {reason}")
 
     def raise_if_any(self, rows: int) -> None:
-        """Raise one error that lists the rejected records."""
-        if not self.found:
+        """Raise one error that lists the rejected records.
+
+        Args:
+            rows: The number of all records.
+
+        Raises:
+            ValueError: There is at least one reason.
+        """
+        if not self.reasons:
             return
-        reasons = [reason for _, reasons in sorted(self.found.items()) for reason in reasons]
-        lines = reasons[:_LISTED]
-        if len(reasons) > _LISTED:
-            lines.append(f"… and {len(reasons) - _LISTED} more")
-        count = f"{len(self.found)} of {rows} records" if rows > 1 else "the record"
+        reasons = [reason for _, reasons in sorted(self.reasons.items()) for reason in reasons]
+        lines = reasons[:_MAX_LISTED]
+        if len(reasons) > _MAX_LISTED:
+            lines.append(f"… and {len(reasons) - _MAX_LISTED} more")
+        count = f"{len(self.reasons)} of {rows} records" if rows > 1 else "the record"
         raise ValueError("\n".join([f"cannot ingest {count}, so nothing was ingested:", *lines]))
 
 
-def convert(field: Field, source: Input, problems: Problems) -> Values:
-    """Convert a column, noting wrong values in `problems`."""
+def convert(field: Field, source: InputColumn, problems: Problems) -> CheckedColumn:
+    """Convert a column.
+
+    Args:
+        field: The field of the column.
+        source: The values that the user gave.
+        problems: Receives the reason for each invalid value.
+    """
     if not field.repeated:
         return _convert_items(field, source.values, source.missing, problems.add)
     items, lengths = _split_lists(field, source, problems)
     rows = np.repeat(np.arange(len(lengths)), lengths)
 
-    def note(item: int, field: Field, reason: str) -> None:
+    def report(item: int, field: Field, reason: str) -> None:
         problems.add(int(rows[item]), field, reason)
 
-    values = _convert_items(field, items, None, note)
+    values = _convert_items(field, items, None, report)
     if values.missing is not None:
-        _settle_missing_items(field, values, note)
-    return Values(values.items, None, lengths, values.convert)
+        _fill_missing_items(field, values, report)
+    return CheckedColumn(values.items, None, lengths, values.convert)
 
 
-Note = Callable[[int, Field, str], None]
+Report = Callable[[int, Field, str], None]
 
 
-def _convert_items(field: Field, items: Array | pa.Array, missing: Array | None, note: Note) -> Values:
+def _convert_items(field: Field, items: Array | pa.Array, missing: Array | None, report: Report) -> CheckedColumn:
     if not isinstance(items, np.ndarray):
-        whole = arrow_text(field, items)
+        whole = convert_arrow_text(field, items)
         if whole is not None:
-            return Values(whole.items, _none_if_none(whole.missing))
+            return CheckedColumn(whole.items, _none_unless_any(whole.missing))
         items = items.to_numpy(zero_copy_only=False)
     if field.kind in VECTOR_COMPONENTS:
-        return _vectors(field, items, note)
+        return _vectors(field, items, report)
     if items.ndim != 1:
         for row in range(len(items)):
-            note(row, field, f"expected one value, got an array of shape {items.shape[1:]}")
-        return Values(items[:, 0] if items.size else np.empty(len(items)))
+            report(row, field, f"expected one value, got an array of shape {items.shape[1:]}")
+        return CheckedColumn(items[:, 0] if items.size else np.empty(len(items)))
     if missing is None:
         missing = _missing(items)
-    whole = WHOLE.get(field.kind, no_fast_way)(field, items, missing)
+    whole = COLUMN_CONVERTERS.get(field.kind, needs_scalar_path)(field, items, missing)
     if whole is None:
-        whole = _one_by_one(field, items, missing, note)
+        whole = _convert_scalars(field, items, missing, report)
     missing = whole.missing if whole.missing is not None and whole.missing.any() else None
-    return Values(whole.items, missing, convert=whole.convert)
+    return CheckedColumn(whole.items, missing, convert=whole.convert)
 
 
-def _settle_missing_items(field: Field, values: Values, note: Note) -> None:
-    """Lists have no missing items, except where a value stands for them."""
-    assert values.missing is not None  # noqa: S101 - the caller looked
+def _fill_missing_items(field: Field, values: CheckedColumn, report: Report) -> None:
+    """Replace missing items of lists by the value that stands for them, or reject them if there is none."""
+    assert values.missing is not None  # noqa: S101 - the caller has checked
     if field.kind in (FieldKind.FLOAT, FieldKind.DOUBLE) or field.kind in VECTOR_COMPONENTS:
         values.items[values.missing] = np.nan
     elif field.kind is FieldKind.ENUM:
         values.items[values.missing] = 0
     else:
         for item in np.flatnonzero(values.missing).tolist():
-            note(item, field, "a list must not hold missing values")
+            report(item, field, "a list must not hold missing values")
 
 
 def _missing(items: Array) -> Array:
@@ -134,13 +149,13 @@ def _missing(items: Array) -> Array:
 # --- lists ----------------------------------------------------------------------------------------------------------
 
 
-def _split_lists(field: Field, source: Input, problems: Problems) -> tuple[Array, Array]:
+def _split_lists(field: Field, source: InputColumn, problems: Problems) -> tuple[Array, Array]:
     """Return the items of all lists in one array, and the length of each list."""
-    values: Array = source.values  # noqa: PD011 - not of pandas
+    values: Array = source.values  # noqa: PD011 - not a pandas object
     inner = 1 if field.kind in VECTOR_COMPONENTS else 0
     if values.ndim == 2 + inner and values.dtype.kind != "S":
         width = values.shape[1]
-        lengths = _unpadded(field, values) if source.padded else np.full(len(values), width)
+        lengths = _unpadded_lengths(field, values) if source.is_padded else np.full(len(values), width)
         return values[np.arange(width) < lengths[:, np.newaxis]], lengths
     lists = [_as_list(value, row, field, problems) for row, value in enumerate(values)]
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
@@ -149,12 +164,13 @@ def _split_lists(field: Field, source: Input, problems: Problems) -> tuple[Array
 
 def _as_list(value: Any, row: int, field: Field, problems: Problems) -> Sequence[Any]:
     if isinstance(value, np.ndarray | list | tuple):
+        # Python's numbers allow the fast conversion of object columns, which compares their types.
         return value.tolist() if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" else list(value)
     if value is None or _is_missing_scalar(value):
         return ()
     if hasattr(value, "__iter__") and not isinstance(value, str | bytes | Mapping | Message):
         return list(value)
-    problems.add(row, field, f"expected a list, got {shown(value)}")
+    problems.add(row, field, f"expected a list, got {short_repr(value)}")
     return ()
 
 
@@ -164,8 +180,8 @@ def _is_missing_scalar(value: Any) -> bool:
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
-def _unpadded(field: Field, values: Array) -> Array:
-    """Return how long each list is without the missing values at its end."""
+def _unpadded_lengths(field: Field, values: Array) -> Array:
+    """Return the length of each list without the missing values at its end."""
     filled: Array = _missing(values.reshape(-1)).reshape(values.shape)
     if values.dtype.kind in "biuU":
         filled = np.equal(values, numpy_columns.missing_value(field))
@@ -177,9 +193,9 @@ def _unpadded(field: Field, values: Array) -> Array:
     return lengths
 
 
-def _one_by_one(field: Field, items: Array, missing: Array, note: Note) -> Values:
-    """Convert values of mixed types, or find out which ones are wrong."""
-    convert_one = ONE[field.kind]
+def _convert_scalars(field: Field, items: Array, missing: Array, report: Report) -> CheckedColumn:
+    """Convert values one by one: they have mixed types, or some of them are invalid."""
+    convert_one = SCALAR_CONVERTERS[field.kind]
     missing = missing.copy()
     converted: list[Any] = []
     for row, value in enumerate(items):
@@ -187,11 +203,11 @@ def _one_by_one(field: Field, items: Array, missing: Array, note: Note) -> Value
         if not missing[row]:
             try:
                 result = convert_one(field, value)
-            except Rejected as reason:
-                note(row, field, str(reason))
+            except InvalidValueError as reason:
+                report(row, field, str(reason))
             missing[row] = result is None
         converted.append(result)
-    return Values(_pack(field, converted), missing)
+    return CheckedColumn(_pack(field, converted), missing)
 
 
 def _pack(field: Field, converted: list[Any]) -> Array:
@@ -206,21 +222,21 @@ def _pack(field: Field, converted: list[Any]) -> Array:
     return np.array([0 if value is None else value for value in converted], dtype)
 
 
-def _vectors(field: Field, items: Array, note: Note) -> Values:
+def _vectors(field: Field, items: Array, report: Report) -> CheckedColumn:
     names = VECTOR_COMPONENTS[field.kind]
     if items.ndim == 2 and items.shape[1] == len(names) and items.dtype.kind in "iuf":
         vectors = items.astype(np.float64)
-        return Values(vectors, _none_if_none(np.isnan(vectors).all(axis=1)))
+        return CheckedColumn(vectors, _none_unless_any(np.isnan(vectors).all(axis=1)))
     vectors = np.full((len(items), len(names)), np.nan)
     for row, value in enumerate(items):
         if value is None or _is_missing_scalar(value):
             continue
         try:
-            vectors[row] = one_vector(names, value)
-        except Rejected as reason:
-            note(row, field, str(reason))
-    return Values(vectors, _none_if_none(np.isnan(vectors).all(axis=1)))
+            vectors[row] = convert_vector(names, value)
+        except InvalidValueError as reason:
+            report(row, field, str(reason))
+    return CheckedColumn(vectors, _none_unless_any(np.isnan(vectors).all(axis=1)))
 
 
-def _none_if_none(missing: Any) -> Array | None:
+def _none_unless_any(missing: Any) -> Array | None:
     return missing if missing.any() else None

@@ -1,4 +1,4 @@
-"""Data to ingest: whatever form it has, it becomes datapoints, checked as a whole before any is sent."""
+"""Conversion of data to ingest into datapoints. All rows are checked before the client sends any."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from google.protobuf.message import Message
 
-    from tilebox._core.ingest.column_path import Values
+    from tilebox._core.ingest.column_path import CheckedColumn
 
     Array = np.ndarray[Any, Any]
 
 MAX_BATCH_ROWS = 8192
-"""The most datapoints that one request may carry."""
+"""The maximum number of datapoints in one request."""
 
 
 def encode(schema: Schema, data: Any) -> Encoded:
-    """Check data and bring it into the form in which it is sent.
+    """Check data and convert it to the types that are sent.
 
     Args:
-        schema: Type of the datapoints.
-        data: An `xarray.Dataset` (one datapoint of it, too), a pandas or GeoPandas data frame, a mapping of columns,
-            or an iterable of mappings. `row_values.py` says which values a field takes. `time` is required; `id` and
-            `ingestion_time` are given by the server and ignored here.
+        schema: The type of the datapoints.
+        data: An `xarray.Dataset` (or a single datapoint of one), a pandas or GeoPandas data frame, a mapping of
+            columns, or an iterable of mappings. `row_values.py` lists the values that a field accepts. `time` is
+            required. `id` and `ingestion_time` are ignored, since the server generates them.
 
     Raises:
         TypeError: The data has none of these forms.
-        ValueError: A column is not a field, columns differ in length, or values are wrong; then the message lists the
-            rejected records.
+        ValueError: A column is not a field, columns differ in length, or values are invalid. For invalid values the
+            message lists the rejected records.
     """
     inputs = read_input(schema, data)
     rows = len(inputs[TIME.name].values)
@@ -47,41 +47,53 @@ def encode(schema: Schema, data: Any) -> Encoded:
     values = {field.name: convert(field, inputs[field.name], problems) for field in schema if field.name in inputs}
     if (missing := values[TIME.name].missing) is not None:
         for row in np.flatnonzero(missing).tolist():
-            if row not in problems.found:
+            if row not in problems.reasons:
                 problems.add(row, TIME, "every datapoint needs a time")
     problems.raise_if_any(rows)
     return Encoded(schema, rows, values)
 
 
 class Encoded:
-    """Datapoints ready to be sent.
+    """Checked datapoints, ready to be serialised.
 
     Args:
-        schema: Their type.
-        rows: How many they are.
-        values: Their columns, by field; fields without one are missing everywhere.
+        schema: The type of the datapoints.
+        rows: The number of datapoints.
+        values: The columns by field name. A field without a column is missing in every row.
     """
 
-    def __init__(self, schema: Schema, rows: int, values: dict[str, Values]) -> None:
+    def __init__(self, schema: Schema, rows: int, values: dict[str, CheckedColumn]) -> None:
         self.schema = schema
         self.rows = rows
         self._values = values
 
     def messages(self, start: int = 0, stop: int | None = None) -> list[bytes]:
-        """Return the datapoints of a range of rows as serialised protobuf, at most `MAX_BATCH_ROWS`."""
+        """Return the datapoints of a range of rows as serialised protobuf.
+
+        Args:
+            start: The first row.
+            stop: The row after the last one; None for all rows.
+
+        Raises:
+            ValueError: The range has more than `MAX_BATCH_ROWS` rows.
+        """
         stop = self.rows if stop is None else min(stop, self.rows)
         if stop - start > MAX_BATCH_ROWS:
             raise ValueError(f"a batch has at most {MAX_BATCH_ROWS} datapoints, not {stop - start}")
         if not messages.is_available():
-            values = {name: column.between(start, stop) for name, column in self._values.items()}
+            values = {name: column.slice(start, stop) for name, column in self._values.items()}
             return _serialise(self.schema, values, stop - start)
         batches = self.table(start, stop).to_batches()
         return [value for batch in batches for value in messages.from_arrow(self.schema, batch)]
 
     def table(self, start: int = 0, stop: int | None = None) -> pa.Table:
-        """Return the datapoints of a range of rows in the Arrow form of `arrow.py`, without id and ingestion time.
+        """Return the datapoints of a range of rows in the Arrow form that `arrow_schema.py` defines.
 
-        `time` is floored to milliseconds. Needs the extra `arrow`.
+        The table has no id and no ingestion time, and `time` is floored to milliseconds. It needs the extra `arrow`.
+
+        Args:
+            start: The first row.
+            stop: The row after the last one; None for all rows.
         """
         import pyarrow as pa
 
@@ -89,7 +101,7 @@ class Encoded:
 
         stop = self.rows if stop is None else min(stop, self.rows)
         columns = [
-            (field, column, self._values[column.name].between(start, stop))
+            (field, column, self._values[column.name].slice(start, stop))
             for field, column in zip(self.schema, arrow_schema(self.schema), strict=True)
             if column.name in self._values
         ]
@@ -100,7 +112,7 @@ class Encoded:
 # --- to Arrow -------------------------------------------------------------------------------------------------------
 
 
-def _arrow_array(field: Field, values: Values, target: pa.DataType) -> pa.Array:
+def _arrow_array(field: Field, values: CheckedColumn, target: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
     if values.lengths is None:
@@ -111,14 +123,14 @@ def _arrow_array(field: Field, values: Values, target: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), items, type=target)
 
 
-def _arrow_items(field: Field, values: Values, target: pa.DataType) -> pa.Array:
+def _arrow_items(field: Field, values: CheckedColumn, target: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
     items, missing = values.items, values.missing
     if isinstance(items, pa.Array):
         return items
     if field.kind in VECTOR_COMPONENTS:
-        components = [pa.array(np.ascontiguousarray(items[:, place])) for place in range(items.shape[1])]
+        components = [pa.array(np.ascontiguousarray(items[:, position])) for position in range(items.shape[1])]
         if missing is not None:
             components = [component.fill_null(0.0) for component in components]
         mask = None if missing is None else pa.array(missing)
@@ -138,24 +150,24 @@ def _arrow_items(field: Field, values: Values, target: pa.DataType) -> pa.Array:
 # --- to protobuf, without Arrow -------------------------------------------------------------------------------------
 
 
-def _serialise(schema: Schema, values: dict[str, Values], rows: int) -> list[bytes]:
-    make = columns.message_class(schema)
-    datapoints = [make() for _ in range(rows)]
+def _serialise(schema: Schema, values: dict[str, CheckedColumn], rows: int) -> list[bytes]:
+    message_class = columns.message_class(schema)
+    datapoints = [message_class() for _ in range(rows)]
     for field in schema:
         if field.name in values:
-            _fill(field, values[field.name], datapoints)
+            _set_field(field, values[field.name], datapoints)
     return [datapoint.SerializeToString(deterministic=True) for datapoint in datapoints]
 
 
-def _fill(field: Field, values: Values, datapoints: list[Message]) -> None:
+def _set_field(field: Field, values: CheckedColumn, datapoints: list[Message]) -> None:
     """Set one field in every datapoint."""
     name = field.name
     write = _WRITERS.get(field.kind)
-    plain = _plain(field, values.items)
+    plain = _python_values(field, values.items)
     if values.lengths is not None:
         end = 0
         for length, datapoint in zip(values.lengths.tolist(), datapoints, strict=True):
-            _fill_list(getattr(datapoint, name), plain[end : end + length], write)
+            _set_list(getattr(datapoint, name), plain[end : end + length], write)
             end += length
         return
     present = np.ones(len(datapoints), np.bool_) if values.missing is None else ~values.missing
@@ -170,7 +182,7 @@ def _fill(field: Field, values: Values, datapoints: list[Message]) -> None:
             write(message, item)
 
 
-def _fill_list(target: Any, items: Iterable[Any], write: Callable[[Any, Any], None] | None) -> None:
+def _set_list(target: Any, items: Iterable[Any], write: Callable[[Any, Any], None] | None) -> None:
     if write is None:
         target.extend(items)
         return
@@ -178,8 +190,8 @@ def _fill_list(target: Any, items: Iterable[Any], write: Callable[[Any, Any], No
         write(target.add(), item)
 
 
-def _plain(field: Field, items: Array) -> list[Any]:
-    """Return values as Python's own; times as pairs of seconds and nanoseconds."""
+def _python_values(field: Field, items: Array) -> list[Any]:
+    """Return values as Python objects, times as pairs of seconds and nanoseconds."""
     if field.kind in (FieldKind.TIMESTAMP, FieldKind.DURATION):
         if field.name == TIME.name:
             items = np.floor_divide(items, 10**6) * 10**6
@@ -187,7 +199,7 @@ def _plain(field: Field, items: Array) -> list[Any]:
         return list(zip(seconds.tolist(), nanos.tolist(), strict=True))
     if field.kind is FieldKind.UUID:
         raw = items.tobytes()
-        return [raw[place : place + 16] for place in range(0, len(raw), 16)]
+        return [raw[start : start + 16] for start in range(0, len(raw), 16)]
     if field.kind in VECTOR_COMPONENTS:
         names = VECTOR_COMPONENTS[field.kind]
         return [dict(zip(names, vector, strict=True)) for vector in items.tolist()]

@@ -1,4 +1,7 @@
-"""Single values that a user ingests: the slow way, which accepts mixed types and says what is wrong with a value."""
+"""Conversion of single values that a user ingests.
+
+This path is slow. It accepts columns of mixed types, and says for each value why it is invalid.
+"""
 
 from __future__ import annotations
 
@@ -18,67 +21,69 @@ from tilebox._core.geometry.inputs import from_geojson, problem
 from tilebox._core.schema.fields import Field, FieldKind
 
 LAST_SECOND = 9_223_372_035
-"""The largest number of seconds since 1970 that fits 64 bits of nanoseconds, fractions of it too."""
+"""The largest number of whole seconds since 1970 that fits 64 bits of nanoseconds with any fraction added."""
 
 
-class Rejected(ValueError):  # noqa: N818 - of a value, not an error of the program
-    """One value that cannot be ingested; the text says why."""
+class InvalidValueError(ValueError):
+    """A value that cannot be ingested; the message says why."""
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _one_text(field: Field, value: Any) -> str:  # noqa: ARG001
+def _convert_text(field: Field, value: Any) -> str:  # noqa: ARG001
     if not isinstance(value, str):
-        raise Rejected(f"expected text, got {shown(value)}")
+        raise InvalidValueError(f"expected text, got {short_repr(value)}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise Rejected(f"{shown(value)} holds half of a surrogate pair, which is not text") from None
+        raise InvalidValueError(f"{short_repr(value)} holds half of a surrogate pair, which is not text") from None
     return str(value)
 
 
-def _one_bytes(field: Field, value: Any) -> bytes:  # noqa: ARG001
+def _convert_bytes(field: Field, value: Any) -> bytes:  # noqa: ARG001
     if not isinstance(value, bytes | bytearray | memoryview):
-        raise Rejected(f"expected bytes, got {shown(value)}")
+        raise InvalidValueError(f"expected bytes, got {short_repr(value)}")
     return bytes(value)
 
 
-def _one_bool(field: Field, value: Any) -> bool:  # noqa: ARG001
+def _convert_bool(field: Field, value: Any) -> bool:  # noqa: ARG001
     if not isinstance(value, bool | np.bool_):
-        raise Rejected(f"expected True or False, got {shown(value)}")
+        raise InvalidValueError(f"expected True or False, got {short_repr(value)}")
     return bool(value)
 
 
-def _one_integer(field: Field, value: Any) -> int:
+def _convert_integer(field: Field, value: Any) -> int:
     limits = np.iinfo(numpy_columns.dtype_of(field))
     number = _number(value)
     try:
         whole = int(number)
     except (OverflowError, ValueError):
-        raise Rejected(f"expected a whole number, got {shown(value)}") from None
+        raise InvalidValueError(f"expected a whole number, got {short_repr(value)}") from None
     if whole != number:
-        raise Rejected(f"expected a whole number, got {shown(value)}")
+        raise InvalidValueError(f"expected a whole number, got {short_repr(value)}")
     if not limits.min <= whole <= limits.max:
-        raise Rejected(f"{shown(value)} is not within {limits.min} and {limits.max}, the range of {field.kind.value}")
+        raise InvalidValueError(
+            f"{short_repr(value)} is not within {limits.min} and {limits.max}, the range of {field.kind.value}"
+        )
     return whole
 
 
-def _one_float(field: Field, value: Any) -> float:
+def _convert_float(field: Field, value: Any) -> float:
     try:
         number = float(_number(value))
     except OverflowError:
-        raise Rejected(f"{shown(value)} is too large for {field.kind.value}") from None
+        raise InvalidValueError(f"{short_repr(value)} is too large for {field.kind.value}") from None
     if field.kind is FieldKind.FLOAT and np.isfinite(number) and abs(number) > float(np.finfo(np.float32).max):
-        raise Rejected(f"{shown(value)} is too large for {field.kind.value}")
+        raise InvalidValueError(f"{short_repr(value)} is too large for {field.kind.value}")
     return number
 
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool | np.bool_ | str | bytes | np.datetime64 | np.timedelta64):
-        raise Rejected(f"expected a number, got {shown(value)}")
+        raise InvalidValueError(f"expected a number, got {short_repr(value)}")
     try:
         return operator.index(value)
     except TypeError:
@@ -86,10 +91,10 @@ def _number(value: Any) -> Any:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise Rejected(f"expected a number, got {shown(value)}") from None
+        raise InvalidValueError(f"expected a number, got {short_repr(value)}") from None
 
 
-def _one_time(field: Field, value: Any) -> int:
+def _convert_time(field: Field, value: Any) -> int:
     import pandas as pd
 
     timestamp = field.kind is FieldKind.TIMESTAMP
@@ -101,30 +106,35 @@ def _one_time(field: Field, value: Any) -> int:
         make = pd.Timedelta
     else:
         wanted = "a time, as datetime, datetime64, ISO 8601 text or Unix seconds" if timestamp else "a timedelta"
-        raise Rejected(f"expected {wanted}, got {shown(value)}")
+        raise InvalidValueError(f"expected {wanted}, got {short_repr(value)}")
     try:
-        made = make(value)
-        if timestamp and made.tzinfo is not None:
-            made = made.tz_convert("UTC")
-        return int(made.as_unit("ns").value)
+        time = make(value)
+        if timestamp and time.tzinfo is not None:
+            time = time.tz_convert("UTC")
+        return int(time.as_unit("ns").value)
     except (pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta, OverflowError):
-        raise Rejected(f"{shown(value)} does not fit 64 bits of nanoseconds (years 1677 to 2262)") from None
+        raise InvalidValueError(
+            f"{short_repr(value)} does not fit 64 bits of nanoseconds (years 1677 to 2262)"
+        ) from None
     except (ValueError, TypeError):
-        raise Rejected(f"{shown(value)} is not a {make.__name__.lower()}") from None
+        raise InvalidValueError(f"{short_repr(value)} is not a {make.__name__.lower()}") from None
 
 
 def _unix_seconds(value: Any) -> int:
-    """Return nanoseconds. A float holds no more than microseconds of a time of today."""
+    """Convert Unix seconds to nanoseconds.
+
+    A float is rounded to microseconds, the precision that 64 bits have for a time of today.
+    """
     number = _number(value)
     if not abs(number) <= LAST_SECOND:
-        raise Rejected(
-            f"{shown(value)} seconds since 1970 do not fit 64 bits of nanoseconds (years 1677 to 2262); "
+        raise InvalidValueError(
+            f"{short_repr(value)} seconds since 1970 do not fit 64 bits of nanoseconds (years 1677 to 2262); "
             "numbers are seconds, not milliseconds"
         )
     return int(number) * 10**9 if isinstance(number, int) else round(number * 10**6) * 1000
 
 
-def _one_uuid(field: Field, value: Any) -> bytes | None:  # noqa: ARG001
+def _convert_uuid(field: Field, value: Any) -> bytes | None:  # noqa: ARG001
     if isinstance(value, uuid.UUID):
         return value.bytes
     if isinstance(value, bytes) and len(value) == 16:
@@ -136,10 +146,10 @@ def _one_uuid(field: Field, value: Any) -> bytes | None:  # noqa: ARG001
             return uuid.UUID(value).bytes
         except ValueError:
             pass
-    raise Rejected(f"{shown(value)} is not a UUID")
+    raise InvalidValueError(f"{short_repr(value)} is not a UUID")
 
 
-def _one_geometry(field: Field, value: Any) -> bytes | None:
+def _convert_geometry(field: Field, value: Any) -> bytes | None:
     import shapely
 
     try:
@@ -152,19 +162,23 @@ def _one_geometry(field: Field, value: Any) -> bytes | None:
             return shapely.to_wkb(value, flavor="iso")  # type: ignore[no-any-return]
     except (shapely.errors.ShapelyError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         detail = "" if isinstance(error, KeyError | AttributeError) else f": {error}"
-        raise Rejected(f"{shown(value)} is not a geometry{detail}") from None
-    raise Rejected(reason)
+        raise InvalidValueError(f"{short_repr(value)} is not a geometry{detail}") from None
+    raise InvalidValueError(reason)
 
 
-def _one_enum(field: Field, value: Any) -> int | None:
+def _convert_enum(field: Field, value: Any) -> int | None:
     return enum_number(field, value) or None
 
 
 def enum_number(field: Field, value: Any) -> int:
-    """Return the number of an enumeration's label, with or without its prefix, or of a number.
+    """Return the number of a value of an enumeration.
+
+    Args:
+        field: The field, of kind ENUM.
+        value: A label with or without its prefix, or a number.
 
     Raises:
-        Rejected: There is no such label or number.
+        InvalidValueError: The enumeration has no such label or number.
     """
     labels = field.enum_labels
     if isinstance(value, str):
@@ -174,20 +188,20 @@ def enum_number(field: Field, value: Any) -> int:
             return numbers[label]
         near = difflib.get_close_matches(label.upper(), labels.values())
         hint = f"did you mean {' or '.join(near)}?" if near else f"it is one of {', '.join(labels.values())}"
-        raise Rejected(f"{shown(value)} is not a label of {field.type_name}; {hint}")
+        raise InvalidValueError(f"{short_repr(value)} is not a label of {field.type_name}; {hint}")
     number = _number(value)
     if number not in labels and number != 0:
-        raise Rejected(f"{shown(value)} is not a number of {field.type_name}")
+        raise InvalidValueError(f"{short_repr(value)} is not a number of {field.type_name}")
     return int(number)
 
 
 def enum_prefix(field: Field) -> str:
-    """Return what the labels of an enumeration begin with on the wire, such as `FLIGHT_DIRECTION_`."""
+    """Return the prefix of the labels of an enumeration on the wire, such as `FLIGHT_DIRECTION_`."""
     name = (field.type_name or "").rpartition(".")[2]
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper() + "_"
 
 
-def _one_message(field: Field, value: Any) -> bytes:
+def _convert_message(field: Field, value: Any) -> bytes:
     name = field.type_name or ""
     if isinstance(value, Message) and value.DESCRIPTOR.full_name == name:
         return value.SerializeToString(deterministic=True)
@@ -196,35 +210,35 @@ def _one_message(field: Field, value: Any) -> bytes:
             parsed = numpy_columns.known_message_class(name).FromString(value)
             return parsed.SerializeToString(deterministic=True)
         except DecodeError:
-            raise Rejected(f"these bytes are not a message {name}") from None
-    raise Rejected(f"expected a message {name} or its bytes, got {shown(value)}")
+            raise InvalidValueError(f"these bytes are not a message {name}") from None
+    raise InvalidValueError(f"expected a message {name} or its bytes, got {short_repr(value)}")
 
 
-ONE: dict[FieldKind, Callable[[Field, Any], Any]] = {
-    FieldKind.STRING: _one_text,
-    FieldKind.BYTES: _one_bytes,
-    FieldKind.BOOL: _one_bool,
-    FieldKind.INT32: _one_integer,
-    FieldKind.INT64: _one_integer,
-    FieldKind.UINT32: _one_integer,
-    FieldKind.UINT64: _one_integer,
-    FieldKind.FLOAT: _one_float,
-    FieldKind.DOUBLE: _one_float,
-    FieldKind.TIMESTAMP: _one_time,
-    FieldKind.DURATION: _one_time,
-    FieldKind.UUID: _one_uuid,
-    FieldKind.GEOMETRY: _one_geometry,
-    FieldKind.ENUM: _one_enum,
-    FieldKind.MESSAGE: _one_message,
+SCALAR_CONVERTERS: dict[FieldKind, Callable[[Field, Any], Any]] = {
+    FieldKind.STRING: _convert_text,
+    FieldKind.BYTES: _convert_bytes,
+    FieldKind.BOOL: _convert_bool,
+    FieldKind.INT32: _convert_integer,
+    FieldKind.INT64: _convert_integer,
+    FieldKind.UINT32: _convert_integer,
+    FieldKind.UINT64: _convert_integer,
+    FieldKind.FLOAT: _convert_float,
+    FieldKind.DOUBLE: _convert_float,
+    FieldKind.TIMESTAMP: _convert_time,
+    FieldKind.DURATION: _convert_time,
+    FieldKind.UUID: _convert_uuid,
+    FieldKind.GEOMETRY: _convert_geometry,
+    FieldKind.ENUM: _convert_enum,
+    FieldKind.MESSAGE: _convert_message,
 }
 
 
-def one_vector(names: tuple[str, ...], value: Any) -> list[float]:
+def convert_vector(names: tuple[str, ...], value: Any) -> list[float]:
     wanted = f"expected {len(names)} numbers ({', '.join(names)})"
     if isinstance(value, Mapping):
         if set(value) != set(names):
-            raise Rejected(f"{wanted}, got {shown(value)}")
+            raise InvalidValueError(f"{wanted}, got {short_repr(value)}")
         value = [value[name] for name in names]
     if not hasattr(value, "__len__") or isinstance(value, str | bytes) or len(value) != len(names):
-        raise Rejected(f"{wanted}, got {shown(value)}")
+        raise InvalidValueError(f"{wanted}, got {short_repr(value)}")
     return [np.nan if item is None else float(_number(item)) for item in value]

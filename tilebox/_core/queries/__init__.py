@@ -1,4 +1,4 @@
-"""Queries of datapoints: intervals, areas, filters on fields, and the answers as they arrive.
+"""Queries of datapoints: time intervals, areas, filters on fields, and the streamed answers.
 
 May import: `columns`, `geometry`, `schema`, and the rooms above them.
 """

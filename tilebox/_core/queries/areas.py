@@ -1,4 +1,4 @@
-"""The spatial part of a query: a geometry, how footprints must lie to it, and on which surface."""
+"""The spatial part of a query: a geometry, a spatial relation to it, and a coordinate system."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tilebox._core.protocol.datasets.v1 import data_access_pb2 as wire
 
 if TYPE_CHECKING:
     import shapely
+
 Mode = Literal["intersects", "filter_contains_geometry", "geometry_contains_filter", "contains"]
 CoordinateSystem = Literal["cartesian", "spherical"]
 
@@ -17,7 +18,7 @@ _MODES: Mapping[str, int] = {
     "intersects": wire.SPATIAL_FILTER_MODE_INTERSECTS,
     "filter_contains_geometry": wire.SPATIAL_FILTER_MODE_FILTER_CONTAINS_GEOMETRY,
     "geometry_contains_filter": wire.SPATIAL_FILTER_MODE_GEOMETRY_CONTAINS_FILTER,
-    # The name that mode 2 had until it got a twin.
+    # The deprecated name of `filter_contains_geometry`, from before `geometry_contains_filter` existed.
     "contains": wire.SPATIAL_FILTER_MODE_FILTER_CONTAINS_GEOMETRY,
 }
 _SYSTEMS: Mapping[str, int] = {
@@ -28,7 +29,7 @@ _KEYS = ("geometry", "mode", "coordinate_system")
 
 
 class Area(TypedDict, total=False):
-    """A geometry with what is said about it; only `geometry` is required."""
+    """A query area with its settings; only `geometry` is required."""
 
     geometry: shapely.Geometry | Mapping[str, Any]
     mode: Mode
@@ -36,29 +37,26 @@ class Area(TypedDict, total=False):
 
 
 AreaLike = Union["shapely.Geometry", Area, Mapping[str, Any]]
-"""What stands for an area: a geometry, as GeoJSON too, or a dict that says more."""
+"""Accepted forms of an area: a shapely geometry, a GeoJSON mapping, or a dict with settings."""
 
 
 def to_wire(area: Any) -> wire.SpatialFilter:
-    """Read the area of a query.
+    """Convert the area of a query to its protobuf message.
 
     Args:
-        area: A geometry (longitude before latitude, degrees): of shapely, as a GeoJSON mapping, or anything with
-            `__geo_interface__`. Or a dict with `geometry` and perhaps `mode` (`intersects`,
-            `filter_contains_geometry`, `geometry_contains_filter`; `contains` is the second one's deprecated
-            alias) and `coordinate_system` (`cartesian`, `spherical`).
-
-    Returns:
-        The message of it.
+        area: A geometry in degrees, longitude before latitude: a shapely geometry, a GeoJSON mapping, or an object with
+            `__geo_interface__`. Or a dict with `geometry` and optionally `mode` (`intersects`,
+            `filter_contains_geometry` with its deprecated alias `contains`, or `geometry_contains_filter`) and
+            `coordinate_system` (`cartesian` or `spherical`).
 
     Raises:
-        TypeError: It is neither.
-        ValueError: It is empty or not in degrees, or a mode or system does not exist.
+        TypeError: The area has none of these forms.
+        ValueError: The geometry is empty, malformed or not in degrees, or a key, mode or coordinate system is unknown.
     """
     given = area if isinstance(area, Mapping) and not is_geojson(area) else {"geometry": area}
     unknown = sorted(set(given) - set(_KEYS))
     if unknown:
-        raise ValueError(f"a spatial extent has no {unknown[0]!r}; it has {', '.join(_KEYS)}")
+        raise ValueError(f"a spatial extent has no key {unknown[0]!r}; its keys are {', '.join(_KEYS)}")
     message = wire.SpatialFilter(
         mode=_choose("mode", given.get("mode", "intersects"), _MODES),
         coordinate_system=_choose("coordinate_system", given.get("coordinate_system", "cartesian"), _SYSTEMS),
@@ -72,7 +70,7 @@ def _wkb(given: Any) -> bytes:
 
     geometry = given if isinstance(given, shapely.Geometry) else _read(given)
     if shapely.is_empty(geometry):
-        raise ValueError("the geometry of a spatial extent is empty, so that nothing could match")
+        raise ValueError("the geometry of a spatial extent is empty, so no datapoint can match")
     if (reason := srid_problem(geometry)) is not None:
         raise ValueError(f"cannot query by this spatial extent: {reason}")
     return bytes(shapely.to_wkb(geometry, output_dimension=2))
@@ -81,11 +79,11 @@ def _wkb(given: Any) -> bytes:
 def _read(given: Any) -> shapely.Geometry:
     import shapely
 
-    # GeoPandas' columns have a `__geo_interface__`, too, but hold many geometries, perhaps in metres.
+    # Columns of GeoPandas have a `__geo_interface__` too, but they hold many geometries, perhaps in metres.
     if hasattr(given, "to_crs"):
         raise TypeError(
             f"a spatial extent is one geometry, not a {type(given).__name__}; "
-            "pass one of its rows, or all in one: .to_crs(4326).union_all()"
+            "pass one of its rows, or the union of all rows: .to_crs(4326).union_all()"
         )
     if not is_geojson(given):
         raise TypeError(

@@ -1,9 +1,10 @@
-"""An Arrow stream as it arrives, piece by piece: the wire extension `arrow/1` without IO.
+"""Incremental reading of an Arrow stream: the wire extension `arrow/1` without IO.
 
-pyarrow reads streams from files that block. Here bytes are put where they belong whenever there are some, and
-whole batches come out, so that one loop serves threads and coroutines alike. The framing is Arrow's: a
-marker, the length of a header, the header (a flatbuffer, of which only the body's length matters here),
-the body.
+pyarrow reads streams from blocking files only. This reader accepts bytes as they arrive and returns whole batches, so
+one loop serves threads and coroutines alike. Its interface follows `asyncio.BufferedProtocol`.
+
+The framing is that of Arrow's IPC format, "encapsulated messages": a marker, the length of the header, the header (a
+flatbuffer, in which only the length of the body matters here), and the body.
 """
 
 from __future__ import annotations
@@ -28,23 +29,24 @@ if TYPE_CHECKING:
 _MARKER = 0xFFFFFFFF
 _PREFIX_BYTES = 8
 _BODY_LENGTH_SLOT = 3
+# Headers are small. The limit keeps bytes that are no Arrow stream from allocating gigabytes.
 _MAX_HEADER_BYTES = 1 << 26
 
 
 class ArrowAnswer:
-    """The answer to one query, over as many requests as it takes to get all of it.
+    """The answer to one query, received over as many requests as that takes.
 
-    Every request takes up where the last answer broke off: same snapshot, behind the last datapoint.
+    If the connection breaks, the next request resumes the answer: in the same snapshot, after the last datapoint.
 
     Args:
-        query: What was asked.
+        query: The query.
     """
 
     def __init__(self, query: Query) -> None:
         self._query = query
         self._snapshot: int | None = None
         self._last_id: bytes | None = None
-        self._messages = _Messages()
+        self._reader = _MessageReader()
         self._schema: pa.Schema | None = None
         self._schema_message = b""
         self._rows_of_request = 0
@@ -52,7 +54,7 @@ class ArrowAnswer:
         self.rows = 0
 
     def next_request(self) -> datapoints_pb2.QueryArrowRequest:
-        """Return what to send, and get ready for its answer."""
+        """Return the next request, and prepare for its answer."""
         request = self._query.arrow_request()
         if self._snapshot is not None:
             request.snapshot = self._snapshot
@@ -60,49 +62,55 @@ class ArrowAnswer:
             request.starting_after.uuid = self._last_id
         if self._query.limit is not None:
             request.limit = self._query.limit - self.rows
-        self._messages = _Messages()
+        self._reader = _MessageReader()
         self._schema = None
         self._rows_of_request = 0
         return request
 
     @property
     def is_complete(self) -> bool:
-        """Whether all has come: the closing batch, or as many datapoints as were wanted."""
+        """Whether the answer has arrived completely: its closing batch, or as many datapoints as the limit allows."""
         return self._is_closed or self.rows == self._query.limit
 
     @property
     def is_resumable(self) -> bool:
-        """Whether a further request can take up the answer without losing or repeating anything."""
+        """Whether another request can resume the answer without losing or repeating datapoints."""
         return self._last_id is None or self._snapshot is not None
 
-    def room(self) -> memoryview:
-        """Return where the bytes that arrive next belong."""
-        return self._messages.room()
+    def get_buffer(self) -> memoryview:
+        """Return the memory into which the caller reads the next bytes."""
+        return self._reader.get_buffer()
 
-    def received(self, count: int) -> pa.RecordBatch | None:
-        """Take note of bytes that were put there, and return the batch that they complete, if they do.
+    def buffer_updated(self, count: int) -> pa.RecordBatch | None:
+        """Process bytes that the caller has read into the buffer.
+
+        Args:
+            count: The number of bytes.
+
+        Returns:
+            The batch that these bytes complete, or None.
 
         Raises:
-            PageError: The stream is not what was asked for.
-            TileboxError: The server reports that it failed under way.
+            PageError: The stream is malformed, or does not answer the query.
+            TileboxError: The server reports an error in the middle of the stream.
         """
-        message = self._messages.received(count)
+        message = self._reader.buffer_updated(count)
         return None if message is None else self._read(message)
 
-    def end(self) -> None:
-        """Take note that no more bytes come.
+    def eof_received(self) -> None:
+        """Process the end of the connection.
 
         Raises:
-            TransportError: The stream has no proper end, so it was cut off.
+            TransportError: The connection ended before the stream was complete.
         """
         if not self.is_complete:
-            raise TransportError(f"the answer for {self._query.what} broke off after {self.rows} datapoints")
+            raise TransportError(f"the answer for {self._query.target} broke off after {self.rows} datapoints")
 
     def _read(self, message: memoryview) -> pa.RecordBatch | None:
         import pyarrow as pa
 
         if self._is_closed:
-            raise PageError("datapoints arrived after the end of the answer")
+            raise PageError(f"datapoints arrived after the end of the answer for {self._query.target}")
         if self._schema is None:
             self._schema_message = bytes(message)
             self._schema = pa.ipc.read_schema(pa.py_buffer(message))
@@ -121,87 +129,96 @@ class ArrowAnswer:
         if self._last_id is not None:
             forward = ids.sort_key(self._last_id) < ids.sort_key(first)
             if forward is self._query.is_descending or first == self._last_id:
-                raise PageError(f"the answer for {self._query.what} goes back to datapoints that it had given already")
+                raise PageError(f"the answer for {self._query.target} repeats datapoints or is out of order")
         self._last_id = last
         self._rows_of_request += batch.num_rows
         self.rows += batch.num_rows
         if self._query.limit is not None and self.rows > self._query.limit:
-            raise PageError(f"the answer for {self._query.what} holds more datapoints than the limit")
+            raise PageError(f"the answer for {self._query.target} holds more datapoints than the limit")
 
     def _close(self, message: bytes) -> None:
-        """Read the closing batch; an empty batch without metadata is merely empty."""
+        """Read the closing batch. An empty batch without metadata does not close the answer."""
         import pyarrow as pa
 
+        # pyarrow returns the metadata of a batch only from a stream, which starts with the schema.
         with pa.ipc.open_stream(pa.py_buffer(self._schema_message + message)) as reader:
             _, metadata = reader.read_next_batch_with_custom_metadata()
         closing = dict(metadata or {})
         if arrow_schema.ERROR_KEY in closing:
             content = json.loads(closing[arrow_schema.ERROR_KEY])
             raise status.error_from_code(
-                content.get("code", "unknown"), content.get("message", ""), request_id=None, what=self._query.what
+                content.get("code", "unknown"), content.get("message", ""), request_id=None, what=self._query.target
             )
         if arrow_schema.ROWS_KEY in closing:
             rows = int(closing[arrow_schema.ROWS_KEY])
             if rows != self._rows_of_request:
                 raise PageError(
-                    f"the answer for {self._query.what} should hold {rows} datapoints, but {self._rows_of_request} came"
+                    f"the answer for {self._query.target} should hold {rows} datapoints, but has {self._rows_of_request}"
                 )
             self._is_closed = True
 
 
-class _Messages:
-    """Cuts a stream of bytes into Arrow's messages, each in memory of its own, in which it stays."""
+class _MessageReader:
+    """Splits a stream of bytes into Arrow messages.
+
+    Each message is read into memory of its own. The record batch keeps that memory, so no byte is copied.
+    """
 
     def __init__(self) -> None:
-        self._begin()
+        self._reset()
 
-    def room(self) -> memoryview:
-        return self._space[self._filled :]
+    def get_buffer(self) -> memoryview:
+        return self._buffer[self._filled :]
 
-    def received(self, count: int) -> memoryview | None:
+    def buffer_updated(self, count: int) -> memoryview | None:
         self._filled += count
-        if self._filled < len(self._space):
+        if self._filled < len(self._buffer):
             return None
-        if not self._has_body and not self._read_head():
+        if not self._has_body and not self._read_header():
             return None
-        message = self._space
-        self._begin()
+        message = self._buffer
+        self._reset()
         return message
 
-    def _begin(self) -> None:
-        self._space = memoryview(bytearray(_PREFIX_BYTES))
+    def _reset(self) -> None:
+        self._buffer = memoryview(bytearray(_PREFIX_BYTES))
         self._filled = 0
         self._has_body = False
 
-    def _read_head(self) -> bool:
-        """Make room for what follows prefix and header, and tell whether that is nothing."""
+    def _read_header(self) -> bool:
+        """Grow the buffer for the header or the body, and return whether the message is complete without a body."""
         if self._filled == _PREFIX_BYTES:
-            header = _header_length(self._space)
+            header = _header_length(self._buffer)
             if header:
-                self._widen(bytearray(_PREFIX_BYTES + header))
+                self._grow(bytearray(_PREFIX_BYTES + header))
             else:
-                self._begin()  # a header without length: Arrow's own mark of the end, which proves nothing
+                # Arrow's own end-of-stream marker is a header without length. It does not prove that all rows came.
+                self._reset()
             return False
-        body = _body_length(self._space[_PREFIX_BYTES:])
-        self._widen(np.empty(len(self._space) + body, np.uint8))
+        body = _body_length(self._buffer[_PREFIX_BYTES:])
+        # Unlike a bytearray, this memory is not filled with zeros first.
+        self._grow(np.empty(len(self._buffer) + body, np.uint8))
         self._has_body = True
         return body == 0
 
-    def _widen(self, memory: Any) -> None:
-        widened = memoryview(memory)
-        widened[: self._filled] = self._space[: self._filled]
-        self._space = widened
+    def _grow(self, memory: Any) -> None:
+        grown = memoryview(memory)
+        grown[: self._filled] = self._buffer[: self._filled]
+        self._buffer = grown
 
 
 def _header_length(prefix: memoryview) -> int:
     marker, length = struct.unpack("<Ii", prefix)
     if marker != _MARKER or not 0 <= length <= _MAX_HEADER_BYTES:
-        raise PageError("the answer is no Arrow stream")
+        raise PageError("the answer is not an Arrow stream")
     return int(length)
 
 
 def _body_length(header: memoryview) -> int:
-    """Read one number out of a flatbuffer: field 3 of its root table, 0 where it is left out."""
+    """Return the length of the body from the header of a message.
+
+    It is field 3 of the flatbuffer table `Message` in Arrow's `Message.fbs`. Flatbuffers leave out a field that is 0.
+    """
     try:
         (table,) = struct.unpack_from("<I", header)
         (to_vtable,) = struct.unpack_from("<i", header, table)
@@ -211,7 +228,7 @@ def _body_length(header: memoryview) -> int:
         (offset,) = struct.unpack_from("<H", header, vtable + slot) if slot < vtable_bytes else (0,)
         length = int(struct.unpack_from("<q", header, table + offset)[0]) if offset else 0
     except struct.error:
-        raise PageError("the answer is a broken Arrow stream") from None
+        raise PageError("the answer is a malformed Arrow stream") from None
     if length < 0:
-        raise PageError("the answer is a broken Arrow stream")
+        raise PageError("the answer is a malformed Arrow stream")
     return length

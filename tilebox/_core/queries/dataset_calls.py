@@ -1,4 +1,4 @@
-"""Requests of the wire about datasets and how to read their answers; one function a call."""
+"""Remote procedure calls about datasets, one function for each."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from tilebox._core.schema.fields import Schema
 
 MAX_BATCH = 8192
-"""Datapoints in one request to ingest or to delete."""
+"""The maximum number of datapoints in one request to ingest or to delete."""
 
-# The field `datapoints` of an IngestRequest: its number, and that its length follows.
+# The protobuf tag of field 3, `datapoints`, of an IngestRequest; wire type 2 is length-delimited.
 _DATAPOINTS_TAG = bytes([3 << 3 | 2])
 
 QUERY_ARROW = "tilebox.ext.v1.DatapointService/QueryArrow"
 
 
 def list_datasets() -> Call[datasets_pb2.ListDatasetsResponse]:
-    """Ask for all datasets and groups."""
+    """List all datasets and groups."""
     return Call(
         "datasets.v1.DatasetService/ListDatasets",
         datasets_pb2.ListDatasetsRequest(),
@@ -43,7 +43,7 @@ def list_datasets() -> Call[datasets_pb2.ListDatasetsResponse]:
 
 
 def get_dataset(slug: str) -> Call[core_pb2.Dataset]:
-    """Ask for one dataset."""
+    """Get one dataset."""
     return Call("datasets.v1.DatasetService/GetDataset", datasets_pb2.GetDatasetRequest(slug=slug), core_pb2.Dataset)
 
 
@@ -64,7 +64,7 @@ def create_dataset(
 def update_dataset(
     dataset: UUID, schema: Schema, name: str | None, summary: str | None, description: str | None
 ) -> Call[core_pb2.Dataset]:
-    """Change a dataset; what is None stays as it is."""
+    """Change a dataset; an argument that is None leaves its property unchanged."""
     request = datasets_pb2.UpdateDatasetRequest(
         id=ids.to_wire(dataset), name=name, type=schema.to_dataset_type(), summary=summary, description=description
     )
@@ -82,7 +82,7 @@ def delete_dataset(dataset: UUID) -> Call[datasets_pb2.DeleteDatasetResponse]:
 
 
 def list_collections(dataset: UUID) -> Call[collections_pb2.ListCollectionsResponse]:
-    """Ask for the collections of a dataset, with availability and count."""
+    """List the collections of a dataset, with availability and count."""
     request = collections_pb2.ListCollectionsRequest(
         dataset_id=ids.to_wire(dataset), with_availability=True, with_count=True
     )
@@ -90,7 +90,7 @@ def list_collections(dataset: UUID) -> Call[collections_pb2.ListCollectionsRespo
 
 
 def get_collection(dataset: UUID, name: str) -> Call[core_pb2.CollectionInfo]:
-    """Ask for one collection, with availability and count."""
+    """Get one collection, with availability and count."""
     request = collections_pb2.GetCollectionByNameRequest(
         dataset_id=ids.to_wire(dataset), collection_name=name, with_availability=True, with_count=True
     )
@@ -119,7 +119,7 @@ def delete_collection(dataset: UUID, collection: UUID) -> Call[collections_pb2.D
 def find_datapoint(
     dataset: UUID, collections: Iterable[UUID], datapoint: UUID, *, skip_data: bool
 ) -> Call[core_pb2.Any]:
-    """Ask for one datapoint."""
+    """Get one datapoint by its id."""
     request = data_access_pb2.QueryByIDRequest(
         dataset_id=ids.to_wire(dataset),
         collection_ids=map(ids.to_wire, collections),
@@ -130,12 +130,12 @@ def find_datapoint(
 
 
 def query_page(request: data_access_pb2.QueryRequest) -> Call[data_access_pb2.QueryResultPage]:
-    """Ask for one page of datapoints."""
+    """Query one page of datapoints."""
     return Call("datasets.v1.DataAccessService/Query", request, data_access_pb2.QueryResultPage)
 
 
 def count_datapoints(request: data_access_pb2.QueryRequest) -> Call[datapoints_pb2.CountResponse]:
-    """Ask how many datapoints a query finds."""
+    """Count the datapoints that match a query."""
     return Call(
         "tilebox.ext.v1.DatapointService/Count",
         datapoints_pb2.CountRequest(query=request),
@@ -146,9 +146,9 @@ def count_datapoints(request: data_access_pb2.QueryRequest) -> Call[datapoints_p
 def ingest_datapoints(
     collection: UUID, values: Sequence[bytes], *, allow_existing: bool
 ) -> Call[data_ingestion_pb2.IngestResponse]:
-    """Store a batch of serialised datapoints.
+    """Ingest a batch of serialised datapoints.
 
-    Ids follow from the values, so a batch that may exist already may also be sent twice.
+    Ids are hashes of the content, so a batch may be sent twice if existing datapoints are allowed.
     """
     request = data_ingestion_pb2.IngestRequest(
         collection_id=ids.to_wire(collection), values=values, allow_existing=allow_existing
@@ -162,7 +162,7 @@ def ingest_datapoints(
 
 
 def ingest_columns(collection: UUID, table: pa.Table, *, allow_existing: bool) -> Call[datapoints_pb2.IngestResponse]:
-    """Store a batch of datapoints in Arrow form, by the extension of our server."""
+    """Ingest a batch of datapoints in Arrow form, with the extension of our server."""
     head = datapoints_pb2.IngestRequest(collection_id=ids.to_wire(collection), allow_existing=allow_existing)
 
     def before(size: int) -> bytes:
@@ -170,7 +170,7 @@ def ingest_columns(collection: UUID, table: pa.Table, *, allow_existing: bool) -
 
     return Call(
         "tilebox.ext.v1.DatapointService/Ingest",
-        # As the message with its datapoints would be, without copying them into it and out of it.
+        # These bytes equal the serialised message. Written directly, they save two copies of the datapoints.
         arrow_schema.to_stream(table, before=before),
         datapoints_pb2.IngestResponse,
         is_idempotent=allow_existing,
@@ -178,17 +178,17 @@ def ingest_columns(collection: UUID, table: pa.Table, *, allow_existing: bool) -
 
 
 def _varint(number: int) -> bytes:
-    """Write a number as protobuf does: seven bits a byte, the lowest first."""
-    written = bytearray()
+    """Encode a number as a protobuf varint: seven bits in each byte, the lowest first."""
+    encoded = bytearray()
     while number >= 1 << 7:
-        written.append(number & 127 | 128)
+        encoded.append(number & 127 | 128)
         number >>= 7
-    written.append(number)
-    return bytes(written)
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def delete_datapoints(collection: UUID, datapoints: Sequence[UUID]) -> Call[data_ingestion_pb2.DeleteResponse]:
-    """Delete a batch of datapoints, all or none."""
+    """Delete a batch of datapoints, either all of them or none."""
     request = data_ingestion_pb2.DeleteRequest(
         collection_id=ids.to_wire(collection), datapoint_ids=map(ids.to_wire, datapoints)
     )

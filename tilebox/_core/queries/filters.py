@@ -1,11 +1,12 @@
 """Filters on field values: `(field("cloud_cover") < 20) & field("platform").is_not_null()`.
 
-An expression is plain data. The client builds it with operators and sends it as
-`datasets.v1.FilterExpression`; the server reads it back, checks it against the schema and hands it to
-the store. Missing values follow SQL: a comparison with one is unknown, also `!=`, and so is its
-negation; only `is_null` and `is_not_null` see them.
+An expression is plain data. The client builds it with operators and sends it as `datasets.v1.FilterExpression`. The
+server reads it back, checks it against the schema and passes it to the store.
 
-Limits and rules: `datasets.v1` validation rules (64 expressions, 256 nodes, depth 8, 64 operands).
+Missing values follow SQL: a comparison with a missing value is unknown, even with `!=`, and so is its negation. Only
+`is_null` and `is_not_null` find missing values.
+
+The limits come from the validation rules of `datasets.v1`: 64 expressions, 256 nodes, depth 8, 64 operands.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Value = bool | int | float | str
 
 
 class Comparator(Enum):
-    """How a field is compared with a value; the value is the wire's number."""
+    """A comparison operator; the value of the member is its number on the wire."""
 
     EQUAL = wire.FIELD_COMPARISON_OPERATOR_EQUAL
     NOT_EQUAL = wire.FIELD_COMPARISON_OPERATOR_NOT_EQUAL
@@ -59,13 +60,13 @@ _FUNCTIONS: dict[Comparator, Callable[[Any, Any], Any]] = dict(
 
 
 class Expression:
-    """A condition on a datapoint; combine with `&`, `|` and `~`."""
+    """A condition on a datapoint. Combine conditions with `&`, `|` and `~`."""
 
     def __and__(self, other: Expression) -> And:
-        return And((*_flat(And, self), *_flat(And, _checked(other, "&"))))
+        return And((*_operands_of(And, self), *_operands_of(And, _require_expression(other, "&"))))
 
     def __or__(self, other: Expression) -> Or:
-        return Or((*_flat(Or, self), *_flat(Or, _checked(other, "|"))))
+        return Or((*_operands_of(Or, self), *_operands_of(Or, _require_expression(other, "|"))))
 
     def __invert__(self) -> Expression:
         return Not(self)
@@ -76,7 +77,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Comparison(Expression):
-    """A field compared with a value."""
+    """The comparison of a field with a value."""
 
     name: str
     comparator: Comparator
@@ -88,7 +89,7 @@ class Comparison(Expression):
 
 @dataclass(frozen=True)
 class IsNull(Expression):
-    """A field without a value."""
+    """The condition that a field has no value."""
 
     name: str
 
@@ -98,7 +99,7 @@ class IsNull(Expression):
 
 @dataclass(frozen=True)
 class And(Expression):
-    """All of the operands."""
+    """The condition that all operands hold."""
 
     operands: tuple[Expression, ...]
 
@@ -108,7 +109,7 @@ class And(Expression):
 
 @dataclass(frozen=True)
 class Or(Expression):
-    """Any of the operands."""
+    """The condition that at least one operand holds."""
 
     operands: tuple[Expression, ...]
 
@@ -118,7 +119,7 @@ class Or(Expression):
 
 @dataclass(frozen=True)
 class Not(Expression):
-    """The opposite of the operand."""
+    """The condition that the operand does not hold."""
 
     operand: Expression
 
@@ -127,13 +128,13 @@ class Not(Expression):
 
 
 class FieldReference:
-    """A field by name, waiting for an operator. Made by `field`."""
+    """A reference to a field by name, to which operators apply. Create it with `field`."""
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"a field is named by a string, not by a {type(name).__name__}")
+            raise TypeError(f"a field name must be a string, not a {type(name).__name__}")
         if not CODE_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no field name")
+            raise ValueError(f"{name!r} is not a valid field name")
         self._name = name
 
     def __eq__(self, value: object) -> Comparison:  # type: ignore[override]
@@ -154,6 +155,7 @@ class FieldReference:
     def __ge__(self, value: Value) -> Comparison:
         return self._compare(Comparator.GREATER_OR_EQUAL, value)
 
+    # `==` builds a comparison, so a reference cannot be a key of a dict.
     __hash__ = None  # type: ignore[assignment]
 
     def is_null(self) -> IsNull:
@@ -171,28 +173,37 @@ class FieldReference:
         if isinstance(value, np.generic):
             value = value.item()
         if value is None:
-            raise ValueError(f"compare field {self._name!r} with None by is_null() or is_not_null()")
+            raise ValueError(f"field {self._name!r} cannot be compared with None; use is_null() or is_not_null()")
         if value != value:  # noqa: PLR0124 only NaN differs from itself
-            raise ValueError(f"field {self._name!r} never equals NaN; missing values are found by is_null()")
+            raise ValueError(f"field {self._name!r} never equals NaN; use is_null() to find missing values")
         if not isinstance(value, (bool, int, float, str)):
             raise TypeError(f"field {self._name!r} can be compared with a bool, a number or a string, not {value!r}")
         return Comparison(self._name, comparator, value)
 
 
 def field(name: str) -> FieldReference:
-    """Name a field in a filter.
+    """Refer to a field in a filter.
 
     Args:
-        name: The field's name.
+        name: The name of the field.
 
     Returns:
-        A reference that takes `==`, `!=`, `<`, `<=`, `>`, `>=`, `is_null()` and `is_not_null()`.
+        A reference that supports `==`, `!=`, `<`, `<=`, `>`, `>=`, `is_null()` and `is_not_null()`.
+
+    Raises:
+        TypeError: The name is not a string.
+        ValueError: The name cannot be the name of a field.
     """
     return FieldReference(name)
 
 
 def to_wire(expression: Expression) -> wire.FilterExpression:
-    """Return the message of an expression."""
+    """Convert an expression to its protobuf message.
+
+    Raises:
+        TypeError: The value is not an expression.
+        ValueError: A number does not fit into 64 bits.
+    """
     match expression:
         case Comparison(name, comparator, value):
             comparison = wire.FieldComparison(field_name=name, operator=comparator.value, value=_value_to_wire(value))
@@ -209,24 +220,27 @@ def to_wire(expression: Expression) -> wire.FilterExpression:
 
 
 def from_wire(messages: Iterable[wire.FilterExpression]) -> Expression | None:
-    """Read a query's expressions, all of which must hold.
+    """Read the filter expressions of a query.
+
+    Returns:
+        One expression, which holds where all given ones hold; None if there are none.
 
     Raises:
-        ValueError: A message is malformed, or they are too many or too deep.
+        ValueError: A message is malformed, or there are too many expressions, nodes or levels.
     """
     messages = list(messages)
     if len(messages) > MAX_EXPRESSIONS:
-        raise ValueError(f"at most {MAX_EXPRESSIONS} filter expressions, not {len(messages)}")
+        raise ValueError(f"a query has at most {MAX_EXPRESSIONS} filter expressions, not {len(messages)}")
     expressions = tuple(_read(message, depth=1) for message in messages)
     if sum(1 for top in expressions for _ in walk(top)) > MAX_NODES:
-        raise ValueError(f"a filter has at most {MAX_NODES} parts in all")
+        raise ValueError(f"a filter has at most {MAX_NODES} nodes in all")
     if not expressions:
         return None
     return expressions[0] if len(expressions) == 1 else And(expressions)
 
 
 def walk(expression: Expression) -> Iterator[Expression]:
-    """Yield an expression and all parts of it."""
+    """Yield an expression and all expressions inside it."""
     yield expression
     match expression:
         case And(operands) | Or(operands):
@@ -237,23 +251,24 @@ def walk(expression: Expression) -> Iterator[Expression]:
 
 
 def check(expression: Expression, schema: Schema) -> None:
-    """Refuse an expression that names fields which a schema lacks or which cannot be filtered by.
+    """Check that a schema has the fields of an expression, and that their values can be filtered by.
 
     Raises:
-        ValueError: With the fields that could be named.
+        ValueError: A field does not exist or is not queryable (the message lists the queryable ones), or a value does
+            not fit the type of its field.
     """
     for part in walk(expression):
         if isinstance(part, (Comparison, IsNull)):
-            target = _queryable(part.name, schema)
+            target = _queryable_field(part.name, schema)
             if isinstance(part, Comparison):
                 _check_value(target, part)
 
 
-def _queryable(name: str, schema: Schema) -> Field:
+def _queryable_field(name: str, schema: Schema) -> Field:
     target = schema.get(name)
     names = ", ".join(candidate.name for candidate in schema if candidate.queryable) or "none"
     if target is None:
-        raise ValueError(f"no field {name!r} to filter by; queryable fields: {names}")
+        raise ValueError(f"there is no field {name!r} to filter by; queryable fields: {names}")
     if not target.queryable:
         raise ValueError(f"field {name!r} is not queryable; queryable fields: {names}")
     return target
@@ -273,7 +288,7 @@ def _check_value(target: Field, comparison: Comparison) -> None:
         raise ValueError(f"field {target.name!r} is a {kind.value} and cannot be filtered by {comparison!r}")
 
 
-def _checked(other: object, symbol: str) -> Expression:
+def _require_expression(other: object, symbol: str) -> Expression:
     if not isinstance(other, Expression):
         raise TypeError(
             f"{symbol} joins two filters, not a filter and {other!r}; put parentheses around comparisons: "
@@ -282,7 +297,7 @@ def _checked(other: object, symbol: str) -> Expression:
     return other
 
 
-def _flat(kind: type[And | Or], expression: Expression) -> tuple[Expression, ...]:
+def _operands_of(kind: type[And | Or], expression: Expression) -> tuple[Expression, ...]:
     return expression.operands if isinstance(expression, kind) else (expression,)
 
 
@@ -313,6 +328,7 @@ def _value_from_wire(message: wire.FieldQueryValue) -> Value:
 def _read(message: wire.FilterExpression, depth: int) -> Expression:
     if depth > MAX_DEPTH:
         raise ValueError(f"a filter is at most {MAX_DEPTH} levels deep")
+    # The three are separate fields on the wire rather than a oneof, so a message may have none or several.
     given = [name for name in ("logical", "comparison", "is_null") if message.HasField(name)]
     if given == ["is_null"]:
         return IsNull(message.is_null.field_name)

@@ -1,4 +1,4 @@
-"""A query for datapoints as a value, checked before anything is sent."""
+"""A query for datapoints, checked by the client before it sends a request."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ MAX_COLLECTIONS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which datapoints of one dataset.
+    """A query for datapoints of one dataset.
 
     Args:
-        what: The dataset or collection by name, for messages and progress bars.
-        dataset: The dataset.
-        schema: Its fields.
-        collections: The collections to look in; none means all.
-        interval: When.
-        area: Where, or None.
-        filter: Conditions on fields, or None.
-        skip_data: Whether to leave out everything but time, id and ingestion time.
-        limit: How many at the most, or None.
-        is_descending: From the latest to the earliest.
-        availability: The interval in which datapoints are known to lie, or None.
+        target: The name of the dataset or collection, for error messages and progress bars.
+        dataset: The id of the dataset.
+        schema: The fields of the dataset.
+        collections: The ids of the collections to query; empty for all.
+        interval: The time interval.
+        area: The spatial filter, or None.
+        filter: The conditions on fields, or None.
+        skip_data: Whether to leave out all fields except time, id and ingestion time.
+        limit: The maximum number of datapoints, or None.
+        is_descending: Whether the latest datapoints come first.
+        availability: The interval in which all datapoints are known to lie, or None.
     """
 
-    what: str
+    target: str
     dataset: UUID
     schema: Schema
     collections: tuple[UUID, ...]
@@ -53,7 +53,7 @@ class Query:
     availability: TimeInterval | None = None
 
     def request(self) -> data_access_pb2.QueryRequest:
-        """Return the message of this query, without a page."""
+        """Return the protobuf message of this query, without pagination."""
         conditions = data_access_pb2.QueryFilters(
             time_interval=self.interval.to_wire(),
             spatial_extent=self.area,
@@ -67,29 +67,29 @@ class Query:
         )
 
     def page_request(self, page: query_pb2.Pagination) -> data_access_pb2.QueryRequest:
-        """Return the message of one page of this query."""
+        """Return the protobuf message that requests one page of this query."""
         request = self.request()
         request.page.CopyFrom(page)
         return request
 
     def arrow_request(self) -> datapoints_pb2.QueryArrowRequest:
-        """Return the message that asks for the whole answer as an Arrow stream."""
+        """Return the protobuf message that requests the whole answer as an Arrow stream."""
         order = query_pb2.SORT_DIRECTION_DESCENDING if self.is_descending else query_pb2.SORT_DIRECTION_ASCENDING
         return datapoints_pb2.QueryArrowRequest(query=self.request(), order=order, limit=self.limit)
 
     @property
     def title(self) -> str:
-        """What a progress bar calls this query: the name, and the interval if there is one, days without their hours."""
+        """The title of a progress bar: the target, and the interval unless it is unbounded, whole days without hours."""
         if self.interval == intervals.ALWAYS:
-            return self.what
+            return self.target
         ends = (self.interval.start.astimezone(UTC), self.interval.end.astimezone(UTC))
         are_days = all(end.time() == time() for end in ends)
         first, last = (end.isoformat(" ", "minutes")[: 10 if are_days else 16] for end in ends)
-        return f"{self.what} {first} to {last}"
+        return f"{self.target} {first} to {last}"
 
     @property
-    def shown_interval(self) -> TimeInterval:
-        """The part of the interval that a progress bar covers: without times in which nothing is known to be."""
+    def progress_interval(self) -> TimeInterval:
+        """The interval that a progress bar covers: the part of the query's interval in which datapoints can lie."""
         whole = self.interval
         if self.availability is None:
             return whole
@@ -98,7 +98,7 @@ class Query:
         return intervals.TimeInterval(start, end) if start < end else whole
 
 
-def conditions(
+def parse_conditions(
     *,
     schema: Schema,
     temporal_extent: Any,
@@ -106,11 +106,21 @@ def conditions(
     filter: Any,  # noqa: A002 the name that the public API has
     limit: Any = None,
 ) -> dict[str, Any]:
-    """Read the conditions that a caller gave into arguments of `Query`.
+    """Parse the conditions of a query as users give them.
+
+    Args:
+        schema: The fields of the dataset.
+        temporal_extent: Whatever `intervals.parse` accepts, or None for all times.
+        spatial_extent: Whatever `areas.to_wire` accepts, or None.
+        filter: An expression built with `field`, or None.
+        limit: The maximum number of datapoints, or None.
+
+    Returns:
+        The corresponding arguments of `Query`.
 
     Raises:
-        ValueError: One makes no sense.
-        TypeError: One is of a type that it cannot have.
+        ValueError: A condition has an invalid value, or the filter does not fit the schema.
+        TypeError: A condition has a wrong type.
     """
     if filter is not None:
         if not isinstance(filter, filters.Expression):
@@ -120,16 +130,20 @@ def conditions(
         "interval": intervals.ALWAYS if temporal_extent is None else intervals.parse(temporal_extent),
         "area": None if spatial_extent is None else areas.to_wire(spatial_extent),
         "filter": filter,
-        "limit": positive(limit, "limit"),
+        "limit": check_positive(limit, "limit"),
     }
 
 
-def positive(value: Any, name: str) -> int | None:
-    """Return a number of datapoints that a caller gave, or None.
+def check_positive(value: Any, name: str) -> int | None:
+    """Return a positive number as an int, or None.
+
+    Args:
+        value: The number that the user gave, or None.
+        name: The name of the argument, for the error message.
 
     Raises:
-        TypeError: It is no whole number.
-        ValueError: It is less than one.
+        TypeError: The value is not a whole number.
+        ValueError: The value is less than one.
     """
     if value is None:
         return None
@@ -143,17 +157,17 @@ def positive(value: Any, name: str) -> int | None:
 
 
 def check_collections(collections: tuple[UUID, ...]) -> tuple[UUID, ...]:
-    """Return the collections of a query if a request can name them.
+    """Return the distinct collections of a query.
 
     Raises:
-        ValueError: They are none, which the wire takes for all, or too many.
+        ValueError: There are no collections, which would mean all of them on the wire, or more than a request may name.
     """
     distinct = tuple(dict.fromkeys(collections))
     if not distinct:
-        raise ValueError("collections is empty, so that nothing could be found; pass None to look in all of them")
+        raise ValueError("collections is empty, so no datapoint can match; pass None to query all collections")
     if len(distinct) > MAX_COLLECTIONS:
         raise ValueError(
-            f"a query looks in at most {MAX_COLLECTIONS} collections, not {len(distinct)}; pass None for all of them, "
-            "or query in turns"
+            f"a query names at most {MAX_COLLECTIONS} collections, not {len(distinct)}; pass None to query all of "
+            "them, or split them over several queries"
         )
     return distinct

@@ -1,4 +1,4 @@
-"""Datapoints as `xarray.Dataset`: decoded eagerly or lazily, and exported to other formats.
+"""Query results as `xarray.Dataset`, decoded eagerly or lazily, and their export to other formats.
 
 May import: `columns`, `geometry`, `schema`, and the rooms above them.
 """

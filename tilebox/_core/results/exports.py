@@ -1,10 +1,10 @@
-"""Loaded datasets in other forms: Arrow tables, GeoDataFrames, GeoParquet.
+"""Export of loaded datasets to Arrow tables, GeoDataFrames and GeoParquet.
 
-These work on any dataset whose variables lie along `time`, also after a user has changed it: what a variable holds
-is read off its dtype and values, not off a schema.
+The functions accept any dataset whose variables have the dimension `time`, even after the user has changed it. They
+determine the contents of a variable from its dtype and values, without a schema.
 
-A table has one column a variable: vectors are structs of their components, padded lists lose their padding,
-geometries are well-known binary marked as `geoarrow.wkb`, messages are serialised.
+A table has one column for each variable. Vectors become structs of their components, lists lose their padding,
+geometries become well-known binary marked as `geoarrow.wkb`, and messages are serialised.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from tilebox._core.columns.numpy_columns import object_array
-from tilebox._core.results.storable import each_value, first_value, from_storable, to_storable
+from tilebox._core.results.storable import first_value, from_storable, map_values, to_storable
 from tilebox._core.schema.fields import TIME
 from tilebox.errors import MissingExtraError
 
@@ -35,7 +35,10 @@ _GEOARROW = {b"ARROW:extension:name": b"geoarrow.wkb", b"ARROW:extension:metadat
 
 
 def to_arrow(data: xr.Dataset) -> pa.Table:
-    """Return a dataset as a table, one row a datapoint.
+    """Convert a dataset to an Arrow table.
+
+    Returns:
+        A table with one row for each datapoint.
 
     Raises:
         MissingExtraError: The extra `arrow` is not installed.
@@ -54,7 +57,10 @@ def to_arrow(data: xr.Dataset) -> pa.Table:
 
 
 def to_geodataframe(data: xr.Dataset) -> geopandas.GeoDataFrame:
-    """Return a dataset as a GeoDataFrame in EPSG:4326; vectors and lists become one list a row.
+    """Convert a dataset to a GeoDataFrame in EPSG:4326.
+
+    Returns:
+        A frame with one row for each datapoint. Vectors and lists become one Python list in each row.
 
     Raises:
         ValueError: The dataset has datapoints, but no geometry.
@@ -66,61 +72,72 @@ def to_geodataframe(data: xr.Dataset) -> geopandas.GeoDataFrame:
         raise MissingExtraError("A GeoDataFrame", "geo") from error
     rows = _rows(data)
     columns = {name: _frame_column(data, variable) for name, variable in rows.items()}
-    geometry = _primary_geometry(rows)
+    geometry = _primary_geometry_name(rows)
     if not rows:
         columns[geometry] = np.empty(0, object)
     return geopandas.GeoDataFrame(columns, geometry=geometry, crs="EPSG:4326")
 
 
 def to_geoparquet(data: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a dataset to a GeoParquet file, which is there as a whole or not at all.
+    """Write a dataset to a GeoParquet file.
+
+    The file is written under a temporary name and then renamed, so that it exists complete or not at all.
 
     Args:
         data: The dataset.
-        path: The file; one that exists is replaced.
+        path: The path of the file; an existing file is replaced.
 
     Raises:
-        ValueError: The dataset has no geometry.
+        ValueError: The dataset has no datapoints or no geometry.
         MissingExtraError: The extra `arrow` is not installed.
     """
+    # `to_arrow` comes first, because it raises the error that names the missing extra.
     table = to_arrow(data)
     import pyarrow.parquet as pq
 
     rows = _rows(data)
     if not rows:
-        raise ValueError("the dataset is empty, so its columns are not known and no file can be written")
+        raise ValueError("the dataset is empty, so its columns are unknown and no file can be written")
     geo = {
         "version": "1.1.0",
-        "primary_column": _primary_geometry(rows),
+        "primary_column": _primary_geometry_name(rows),
         "columns": {
-            name: _describe(variable.to_numpy()) for name, variable in rows.items() if _is_geometry(name, variable)
+            name: _column_metadata(variable.to_numpy())
+            for name, variable in rows.items()
+            if _is_geometry(name, variable)
         },
     }
     metadata = {**(table.schema.metadata or {}), b"geo": json.dumps(geo).encode()}
     target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        pq.write_table(table.replace_schema_metadata(metadata), unfinished)
-        unfinished.replace(target)
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+        temporary.replace(target)
     finally:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _describe(variable: Array) -> dict[str, Any]:
-    """Describe a geometry column as GeoParquet wants it; without a reference system it is longitude, latitude."""
+def _column_metadata(variable: Array) -> dict[str, Any]:
+    """Return the GeoParquet metadata of a geometry column.
+
+    The coordinate reference system is left out: by the specification it then is OGC:CRS84, longitude and latitude.
+    """
     import shapely
 
     present = variable[shapely.is_geometry(variable)]
     kinds = {f"{geometry.geom_type}{' Z' if geometry.has_z else ''}" for geometry in present}
-    described: dict[str, Any] = {"encoding": "WKB", "geometry_types": sorted(kinds)}
+    metadata: dict[str, Any] = {"encoding": "WKB", "geometry_types": sorted(kinds)}
     bounds = shapely.total_bounds(present)
     if not np.isnan(bounds).any():
-        described["bbox"] = bounds.tolist()
-    return described
+        metadata["bbox"] = bounds.tolist()
+    return metadata
 
 
 def _rows(data: xr.Dataset) -> dict[str, xr.Variable]:
-    """Return the variables that have a value for each datapoint, rows first; of one datapoint, as one row."""
+    """Return the variables with a value for each datapoint, with `time` as their first dimension.
+
+    A single datapoint, which has no dimension `time`, becomes one row.
+    """
     import xarray as xr
 
     if TIME.name not in data.variables:
@@ -145,7 +162,7 @@ def _is_geometry(name: str, variable: xr.Variable) -> bool:
     return isinstance(first, shapely.Geometry) or (first is None and name == "geometry")
 
 
-def _primary_geometry(rows: dict[str, xr.Variable]) -> str:
+def _primary_geometry_name(rows: dict[str, xr.Variable]) -> str:
     geometries = [name for name, variable in rows.items() if _is_geometry(name, variable)]
     if "geometry" in geometries or not rows:
         return "geometry"
@@ -180,20 +197,20 @@ def _item_array(items: Array) -> pa.Array:
 
 
 def _component_labels(data: xr.Dataset, variable: xr.Variable) -> list[str]:
-    """Return the components of a vector, whose last dimension has labels."""
+    """Return the component names of a vector: the labels of its last dimension. Other variables have none."""
     last = variable.dims[-1]
     return [str(label) for label in data.indexes[last]] if variable.ndim > 1 and last in data.indexes else []
 
 
 def _plain_items(variable: Array) -> Array:
-    """Replace objects that Arrow does not know by their bytes."""
+    """Serialise objects for which Arrow has no type."""
     import shapely
 
     first = first_value(variable)
     if isinstance(first, shapely.Geometry):
         return np.asarray(shapely.to_wkb(variable, flavor="iso"))
     if isinstance(first, Message):
-        return each_value(variable, lambda message: message.SerializeToString(deterministic=True))
+        return map_values(variable, lambda message: message.SerializeToString(deterministic=True))
     return variable
 
 
@@ -218,12 +235,12 @@ def _struct_array(variable: Array, labels: list[str]) -> pa.Array:
     import pyarrow as pa
 
     missing = np.isnan(variable).all(axis=-1)
-    components = [pa.array(np.ascontiguousarray(variable[..., place])) for place in range(len(labels))]
+    components = [pa.array(np.ascontiguousarray(variable[..., position])) for position in range(len(labels))]
     return pa.StructArray.from_arrays(components, names=labels, mask=pa.array(missing))
 
 
 def _trailing_padding(values: Array) -> Array:
-    """Mark the missing values that follow the last item of each list, shape (rows, longest)."""
+    """Return which values are padding after the last item of each list, shape (rows, longest)."""
     import pandas as pd
 
     filled: Array
@@ -238,7 +255,7 @@ def _trailing_padding(values: Array) -> Array:
 
 
 def _frame_column(data: xr.Dataset, variable: xr.Variable) -> Array:
-    """Return one value a row; of vectors and lists one Python list, without the padding at its end."""
+    """Return one value for each row; vectors and lists become Python lists without trailing padding."""
     values = variable.to_numpy()
     if values.ndim == 1:
         return values

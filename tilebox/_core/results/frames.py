@@ -1,18 +1,19 @@
-"""Query results: datapoints, as they arrive, become one `xarray.Dataset`.
+"""Conversion of the datapoints of a query, as they arrive, to one `xarray.Dataset`.
 
-What a dataset looks like, whichever decoder made it:
+All decoders return datasets of the same structure:
 
-- Dimension `time`, one entry a datapoint. Coordinates along it, in this order: `ingestion_time` (datetime64[ns]),
-  `id` (`<U36`), `time` (datetime64[ns], the index). Every other field is a data variable, in the schema's order.
-- Dtypes and missing values are those of `columns.py`, and the same for one row and for a million.
+- The dimension `time` has one entry for each datapoint. Its coordinates are, in this order, `ingestion_time`
+  (datetime64[ns]), `id` (`<U36`) and `time` (datetime64[ns], the index). Every other field is a data variable, in the
+  order of the schema.
+- Dtypes and missing values are those of `numpy_columns.py`. They do not depend on the number of rows.
 - A vector has a second dimension, `vec3`, `quaternion`, `latlon` or `lat_lon_alt`, labelled by its components.
-- A repeated field has a second dimension of its own, `n_<field>`, as long as its longest list; shorter lists are
-  padded with the missing value. A repeated field that is empty in every datapoint is left out.
-- A dimension that would have the name of a field gets `_dim` behind it.
-- No datapoints at all: `xarray.Dataset()`. With `skip_data`: the coordinates only.
+- A repeated field has a second dimension of its own, `n_<field>`, as long as its longest list. Shorter lists are padded
+  with the missing value. A repeated field that is empty in every datapoint is left out.
+- A dimension whose name would equal that of a field gets the suffix `_dim`.
+- Without datapoints the result is `xarray.Dataset()`. With `skip_data` it has the coordinates only.
 
-Batches are converted when they are added, straight into columns that grow, so that this runs beside the download of
-the next ones, and nothing is left to do or to copy at the end.
+Batches are converted as they are added, into columns that grow. The conversion thus overlaps with the download of the
+next batches, and nothing is left to convert or copy at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tilebox._core.columns import arrow_columns, message_columns, messages
-from tilebox._core.columns.numpy_columns import Column, collection_paused
+from tilebox._core.columns.numpy_columns import ColumnBuilder, gc_paused
 from tilebox._core.schema.fields import (
     ID,
     INGESTION_TIME,
@@ -42,10 +43,10 @@ _COORDINATES = (INGESTION_TIME.name, ID.name, TIME.name)
 
 
 class ArrowDecoder:
-    """Makes a dataset of Arrow record batches. Not to be used by two threads at once.
+    """Builds a dataset from Arrow record batches. It is not thread-safe.
 
     Args:
-        schema: Type of the datapoints.
+        schema: The type of the datapoints.
         skip_data: Decode time, id and ingestion time only.
         lazy: Keep the Arrow columns, and decode each variable when it is first accessed.
     """
@@ -55,14 +56,17 @@ class ArrowDecoder:
         self.rows = 0
         self._fields = shown_fields(schema, skip_data=skip_data)
         self._lazy = lazy
-        self._columns = {field.name: Column(field) for field in self._fields}
-        self._arrow: dict[str, list[pa.Array]] = {field.name: [] for field in self._fields if self._stays_arrow(field)}
+        self._columns = {field.name: ColumnBuilder(field) for field in self._fields}
+        self._arrow: dict[str, list[pa.Array]] = {field.name: [] for field in self._fields if self._is_lazy(field)}
 
     def add(self, batch: pa.RecordBatch) -> int:
-        """Add datapoints in the Arrow form of `arrow.py`, and return how many they are.
+        """Add datapoints in the Arrow form that `arrow_schema.py` defines.
+
+        Returns:
+            The number of datapoints in the batch.
 
         Raises:
-            ValueError: The batch lacks a column, or has a value that cannot be shown.
+            ValueError: The batch lacks a column, or a value has no representation in numpy.
         """
         names = set(batch.schema.names)
         absent = [field.name for field in self._fields if field.name not in names]
@@ -80,12 +84,12 @@ class ArrowDecoder:
         return int(batch.num_rows)
 
     def dataset(self) -> xr.Dataset:
-        """Return everything added so far; nothing can be added afterwards."""
+        """Return the dataset of all added datapoints. No datapoints can be added afterwards."""
         if self.rows == 0:
-            return _empty()
+            return _empty_dataset()
         return assemble(self._fields, {field.name: self._finish(field) for field in self._fields})
 
-    def _stays_arrow(self, field: Field) -> bool:
+    def _is_lazy(self, field: Field) -> bool:
         return self._lazy and field.name != TIME.name
 
     def _finish(self, field: Field) -> Any:
@@ -97,44 +101,48 @@ class ArrowDecoder:
 
 
 class MessageDecoder:
-    """Makes a dataset of serialised protobuf datapoints. Not to be used by two threads at once.
+    """Builds a dataset from serialised protobuf datapoints. It is not thread-safe.
 
-    Takes the way over Arrow where that is installed, which is about eight times as fast.
+    It converts through Arrow if that is installed, which is about eight times as fast.
 
     Args:
-        schema: Type of the datapoints.
+        schema: The type of the datapoints.
         skip_data: Decode time, id and ingestion time only.
-        lazy: Decode each variable when it is first accessed; without the extra `arrow` this has no effect.
-        use_arrow: Whether to go over Arrow; by default, if it is installed.
+        lazy: Decode each variable when it is first accessed. This has no effect without the extra `arrow`.
+        use_arrow: Whether to convert through Arrow; None to do so if it is installed.
     """
 
     def __init__(
         self, schema: Schema, *, skip_data: bool = False, lazy: bool = False, use_arrow: bool | None = None
     ) -> None:
         self.schema = schema
-        self._over_arrow = None
+        self._arrow_decoder = None
         if messages.is_available() if use_arrow is None else use_arrow:
-            self._over_arrow = ArrowDecoder(schema, skip_data=skip_data, lazy=lazy)
+            self._arrow_decoder = ArrowDecoder(schema, skip_data=skip_data, lazy=lazy)
         self._rows = 0
         self._fields = shown_fields(schema, skip_data=skip_data)
-        self._columns = {field.name: Column(field) for field in self._fields}
+        self._columns = {field.name: ColumnBuilder(field) for field in self._fields}
 
     @property
     def rows(self) -> int:
-        """How many datapoints were added."""
-        return self._rows if self._over_arrow is None else self._over_arrow.rows
+        """The number of datapoints that were added."""
+        return self._rows if self._arrow_decoder is None else self._arrow_decoder.rows
 
     def add(self, values: Sequence[bytes]) -> int:
-        """Add serialised datapoints, and return how many they are.
+        """Add serialised datapoints.
+
+        Returns:
+            The number of these datapoints.
 
         Raises:
-            ValueError: A datapoint is malformed or has a value that cannot be shown; the message says which and why.
+            ValueError: A datapoint is malformed, or a value has no representation in numpy. The message says which
+                datapoint and why.
         """
         if not values:
             return 0
-        if self._over_arrow is not None:
-            return self._over_arrow.add(messages.decode(self.schema, values))
-        with collection_paused():
+        if self._arrow_decoder is not None:
+            return self._arrow_decoder.add(messages.decode(self.schema, values))
+        with gc_paused():
             datapoints = message_columns.parse(self.schema, values)
             for field in self._fields:
                 self._columns[field.name].append(message_columns.chunk_of(field, datapoints))
@@ -142,11 +150,11 @@ class MessageDecoder:
         return len(values)
 
     def dataset(self) -> xr.Dataset:
-        """Return everything added so far; nothing can be added afterwards."""
-        if self._over_arrow is not None:
-            return self._over_arrow.dataset()
+        """Return the dataset of all added datapoints. No datapoints can be added afterwards."""
+        if self._arrow_decoder is not None:
+            return self._arrow_decoder.dataset()
         if self._rows == 0:
-            return _empty()
+            return _empty_dataset()
         return assemble(self._fields, {field.name: self._columns[field.name].join() for field in self._fields})
 
 
@@ -156,16 +164,16 @@ def single(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def shown_fields(schema: Schema, *, skip_data: bool) -> tuple[Field, ...]:
-    """Return the fields that a result shows."""
+    """Return the fields that a result has: all, or only the metadata if `skip_data` is set."""
     return tuple(field for field in schema if not skip_data or field.name in METADATA_NAMES)
 
 
 def assemble(fields: Sequence[Field], arrays: Mapping[str, Any]) -> xr.Dataset:
-    """Build the dataset of whole columns.
+    """Build a dataset from complete columns.
 
     Args:
-        fields: The fields to show, in order.
-        arrays: Their columns by name, shape (rows[, longest][, components]).
+        fields: The fields of the dataset, in order.
+        arrays: The columns by field name, shape (rows[, longest][, components]).
     """
     import xarray as xr
 
@@ -179,7 +187,7 @@ def assemble(fields: Sequence[Field], arrays: Mapping[str, Any]) -> xr.Dataset:
         if field.repeated and array.shape[1] == 0:
             continue
         dimensions = _dimensions(field, names)
-        # fastpath: the usual way would run every object column through type inference, for a second per million rows.
+        # Without fastpath, xarray infers the type of every object column, which takes a second for a million rows.
         variables[name] = xr.Variable(dimensions, array, fastpath=True)
         if field.kind in VECTOR_COMPONENTS:
             labels[dimensions[-1]] = xr.Variable(dimensions[-1], list(VECTOR_COMPONENTS[field.kind]))
@@ -194,7 +202,7 @@ def _dimensions(field: Field, taken: set[str]) -> tuple[str, ...]:
     return (TIME.name, *(f"{name}_dim" if name in taken else name for name in added))
 
 
-def _empty() -> xr.Dataset:
+def _empty_dataset() -> xr.Dataset:
     import xarray as xr
 
     return xr.Dataset()

@@ -1,4 +1,4 @@
-"""Variables that stay Arrow until somebody looks at them."""
+"""Variables that stay in Arrow until they are accessed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from tilebox._core.columns import arrow_columns
-from tilebox._core.columns.numpy_columns import Column, dtype_of, missing_value
+from tilebox._core.columns.numpy_columns import ColumnBuilder, dtype_of, missing_value
 from tilebox._core.schema.fields import VECTOR_COMPONENTS, Field
 
 if TYPE_CHECKING:
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 
 def lazy_column(field: Field, chunks: list[pa.Array]) -> Any:
-    """Return an array for `xarray.Variable` that decodes Arrow chunks when it is accessed."""
+    """Return an array for `xarray.Variable` that decodes its Arrow chunks on access."""
+    # LazilyIndexedArray combines indexing without decoding. CopyOnWriteArray lets users assign to the variable.
     lazy: Any = indexing.LazilyIndexedArray(ArrowColumn(field, chunks))
     return indexing.CopyOnWriteArray(lazy)
 
 
 class ArrowColumn(BackendArray):
-    """An Arrow column with the shape and dtype of the numpy column that it will become.
+    """An Arrow column with the shape and dtype of the numpy column that it decodes to.
 
-    A few rows are decoded on their own; asking for more decodes the whole column, once, and frees the Arrow form.
+    Access to a single row decodes only that row. Any other access decodes the whole column once, and frees the Arrow
+    form.
 
     Args:
-        field: The column's field.
-        chunks: Its values, at least one chunk.
+        field: The field of the column.
+        chunks: The values, at least one chunk.
     """
 
     def __init__(self, field: Field, chunks: list[pa.Array]) -> None:
@@ -58,10 +60,10 @@ class ArrowColumn(BackendArray):
     def _basic(self, key: tuple[int | slice, ...]) -> Any:
         rows, *inner = key
         if self._decoded is None and isinstance(rows, int | np.integer):
-            found = self._decode(int(rows), int(rows) + 1)[(0, *inner)]
+            selected = self._decode(int(rows), int(rows) + 1)[(0, *inner)]
         else:
-            found = self._all()[key]
-        return found if isinstance(found, np.ndarray) else self._scalar(found)
+            selected = self._all()[key]
+        return selected if isinstance(selected, np.ndarray) else self._scalar(selected)
 
     def _scalar(self, value: Any) -> Array:
         scalar = np.empty((), self.dtype)
@@ -69,7 +71,7 @@ class ArrowColumn(BackendArray):
         return scalar
 
     def _all(self) -> Array:
-        # Two threads may both decode; they get equal arrays, and the later one stays.
+        # Two threads may both decode the column. Their arrays are equal, and the later one is kept.
         if self._decoded is None:
             self._decoded = self._decode(0, self.shape[0])
             self._arrow = None
@@ -78,16 +80,16 @@ class ArrowColumn(BackendArray):
     def _decode(self, start: int, stop: int) -> Array:
         arrow = self._arrow
         if arrow is None:
-            assert self._decoded is not None  # noqa: S101 - one of the two is always there
+            assert self._decoded is not None  # noqa: S101 - set before the Arrow form is freed
             return self._decoded[start:stop]
-        column = Column(self._field)
+        column = ColumnBuilder(self._field)
         for chunk in arrow.slice(start, stop - start).chunks:
             column.append(arrow_columns.chunk_of(self._field, chunk))
         joined = column.join()
         return joined if joined.shape[1:] == self.shape[1:] else self._widen(joined)
 
     def _widen(self, joined: Array) -> Array:
-        """Pad the lists of a few rows to the width of the whole column."""
+        """Pad the lists of some rows to the width of the whole column."""
         widened = np.full((len(joined), *self.shape[1:]), missing_value(self._field), dtype=self.dtype)
         widened[:, : joined.shape[1]] = joined
         return widened

@@ -1,19 +1,19 @@
-"""Loaded datasets as NetCDF and Zarr can hold them, and back, without loss.
+"""Lossless conversion of loaded datasets to what NetCDF and Zarr can store, and back.
 
-Neither format knows geometries, missing text, bytes with zeros at their end or protobuf messages. `to_storable` turns
-these into text and says so in the variable's attribute `tilebox_kind`, from which `from_storable` turns them back:
+Neither format supports geometries, missing text, bytes that end in zeros, or protobuf messages. `to_storable` converts
+these to text and sets the attribute `tilebox_kind` of the variable, by which `from_storable` restores them:
 
-| tilebox_kind | was | is stored as |
+| tilebox_kind | values in memory | stored as |
 |---|---|---|
-| text | `str` or None | the text; None as the attribute `tilebox_missing`, which no other value is |
-| escaped text | the same, with zero characters, which end a text in NetCDF | the text, with a backslash before each |
-| `<U36` and the like | text of that width | text |
-| geometry | shapely | well-known binary in hexadecimal digits |
+| text | `str` or None | the text; None as the value of the attribute `tilebox_missing`, which no other text equals |
+| escaped text | text with zero characters, which end a text in NetCDF | the text, backslash and zero escaped by a backslash |
+| `<U36` and similar | text of that width | text |
+| geometry | shapely geometries | well-known binary in hexadecimal digits |
 | bytes | `bytes` | hexadecimal digits |
-| message | protobuf messages | hexadecimal digits; the attribute `tilebox_message` is the type's name |
+| message | protobuf messages | hexadecimal digits; the attribute `tilebox_message` is the name of the type |
 | duration | timedelta64[ns] | int64 nanoseconds, NaT as the smallest number |
 
-Times keep their type; they are told to be stored in whole nanoseconds.
+Times keep their type. Their encoding asks xarray to store whole nanoseconds.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _KIND, _MISSING, _MESSAGE = "tilebox_kind", "tilebox_missing", "tilebox_message"
-# Zarr forgets the order of variables.
+# Zarr does not keep the order of variables.
 _ORDER = "tilebox_variables"
 _TIME_ENCODING = {"units": "nanoseconds since 1970-01-01", "dtype": "int64"}
 
 
 def to_storable(data: xr.Dataset) -> xr.Dataset:
-    """Return a dataset with the same content that `to_netcdf` and `to_zarr` can write.
+    """Convert a dataset to one with the same content that `to_netcdf` and `to_zarr` can write.
 
     Raises:
-        TypeError: A variable holds objects that neither a query gives nor a file can hold.
+        TypeError: A variable holds objects that a query never returns and a file cannot store.
     """
     stored = _map_variables(data, _store, list(data.variables))
     return stored.assign_attrs({_ORDER: list(map(str, data.variables))})
 
 
 def from_storable(data: xr.Dataset) -> xr.Dataset:
-    """Undo `to_storable`, usually after reading a file; other variables stay as they are."""
+    """Reverse `to_storable`, usually after reading a file. Other variables stay unchanged."""
     order = [name for name in data.attrs.get(_ORDER, ()) if name in data.variables]
     restored = _map_variables(data, _restore, list(dict.fromkeys([*order, *data.variables])))
     restored.attrs.pop(_ORDER, None)
@@ -68,11 +68,12 @@ def _map_variables(data: xr.Dataset, change: Callable[[str, xr.Variable], xr.Var
 def _store(name: str, variable: xr.Variable) -> xr.Variable:
     kind = variable.dtype.kind
     if kind == "M":
+        # Otherwise xarray would choose the unit by the values at hand.
         return _with_encoding(variable, _TIME_ENCODING)
     if kind == "m":
-        return _changed(variable, variable.to_numpy().astype("m8[ns]").view(np.int64), {_KIND: "duration"})
+        return _with_values(variable, variable.to_numpy().astype("m8[ns]").view(np.int64), {_KIND: "duration"})
     if kind == "U":
-        return _changed(variable, variable.to_numpy().astype(object), {_KIND: variable.dtype.str})
+        return _with_values(variable, variable.to_numpy().astype(object), {_KIND: variable.dtype.str})
     return _store_objects(name, variable) if kind == "O" else variable
 
 
@@ -83,18 +84,18 @@ def _store_objects(name: str, variable: xr.Variable) -> xr.Variable:
     first = first_value(values)
     if first is None or isinstance(first, str):
         if any("\0" in value for value in values.flat if isinstance(value, str)):
-            return _store_text(variable, each_value(values, _escaped), {_KIND: "escaped text"})
+            return _store_text(variable, map_values(values, _escaped), {_KIND: "escaped text"})
         kind = {_KIND: "geometry" if first is None and name == "geometry" else "text"}
         return _store_text(variable, values, kind)
     if isinstance(first, shapely.Geometry):
         digits = np.asarray(shapely.to_wkb(values.reshape(-1), hex=True, flavor="iso")).reshape(values.shape)
         return _store_text(variable, digits, {_KIND: "geometry"})
     if isinstance(first, bytes):
-        return _store_text(variable, each_value(values, bytes.hex), {_KIND: "bytes"})
+        return _store_text(variable, map_values(values, bytes.hex), {_KIND: "bytes"})
     if isinstance(first, Message):
         kind = {_KIND: "message", _MESSAGE: first.DESCRIPTOR.full_name}
-        return _store_text(variable, each_value(values, _message_digits), kind)
-    raise TypeError(f"variable {name!r} holds {type(first).__name__} objects, which a file cannot hold")
+        return _store_text(variable, map_values(values, _message_hex), kind)
+    raise TypeError(f"variable {name!r} holds {type(first).__name__} objects, which a file cannot store")
 
 
 def _escaped(text: str) -> str:
@@ -105,32 +106,32 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", lambda match: "\0" if match[1] == "0" else match[1], text)
 
 
-def _message_digits(message: Message) -> str:
+def _message_hex(message: Message) -> str:
     return message.SerializeToString(deterministic=True).hex()
 
 
 def _store_text(variable: xr.Variable, text: Array, attributes: dict[str, str]) -> xr.Variable:
-    """Store text, with a value for None that is not in it."""
+    """Store text, with None replaced by a text that does not occur in it."""
     missing, used = "<missing>", set(text.flat)
     while missing in used:
         missing = f"<{missing}>"
     filled = object_array((missing if item is None or item != item else item for item in text.flat), text.size)  # noqa: PLR0124 - NaN
-    return _changed(variable, filled.reshape(text.shape), {**attributes, _MISSING: missing})
+    return _with_values(variable, filled.reshape(text.shape), {**attributes, _MISSING: missing})
 
 
-def _restore(name: str, variable: xr.Variable) -> xr.Variable:  # noqa: ARG001 - one signature with _store
+def _restore(name: str, variable: xr.Variable) -> xr.Variable:  # noqa: ARG001 - the signature of _store
     kind = variable.attrs.get(_KIND)
     if kind is None:
         return variable
     values = variable.to_numpy()
     if kind == "duration":
-        return _changed(variable, values.astype(np.int64).view("m8[ns]"), {})
+        return _with_values(variable, values.astype(np.int64).view("m8[ns]"), {})
     if kind.startswith("<U"):
-        return _changed(variable, values.astype(kind), {})
+        return _with_values(variable, values.astype(kind), {})
     missing = variable.attrs[_MISSING]
     present = (None if item == missing else str(item) for item in values.flat)
     text = object_array(present, values.size).reshape(values.shape)
-    return _changed(variable, _restore_text(kind, text, variable.attrs), {})
+    return _with_values(variable, _restore_text(kind, text, variable.attrs), {})
 
 
 def _restore_text(kind: str, text: Array, attributes: dict[str, str]) -> Array:
@@ -139,17 +140,17 @@ def _restore_text(kind: str, text: Array, attributes: dict[str, str]) -> Array:
     if kind == "geometry":
         return np.asarray(shapely.from_wkb(text.reshape(-1))).reshape(text.shape)
     if kind == "escaped text":
-        return each_value(text, _unescaped)
+        return map_values(text, _unescaped)
     if kind == "bytes":
-        return each_value(text, bytes.fromhex)
+        return map_values(text, bytes.fromhex)
     if kind == "message":
         parse = known_message_class(attributes[_MESSAGE]).FromString
-        return each_value(text, lambda digits: parse(bytes.fromhex(digits)))
+        return map_values(text, lambda digits: parse(bytes.fromhex(digits)))
     return text
 
 
-def _changed(variable: xr.Variable, values: Array, attributes: dict[str, str]) -> xr.Variable:
-    """Return the variable with other values, and other attributes of ours."""
+def _with_values(variable: xr.Variable, values: Array, attributes: dict[str, str]) -> xr.Variable:
+    """Return a variable with other values, and with our attributes replaced by the given ones."""
     import xarray as xr
 
     others = {key: value for key, value in variable.attrs.items() if key not in (_KIND, _MISSING, _MESSAGE)}
@@ -169,7 +170,7 @@ def first_value(variable: Array) -> Any:
     return next((value for value in variable.flat if value is not None and value == value), None)  # noqa: PLR0124 - NaN
 
 
-def each_value(variable: Array, function: Any) -> Array:
+def map_values(variable: Array, function: Any) -> Array:
     """Apply a function to the values of an object array that are not missing."""
     flat = (function(value) if value is not None and value == value else None for value in variable.flat)  # noqa: PLR0124 - NaN
     return object_array(flat, variable.size).reshape(variable.shape)

@@ -1,15 +1,12 @@
-"""STAC items as datapoints: which fields a dataset needs for them, which collection each goes to, and its values.
+"""Conversion of STAC items to datapoints: `documents` finds items, `fields` derives a schema, `rows` makes columns.
 
-`documents` finds the items in what was read, `fields` derives the schema, `rows` turns items into columns, with
-`values`, `assets` and `collections` deciding the parts. Pure: reading files and addresses is the command line's.
-
-May import: what `tilebox._core` may.
+May import: whatever `tilebox._core` may. The command line reads files and addresses.
 """
 
 from tilebox._core.stac.collections import collection_of
-from tilebox._core.stac.documents import Item, Page, decode_lines, item_of_row, items_of, next_page
-from tilebox._core.stac.fields import Plan, derive, plan
-from tilebox._core.stac.rows import Batch, Rejection, read
+from tilebox._core.stac.documents import Item, Page, decode_lines, item_from_row, next_page, parse_items
+from tilebox._core.stac.fields import Plan, derive_schema, plan
+from tilebox._core.stac.rows import Batch, Rejection, to_columns
 
 __all__ = [
     "Batch",
@@ -19,10 +16,10 @@ __all__ = [
     "Rejection",
     "collection_of",
     "decode_lines",
-    "derive",
-    "item_of_row",
-    "items_of",
+    "derive_schema",
+    "item_from_row",
     "next_page",
+    "parse_items",
     "plan",
-    "read",
+    "to_columns",
 ]

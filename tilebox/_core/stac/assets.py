@@ -1,4 +1,4 @@
-"""Assets of items: the message that keeps them, and the one location and thumbnail that storage clients read."""
+"""Assets of items: the message that stores all of them, and the location and thumbnail that storage clients read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ASSETS_TYPE = asset_pb2.Assets.DESCRIPTOR.full_name
 
-# The folder of a Sentinel product, up to and with its name.
+# The path of a Sentinel product's folder, including its name.
 _PRODUCT_FOLDER = re.compile(r"^(.*?/[^/]+\.(?:SAFE|SEN3|SEN6))(?:/|$)")
 _COPERNICUS_BUCKET = "s3://eodata/"
 _THUMBNAIL_ROLES = ("thumbnail", "overview", "preview")
@@ -51,50 +51,52 @@ _MEDIA_TYPES = {
 
 
 def location_of(item: Item) -> str | None:
-    """Return where the product of an item is kept.
+    """Return the location of an item's product, or None if the item has no assets.
 
-    It is the product's folder where the assets lie in one (`/eodata/...` for the Copernicus bucket, as its storage
-    client expects), else the folder that most data assets share, else the only data asset.
+    It is the folder of the product if the assets lie in one (`/eodata/...` for the Copernicus bucket, which its storage
+    client expects), else the only data asset, else the folder that contains most data assets.
     """
-    hrefs = [href for _, asset in _assets(item) for href in _best_hrefs(asset) if not _is_picture(asset)]
+    hrefs = [href for _, asset in _assets(item) for href in _hrefs_by_preference(asset) if not _is_thumbnail(asset)]
     for href in sorted(hrefs, key=_is_web):
         if match := _PRODUCT_FOLDER.match(href):
-            return _in_catalogue(match[1])
-    data = [href for _, asset in _assets(item) if "data" in _roles(asset) for href in _best_hrefs(asset)[:1]] or hrefs
-    # Addresses with a query are services that render, not files.
+            return _catalogue_path(match[1])
+    data = [
+        href for _, asset in _assets(item) if "data" in _roles(asset) for href in _hrefs_by_preference(asset)[:1]
+    ] or hrefs
+    # An address with a query belongs to a rendering service, not to a file.
     data = [href for href in data if "?" not in href]
     if len(data) == 1:
-        return _in_catalogue(data[0])
+        return _catalogue_path(data[0])
     folders = Counter(posixpath.dirname(href) for href in data if "/" in href)
-    return _in_catalogue(min(folders, key=lambda name: (-folders[name], name))) if folders else None
+    return _catalogue_path(min(folders, key=lambda name: (-folders[name], name))) if folders else None
 
 
 def thumbnail_of(item: Item) -> str | None:
-    """Return the address of a small picture of an item: its thumbnail, else overview, else preview."""
+    """Return the address of an item's thumbnail, else of its overview or preview, or None if it has none."""
     assets = dict(_assets(item))
     for role in _THUMBNAIL_ROLES:
         for key in sorted(assets):
-            # A full-resolution overview in a raster format is no picture to show.
+            # A TIFF overview may have full resolution, and browsers cannot show it.
             if role in _roles(assets[key]) and not str(assets[key].get("type", "")).startswith("image/tiff"):
                 return str(assets[key]["href"])
     return next((str(assets[key]["href"]) for key in _THUMBNAIL_KEYS if key in assets), None)
 
 
-def message_of(item: Item) -> asset_pb2.Assets | None:
-    """Return all assets of an item as one message, None where there are none.
+def assets_message(item: Item) -> asset_pb2.Assets | None:
+    """Return all assets of an item as one message, or None if it has no assets.
 
-    Locations that start alike share an access profile, and equal bands a band profile, so that a scene of twenty
-    files names its folder once.
+    Locations in the same folder share an access profile, and equal bands share a band profile. A scene of twenty files
+    thus stores the name of its folder once.
     """
     message = asset_pb2.Assets()
     profiles: dict[tuple[str, str], int] = {}
     bands: dict[bytes, int] = {}
     for key, asset in _assets(item):
         entry = message.assets.add(key=key)
-        _locate(message, profiles, entry.primary, asset["href"])
+        _set_location(message, profiles, entry.primary, asset["href"])
         for name, href in _alternates(asset).items():
-            _locate(message, profiles, entry.alternates.add(alternate_name=name), href, name)
-        _describe(entry, asset)
+            _set_location(message, profiles, entry.alternates.add(alternate_name=name), href, name)
+        _set_metadata(entry, asset)
         for band in _bands(asset):
             serialised = band.SerializeToString(deterministic=True)
             if serialised not in bands:
@@ -105,7 +107,7 @@ def message_of(item: Item) -> asset_pb2.Assets | None:
 
 
 def _assets(item: Item) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield assets with an address, by key in order, so that equal items give equal bytes."""
+    """Yield the assets with an address in order of their keys, so that equal items give equal bytes."""
     assets = item.get("assets")
     for key, asset in sorted(assets.items()) if isinstance(assets, dict) else ():
         if isinstance(asset, dict) and isinstance(asset.get("href"), str):
@@ -113,7 +115,7 @@ def _assets(item: Item) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _alternates(asset: Mapping[str, Any]) -> dict[str, str]:
-    """Return an asset's other addresses by name, in order."""
+    """Return the alternate addresses of an asset by name, in order."""
     others = asset.get("alternate")
     return {
         name: other["href"]
@@ -127,7 +129,7 @@ def _roles(asset: Mapping[str, Any]) -> list[str]:
     return [role for role in roles if isinstance(role, str)] if isinstance(roles, list) else []
 
 
-def _is_picture(asset: Mapping[str, Any]) -> bool:
+def _is_thumbnail(asset: Mapping[str, Any]) -> bool:
     return any(role in _THUMBNAIL_ROLES for role in _roles(asset))
 
 
@@ -135,16 +137,16 @@ def _is_web(href: str) -> bool:
     return href.startswith(("http://", "https://"))
 
 
-def _best_hrefs(asset: Mapping[str, Any]) -> list[str]:
-    """Return an asset's addresses, those in object stores first."""
+def _hrefs_by_preference(asset: Mapping[str, Any]) -> list[str]:
+    """Return the addresses of an asset, those in object stores first."""
     return sorted([asset["href"], *_alternates(asset).values()], key=_is_web)
 
 
-def _in_catalogue(href: str) -> str:
+def _catalogue_path(href: str) -> str:
     return f"/eodata/{href.removeprefix(_COPERNICUS_BUCKET)}" if href.startswith(_COPERNICUS_BUCKET) else href
 
 
-def _locate(
+def _set_location(
     message: asset_pb2.Assets,
     profiles: dict[tuple[str, str], int],
     location: asset_pb2.AssetLocation,
@@ -160,7 +162,7 @@ def _locate(
     location.href = href[len(base) :]
 
 
-def _describe(entry: asset_pb2.Asset, asset: Mapping[str, Any]) -> None:
+def _set_metadata(entry: asset_pb2.Asset, asset: Mapping[str, Any]) -> None:
     for name in ("title", "description"):
         if isinstance(asset.get(name), str):
             setattr(entry, name, asset[name])
@@ -190,9 +192,9 @@ def _media_type(text: str) -> core_pb2.MediaType:
 
 
 def _bands(asset: Mapping[str, Any]) -> Iterable[asset_pb2.Band]:
-    """Read bands of STAC 1.1, or those of its forerunners, in which two lists describe the same bands."""
-    if own := _list_of_dicts(asset.get("bands")):
-        return [_band(band) for band in own]
+    """Read the bands of STAC 1.1, or those of earlier versions, in which two lists describe the same bands."""
+    if bands := _list_of_dicts(asset.get("bands")):
+        return [_band(band) for band in bands]
     eo, raster = (_list_of_dicts(asset.get(key)) for key in ("eo:bands", "raster:bands"))
     empty: dict[str, Any] = {}
     return [
@@ -226,7 +228,7 @@ def _band(source: Mapping[str, Any]) -> asset_pb2.Band:
 
 
 def _is_number(value: Any) -> bool:
-    """Tell whether a double can hold a value."""
+    """Return whether a value is a number that fits a double."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 

@@ -1,6 +1,7 @@
-"""The collection that an item goes to, named as the open data catalogues name them.
+"""The collection of an item, named as in the open data catalogues.
 
-Mostly that is one a platform and product. Landsat's satellites share one a product, as does Sentinel-5P, which is one.
+Most collections are for one platform and product. The Landsat satellites share one collection for each product, and
+the collections of Sentinel-5P, a single satellite, are named for the product alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tilebox._core.stac.documents import Item
 
-# The start of a Sentinel product's name says it all: S1A_IW_RAW__0SDV... is in S1A_IW_RAW__0S.
+# The name of a Sentinel product starts with that of its collection: S1A_IW_RAW__0SDV... belongs to S1A_IW_RAW__0S.
 _SENTINEL_1 = re.compile(r"S1[A-D]_\w{2}_\w{4}_\d[SA](?=\w{2}_)")
 _SENTINEL_2 = re.compile(r"(S2[A-D])_(?:\w+_)?MSI_?(L\d[A-C]|L0_)")
 _SENTINEL_3 = re.compile(r"S3[A-D]_\w{2}_\d_\w{6}(?=_)")
@@ -45,14 +46,14 @@ def collection_of(item: Item) -> str:
         'naip'
     """
     identifier = str(item.get("id") or "")
-    return _of_name(identifier) or _of_properties(item) or str(item.get("collection") or "items")
+    return _from_product_name(identifier) or _from_properties(item) or str(item.get("collection") or "items")
 
 
-def _of_name(name: str) -> str | None:
+def _from_product_name(name: str) -> str | None:
     if match := _SENTINEL_2.match(name):
         return f"{match[1]}_S2MSI{match[2].removeprefix('L').rstrip('_')}"
     if match := _SENTINEL_1.match(name):
-        # Terrain-corrected copies keep the name of the product that they were made of.
+        # Terrain-corrected copies keep the name of their source product, with a suffix.
         return f"{match[0]}_RTC" if name.lower().endswith("_rtc") else match[0]
     if match := _SENTINEL_3.match(name):
         return match[0]
@@ -61,17 +62,17 @@ def _of_name(name: str) -> str | None:
     return None
 
 
-def _of_properties(item: Item) -> str | None:
+def _from_properties(item: Item) -> str | None:
     properties = item.get("properties")
     if not isinstance(properties, dict):
         return None
-    # Catalogues write Sentinel-2A in many ways; its products begin with S2A.
-    platform = _SENTINEL.sub(r"S\1", _name(properties.get("platform")))
-    product = next((_name(properties[key]) for key in _PRODUCT_KEYS if properties.get(key)), "")
+    # Catalogues spell Sentinel-2A in many ways. The names of its products start with S2A.
+    platform = _SENTINEL.sub(r"S\1", _normalise(properties.get("platform")))
+    product = next((_normalise(properties[key]) for key in _PRODUCT_KEYS if properties.get(key)), "")
     if platform.startswith("LANDSAT") and product:
         return product
     return f"{platform}_{product}" if platform and product else None
 
 
-def _name(value: object) -> str:
+def _normalise(value: object) -> str:
     return _UNSAFE.sub("_", str(value or "")).strip("_").upper()

@@ -1,4 +1,4 @@
-"""The items in a STAC document, and where its next page is."""
+"""Parsing of STAC documents: their items, and the request for their next page."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Item = dict[str, Any]
 
 _SHOWN_CHARACTERS = 60
 
-# What a GeoParquet row has beside its properties.
+# The members of an item. All other columns of STAC GeoParquet are properties.
 _TOP_LEVEL = ("type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection")
 
 
 @dataclass(frozen=True)
 class Page:
-    """Where the next items are.
+    """The request for a page of items.
 
     Args:
-        url: The address to ask.
+        url: The address.
         method: `GET` or `POST`.
-        body: What to post.
-        headers: What else the link asks to send.
+        body: The JSON body to post, or None.
+        headers: The request headers that the link demands.
     """
 
     url: str
@@ -36,39 +36,42 @@ class Page:
 
     @property
     def key(self) -> str:
-        """A text that is equal for equal requests, to notice a page that leads to itself."""
+        """A text that is equal for equal requests, to detect a loop of pages."""
         return json.dumps([self.method, self.url, self.body], sort_keys=True)
 
 
-def items_of(document: Any) -> list[Item]:
-    """Return the items of a document: an item, an item collection, or a list of either.
+def parse_items(document: Any) -> list[Item]:
+    """Return the items of a document.
 
-    Nulls within them are left out, as for rows of a table: null says the same as nothing.
+    Null values inside items are left out, as they are for rows of a table: null means the same as an absent value.
+
+    Args:
+        document: Decoded JSON: an item, an item collection, or a list of these.
 
     Raises:
-        ValueError: It is something else; the message says what.
+        ValueError: The document is something else; the message says what.
     """
     if isinstance(document, list):
-        return [item for part in document for item in items_of(part)]
+        return [item for part in document for item in parse_items(part)]
     kind = document.get("type") if isinstance(document, dict) else None
     if kind == "FeatureCollection" and isinstance(document.get("features"), list):
-        # What is no object is rejected later, with its reason.
+        # Features that are no objects are rejected later, with a reason for each.
         return [_without_nulls(part) if isinstance(part, dict) else part for part in document["features"]]
     if kind == "Feature":
         return [_without_nulls(document)]
     if kind in ("Collection", "Catalog"):
-        raise ValueError(f"this is a STAC {kind}, which has no items of its own; give its search or its items instead")
+        raise ValueError(f"this is a STAC {kind}, which contains no items; pass its search or its items instead")
     raise ValueError(
-        f"not STAC: expected an item, an item collection or a list of items, found {_described(document, kind)}"
+        f"not STAC: expected an item, an item collection or a list of items, found {_describe(document, kind)}"
     )
 
 
 def next_page(document: Any, asked: Page) -> Page | None:
-    """Return the page after a document, or None after the last.
+    """Return the request for the page after a document, or None after the last page.
 
     Args:
-        document: The answer.
-        asked: The request that it answers; relative links start there, and merged bodies from its body.
+        document: The decoded response.
+        asked: Its request, against which relative links resolve, and with whose body `merge` links are merged.
     """
     links = document.get("links") if isinstance(document, dict) else None
     for link in links or ():
@@ -81,11 +84,11 @@ def next_page(document: Any, asked: Page) -> Page | None:
     return None
 
 
-def item_of_row(row: Mapping[str, Any]) -> Item:
-    """Return the item of a row of STAC GeoParquet, in which properties are columns of their own.
+def item_from_row(row: Mapping[str, Any]) -> Item:
+    """Convert a row of STAC GeoParquet, in which each property is a column, to an item.
 
     Args:
-        row: Values by column, the geometry as well-known binary.
+        row: Values by column name, the geometry as well-known binary.
     """
     item: Item = {name: row[name] for name in _TOP_LEVEL if row.get(name) is not None}
     item.setdefault("type", "Feature")
@@ -94,10 +97,10 @@ def item_of_row(row: Mapping[str, Any]) -> Item:
 
 
 def decode_lines(lines: Iterable[str]) -> Iterator[Any]:
-    """Decode newline-delimited JSON; empty lines are skipped.
+    """Decode newline-delimited JSON. Empty lines and record separators (RFC 7464) are skipped.
 
     Raises:
-        ValueError: A line is no JSON; the message has its number.
+        ValueError: A line is not JSON; the message has its number, counted from 1.
     """
     for number, line in enumerate(lines, start=1):
         if line.strip(" \t\r\n\x1e"):
@@ -107,8 +110,8 @@ def decode_lines(lines: Iterable[str]) -> Iterator[Any]:
                 raise ValueError(f"line {number} is not JSON: {error}") from error
 
 
-def _described(document: Any, kind: Any) -> str:
-    """Say what JSON a document is, in JSON's words."""
+def _describe(document: Any, kind: Any) -> str:
+    """Describe an unexpected JSON document, in the terms of JSON."""
     if isinstance(document, dict):
         if "type" in document:
             return f"an object of type {json.dumps(kind)[:_SHOWN_CHARACTERS]}"
@@ -123,24 +126,26 @@ def _described(document: Any, kind: Any) -> str:
 
 
 def _without_nulls(item: Item) -> Item:
-    """Leave out what is null in properties and assets, at any depth.
+    """Drop nulls in properties and assets, at any depth.
 
-    A table has every key in every row and a document only those with values; the same item must be the same datapoint
-    whichever it was read from.
+    A table has every key in every row, a document only the keys with values. The same item must become the same
+    datapoint from both.
     """
-    return item | {name: _present(item[name]) for name in ("properties", "assets") if isinstance(item.get(name), dict)}
+    return item | {
+        name: _drop_nulls(item[name]) for name in ("properties", "assets") if isinstance(item.get(name), dict)
+    }
 
 
-def _present(value: Any) -> Any:
+def _drop_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _present(part) for key, part in value.items() if not _is_null(part)}
+        return {key: _drop_nulls(part) for key, part in value.items() if not _is_null(part)}
     if isinstance(value, list):
-        return [_present(part) for part in value]
+        return [_drop_nulls(part) for part in value]
     return value
 
 
 def _is_null(value: Any) -> bool:
-    """Tell whether a value is null, or an object of nothing else, as some writers of tables have it."""
+    """Return whether a value is null, or an object of nulls only, which some writers of tables use for null."""
     if isinstance(value, dict):
         return bool(value) and all(_is_null(part) for part in value.values())
     return value is None

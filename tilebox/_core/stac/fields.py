@@ -1,4 +1,4 @@
-"""The fields that a dataset needs for items, and which property each is read from."""
+"""The fields that a dataset needs for items, and the property that each field is read from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilebox._core.schema.fields import QUERYABLE_KINDS, DatasetKind, Field, FieldKind, Schema
 from tilebox._core.stac.assets import ASSETS_TYPE
-from tilebox._core.stac.values import ENUMERATIONS, MAX_QUERYABLE_LENGTH, fits_enumeration, kind_of
+from tilebox._core.stac.values import ENUMERATIONS, MAX_QUERYABLE_LENGTH, fits_enumeration, infer_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,12 +40,13 @@ ASSETS = Field(
 )
 ALWAYS = (GRANULE_NAME, LOCATION, THUMBNAIL, ASSETS)
 
-# Already the datapoint's time.
-_TAKEN_PROPERTIES = frozenset({"datetime"})
+# Stored as the time of the datapoint, so they need no field of their own.
+_TIME_PROPERTIES = frozenset({"datetime"})
 _RESERVED = frozenset({"time", "id", "ingestion_time", "geometry", *(field.name for field in ALWAYS)})
-# The public service lets filters name two string fields of a dataset; these are asked for most, in this order.
+# The public service allows filters on two string fields of a dataset. These properties are filtered by most often, in
+# this order.
 _MAX_QUERYABLE_STRINGS = 2
-_FILTERED_STRINGS = (
+_PREFERRED_FILTERS = (
     "platform",
     "product:type",
     "s2:mgrs_tile",
@@ -55,7 +56,8 @@ _FILTERED_STRINGS = (
     "landsat:correction",
     "constellation",
 )
-# Measured quantities, which happen to be whole in some items: 0 degrees off nadir, 10 m, 100 percent.
+# Properties that are measured quantities, even if all items happen to have whole numbers: 0 degrees off nadir, 10 m,
+# 100 percent.
 _MEASURED = re.compile(
     r"gsd|(eo|view):.*|sar:(center_frequency|resolution_.*|pixel_spacing_.*|looks_equivalent_number)"
     r"|proj:(bbox|transform|centroid)|.*(percentage|cloud_cover|snow_cover|elevation|azimuth|zenith)(_.*)?"
@@ -64,12 +66,12 @@ _MEASURED = re.compile(
 
 @dataclass(frozen=True)
 class Plan:
-    """How items become datapoints.
+    """How items are converted to datapoints of a dataset.
 
     Args:
-        schema: The dataset's type, with the fields that it had before and those that it needs.
+        schema: The type of the dataset: its existing fields and the ones to add.
         sources: The property that each field is read from, by field name.
-        added: The fields that the dataset lacks as yet.
+        added: The fields that the dataset does not have yet.
     """
 
     schema: Schema
@@ -77,25 +79,25 @@ class Plan:
     added: tuple[Field, ...]
 
 
-def derive(items: Iterable[Item]) -> Schema:
-    """Return the type of a dataset for some items; equal items give equal types.
+def derive_schema(items: Iterable[Item]) -> Schema:
+    """Return the type of a new dataset for some items. Equal items give equal types.
 
     Args:
-        items: STAC items; what is malformed in them is passed over.
+        items: STAC items. Malformed parts are ignored.
     """
     return plan(items).schema
 
 
 def plan(items: Iterable[Item], known: Schema | None = None) -> Plan:
-    """Work out the fields for some items.
+    """Determine the fields for some items.
 
-    A field of the dataset is used again where it was made from the same property, or has the name that the property
-    would get; what it cannot hold shows when items are read. All others are added, and never queryable if the
-    dataset exists, because what is stored already was not indexed for them.
+    An existing field is reused if it was created from the same property, or if it has the name that the property would
+    get and a compatible type. Values that do not fit are found when items are converted. Other properties get new
+    fields. New fields of an existing dataset are never queryable, because its stored datapoints have no index for them.
 
     Args:
-        items: STAC items; what is malformed in them is passed over.
-        known: The type of the dataset, if it exists.
+        items: STAC items. Malformed parts are ignored.
+        known: The type of the dataset, or None if the dataset does not exist.
     """
     values = _values_by_property(items)
     present = {field.name: field for field in known} if known else {}
@@ -114,7 +116,7 @@ def plan(items: Iterable[Item], known: Schema | None = None) -> Plan:
 
 
 def pointer(key: str) -> str:
-    """Return the JSON pointer of a property."""
+    """Return the JSON pointer (RFC 6901) of a property."""
     return f"/properties/{key.replace('~', '~0').replace('/', '~1')}"
 
 
@@ -124,24 +126,24 @@ def _values_by_property(items: Iterable[Item]) -> dict[str, list[Any]]:
         properties = item.get("properties") if isinstance(item, dict) else None
         if isinstance(properties, dict):
             for key, value in properties.items():
-                if value is not None and key not in _TAKEN_PROPERTIES:
+                if value is not None and key not in _TIME_PROPERTIES:
                     values[key].append(value)
-    return {key: seen for key, seen in values.items() if kind_of(seen) is not None}
+    return {key: observed for key, observed in values.items() if infer_kind(observed) is not None}
 
 
 def _names(values: Mapping[str, list[Any]], present: Mapping[str, Field]) -> dict[str, str]:
-    """Name each property's field: without its prefix where that is unique, else with it."""
+    """Return the field name of each property: without its prefix if that is unique, else with its prefix."""
     by_pointer = {field.source_json_pointer: field.name for field in present.values()}
     names = {key: by_pointer[pointer(key)] for key in values if pointer(key) in by_pointer}
     taken = set(names.values()) | _RESERVED
     new = sorted(values.keys() - names.keys())
     short = {key: _short_name(key, values[key]) for key in new}
     wanted = Counter(short.values())
-    # Properties without a prefix come first: they have no other name to go by.
+    # Properties without a prefix come first, because they have no other name to fall back to.
     for key in sorted(new, key=lambda key: (":" in key, key)):
         name = short[key]
         clashes = name in taken or (wanted[name] > 1 and ":" in key)
-        if clashes or not _could_use(present.get(name), key, values[key]):
+        if clashes or not _is_compatible(present.get(name), key, values[key]):
             name = _free_name(_full_name(key), taken | present.keys())
         names[key] = name
         taken.add(name)
@@ -152,14 +154,14 @@ def _short_name(key: str, values: list[Any]) -> str:
     enumeration = ENUMERATIONS.get(key)
     if enumeration and fits_enumeration(enumeration, values):
         return enumeration.name
-    return _sanitised(key.rpartition(":")[2])
+    return _sanitise(key.rpartition(":")[2])
 
 
 def _full_name(key: str) -> str:
-    return _sanitised(key) if ":" in key else f"item_{_sanitised(key)}"
+    return _sanitise(key) if ":" in key else f"item_{_sanitise(key)}"
 
 
-def _sanitised(text: str) -> str:
+def _sanitise(text: str) -> str:
     name = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_")[:80]
     return name if name[:1].isalpha() else f"field_{name}".rstrip("_")
 
@@ -171,8 +173,8 @@ def _free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _could_use(field: Field | None, key: str, values: list[Any]) -> bool:
-    """Tell whether a property may go to a field that some other source made, or to none yet."""
+def _is_compatible(field: Field | None, key: str, values: list[Any]) -> bool:
+    """Return whether a property can be stored in a field of that name, which may not exist or have another source."""
     if field is None:
         return True
     if field.source_json_pointer is not None:
@@ -187,7 +189,7 @@ def _field(key: str, name: str, values: list[Any]) -> Field:
     enumeration = ENUMERATIONS.get(key)
     if enumeration and fits_enumeration(enumeration, values):
         return replace(enumeration.field, name=name, example_value=enumeration.label(values[0]), **described)  # type: ignore[arg-type]
-    kind, repeated = kind_of(values) or (FieldKind.STRING, False)
+    kind, repeated = infer_kind(values) or (FieldKind.STRING, False)
     if kind is FieldKind.INT64 and _MEASURED.fullmatch(key):
         kind = FieldKind.DOUBLE
     type_name = kind.value if "." in kind.value else None
@@ -196,8 +198,10 @@ def _field(key: str, name: str, values: list[Any]) -> Field:
 
 
 def _queryable_strings(values: Mapping[str, list[Any]]) -> set[str]:
-    strings = [key for key in _FILTERED_STRINGS if key in values and kind_of(values[key]) == (FieldKind.STRING, False)]
-    # One platform and one product type are no filter while other properties differ.
+    strings = [
+        key for key in _PREFERRED_FILTERS if key in values and infer_kind(values[key]) == (FieldKind.STRING, False)
+    ]
+    # A property with a single value is useless as a filter while other properties vary.
     varied = [key for key in strings if len({str(value) for value in values[key]}) > 1]
     chosen = [*varied, *(key for key in strings if key not in varied)]
     return set(chosen[:_MAX_QUERYABLE_STRINGS])

@@ -1,4 +1,4 @@
-"""Items as columns, by collection; what cannot be a datapoint is rejected with the reason."""
+"""Conversion of items to columns for each collection. Invalid items are rejected with a reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shapely
 
 from tilebox._core.geometry.matching import problems
 from tilebox._core.schema.fields import GEOMETRY, DatasetKind, FieldKind
-from tilebox._core.stac.assets import location_of, message_of, thumbnail_of
+from tilebox._core.stac.assets import assets_message, location_of, thumbnail_of
 from tilebox._core.stac.collections import collection_of
 from tilebox._core.stac.fields import ALWAYS, ASSETS, GRANULE_NAME, LOCATION, THUMBNAIL
 from tilebox._core.stac.values import convert, parse_time
@@ -26,13 +26,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rejection:
-    """An item that is no datapoint.
+    """An item that cannot become a datapoint.
 
     Args:
-        position: Which item of the batch, from 0.
-        name: Its id, if it has one.
-        collection: Where it would have gone, as far as that can be told.
-        reason: Why.
+        position: The index of the item in the batch.
+        name: The id of the item, or `(no id)`.
+        collection: The collection that the item would have gone to, as far as that can be determined.
+        reason: The reason.
     """
 
     position: int
@@ -43,35 +43,35 @@ class Rejection:
 
 @dataclass
 class Batch:
-    """Items as datapoints.
+    """Items that were converted to datapoints.
 
     Args:
-        columns: Values by field name, by collection, ready for `ingest`.
-        rejected: The items that are not among them.
+        columns: For each collection the values by field name, ready for `ingest`.
+        rejected: The items that were not converted.
     """
 
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
     rejected: list[Rejection] = field(default_factory=list)
 
 
-def read(items: Iterable[Item], plan: Plan, *, collection: str | None = None) -> Batch:
-    """Turn items into columns.
+def to_columns(items: Iterable[Item], plan: Plan, *, collection: str | None = None) -> Batch:
+    """Convert items to columns.
 
-    An item needs an id and a time: its `datetime`, else its `start_datetime`. A footprint may be null, which makes a
-    datapoint that no area finds; one that is there must be a point, a polygon or several polygons, and valid. It may
-    cross the antimeridian in any of the usual forms, and is stored as it is.
+    An item needs an id and a time: its `datetime`, else its `start_datetime`. The geometry may be null; spatial queries
+    never find such a datapoint. Otherwise it must be a valid point, polygon or multi-polygon. It may cross the
+    antimeridian in any of the usual forms, and is stored unchanged except for heights, which are dropped.
 
     Args:
         items: STAC items.
-        plan: Their fields.
-        collection: The collection for all of them; by default each goes to its platform's and product's.
+        plan: The fields to read.
+        collection: The collection for all items; None for one collection by platform and product (`collection_of`).
     """
     batch = Batch()
     rows: list[tuple[int, str, Row]] = []
     for position, item in enumerate(items):
         target = collection or (collection_of(item) if isinstance(item, dict) else "items")
         try:
-            rows.append((position, target, _row(_checked(item), plan)))
+            rows.append((position, target, _row(_check_item(item), plan)))
         except ValueError as error:
             name = item.get("id") if isinstance(item, dict) else None
             batch.rejected.append(Rejection(position, str(name or "(no id)"), target, str(error)))
@@ -82,11 +82,11 @@ def read(items: Iterable[Item], plan: Plan, *, collection: str | None = None) ->
         else:
             by_collection.setdefault(name, []).append(row)
     batch.rejected.sort(key=lambda rejection: rejection.position)
-    batch.columns = {name: _columns(found, plan) for name, found in sorted(by_collection.items())}
+    batch.columns = {name: _columns(members, plan) for name, members in sorted(by_collection.items())}
     return batch
 
 
-def _checked(item: Any) -> Item:
+def _check_item(item: Any) -> Item:
     if not isinstance(item, dict) or item.get("type", "Feature") != "Feature":
         raise ValueError("not an item: an item is a GeoJSON feature")
     if not isinstance(item.get("id"), str) or not item["id"]:
@@ -103,7 +103,7 @@ def _row(item: Item, plan: Plan) -> Row:
         GRANULE_NAME.name: convert(GRANULE_NAME, None, item["id"]),
         LOCATION.name: location_of(item),
         THUMBNAIL.name: thumbnail_of(item),
-        ASSETS.name: message_of(item),
+        ASSETS.name: assets_message(item),
     }
     for target in plan.schema:
         key = plan.sources.get(target.name)
@@ -118,7 +118,7 @@ def _time(properties: Mapping[str, Any]) -> Any:
             try:
                 return parse_time(properties[name])
             except ValueError as error:
-                raise ValueError(f"the item's {name} is no time: {error}") from error
+                raise ValueError(f"the {name} of the item is not a time: {error}") from error
     raise ValueError("the item has neither datetime nor start_datetime")
 
 
@@ -126,7 +126,7 @@ def _geometry(geometry: Any) -> shapely.Geometry | None:
     if geometry is None:
         return None
     try:
-        # Tables carry well-known binary, documents GeoJSON.
+        # Tables have well-known binary, documents have GeoJSON.
         return shapely.from_wkb(geometry) if isinstance(geometry, bytes) else shapely.geometry.shape(geometry)
     except (shapely.errors.ShapelyError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise ValueError(f"the geometry cannot be read: {error}") from error
@@ -137,8 +137,8 @@ def _footprint_problems(rows: list[tuple[int, str, Row]]) -> list[str | None]:
     footprints[:] = [shapely.force_2d(row[GEOMETRY.name]) for _, _, row in rows]
     for (_, _, row), footprint in zip(rows, footprints, strict=True):
         row[GEOMETRY.name] = footprint
-    found = dict(problems(footprints))
-    return [found.get(index) for index in range(len(rows))]
+    reasons = dict(problems(footprints))
+    return [reasons.get(index) for index in range(len(rows))]
 
 
 def _columns(rows: list[Row], plan: Plan) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _columns(rows: list[Row], plan: Plan) -> dict[str, Any]:
 
 
 def _column(kind: FieldKind, values: list[Any]) -> Any:
-    """Keep Python's values, so that null stays apart from 0 and from an empty text."""
+    """Return values as a column of Python objects, in which null differs from 0 and from an empty text."""
     if kind is FieldKind.GEOMETRY:
         column = np.empty(len(values), dtype=object)
         column[:] = values

@@ -1,6 +1,6 @@
-"""Values of properties: which kind of field holds them, and what is stored of each.
+"""Values of properties: the kind of field that can store them, and their conversion to that kind.
 
-| values seen | field |
+| values of a property | kind of field |
 |---|---|
 | only `true` and `false` | bool |
 | only whole numbers (in 64 bits) | int64 |
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 MAX_QUERYABLE_LENGTH = 1024
+# The years that lie completely within the range of 64 bits of nanoseconds.
 _NANOSECOND_YEARS = (1678, 2261)
 
 
@@ -40,8 +41,8 @@ class Enumeration:
 
     Args:
         name: The field's name.
-        type_name: Full name of the enumeration.
-        label: Turns a value into a label, which may be one that does not exist.
+        type_name: The full name of the enumeration.
+        label: Converts a value to a label, which the enumeration may lack.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Enumeration:
 
     @property
     def field(self) -> Field:
-        """The field, as yet without description."""
+        """The field, without a description."""
         return Field(name=self.name, kind=FieldKind.ENUM, type_name=self.type_name)
 
 
@@ -59,7 +60,7 @@ def _upper(value: Any) -> str:
 
 
 def _level(value: Any) -> str:
-    """`1`, `L2A`, `Level-2A` -> `L1`, `L2A`, `L2A`."""
+    """Normalise a processing level: `1`, `L2A` and `Level-2A` become `L1`, `L2A` and `L2A`."""
     return "L" + re.sub(r"^(LEVEL|L)?[\s_-]*", "", _upper(value))
 
 
@@ -77,23 +78,23 @@ ENUMERATIONS: Mapping[str, Enumeration] = {
     "processing:level": Enumeration("processing_level", "datasets.v1.ProcessingLevel", _level),
     "s1:processing_level": Enumeration("processing_level", "datasets.v1.ProcessingLevel", _level),
 }
-"""By property; used where all values of an import are labels, else the property is stored by its values."""
+"""Enumerations by property. They apply if all values of an import are labels; otherwise the values decide the kind."""
 
 
 def fits_enumeration(enumeration: Enumeration, values: Iterable[Any]) -> bool:
-    """Tell whether all values are labels."""
+    """Return whether all values are labels of an enumeration."""
     labels = set(enumeration.field.enum_labels.values())
     return all(enumeration.label(value) in labels for value in values)
 
 
-def kind_of(values: list[Any]) -> tuple[FieldKind, bool] | None:
-    """Return the kind of a field that holds some values, and whether it is repeated.
+def infer_kind(values: list[Any]) -> tuple[FieldKind, bool] | None:
+    """Return the kind of a field that can store all given values, and whether it is repeated.
 
     Args:
-        values: At least one; none of them None.
+        values: At least one value, none of them None.
 
     Returns:
-        None where nothing but empty lists was seen, which says nothing of a kind.
+        Kind and repetition, or None if all values are empty lists, from which no kind follows.
     """
     lists = [isinstance(value, list) for value in values]
     if not all(lists):
@@ -101,19 +102,19 @@ def kind_of(values: list[Any]) -> tuple[FieldKind, bool] | None:
     items = [item for value in values for item in value]
     if not items:
         return None
-    # A list with holes or with lists in it has no form of its own.
+    # No kind of field stores lists with nulls, objects or lists in them, so they are stored as JSON.
     if any(item is None or isinstance(item, (list, dict)) for item in items):
         return FieldKind.STRING, False
     return _kind_of_scalars(items), True
 
 
 def convert(field: Field, key: str | None, value: Any) -> Any:
-    """Return what a field stores of a value.
+    """Convert a value of a property to the kind of a field.
 
     Args:
         field: The field.
-        key: The property that the value is of, which matters for enumerations.
-        value: Not None.
+        key: The property, which determines how labels of enumerations are read; None if there is none.
+        value: The value, not None.
 
     Raises:
         ValueError: The field cannot hold the value.
@@ -123,27 +124,27 @@ def convert(field: Field, key: str | None, value: Any) -> Any:
     if not field.repeated:
         return _convert_scalar(field, value)
     if not isinstance(value, list):
-        raise _misfit(field, value)
+        raise _unstorable(field, value)
     return [_convert_scalar(field, item) for item in value]
 
 
 def parse_time(value: Any) -> datetime:
-    """Read a time: a datetime, or ISO 8601 text; without a zone it is UTC.
+    """Parse a time: a datetime or ISO 8601 text, in UTC if it has no time zone.
 
     Raises:
-        ValueError: It is no time, or outside of the years 1678 to 2261.
+        ValueError: The value is not a time, or lies outside of the years 1678 to 2261.
     """
     if isinstance(value, str):
         text = value.strip().replace("z", "Z")
-        # Python's parser takes at most microseconds.
+        # Python's parser accepts at most six fractional digits.
         value = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text).replace(" Z", "Z"))
     if not isinstance(value, datetime):
-        raise ValueError(f"{value!r} is no time")  # noqa: TRY004 - a wrong value in a document, not a wrong argument
-    moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        raise ValueError(f"{value!r} is not a time")  # noqa: TRY004 - a wrong value in a document, not a wrong argument
+    time = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     first, last = _NANOSECOND_YEARS
-    if not first <= moment.year <= last:
-        raise ValueError(f"{moment.isoformat()} is outside of the years {first} to {last}")
-    return moment
+    if not first <= time.year <= last:
+        raise ValueError(f"{time.isoformat()} is outside of the years {first} to {last}")
+    return time
 
 
 def _kind_of_scalars(values: list[Any]) -> FieldKind:
@@ -177,14 +178,14 @@ def _convert_label(field: Field, key: str | None, value: Any) -> str:
     enumeration = ENUMERATIONS.get(key or "")
     label = enumeration.label(value) if enumeration else _upper(value)
     if label not in field.enum_labels.values():
-        raise _misfit(field, value)
+        raise _unstorable(field, value)
     return label
 
 
 def _convert_scalar(field: Field, value: Any) -> Any:
     kind = field.kind
     if kind is FieldKind.STRING:
-        return _checked_text(field, value if isinstance(value, str) else _as_text(value))
+        return _check_text(field, value if isinstance(value, str) else _to_json(value))
     if kind is FieldKind.BOOL and isinstance(value, bool):
         return value
     if kind in (FieldKind.DOUBLE, FieldKind.FLOAT) and _is_number(value) and not abs(value) > sys.float_info.max:
@@ -197,7 +198,7 @@ def _convert_scalar(field: Field, value: Any) -> Any:
         low, high = _INTEGER_RANGES[kind]
         if low <= value < high:
             return int(value)
-    raise _misfit(field, value)
+    raise _unstorable(field, value)
 
 
 _INTEGER_RANGES = {
@@ -208,18 +209,18 @@ _INTEGER_RANGES = {
 }
 
 
-def _checked_text(field: Field, text: str) -> str:
-    """Refuse what the server would, which refuses whole batches."""
+def _check_text(field: Field, text: str) -> str:
+    """Check the limits that the server has for text: it rejects a whole batch for one text that exceeds them."""
     if field.queryable and len(text) > MAX_QUERYABLE_LENGTH:
         raise ValueError(f"field {field.name!r} is queryable and holds at most {MAX_QUERYABLE_LENGTH} characters")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _misfit(field, text) from None
+        raise _unstorable(field, text) from None
     return text
 
 
-def _as_text(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=_json_default)
 
 
@@ -229,6 +230,6 @@ def _json_default(value: Any) -> str:
     return str(value)
 
 
-def _misfit(field: Field, value: Any) -> ValueError:
+def _unstorable(field: Field, value: Any) -> ValueError:
     shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
     return ValueError(f"field {field} cannot hold {shown}")

@@ -200,7 +200,7 @@ class TimeseriesDataset:
             PageError: The answer broke off for good.
         """
         conditions = self._conditions(temporal_extent, spatial_extent, filter, limit)
-        size = queries.positive(page_size, "page_size") or 1
+        size = queries.check_positive(page_size, "page_size") or 1
         return self._pages(collections, conditions, size, skip_data=skip_data, is_descending=descending)
 
     async def count(
@@ -242,7 +242,7 @@ class TimeseriesDataset:
         )
 
     def _conditions(self, temporal_extent: Any, spatial_extent: Any, filter: Any, limit: Any) -> dict[str, Any]:
-        return queries.conditions(
+        return queries.parse_conditions(
             schema=self.schema,
             temporal_extent=temporal_extent,
             spatial_extent=spatial_extent,
@@ -254,7 +254,7 @@ class TimeseriesDataset:
         self, collections: Any, conditions: dict[str, Any], *, skip_data: bool, is_descending: bool = False
     ) -> Query:
         return Query(
-            what=self.name,
+            target=self.name,
             dataset=self.id,
             schema=self.schema,
             collections=await collection_ids(self._home, collections),

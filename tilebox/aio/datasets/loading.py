@@ -126,13 +126,13 @@ async def _compute(rows: int, function: Callable[P, R], *args: P.args, **kwargs:
 
 
 def _progress_over_time(query: Query, show: bool | Callable[[float], object]) -> Progress:
-    interval = query.shown_interval
+    interval = query.progress_interval
     return Progress(show, title=f"Fetching {query.title}", total=_seconds(interval.start, interval.end))
 
 
 def _position(query: Query, part: Part) -> float:
     """Return how many seconds of the interval lie behind a part."""
-    interval = query.shown_interval
+    interval = query.progress_interval
     if part.until_ms is None:
         return _seconds(interval.start, interval.end)
     reached = part.until_ms / 1000

@@ -7,7 +7,14 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core.ingest.batches import MAX_REQUEST_BYTES, Delivery, Ingested, batches, requests_of, reword
+from tilebox._core.ingest.batches import (
+    MAX_REQUEST_BYTES,
+    Ingested,
+    IngestOutcome,
+    batch_ranges,
+    replace_message,
+    split_into_requests,
+)
 from tilebox._core.queries import dataset_calls
 from tilebox._core.schema import arrow_schema
 from tilebox._core.values import ids
@@ -46,12 +53,12 @@ async def ingest(
 
     encoded = await to_thread(rows.encode, schema, data)
     sender = _sender(transport, collection, encoded, what, allow_existing=allow_existing)
-    delivery = Delivery(encoded.rows)
+    outcome = IngestOutcome(encoded.rows)
     done = 0
     progress = Progress(show_progress, title=f"Ingesting into {what}", total=float(encoded.rows))
 
     async def send(batch: tuple[int, int]) -> Ingested | None:
-        return None if delivery.has_failed else await _deliver(transport, sender, batch, delivery)
+        return None if outcome.has_failed else await _deliver(transport, sender, batch, outcome)
 
     def note(part: Ingested | None) -> None:
         nonlocal done
@@ -60,14 +67,14 @@ async def ingest(
             progress.reach(float(done), len(part))
 
     with progress:
-        edges = batches(encoded.rows, sender.batch_rows)
+        edges = batch_ranges(encoded.rows, sender.batch_rows)
         parts = await gather_map(send, edges, limit=sender.requests_at_once, each=note)
-        delivery.raise_failure()
+        outcome.raise_failure()
     return Ingested.joined(part for part in parts if part is not None)
 
 
 async def _deliver(
-    transport: Transport, sender: _Messages | _Columns, batch: tuple[int, int], delivery: Delivery
+    transport: Transport, sender: _Messages | _Columns, batch: tuple[int, int], outcome: IngestOutcome
 ) -> Ingested | None:
     """Send one batch, or return None once something failed.
 
@@ -78,9 +85,9 @@ async def _deliver(
         try:
             parts.append(sender.read(await transport.call(call)))
         except TileboxError as error:
-            delivery.note_failure(start, stop, error)
+            outcome.add_failure(start, stop, error)
             return None
-        delivery.note_stored(stop - start)
+        outcome.add_stored(stop - start)
     return Ingested.joined(parts)
 
 
@@ -99,7 +106,7 @@ class _Messages:
     async def calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
         """Return the requests of a batch, each with its first row and the one behind its last."""
         calls = []
-        for part in requests_of(await to_thread(self._encoded.messages, start, stop)):
+        for part in split_into_requests(await to_thread(self._encoded.messages, start, stop)):
             call = dataset_calls.ingest_datapoints(self._collection, part, allow_existing=self._allow_existing)
             calls.append((start, start + len(part), call))
             start += len(part)
@@ -134,7 +141,7 @@ class _Columns:
         calls = []
         # Rows further down may be much larger than those by which batches were cut.
         is_large = table.nbytes > 2 * MAX_REQUEST_BYTES
-        for first, last in batches(table.num_rows, _rows_of_a_request(table) if is_large else table.num_rows):
+        for first, last in batch_ranges(table.num_rows, _rows_of_a_request(table) if is_large else table.num_rows):
             rows = table.slice(first, last - first)
             call = dataset_calls.ingest_columns(self._collection, rows, allow_existing=self._allow_existing)
             calls.append((start + first, start + last, call))
@@ -169,12 +176,14 @@ async def delete(transport: Transport, *, collection: UUID, datapoints: Any) -> 
     """Delete datapoints by id, batch after batch, and return how many they were."""
     identifiers = ids.parse_many(datapoints)
     deleted = 0
-    for start, stop in batches(len(identifiers), dataset_calls.MAX_BATCH):
+    for start, stop in batch_ranges(len(identifiers), dataset_calls.MAX_BATCH):
         try:
             answer = await transport.call(dataset_calls.delete_datapoints(collection, identifiers[start:stop]))
         except TileboxError as error:
             if deleted:
-                reword(error, f"{error}; {deleted:,} of {len(identifiers):,} datapoints were deleted before that")
+                replace_message(
+                    error, f"{error}; {deleted:,} of {len(identifiers):,} datapoints were deleted before that"
+                )
             raise
         deleted += answer.num_deleted
     return deleted

@@ -47,7 +47,7 @@ class Footprints:
             bounds = np.stack([*vertices.min(axis=1), *vertices.max(axis=1)], axis=1)
             plain = _are_convex(vertices) & _are_on_the_map(bounds)
             steps = np.abs(np.diff(vertices[0], axis=0)).max(axis=0)
-            self._bounds[rows[plain]] = extents.of_plain(bounds[plain], steps[plain])
+            self._bounds[rows[plain]] = extents.plain_footprint_bounds(bounds[plain], steps[plain])
             other[rows[plain]] = False
         self._others = np.flatnonzero(other)
         self._decoded: npt.NDArray[np.object_] = np.array([], dtype=object)
@@ -135,5 +135,5 @@ def _next(edges: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _are_on_the_map(bounds: Floats) -> npt.NDArray[np.bool_]:
     """Tell which bounds are within 90 degrees of latitude and do not reach beyond the antimeridian; NaN never is."""
     inside = (bounds[:, 1] >= -90) & (bounds[:, 3] <= 90)
-    found: npt.NDArray[np.bool_] = inside & np.isfinite(bounds).all(axis=1) & ~antimeridian.wide(bounds)
+    found: npt.NDArray[np.bool_] = inside & np.isfinite(bounds).all(axis=1) & ~antimeridian.may_wrap(bounds)
     return found

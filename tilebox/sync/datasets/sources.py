@@ -103,13 +103,13 @@ class ArrowSource:
         request = answer.next_request()
         with self._transport.open(dataset_calls.QUERY_ARROW, request, accept=arrow_schema.MEDIA_TYPE) as response:
             self._response = response
-            while count := response.read_into(answer.room()):
-                batch = answer.received(count)
+            while count := response.read_into(answer.get_buffer()):
+                batch = answer.buffer_updated(count)
                 if batch is not None:
                     last = batch.column("id")[batch.num_rows - 1].as_py()
                     yield Part(batch, batch.num_rows, ids.time_ms(last))
             self._response = None
-        answer.end()
+        answer.eof_received()
 
 
 class PageSource:
@@ -152,9 +152,9 @@ Source = ArrowSource | PageSource
 def open_source(transport: Transport, query: Query, *, page_size: int | None = None) -> Source:
     """Return the best source that this server and this installation have for a query."""
     if not transport.offers(arrow_schema.EXTENSION):
-        _log.debug("the server offers no Arrow streams: loading %s as protobuf pages", query.what)
+        _log.debug("the server offers no Arrow streams: loading %s as protobuf pages", query.target)
     elif find_spec("pyarrow") is None:
-        _log.debug('pyarrow is missing (pip install "tilebox-open[arrow]"): loading %s as protobuf pages', query.what)
+        _log.debug('pyarrow is missing (pip install "tilebox-open[arrow]"): loading %s as protobuf pages', query.target)
     else:
         return ArrowSource(transport, query)
     return PageSource(transport, query, page_size=page_size)

@@ -168,7 +168,7 @@ class TimeseriesCollection:
         query = self._query(
             temporal_extent, spatial_extent, filter, skip_data=skip_data, limit=limit, is_descending=descending
         )
-        size = queries.positive(page_size, "page_size") or 1
+        size = queries.check_positive(page_size, "page_size") or 1
         return loading.pages(self._home.transport, query, page_size=size)
 
     def count(
@@ -276,11 +276,11 @@ class TimeseriesCollection:
         is_descending: bool = False,
     ) -> Query:
         schema = self._home.dataset.schema
-        conditions = queries.conditions(
+        conditions = queries.parse_conditions(
             schema=schema, temporal_extent=temporal_extent, spatial_extent=spatial_extent, filter=filter, limit=limit
         )
         return Query(
-            what=self._what,
+            target=self._what,
             dataset=self._home.dataset.id,
             schema=schema,
             collections=(self.id,),

@@ -1,4 +1,4 @@
-"""Where `tilebox import stac` reads items from: files of several forms, and addresses page by page."""
+"""Reading of items from files in several formats, and from addresses page by page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _ROWS_PER_BATCH = 500
 _TIMEOUT_SECONDS = 60.0
-_PATIENCE = RetryPolicy(attempts=5, first_seconds=0.5, deadline_seconds=60.0)
+_RETRY_POLICY = RetryPolicy(attempts=5, first_seconds=0.5, deadline_seconds=60.0)
 _PARQUET_MAGIC, _GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
 
 
@@ -34,15 +34,15 @@ def read_items(source: str, *, body: dict[str, Any] | None = None) -> Iterator[I
     """Yield the items of a source.
 
     Args:
-        source: A path, `-` for the standard input, or an address. What it holds may be an item, an item collection, a
-            list of items, newline-delimited JSON (each perhaps with gzip), or STAC GeoParquet.
-        body: What to post to the address, as a STAC search takes it; without, the address is fetched.
+        source: A path, `-` for standard input, or an address. Its content is an item, an item collection, a list of
+            items or newline-delimited JSON, all of which may be gzip-compressed, or STAC GeoParquet.
+        body: The JSON body of a STAC search, to post to the address; None to fetch the address.
 
     Raises:
-        ValueError: It is nothing of the sort, or a page leads back to one that was read.
+        ValueError: The content has none of these formats, or a page links to one that was read before.
         OSError: The file cannot be read.
-        TransportError: The address does not answer, also after retries.
-        MissingExtraError: pyarrow is needed and not installed.
+        TransportError: The address cannot be read, even after retries.
+        MissingExtraError: The source is GeoParquet and pyarrow is not installed.
     """
     try:
         if source.startswith(("http://", "https://")):
@@ -65,12 +65,12 @@ def _decode(content: bytes) -> Iterator[Item]:
         yield from _read_table(content)
         return
     text = content.decode("utf-8-sig")
-    # Only newline-delimited JSON goes on after its first value.
+    # Only newline-delimited JSON continues after its first value.
     with suppress(json.JSONDecodeError):
-        yield from stac.items_of(json.loads(text))
+        yield from stac.parse_items(json.loads(text))
         return
     for document in stac.decode_lines(text.splitlines()):
-        yield from stac.items_of(document)
+        yield from stac.parse_items(document)
 
 
 def _read_table(content: bytes) -> Iterator[Item]:
@@ -85,37 +85,35 @@ def _read_table(content: bytes) -> Iterator[Item]:
         raise ValueError(f"not STAC GeoParquet: the table has no column {missing[0]!r}")
     for batch in table.iter_batches(batch_size=_ROWS_PER_BATCH):
         for row in batch.to_pylist():
-            yield stac.item_of_row(row)
+            yield stac.item_from_row(row)
 
 
 def _read_pages(page: Page) -> Iterator[Item]:
     import httpx
 
     seen: set[str] = set()
-    following: Page | None = page
+    next_page: Page | None = page
     with httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=True) as client:
-        while following is not None:
-            if following.key in seen:
-                raise ValueError(
-                    f"the page after {following.url} is one that was read before; stopped so as not to loop"
-                )
-            seen.add(following.key)
-            content = _fetch(client, following)
+        while next_page is not None:
+            if next_page.key in seen:
+                raise ValueError(f"its pages form a loop: a link leads to {next_page.url}, which was read before")
+            seen.add(next_page.key)
+            content = _fetch(client, next_page)
             try:
                 document = json.loads(content)
             except ValueError:
-                # A file of another form at an address: it is one page.
+                # The address has a file in another format, which is a single page.
                 yield from _decode(content)
                 return
-            yield from stac.items_of(document)
-            following = stac.next_page(document, following)
+            yield from stac.parse_items(document)
+            next_page = stac.next_page(document, next_page)
 
 
 def _fetch(client: httpx.Client, page: Page) -> bytes:
-    """Fetch a page; failures that may pass are tried again."""
+    """Fetch a page, and retry failures that may be temporary."""
     import httpx
 
-    backoff = Backoff(_PATIENCE, random.Random(), time.monotonic())  # noqa: S311 - spreads requests, guards nothing
+    backoff = Backoff(_RETRY_POLICY, random.Random(), time.monotonic())  # noqa: S311 - spreads requests, guards nothing
     while True:
         try:
             response = client.request(page.method, page.url, json=page.body, headers=page.headers)
@@ -125,8 +123,8 @@ def _fetch(client: httpx.Client, page: Page) -> bytes:
             if response.is_success:
                 return response.content
             problem = f"it answered {response.status_code} {response.reason_phrase}"
-            may_pass = response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error
-            delay = backoff.delay(time.monotonic()) if may_pass else None
+            is_temporary = response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error
+            delay = backoff.delay(time.monotonic()) if is_temporary else None
         if delay is None:
             tries = f" ({backoff.failed} tries)" if backoff.failed > 1 else ""
             raise TransportError(f"could not read {page.url}: {problem}{tries}")

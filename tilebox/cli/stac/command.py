@@ -1,4 +1,4 @@
-"""`tilebox import stac`: a STAC catalogue into a dataset."""
+"""The command `tilebox import stac`."""
 
 # ruff: noqa: D301 - click takes the character \b as the start of lines to be left alone
 
@@ -19,7 +19,7 @@ def command() -> None:
 @click.argument("source", metavar="FILE_OR_URL")
 @click.option("--dataset", "slug", required=True, help="The dataset, as open_data.copernicus.sentinel2_msi.")
 @click.option("--collection", help="One collection for all items.  [default: by product, see above]")
-@click.option("--name", help="What people shall call the dataset, if it is created.")
+@click.option("--name", help="The display name of the dataset, if it is created.")
 @click.option("--search", metavar="JSON", help="Post this STAC search to the address and follow its pages.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many items.")
 @click.option(
@@ -60,8 +60,8 @@ def import_stac(
             --limit 5000 --dataset open_data.copernicus.sentinel2_msi
     """
     body = _search_body(search, source)
-    # Only now, because it takes its time, which other commands need not spend.
-    from tilebox.cli.stac_import import Options, run
+    # Imported on use, because it imports the client, which would slow down every other command.
+    from tilebox.cli.stac.importer import Options, run
 
     options = Options(slug, collection, name or slug.rpartition(".")[2], no_new_fields, dry_run)
     run(source, options, body=body, limit=limit, url=url, token=token)
@@ -71,11 +71,11 @@ def _search_body(search: str | None, source: str) -> dict[str, Any] | None:
     if search is None:
         return None
     if not source.startswith(("http://", "https://")):
-        raise click.BadParameter("only an address can be searched", param_hint="--search")
+        raise click.BadParameter("only an address can be searched, not a file", param_hint="--search")
     try:
         body = json.loads(search)
     except json.JSONDecodeError as error:
         raise click.BadParameter(f"not JSON: {error}", param_hint="--search") from None
     if not isinstance(body, dict):
-        raise click.BadParameter("a search is a JSON object", param_hint="--search")
+        raise click.BadParameter("a search must be a JSON object", param_hint="--search")
     return body
