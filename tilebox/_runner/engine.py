@@ -151,13 +151,7 @@ class _Run:
             self._tasks.stop(self._grace_seconds if grace_seconds is None else grace_seconds)
 
     async def _serve(self, server: Server, wire: Wire) -> None:
-        keeper = LeaseKeeper(
-            server.config.url,
-            server.config.headers,
-            runner_id=self._runner_id,
-            is_extended=EXTENSION in server.extensions,
-            slots=self._concurrency,
-        )
+        keeper = await self._in_thread(self._open_keeper, server)
         machine = Machine(self._concurrency, ends_when_done=self._ends_when_done, random=self._random)
         tasks = RunnerTasks(
             machine,
@@ -177,6 +171,15 @@ class _Run:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._in_thread(keeper.close)
+
+    def _open_keeper(self, server: Server) -> LeaseKeeper:
+        return LeaseKeeper(
+            server.config.url,
+            server.config.headers,
+            runner_id=self._runner_id,
+            is_extended=EXTENSION in server.extensions,
+            slots=self._concurrency,
+        )
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call what reads files, starts processes or opens channels."""
