@@ -151,7 +151,6 @@ class _Run:
             self._tasks.stop(self._grace_seconds if grace_seconds is None else grace_seconds)
 
     async def _serve(self, server: Server, wire: Wire) -> None:
-        # In a thread, since it maps a file that it shares with the companion.
         keeper = await self._in_thread(self._open_keeper, server)
         machine = Machine(self._concurrency, ends_when_done=self._ends_when_done, random=self._random)
         tasks = RunnerTasks(
