@@ -111,14 +111,14 @@ def test_a_wrong_name_is_refused_with_the_close_ones(wire):
     wire.create_collection(dataset, "Sat-1")
     with pytest.raises(CallError) as error:
         wire.call("DatasetService/GetDataset", datasets_pb2.GetDatasetRequest(slug=f"{dataset.slug}x"))
-    assert error.value.message.startswith(f"No such dataset {dataset.slug}x. Did you mean {dataset.slug}")
+    assert error.value.message.startswith(f"No such dataset {dataset.slug}x; did you mean {dataset.slug}")
     with pytest.raises(CallError) as error:
         wire.call("DatasetService/GetDataset", datasets_pb2.GetDatasetRequest(slug="elsewhere.sentinel2_msi"))
     assert ".sentinel2_msi" in error.value.message
     request = collections_pb2.GetCollectionByNameRequest(dataset_id=dataset.id, collection_name="Sat-X")
     with pytest.raises(CallError) as error:
         wire.call("CollectionService/GetCollectionByName", request)
-    assert error.value.message == "No such collection Sat-X. Did you mean Sat-1?"
+    assert error.value.message == "No such collection Sat-X; did you mean Sat-1?"
     assert (error.value.code, error.value.status) == ("not_found", 404)
 
 

@@ -236,7 +236,7 @@ def test_what_is_wrong_with_a_stream_is_said_before_its_first_byte(proto, filled
     dataset, _ = filled
     good = datapoints_pb2.QueryArrowRequest(query=query(dataset))
     for change, says in (
-        ({"fields": ["cloud_covr"]}, "no field 'cloud_covr'. Did you mean cloud_cover?"),
+        ({"fields": ["cloud_covr"]}, "no field 'cloud_covr'; did you mean cloud_cover?"),
         ({"limit": 0}, "limit must be at least 1"),
         ({"starting_after": wire_id(uuid4())}, ""),
         ({"starting_after": wire_id(b"short")}, "16 bytes"),

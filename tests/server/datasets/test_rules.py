@@ -17,7 +17,7 @@ from tilebox._core.values import ids
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api.connect import snake_case
 from tilebox.server.api.parse import id_range, milliseconds
-from tilebox.server.datasets.catalogue import Gates, did_you_mean
+from tilebox.server.datasets.catalogue import Gates
 from tilebox.server.loops.upkeep import Upkeep
 from tilebox.server.points.interface import Maintained
 from tilebox.server.rules.schema_evolution import evolved
@@ -115,12 +115,6 @@ def test_a_kind_stays():
     with pytest.raises(InvalidArgumentError, match="stays spatiotemporal and cannot become temporal"):
         evolved(old, new, has_data=True)
     assert evolved(old, new, has_data=False).kind is DatasetKind.TEMPORAL
-
-
-def test_near_names():
-    assert did_you_mean("Sat-X", ["Sat-1", "other"]) == ". Did you mean Sat-1?"
-    assert did_you_mean("x.sentinel2", ["a.sentinel2", "b.c"]) == ". Did you mean a.sentinel2?"
-    assert did_you_mean("nothing like it", ["Sat-1"]) == ""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tilebox._core.protocol.workflows.v1 import job_pb2 as wire
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api import parse, work_parse, work_shapes
 from tilebox.server.api.diagrams import render_options
-from tilebox.server.datasets.catalogue import now_us
+from tilebox.server.clock import now_us
 from tilebox.server.diagrams.graph import Theme
 from tilebox.server.keys import Permission
 from tilebox.server.orchestration.submissions import from_legacy

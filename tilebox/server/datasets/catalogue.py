@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import anyio
 
+from tilebox._core.schema.catalogue import did_you_mean
 from tilebox._core.schema.fields import MAX_NAME_LENGTH
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError
+from tilebox.server.clock import now_us
 from tilebox.server.rules import schema_evolution
 from tilebox.server.store.interface import Collection, Dataset
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
 
     from tilebox._core.protocol.datasets.v1.dataset_type_pb2 import DatasetType
     from tilebox._core.schema.fields import Schema
@@ -338,20 +338,6 @@ class Gates:
         with anyio.CancelScope(shield=True):
             async with self._moved:
                 self._moved.notify_all()
-
-
-def now_us() -> int:
-    """Return the time in microseconds since 1970."""
-    return time.time_ns() // 1000
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a sentence that names the known names close to a wrong one, or nothing."""
-    known = list(names)
-    last = name.rpartition(".")[2]
-    near = [other for other in known if other.rpartition(".")[2] == last] or known
-    near = get_close_matches(name, near, n=3, cutoff=0.6 if near is known else 0)
-    return f". Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _slug(team: Team, code_name: str) -> str:

@@ -13,6 +13,7 @@ from tilebox._core.columns import messages
 from tilebox._core.schema import arrow_schema
 from tilebox._core.schema.fields import ID, INGESTION_TIME
 from tilebox.errors import ConflictError, InvalidArgumentError
+from tilebox.server.clock import now_us
 from tilebox.server.datasets import arrow_batches
 from tilebox.server.datasets.batch_checks import (
     Problem,
@@ -22,7 +23,6 @@ from tilebox.server.datasets.batch_checks import (
     undecodable,
     unknown_field_problems,
 )
-from tilebox.server.datasets.catalogue import now_us
 from tilebox.server.points.columns import with_boxes
 from tilebox.server.points.identity.ids import with_identity
 

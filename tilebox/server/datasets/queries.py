@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from tilebox._core.queries import filters
+from tilebox._core.schema.catalogue import did_you_mean
 from tilebox._core.schema.fields import METADATA_NAMES, DatasetKind
 from tilebox.errors import InvalidArgumentError, NotFoundError
-from tilebox.server.datasets.catalogue import did_you_mean
 from tilebox.server.points.interface import PointQuery
 
 if TYPE_CHECKING:
@@ -138,9 +138,7 @@ def with_fields(dataset: Dataset, query: PointQuery, names: Sequence[str]) -> Po
     known = [field.name for field in dataset.schema]
     for name in names:
         if name not in known:
-            raise InvalidArgumentError(
-                f"dataset {dataset.slug} has no field {name!r}{did_you_mean(name, known)}; fields: {', '.join(known)}"
-            )
+            raise InvalidArgumentError(f"dataset {dataset.slug} has no field {name!r}{did_you_mean(name, known)}")
     return replace(query, fields=tuple(name for name in known if name in names and name not in METADATA_NAMES))
 
 

@@ -98,7 +98,7 @@ async def first_start(store: Store, data_dir: Path) -> str | None:
 
     The key is kept beside the data, in a file that only its owner can read.
     """
-    from tilebox.server.datasets.catalogue import now_us
+    from tilebox.server.clock import now_us
 
     team = next(iter(await store.teams()), None)
     if team is None:
