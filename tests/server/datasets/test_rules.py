@@ -19,7 +19,7 @@ from tilebox.server.api.connect import snake_case
 from tilebox.server.api.parse import id_range, milliseconds
 from tilebox.server.datasets.catalogue import Gates
 from tilebox.server.loops.upkeep import Upkeep
-from tilebox.server.points.interface import Maintained
+from tilebox.server.points.interface import MaintenanceResult
 from tilebox.server.rules.schema_evolution import evolved
 from tilebox.server.settings import Settings
 
@@ -183,7 +183,7 @@ class Unlucky:
         if table == self.broken:
             raise OSError("disk gone")
         self.maintained.append(table)
-        return Maintained(5, 1, 10, 100, ("compacted",))
+        return MaintenanceResult(5, 1, 10, 100, ("compacted",))
 
 
 def test_upkeep_of_one_dataset_that_fails_does_not_keep_the_others_waiting(caplog):

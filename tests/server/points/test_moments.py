@@ -1,4 +1,4 @@
-"""Times that occur are never missed, and others hardly ever taken for them."""
+"""Time filters: no false negatives, and hardly any false positives."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilebox.server.points.index.bloom import Moments
+from tilebox.server.points.index.bloom import TimeFilter
 
 
 @given(st.lists(st.integers(-(2**47), 2**47 - 1), min_size=1, max_size=50))
-def test_a_time_that_occurs_is_never_missed(times):
-    assert Moments.of(np.array(times)).may_have(np.array(times)).all()
+def test_there_are_no_false_negatives(times):
+    assert TimeFilter.of(np.array(times)).may_contain(np.array(times)).all()
 
 
 @pytest.mark.parametrize("rows", [1, 100, 20_000, 65_536])
-def test_other_times_are_hardly_ever_taken_for_one_that_occurs(rows):
+def test_false_positives_are_rare(rows):
     random = np.random.default_rng(1)
     times = random.integers(-(2**40), 2**40, rows) * 2
-    moments = Moments.of(times)
-    assert (moments.exact is None) == (rows > 1_024)
-    assert moments.may_have(times).all()
-    assert moments.may_have(random.integers(-(2**40), 2**40, 100_000) * 2 + 1).mean() < 0.002
-    # Times in a row are no worse than others.
-    in_a_row = Moments.of(np.arange(rows) * 1_000)
-    assert in_a_row.may_have(np.arange(100_000) * 1_000 + 1).mean() < 0.002
+    filter_ = TimeFilter.of(times)
+    assert (filter_.exact is None) == (rows > 1_024)
+    assert filter_.may_contain(times).all()
+    assert filter_.may_contain(random.integers(-(2**40), 2**40, 100_000) * 2 + 1).mean() < 0.002
+    # Evenly spaced times are no worse than random ones.
+    spaced = TimeFilter.of(np.arange(rows) * 1_000)
+    assert spaced.may_contain(np.arange(100_000) * 1_000 + 1).mean() < 0.002
 
 
-def test_of_few_rows_no_other_time_is_ever_taken_for_one():
+def test_a_filter_of_few_rows_has_no_false_positives():
     random = np.random.default_rng(1)
-    moments = Moments.of(random.integers(-(2**40), 2**40, 1_024) * 2)
-    assert not moments.may_have(random.integers(-(2**40), 2**40, 1_000_000) * 2 + 1).any()
+    filter_ = TimeFilter.of(random.integers(-(2**40), 2**40, 1_024) * 2)
+    assert not filter_.may_contain(random.integers(-(2**40), 2**40, 1_000_000) * 2 + 1).any()
 
 
 def test_no_times():
-    assert Moments.of(np.array([3])).may_have(np.array([], np.int64)).tolist() == []
+    assert TimeFilter.of(np.array([3])).may_contain(np.array([], np.int64)).tolist() == []

@@ -7,7 +7,7 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from tilebox._core.ingest.batches import MAX_REQUEST_BYTES, Delivery, Ingested, batches, requests_of, reword
+from tilebox._core.ingest.batches import MAX_REQUEST_BYTES, Delivery, IngestResult, batches, requests_of, reword
 from tilebox._core.queries import dataset_calls
 from tilebox._core.schema import arrow_schema
 from tilebox._core.values import ids
@@ -40,7 +40,7 @@ async def ingest(
     data: Any,
     allow_existing: bool,
     show_progress: bool | Callable[[float], object],
-) -> Ingested:
+) -> IngestResult:
     """Store datapoints, several batches under way at once; each batch is stored in full or not at all."""
     from tilebox._core.ingest import rows
 
@@ -50,10 +50,10 @@ async def ingest(
     done = 0
     progress = Progress(show_progress, title=f"Ingesting into {what}", total=float(encoded.rows))
 
-    async def send(batch: tuple[int, int]) -> Ingested | None:
+    async def send(batch: tuple[int, int]) -> IngestResult | None:
         return None if delivery.has_failed else await _deliver(transport, sender, batch, delivery)
 
-    def note(part: Ingested | None) -> None:
+    def note(part: IngestResult | None) -> None:
         nonlocal done
         if part is not None:
             done += len(part)
@@ -63,12 +63,12 @@ async def ingest(
         edges = batches(encoded.rows, sender.batch_rows)
         parts = await gather_map(send, edges, limit=sender.requests_at_once, each=note)
         delivery.raise_failure()
-    return Ingested.joined(part for part in parts if part is not None)
+    return IngestResult.joined(part for part in parts if part is not None)
 
 
 async def _deliver(
     transport: Transport, sender: _Messages | _Columns, batch: tuple[int, int], delivery: Delivery
-) -> Ingested | None:
+) -> IngestResult | None:
     """Send one batch, or return None once something failed.
 
     Errors are not raised here: that would cancel the batches under way, and nobody would know what is stored.
@@ -81,7 +81,7 @@ async def _deliver(
             delivery.note_failure(start, stop, error)
             return None
         delivery.note_stored(stop - start)
-    return Ingested.joined(parts)
+    return IngestResult.joined(parts)
 
 
 class _Messages:
@@ -105,9 +105,9 @@ class _Messages:
             start += len(part)
         return calls
 
-    def read(self, answer: Any) -> Ingested:
+    def read(self, answer: Any) -> IngestResult:
         """Read the answer to one of them."""
-        return Ingested.from_wire(answer)
+        return IngestResult.from_wire(answer)
 
 
 class _Columns:
@@ -140,9 +140,9 @@ class _Columns:
             calls.append((start + first, start + last, call))
         return calls
 
-    def read(self, answer: Any) -> Ingested:
+    def read(self, answer: Any) -> IngestResult:
         """Read the answer to it."""
-        return Ingested.from_extension(answer)
+        return IngestResult.from_extension(answer)
 
 
 def _rows_of_a_request(table: pa.Table) -> int:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tilebox._core.schema.fields import Schema
     from tilebox.server.datasets.catalogue import Catalogue
-    from tilebox.server.points.interface import Ingested, Points
+    from tilebox.server.points.interface import IngestResult, Points
     from tilebox.server.store.interface import Collection, Team
 
 MAX_BATCH_DATAPOINTS = 8192
@@ -132,7 +132,7 @@ class Ingestion:
         async with self._catalogue.gates.shared(found.dataset):
             return await self._points.delete(found.dataset, found.number, list(dict.fromkeys(ids)))
 
-    async def _store(self, collection: Collection, table: pa.Table, *, allow_existing: bool) -> Ingested:
+    async def _store(self, collection: Collection, table: pa.Table, *, allow_existing: bool) -> IngestResult:
         try:
             return await self._points.ingest(
                 collection.dataset, collection.number, table, allow_existing=allow_existing
