@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from point_tables import bucket, place, points, table
+from point_tables import bucket, points, storage, table
 from postgres import fresh_database, postgres_server
-from store_records import make_team, opened
+from store_records import make_team, open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tilebox.server.store.interface import Store, Team
 
-__all__ = ["bucket", "place", "points", "postgres_server", "table"]
+__all__ = ["bucket", "points", "postgres_server", "storage", "table"]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def database_url(request, tmp_path) -> Iterator[str]:
 @pytest.fixture
 async def store(database_url) -> AsyncIterator[Store]:
     """A store with its tables."""
-    async with opened(database_url) as store:
+    async with open_store(database_url) as store:
         await store.migrate()
         yield store
 

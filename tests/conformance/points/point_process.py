@@ -1,4 +1,4 @@
-"""A second process for the tests, to be killed or to write concurrently: `point_process.py VERB LOCATION LOCKS TABLE …`."""
+"""A second process to be killed or to write concurrently: `point_process.py VERB LOCATION LOCKS TABLE …`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import anyio
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 
-from point_tables import ids_of, opened, scenes
+from point_tables import ids_of, open_store, scenes
 
 BATCH_ROWS = 500
 
@@ -67,7 +67,7 @@ async def once(points, table):
 
 async def main(verb, location, locks, table, *arguments):
     options = json.loads(os.environ.get("STORAGE_OPTIONS", "{}"))
-    async with opened(location, Path(locks), options) as points:
+    async with open_store(location, Path(locks), options) as points:
         await {"write": write, "overlap": overlap, "once": once}[verb](points, UUID(table), *arguments)
 
 

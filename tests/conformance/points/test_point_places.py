@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
-from point_tables import DAY_MS, SCENES, ids_of, in_order, new_table, opened, random_scenes, read, rows_of
+from point_tables import DAY_MS, SCENES, ids_of, new_table, open_store, random_scenes, read, rows_of, sorted_ids
 from point_values import KINDS, ROW, boxes
 
 from tilebox._core.geometry.matching import matches
@@ -54,7 +54,9 @@ def scanned(monkeypatch):
 
 
 def intersecting(rows: pa.Table, area: Area) -> list[bytes]:
-    return in_order(rows.filter(pa.array(matches(rows["geometry"].to_pylist(), area.geometry, area.mode.value, False))))
+    return sorted_ids(
+        rows.filter(pa.array(matches(rows["geometry"].to_pylist(), area.geometry, area.mode.value, False)))
+    )
 
 
 @pytest.fixture
@@ -151,10 +153,10 @@ async def test_fields_added_later_are_missing_in_copies(points, table):
     assert len(found) == len(intersecting(rows, EUROPE)) + 1
 
 
-async def test_other_processes_use_a_copy_once_it_exists(points, table, place, tmp_path, scanned):
+async def test_other_processes_use_a_copy_once_it_exists(points, table, storage, tmp_path, scanned):
     rows = random_scenes(300, seed=2)
     await points.ingest(table, 1, rows, allow_existing=False)
-    async with opened(place[0], tmp_path, place[1]) as other:
+    async with open_store(storage[0], tmp_path, storage[1]) as other:
         for expected in ([1], [0]):
             scanned.clear()
             assert ids_of(await read(other, table, PointQuery((1,), area=EUROPE))) == intersecting(rows, EUROPE)
@@ -162,7 +164,9 @@ async def test_other_processes_use_a_copy_once_it_exists(points, table, place, t
             await points.maintain(table)
 
 
-async def test_copies_of_merged_fragments_are_removed_after_the_retention(points, table, place, tmp_path, monkeypatch):
+async def test_copies_of_merged_fragments_are_removed_after_the_retention(
+    points, table, storage, tmp_path, monkeypatch
+):
     rows = random_scenes(1_600, seed=2)
     for start in range(0, 800, 200):
         await points.ingest(table, 1, rows.slice(start, 200), allow_existing=False)
@@ -173,7 +177,7 @@ async def test_copies_of_merged_fragments_are_removed_after_the_retention(points
         await points.ingest(table, 1, rows.slice(start, 200), allow_existing=False)
     done = await points.maintain(table)
     assert done.actions == ("compacted", "copied", "indexed")
-    session = spatial_copies.LanceFileSession(f"{place[0]}/{table.hex}.lance/_places", storage_options=place[1])
+    session = spatial_copies.LanceFileSession(f"{storage[0]}/{table.hex}.lance/_places", storage_options=storage[1])
     assert len(session.list()) == 4 + done.fragments_after
     older = intersecting(rows.slice(0, 800), EUROPE)
     assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE, snapshot=snapshot))) == older
@@ -194,13 +198,13 @@ def truncate_copy(folder: Path) -> None:
     Path(f"{copy}.part").write_bytes(b"torn")
 
 
-async def test_a_truncated_copy_is_written_again(points, table, place, scanned):
-    if "://" in place[0]:
+async def test_a_truncated_copy_is_written_again(points, table, storage, scanned):
+    if "://" in storage[0]:
         pytest.skip("an object is stored completely or not at all")
     rows = random_scenes(300, seed=2)
     await points.ingest(table, 1, rows, allow_existing=False)
     await points.maintain(table)
-    truncate_copy(Path(place[0], f"{table.hex}.lance", "_places"))
+    truncate_copy(Path(storage[0], f"{table.hex}.lance", "_places"))
     points._tables.clear()
     assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == intersecting(rows, EUROPE)
     assert await points.needs_maintenance(table)

@@ -12,7 +12,7 @@ import pytest
 import shapely
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from point_tables import DAY_MS, ids_of, in_order, new_table, random_scenes, read, read_pages, rows_of, scenes
+from point_tables import DAY_MS, ids_of, new_table, random_scenes, read, read_pages, rows_of, scenes, sorted_ids
 from point_values import boxes
 
 from tilebox._core.geometry.matching import area_from_box, matches
@@ -73,7 +73,7 @@ async def test_one_millisecond_is_streamed_in_slices(points, descending):
     rows = scenes([7] * 150_000)
     await points.ingest(table, 1, rows, allow_existing=False)
     found = await read(points, table, PointQuery((1,), fields=(), descending=descending))
-    assert ids_of(found) == (in_order(rows)[::-1] if descending else in_order(rows))
+    assert ids_of(found) == (sorted_ids(rows)[::-1] if descending else sorted_ids(rows))
 
 
 async def test_short_intervals_and_single_datapoints_are_found_after_merges_and_deletions(points):
@@ -130,7 +130,7 @@ async def test_large_datapoints_make_small_slices(points, monkeypatch):
     async with points.stream(table, PointQuery((1,))) as stream:
         batches = [batch async for batch in stream]
     assert max(batch.nbytes for batch in batches) <= 200_000
-    assert [found for batch in batches for found in ids_of(batch)] == in_order(rows)
+    assert [found for batch in batches for found in ids_of(batch)] == sorted_ids(rows)
 
 
 # --- conditions on fields -----------------------------------------------------------------------------
@@ -325,7 +325,7 @@ async def test_area_queries_equal_a_test_of_every_footprint(points, footprints, 
     if start is not None:
         expected = expected & (times >= start) & (times < end)
     found = await read(points, table, query)
-    assert ids_of(found) == in_order(rows.filter(pa.array(expected)))
+    assert ids_of(found) == sorted_ids(rows.filter(pa.array(expected)))
     assert "geometry" not in found.column_names
     assert await points.count(table, query) == len(found)
 

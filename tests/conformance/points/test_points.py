@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import string
 from uuid import UUID, uuid4
 
 import anyio
 import pyarrow as pa
 import pytest
 import shapely
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from point_tables import (
-    DAY_MS,
     SCENES,
     ids_of,
-    in_order,
-    new_table,
-    opened,
+    open_store,
     random_scenes,
     read,
     rows_of,
     scenes,
+    sorted_ids,
 )
-from point_values import KINDS, ROW
 
 from tilebox._core.schema.arrow_schema import arrow_schema
 from tilebox._core.schema.fields import Field, FieldKind, Schema
@@ -65,16 +58,16 @@ async def test_ingested_datapoints_are_read_back_in_order(points, table):
     rows = random_scenes(500)
     assert await points.ingest(table, 1, rows, allow_existing=False) == IngestResult(created=500, existing=0)
     found = await read(points, table, ALL)
-    assert ids_of(found) == in_order(rows)
+    assert ids_of(found) == sorted_ids(rows)
     assert found.sort_by("id").equals(rows.sort_by("id"))
     backwards = await read(points, table, PointQuery((1,), descending=True))
-    assert ids_of(backwards) == in_order(rows)[::-1]
+    assert ids_of(backwards) == sorted_ids(rows)[::-1]
 
 
 async def test_times_before_1970_are_ordered_and_found(points, table):
     rows = scenes([-5, -1, 0, -(2**47), 2**47 - 1, 3])
     await points.ingest(table, 1, rows, allow_existing=False)
-    assert ids_of(await read(points, table, ALL)) == in_order(rows)
+    assert ids_of(await read(points, table, ALL)) == sorted_ids(rows)
     for datapoint in ids_of(rows):
         assert ids_of(await points.find(table, (1,), datapoint)) == [datapoint]
     assert await points.count(table, PointQuery((1,), start_ms=-5, end_ms=0)) == 2
@@ -93,7 +86,7 @@ async def test_repeats_inside_a_batch_are_stored_once(points, table):
     rows = scenes(range(5))
     twice = pa.concat_tables([rows, rows.slice(1, 3)])
     assert await points.ingest(table, 1, twice, allow_existing=False) == IngestResult(created=5, existing=3)
-    assert ids_of(await read(points, table, ALL)) == in_order(rows)
+    assert ids_of(await read(points, table, ALL)) == sorted_ids(rows)
 
 
 async def test_many_ids_are_deduplicated_by_a_scan(points, table):
@@ -122,7 +115,7 @@ async def test_collections_of_a_table_are_separate(points, table):
     await points.ingest(table, 1, scenes(range(4)), allow_existing=False)
     await points.ingest(table, 2, scenes(range(10, 16), first=4), allow_existing=False)
     first, second = scenes(range(4)), scenes(range(10, 16), first=4)
-    assert ids_of(await read(points, table, PointQuery((2,)))) == in_order(second)
+    assert ids_of(await read(points, table, PointQuery((2,)))) == sorted_ids(second)
     assert await points.count(table, PointQuery((1, 2))) == 10
     assert await points.count(table, PointQuery(())) == 0
     assert await points.find(table, (2,), ids_of(first)[0]) is None
@@ -138,7 +131,7 @@ async def test_collections_of_a_table_are_separate(points, table):
 async def test_intervals_and_ids_bound_a_query(points, table):
     rows = scenes([0, 1, 1, 1, 2, 3, 3])
     await points.ingest(table, 1, rows, allow_existing=False)
-    ordered = in_order(rows)
+    ordered = sorted_ids(rows)
     assert ids_of(await read(points, table, PointQuery((1,), start_ms=1, end_ms=3))) == ordered[1:5]
     between = PointQuery((1,), first_id=ordered[2], last_id=ordered[5])
     assert ids_of(await read(points, table, between)) == ordered[2:6]
@@ -163,7 +156,7 @@ async def test_streams_have_batches_of_bounded_size(points, table):
     async with points.stream(table, PointQuery((1,), fields=())) as stream:
         batches = [batch async for batch in stream]
     assert max(batch.num_rows for batch in batches) <= MAX_BATCH_ROWS
-    assert ids_of(pa.Table.from_batches(batches)) == in_order(rows)
+    assert ids_of(pa.Table.from_batches(batches)) == sorted_ids(rows)
 
 
 async def test_datapoints_of_one_millisecond_are_ordered_by_id(points, table):
@@ -199,7 +192,7 @@ async def test_pages_are_bounded_in_bytes_and_never_empty(points, table):
 async def test_a_cursor_must_belong_to_the_query(points, table):
     rows = scenes(range(10))
     await points.ingest(table, 1, rows, allow_existing=False)
-    ids = in_order(rows)
+    ids = sorted_ids(rows)
     page, more = await points.page(table, PointQuery((1,), after=ids[6]), max_bytes=1 << 20)
     assert (ids_of(page), more) == (ids[7:], False)
     page, _ = await points.page(table, PointQuery((1,), after=ids[2], descending=True), max_bytes=1 << 20)
@@ -237,12 +230,12 @@ async def test_deletes_are_all_or_nothing(points, table):
     assert await points.ingest(table, 1, rows, allow_existing=True) == IngestResult(created=1_250, existing=1_250)
 
 
-async def test_datapoints_survive_reopening(points, table, place, tmp_path):
+async def test_datapoints_survive_reopening(points, table, storage, tmp_path):
     rows = random_scenes(50)
     await points.ingest(table, 1, rows, allow_existing=False)
     await points.maintain(table)
-    async with opened(place[0], tmp_path, place[1]) as again:
-        assert ids_of(await read(again, table, ALL)) == in_order(rows)
+    async with open_store(storage[0], tmp_path, storage[1]) as again:
+        assert ids_of(await read(again, table, ALL)) == sorted_ids(rows)
         await again.ingest(table, 1, scenes([1], first=900), allow_existing=False)
     # The first store sees the commits of the other.
     assert await points.count(table, ALL) == 51
@@ -288,7 +281,7 @@ async def test_maintenance_does_not_change_results(points, table):
     assert done.indexed_rows == 400
     assert not await points.needs_maintenance(table)
     assert (await points.maintain(table)).actions == ()
-    assert ids_of(await read(points, table, ALL)) == in_order(rows)
+    assert ids_of(await read(points, table, ALL)) == sorted_ids(rows)
     assert await points.count(table, area) == before
     for datapoint in ids_of(rows)[::40]:
         assert ids_of(await points.find(table, (1,), datapoint)) == [datapoint]
@@ -320,7 +313,7 @@ async def test_a_stream_keeps_its_snapshot_during_writes_deletions_and_maintenan
                 await points.delete(table, 1, ids_of(rows)[100_000:190_000:100])
                 await points.ingest(table, 1, scenes([5, 199_999], first=900_000), allow_existing=False)
                 await points.maintain(table)
-    assert found == in_order(rows)
+    assert found == sorted_ids(rows)
     assert await points.count(table, ALL) == 200_002 - 900
 
 
@@ -366,43 +359,3 @@ async def test_a_cancelled_caller_does_not_affect_the_others(points, table):
             group.start_soon(lambda rows=rows: points.ingest(table, 1, rows, allow_existing=False))
     assert await points.count(table, PointQuery((1,), start_ms=50)) == 8
     assert await points.count(table, PointQuery((1,), end_ms=50)) in (0, 10)
-
-
-# --- every kind of field -----------------------------------------------------------------------------
-
-
-@given(rows=st.lists(ROW, min_size=1, max_size=6), compacted=st.booleans())
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_every_kind_of_field_round_trips(points, rows, compacted):
-    table = await new_table(points, KINDS)
-    times = {"time": list(range(len(rows)))}
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    given = rows_of(KINDS, {**times, **columns})
-    half = len(rows) // 2
-    await points.ingest(table, 1, given.slice(0, half), allow_existing=False)
-    await points.ingest(table, 1, given.slice(half), allow_existing=False)
-    if compacted:
-        await points.maintain(table)
-    found = await read(points, table, ALL)
-    assert found.schema.equals(arrow_schema(KINDS))
-    assert found.to_pylist() == given.to_pylist()
-
-
-async def test_missing_values_stay_missing_and_nan_stays_nan(points):
-    table = await new_table(points, KINDS)
-    names = [field.name for field in KINDS.custom if not field.repeated]
-    given = rows_of(KINDS, {"time": [1, 2], **{name: [None, None] for name in names}, "one_double": [math.nan, None]})
-    await points.ingest(table, 1, given, allow_existing=False)
-    first, second = (await read(points, table, ALL)).to_pylist()
-    assert math.isnan(first["one_double"])
-    assert second["one_double"] is None
-    assert all(second[name] is None for name in names)
-    assert all(second[field.name] == [] for field in KINDS.custom if field.repeated)
-
-
-@given(text=st.text(string.printable + "'`\"\\;%_☃\0", max_size=12))
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_texts_round_trip(points, text):
-    table = await new_table(points)
-    await points.ingest(table, 1, scenes([DAY_MS], platform=[text]), allow_existing=False)
-    assert (await read(points, table, ALL))["platform"].to_pylist() == [text]

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import numpy as np
 import pytest
-from point_tables import ids_of, in_order, new_table, opened, read, scenes
+from point_tables import ids_of, new_table, open_store, read, scenes, sorted_ids
 
 from tilebox.errors import ConflictError, InvalidArgumentError
 from tilebox.server.points.interface import PointQuery
@@ -40,8 +40,8 @@ def process(*arguments, options=None, **settings):
 
 
 @pytest.mark.slow
-async def test_sixteen_writers_and_eight_readers_count_exactly(points, table, place):
-    batches = 6 if place[1] else 20
+async def test_sixteen_writers_and_eight_readers_count_exactly(points, table, storage):
+    batches = 6 if storage[1] else 20
     finished = anyio.Event()
     outcomes: list[int] = []
 
@@ -82,32 +82,32 @@ async def test_sixteen_writers_and_eight_readers_count_exactly(points, table, pl
     assert len(found) == len(set(found)) == sum(outcomes) == (await points.summary(table))[1].count
 
 
-async def test_processes_that_ingest_the_same_datapoints_store_them_once(points, table, place, tmp_path):
+async def test_processes_that_ingest_the_same_datapoints_store_them_once(points, table, storage, tmp_path):
     with (
-        process("overlap", place[0], tmp_path, table.hex, 8, options=place[1]) as first,
-        process("overlap", place[0], tmp_path, table.hex, 8, options=place[1]) as second,
-        process("overlap", place[0], tmp_path, table.hex, 8, options=place[1]) as third,
+        process("overlap", storage[0], tmp_path, table.hex, 8, options=storage[1]) as first,
+        process("overlap", storage[0], tmp_path, table.hex, 8, options=storage[1]) as second,
+        process("overlap", storage[0], tmp_path, table.hex, 8, options=storage[1]) as third,
     ):
         children = (first, second, third)
         created = [int((await anyio.to_thread.run_sync(child.communicate))[0]) for child in children]
-    expected = in_order(scenes(range(180), first=0))
+    expected = sorted_ids(scenes(range(180), first=0))
     assert ids_of(await read(points, table, ALL)) == expected
     assert sum(created) == len(expected)
 
 
-async def test_a_killed_process_leaves_batches_complete_or_absent(points, table, place, tmp_path):
+async def test_a_killed_process_leaves_batches_complete_or_absent(points, table, storage, tmp_path):
     for attempt in range(2):
         first = attempt * 1_000_000
-        with process("write", place[0], tmp_path, table.hex, first, options=place[1]) as child:
+        with process("write", storage[0], tmp_path, table.hex, first, options=storage[1]) as child:
             lines = [await anyio.to_thread.run_sync(child.stdout.readline) for _ in range(12)]
             child.kill()
             lines += [line for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
         stored = {int(line.split()[1]) for line in lines if line.startswith("stored")}
         deleted = {int(line.split()[1]) for line in lines if line.startswith("deleted")}
 
-        async with opened(place[0], tmp_path, place[1]) as again:
+        async with open_store(storage[0], tmp_path, storage[1]) as again:
             found = await read(again, table, PointQuery((1,), start_ms=first, end_ms=first + 1_000_000))
-            assert ids_of(found) == in_order(found)
+            assert ids_of(found) == sorted_ids(found)
             batches, counts = np.unique(np.asarray(found["orbit"]) // BATCH_ROWS * BATCH_ROWS, return_counts=True)
             assert set(counts.tolist()) == {BATCH_ROWS}
             # Everything acknowledged is there; the batch or deletion in progress may be done or not.
@@ -119,7 +119,7 @@ async def test_a_killed_process_leaves_batches_complete_or_absent(points, table,
 @pytest.mark.skipif(shutil.which("strace") is None, reason="traces system calls with strace")
 async def test_files_are_synced_before_each_acknowledgement(tmp_path):
     folder, trace = tmp_path / "points", tmp_path / "trace"
-    async with opened(str(folder), tmp_path) as points:
+    async with open_store(str(folder), tmp_path) as points:
         table = await new_table(points)
     calls = "trace=openat,rename,renameat,renameat2,link,linkat,fsync,fdatasync,close"
     script = str(Path(__file__).with_name("point_process.py"))
@@ -162,7 +162,7 @@ def visit_table_paths(path: str, folder: Path, note) -> None:
 
 async def test_a_manifest_truncated_by_a_power_loss_is_set_aside(tmp_path):
     folder = tmp_path / "points"
-    async with opened(str(folder), tmp_path) as points:
+    async with open_store(str(folder), tmp_path) as points:
         table = await new_table(points)
         await points.ingest(table, 1, scenes(range(5)), allow_existing=False)
     newest = min((folder / f"{table.hex}.lance" / "_versions").glob("*.manifest"))
@@ -171,7 +171,7 @@ async def test_a_manifest_truncated_by_a_power_loss_is_set_aside(tmp_path):
         following.write_bytes(torn)
         hint = newest.with_name("latest_version_hint.json")
         hint.write_bytes(b"")
-        async with opened(str(folder), tmp_path) as points:
+        async with open_store(str(folder), tmp_path) as points:
             assert await points.count(table, ALL) == 5
             await points.ingest(table, 1, scenes([9], first=9), allow_existing=True)
             assert await points.count(table, ALL) == 6
@@ -182,8 +182,8 @@ async def test_a_manifest_truncated_by_a_power_loss_is_set_aside(tmp_path):
 async def test_old_versions_are_removed_except_those_given_to_clients(tmp_path, monkeypatch):
     monkeypatch.setattr("tilebox.server.points.lance.snapshots.GRACE_SECONDS", -1.0)
     async with (
-        opened(str(tmp_path / "points"), tmp_path) as points,
-        opened(str(tmp_path / "points"), tmp_path) as other,
+        open_store(str(tmp_path / "points"), tmp_path) as points,
+        open_store(str(tmp_path / "points"), tmp_path) as other,
     ):
         table = await new_table(points)
         versions = []
@@ -208,18 +208,18 @@ async def test_old_versions_are_removed_except_those_given_to_clients(tmp_path, 
 
 async def test_a_table_without_a_readable_version_raises_an_error(tmp_path):
     folder = tmp_path / "points"
-    async with opened(str(folder), tmp_path) as points:
+    async with open_store(str(folder), tmp_path) as points:
         table = await new_table(points)
     for manifest in (folder / f"{table.hex}.lance" / "_versions").glob("*.manifest"):
         manifest.write_bytes(b"")
-    async with opened(str(folder), tmp_path) as points:
+    async with open_store(str(folder), tmp_path) as points:
         with pytest.raises(OSError, match=r"no version of the datapoint table .* can be read"):
             await points.count(table, ALL)
 
 
 async def test_a_failed_commit_stores_nothing_and_fails_every_caller(tmp_path):
     folder = tmp_path / "points"
-    async with opened(str(folder), tmp_path) as points:
+    async with open_store(str(folder), tmp_path) as points:
         table = await new_table(points)
         await points.ingest(table, 1, scenes([1]), allow_existing=False)
         data = folder / f"{table.hex}.lance" / "data"

@@ -57,6 +57,7 @@ def open_points(
         OSError: The folder cannot be created.
     """
     text = check_location(location)
+    # Settings import this module for `check_location` alone, so Lance is imported only when a store is opened.
     from tilebox.server.points.lance.store import LancePoints
     from tilebox.server.points.lance.upkeep import RETENTION
 

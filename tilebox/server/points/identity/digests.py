@@ -181,7 +181,7 @@ def _null_mask(column: pa.Array) -> NDArray[np.bool_] | None:
     return np.asarray(column.is_null()) if column.null_count else None
 
 
-# --- values of variable length -------------------------------------------------------------------------------------------
+# --- values of variable length ---------------------------------------------------------------------------------------
 
 
 class _Ragged(NamedTuple):

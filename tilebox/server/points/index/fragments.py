@@ -324,11 +324,11 @@ def summarize(collections: NDArray[np.int32], times: NDArray[np.int64]) -> dict[
         collections: Collection numbers, shape (n,).
         times: Milliseconds since 1970, shape (n,).
     """
-    found = {}
+    summaries = {}
     for number in np.unique(collections):
         own = times[collections == number]
-        found[int(number)] = Summary(len(own), int(own.min()), int(own.max()))
-    return found
+        summaries[int(number)] = Summary(len(own), int(own.min()), int(own.max()))
+    return summaries
 
 
 def _overlap(summary: Summary, start_ms: int, end_ms: int) -> float:
@@ -349,13 +349,13 @@ def _deletions(metadata: FragmentMetadata) -> str:
 def _read(dataset: lance.LanceDataset, fragments: list[lance.LanceFragment]) -> dict[FragmentKey, FragmentStatistics]:
     by_id = {fragment.fragment_id: fragment for fragment in fragments}
     scanner = dataset.scanner(columns=[COLLECTION, "time"], fragments=fragments, with_row_address=True)
-    found = {}
+    statistics = {}
     # A scan yields fragments and their rows in order, so only one fragment at a time is in memory.
     for owner, pieces in groupby(_pieces(scanner), key=itemgetter(0)):
         _, numbers, times, offsets = zip(*pieces, strict=True)
         deleted = _missing_offsets(np.concatenate(offsets), by_id[owner].physical_rows)
-        found[_key(by_id[owner])] = FragmentStatistics.of(np.concatenate(numbers), np.concatenate(times), deleted)
-    return found
+        statistics[_key(by_id[owner])] = FragmentStatistics.of(np.concatenate(numbers), np.concatenate(times), deleted)
+    return statistics
 
 
 def _pieces(

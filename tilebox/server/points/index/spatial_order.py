@@ -19,7 +19,7 @@ BLOCK = np.dtype([("box", "<f4", 4), ("first_ms", "<i8"), ("last_ms", "<i8"), ("
 
 
 def round_outward(boxes: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Round boxes (n, 4) to single precision so that none shrinks. NaN means no footprint; it stays, and hits nothing."""
+    """Round boxes (n, 4) to single precision so that none shrinks. NaN, for no footprint, stays and matches nothing."""
     rounded = boxes.astype(np.float32)
     ends = np.array([-np.inf, -np.inf, np.inf, np.inf], dtype=np.float32)
     return np.nextafter(rounded, ends)
@@ -61,10 +61,10 @@ def blocks_of(keys: NDArray[np.void], start: int) -> NDArray[np.void]:
 
 def intersect_any(boxes: NDArray[np.float32], areas: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Tell which boxes (n, 4) intersect at least one of the areas (m, 4)."""
-    found = np.zeros(len(boxes), dtype=bool)
+    mask = np.zeros(len(boxes), dtype=bool)
     for west, south, east, north in areas:
-        found |= (boxes[:, 0] <= east) & (boxes[:, 2] >= west) & (boxes[:, 1] <= north) & (boxes[:, 3] >= south)
-    return found
+        mask |= (boxes[:, 0] <= east) & (boxes[:, 2] >= west) & (boxes[:, 1] <= north) & (boxes[:, 3] >= south)
+    return mask
 
 
 def rows_in(blocks: NDArray[np.void]) -> NDArray[np.int64]:

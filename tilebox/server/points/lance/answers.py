@@ -108,15 +108,15 @@ class Answer:
             part = remaining if plan is None else self._next_slice(plan, remaining, rows, min_bin_rows)
             if part is None:
                 return
-            found = self.fetch(part, max_bytes if rows > 1 else None)
-            if found is None:
+            table = self.fetch(part, max_bytes if rows > 1 else None)
+            if table is None:
                 # Too many bytes: retry with smaller slices.
                 rows, plan = max(1, rows // 4), self.plan()
                 min_bin_rows = min(min_bin_rows, rows)
                 continue
             remaining = KeyRange(remaining.low, part.low) if descending else KeyRange(part.high, remaining.high)
-            if found.num_rows:
-                yield found, not remaining
+            if table.num_rows:
+                yield table, not remaining
 
     def fetch(self, part: KeyRange, max_bytes: int | None = None) -> pa.Table | None:
         """Read a range of the results in order. Return None if it has more bytes than allowed."""
@@ -126,8 +126,8 @@ class Answer:
             if max_bytes is not None and size > max_bytes:
                 return None
             tables.append(table)
-        found = pa.concat_tables(tables) if tables else self.wanted.empty_table()
-        return with_missing_columns(keys.sort_rows(found, descending=self.query.descending), self.wanted)
+        combined = pa.concat_tables(tables) if tables else self.wanted.empty_table()
+        return with_missing_columns(keys.sort_rows(combined, descending=self.query.descending), self.wanted)
 
     def remember_cursor(self, datapoint: bytes) -> None:
         """Remember a result as a page cursor, so that the next page need not look up whether it exists."""
@@ -250,8 +250,8 @@ class Answer:
         area = self.query.area
         if area is None or not rows.num_rows:
             return rows
-        found = matches(decode_footprints(rows[GEOMETRY.name]), area.geometry, area.mode.value, area.spherical)
-        return rows.filter(pa.array(found))
+        mask = matches(decode_footprints(rows[GEOMETRY.name]), area.geometry, area.mode.value, area.spherical)
+        return rows.filter(pa.array(mask))
 
     def _selected(self, part: KeyRange) -> Selection:
         """Return the fragments that may have results in a range."""
@@ -317,20 +317,20 @@ def find(version: Version, collections: tuple[int, ...], datapoint: bytes, colum
     # rows are of these collections, it is not even read: Lance decodes all of a constant column for one value, which
     # takes 2 ms per million rows.
     is_mixed = selection.has_other_collections(collections)
-    read = [*columns, COLLECTION] if is_mixed else columns
+    names = [*columns, COLLECTION] if is_mixed else columns
     candidates = selection.positions_near(time_ms, time_ms + 1)
     if candidates is None:
-        found = version.dataset.scanner(
-            columns=read,
+        rows = version.dataset.scanner(
+            columns=names,
             filter=sql.has_id([datapoint]),
             fragments=selection.fragments,
             late_materialization=True,
         ).to_table()
     else:
-        found = _take_one(version.dataset, candidates, datapoint, read)
-    if not found.num_rows or (is_mixed and found[COLLECTION][0].as_py() not in collections):
+        rows = _take_one(version.dataset, candidates, datapoint, names)
+    if not rows.num_rows or (is_mixed and rows[COLLECTION][0].as_py() not in collections):
         return None
-    return found.select(columns)
+    return rows.select(columns)
 
 
 def _take_one(

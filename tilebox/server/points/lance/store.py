@@ -117,7 +117,7 @@ class LancePoints(Points):
         try:
             async with self._write_locks[table]:
                 if batch.outcome is None:
-                    # Other callers wait for this commit too, so a cancelled caller must not cancel it once it has begun.
+                    # Other callers wait for this commit too, so cancelling one of them must not cancel it.
                     with anyio.CancelScope(shield=True):
                         await self._store(table, batch)
         finally:
@@ -331,9 +331,9 @@ def _page(table: Table, query: PointQuery, max_bytes: int) -> tuple[pa.Table, bo
         parts.append(rows)
         if sum(part.num_rows for part in parts) > limit or sum(part.nbytes for part in parts) > max_bytes:
             break
-    found = pa.concat_tables(parts) if parts else answer.wanted.empty_table()
-    page = _truncate(found.slice(0, limit), max_bytes)
-    more = found.num_rows > page.num_rows
+    combined = pa.concat_tables(parts) if parts else answer.wanted.empty_table()
+    page = _truncate(combined.slice(0, limit), max_bytes)
+    more = combined.num_rows > page.num_rows
     if more:
         answer.remember_cursor(page["id"][-1].as_py())
         table.snapshots.mark(answer.version.number)

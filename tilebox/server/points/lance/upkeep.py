@@ -41,7 +41,7 @@ _SEGMENTS_PER_MERGE = 5
 
 @dataclass(slots=True)
 class IndexWork:
-    """Index segments that were written but not published, the segments that they replace, and the rows that they add."""
+    """Index segments that were written but not published, the segments they replace, and the rows they add."""
 
     rows: int = 0
     written: list[Any] = field(default_factory=list)
@@ -144,16 +144,16 @@ def _without_copy(table: Table, version: Version) -> list[FragmentInfo]:
 
 def _indexes(version: Version) -> dict[str, str]:
     """Return the columns of a table that are indexed, with the kinds of their indexes."""
-    wanted = {"time": "BTREE", "id": "BTREE"}
-    return {**wanted, BOX: "RTREE"} if BOX in version.dataset.schema.names else wanted
+    indexes = {"time": "BTREE", "id": "BTREE"}
+    return {**indexes, BOX: "RTREE"} if BOX in version.dataset.schema.names else indexes
 
 
 def _segments(version: Version) -> defaultdict[str, list[Any]]:
     """Return the segments of the index on each column. All have `uuid` and `fragment_ids`."""
-    found: defaultdict[str, list[Any]] = defaultdict(list)
+    by_column: defaultdict[str, list[Any]] = defaultdict(list)
     for index in version.dataset.describe_indices():
-        found[index.field_names[0]] += index.segments
-    return found
+        by_column[index.field_names[0]] += index.segments
+    return by_column
 
 
 def _unindexed(version: Version) -> list[FragmentInfo]:

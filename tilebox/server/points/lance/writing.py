@@ -87,7 +87,7 @@ def store(table: Table, batches: list[Batch]) -> None:
             try:
                 names = batch.rows.column_names
                 if len(batches) > 1 and GEOMETRY.name in names and BOX not in names:
-                    # Decode geometries here, where a broken one rejects only its batch; later all batches are one table.
+                    # Decode geometries here, where a broken one rejects only its batch. Later all are one table.
                     decode_footprints(batch.rows[GEOMETRY.name])
                 seen = _accept(batch, seen, commit)
             except (ConflictError, InvalidArgumentError) as error:
@@ -108,14 +108,14 @@ def delete(table: Table, collection: int, ids: list[bytes]) -> int:
         NotFoundError: The collection does not have one of the ids; nothing was deleted.
     """
     version = table.latest()
-    wanted = sorted(set(ids))
-    found = _row_addresses(version, collection, wanted)
-    missing = [datapoint for datapoint in wanted if datapoint not in found]
+    unique_ids = sorted(set(ids))
+    addresses = _row_addresses(version, collection, unique_ids)
+    missing = [datapoint for datapoint in unique_ids if datapoint not in addresses]
     if missing:
         raise NotFoundError(f"the collection has no datapoint {_listed(missing)}; nothing was deleted")
-    if found:
-        _remove(table, version, np.fromiter(found.values(), dtype=np.uint64))
-    return len(found)
+    if addresses:
+        _remove(table, version, np.fromiter(addresses.values(), dtype=np.uint64))
+    return len(addresses)
 
 
 def delete_collection(table: Table, collection: int) -> None:
