@@ -127,7 +127,7 @@ class JobService:
             raise InvalidArgumentError(f"theme {request.theme} is not known")
         options = render_options(request.render_options)
         graph = await self._jobs.graph(caller.team.id, job_id(request), self._diagrams.max_tasks)
-        svg = await self._diagrams.of_job(graph, options, Theme(request.theme), request.include_job_name)
+        svg = await self._diagrams.render_job(graph, options, Theme(request.theme), request.include_job_name)
         return diagram_pb2.Diagram(svg=svg)
 
     async def get_job_prototype(
