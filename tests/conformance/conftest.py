@@ -1,4 +1,4 @@
-"""Both back ends of the control data, each fresh for every test, and both places of datapoints."""
+"""Both back ends of the control data, each fresh for every test, and both kinds of storage of datapoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from point_tables import bucket, points, storage, table
 from postgres import fresh_database, postgres_server
-from store_records import make_team, open_store
+from store_records import make_team, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -35,7 +35,7 @@ def database_url(request, tmp_path) -> Iterator[str]:
 @pytest.fixture
 async def store(database_url) -> AsyncIterator[Store]:
     """A store with its tables."""
-    async with open_store(database_url) as store:
+    async with opened(database_url) as store:
         await store.migrate()
         yield store
 

@@ -54,7 +54,7 @@ def folder_lock(folder: Path):
 
 
 @asynccontextmanager
-async def open_store(
+async def open_point_store(
     location: str, locks: Path, storage_options: dict[str, str] | None = None
 ) -> AsyncIterator[LancePoints]:
     points = open_points(location, writer_lock=folder_lock(locks), storage_options=storage_options)
@@ -93,7 +93,7 @@ def storage(request, tmp_path) -> tuple[str, dict[str, str]]:
 @pytest.fixture
 async def points(storage, tmp_path) -> AsyncIterator[LancePoints]:
     """A store of datapoints without tables."""
-    async with open_store(storage[0], tmp_path, storage[1]) as points:
+    async with open_point_store(storage[0], tmp_path, storage[1]) as points:
         yield points
 
 

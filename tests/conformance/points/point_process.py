@@ -12,7 +12,7 @@ import anyio
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 
-from point_tables import ids_of, open_store, scenes
+from point_tables import ids_of, open_point_store, scenes
 
 BATCH_ROWS = 500
 
@@ -67,7 +67,7 @@ async def once(points, table):
 
 async def main(verb, location, locks, table, *arguments):
     options = json.loads(os.environ.get("STORAGE_OPTIONS", "{}"))
-    async with open_store(location, Path(locks), options) as points:
+    async with open_point_store(location, Path(locks), options) as points:
         await {"write": write, "overlap": overlap, "once": once}[verb](points, UUID(table), *arguments)
 
 

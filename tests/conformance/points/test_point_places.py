@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
-from point_tables import DAY_MS, SCENES, ids_of, new_table, open_store, random_scenes, read, rows_of, sorted_ids
+from point_tables import DAY_MS, SCENES, ids_of, new_table, open_point_store, random_scenes, read, rows_of, sorted_ids
 from point_values import KINDS, ROW, boxes
 
 from tilebox._core.geometry.matching import matches
@@ -156,7 +156,7 @@ async def test_fields_added_later_are_missing_in_copies(points, table):
 async def test_other_processes_use_a_copy_once_it_exists(points, table, storage, tmp_path, scanned):
     rows = random_scenes(300, seed=2)
     await points.ingest(table, 1, rows, allow_existing=False)
-    async with open_store(storage[0], tmp_path, storage[1]) as other:
+    async with open_point_store(storage[0], tmp_path, storage[1]) as other:
         for expected in ([1], [0]):
             scanned.clear()
             assert ids_of(await read(other, table, PointQuery((1,), area=EUROPE))) == intersecting(rows, EUROPE)

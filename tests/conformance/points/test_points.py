@@ -11,7 +11,7 @@ import shapely
 from point_tables import (
     SCENES,
     ids_of,
-    open_store,
+    open_point_store,
     random_scenes,
     read,
     rows_of,
@@ -234,7 +234,7 @@ async def test_datapoints_survive_reopening(points, table, storage, tmp_path):
     rows = random_scenes(50)
     await points.ingest(table, 1, rows, allow_existing=False)
     await points.maintain(table)
-    async with open_store(storage[0], tmp_path, storage[1]) as again:
+    async with open_point_store(storage[0], tmp_path, storage[1]) as again:
         assert ids_of(await read(again, table, ALL)) == sorted_ids(rows)
         await again.ingest(table, 1, scenes([1], first=900), allow_existing=False)
     # The first store sees the commits of the other.

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import numpy as np
 import pytest
-from point_tables import ids_of, new_table, open_store, read, scenes, sorted_ids
+from point_tables import ids_of, new_table, open_point_store, read, scenes, sorted_ids
 
 from tilebox.errors import ConflictError, InvalidArgumentError
 from tilebox.server.points.interface import PointQuery
@@ -105,7 +105,7 @@ async def test_a_killed_process_leaves_batches_complete_or_absent(points, table,
         stored = {int(line.split()[1]) for line in lines if line.startswith("stored")}
         deleted = {int(line.split()[1]) for line in lines if line.startswith("deleted")}
 
-        async with open_store(storage[0], tmp_path, storage[1]) as again:
+        async with open_point_store(storage[0], tmp_path, storage[1]) as again:
             found = await read(again, table, PointQuery((1,), start_ms=first, end_ms=first + 1_000_000))
             assert ids_of(found) == sorted_ids(found)
             batches, counts = np.unique(np.asarray(found["orbit"]) // BATCH_ROWS * BATCH_ROWS, return_counts=True)
@@ -119,7 +119,7 @@ async def test_a_killed_process_leaves_batches_complete_or_absent(points, table,
 @pytest.mark.skipif(shutil.which("strace") is None, reason="traces system calls with strace")
 async def test_files_are_synced_before_each_acknowledgement(tmp_path):
     folder, trace = tmp_path / "points", tmp_path / "trace"
-    async with open_store(str(folder), tmp_path) as points:
+    async with open_point_store(str(folder), tmp_path) as points:
         table = await new_table(points)
     calls = "trace=openat,rename,renameat,renameat2,link,linkat,fsync,fdatasync,close"
     script = str(Path(__file__).with_name("point_process.py"))
@@ -162,7 +162,7 @@ def visit_table_paths(path: str, folder: Path, note) -> None:
 
 async def test_a_manifest_truncated_by_a_power_loss_is_set_aside(tmp_path):
     folder = tmp_path / "points"
-    async with open_store(str(folder), tmp_path) as points:
+    async with open_point_store(str(folder), tmp_path) as points:
         table = await new_table(points)
         await points.ingest(table, 1, scenes(range(5)), allow_existing=False)
     newest = min((folder / f"{table.hex}.lance" / "_versions").glob("*.manifest"))
@@ -171,7 +171,7 @@ async def test_a_manifest_truncated_by_a_power_loss_is_set_aside(tmp_path):
         following.write_bytes(torn)
         hint = newest.with_name("latest_version_hint.json")
         hint.write_bytes(b"")
-        async with open_store(str(folder), tmp_path) as points:
+        async with open_point_store(str(folder), tmp_path) as points:
             assert await points.count(table, ALL) == 5
             await points.ingest(table, 1, scenes([9], first=9), allow_existing=True)
             assert await points.count(table, ALL) == 6
@@ -182,8 +182,8 @@ async def test_a_manifest_truncated_by_a_power_loss_is_set_aside(tmp_path):
 async def test_old_versions_are_removed_except_those_given_to_clients(tmp_path, monkeypatch):
     monkeypatch.setattr("tilebox.server.points.lance.snapshots.GRACE_SECONDS", -1.0)
     async with (
-        open_store(str(tmp_path / "points"), tmp_path) as points,
-        open_store(str(tmp_path / "points"), tmp_path) as other,
+        open_point_store(str(tmp_path / "points"), tmp_path) as points,
+        open_point_store(str(tmp_path / "points"), tmp_path) as other,
     ):
         table = await new_table(points)
         versions = []
@@ -208,18 +208,18 @@ async def test_old_versions_are_removed_except_those_given_to_clients(tmp_path, 
 
 async def test_a_table_without_a_readable_version_raises_an_error(tmp_path):
     folder = tmp_path / "points"
-    async with open_store(str(folder), tmp_path) as points:
+    async with open_point_store(str(folder), tmp_path) as points:
         table = await new_table(points)
     for manifest in (folder / f"{table.hex}.lance" / "_versions").glob("*.manifest"):
         manifest.write_bytes(b"")
-    async with open_store(str(folder), tmp_path) as points:
+    async with open_point_store(str(folder), tmp_path) as points:
         with pytest.raises(OSError, match=r"no version of the datapoint table .* can be read"):
             await points.count(table, ALL)
 
 
 async def test_a_failed_commit_stores_nothing_and_fails_every_caller(tmp_path):
     folder = tmp_path / "points"
-    async with open_store(str(folder), tmp_path) as points:
+    async with open_point_store(str(folder), tmp_path) as points:
         table = await new_table(points)
         await points.ingest(table, 1, scenes([1]), allow_existing=False)
         data = folder / f"{table.hex}.lance" / "data"

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tilebox._core.protocol.workflows.v1 import diagram_pb2 as wire
@@ -112,6 +112,7 @@ labels = st.one_of(
 
 
 @settings(max_examples=40, deadline=None)
+@example([""], False, "0\r\x1f")
 @given(st.lists(labels, min_size=1, max_size=12), st.booleans(), labels)
 def test_any_label_is_shown_unchanged(displays, sketchy, name):
     svg = draw(job("Root", *displays, name=name), RenderOptions(sketchy=sketchy), Theme.LIGHT, True)

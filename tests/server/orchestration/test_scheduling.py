@@ -32,7 +32,7 @@ QUEUED, RUNNING, COMPUTED, FAILED, SKIPPED, FAILED_OPTIONAL = TaskState
 
 # A row for each state, a column for each event, in the order in which both are declared.
 TABLE = {
-    #                 claim    compute   requeue  fail    excuse           skip     retry
+    #                 claim    compute   requeue  fail    fail_optional    skip     retry
     QUEUED:          (RUNNING, QUEUED,   QUEUED,  QUEUED, QUEUED,          SKIPPED, QUEUED),
     RUNNING:         (RUNNING, COMPUTED, QUEUED,  FAILED, FAILED_OPTIONAL, RUNNING, RUNNING),
     COMPUTED:        (COMPUTED,) * 7,

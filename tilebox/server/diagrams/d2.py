@@ -259,7 +259,9 @@ def quoted(text: str) -> str:
 
 def label(text: str) -> str:
     """Return a name as a D2 string, wrapped to lines of readable length."""
-    lines = text.replace("\r\n", "\n").replace("\t", " ").split("\n")
+    # Replace invalid characters before wrapping, which would strip some of them as whitespace.
+    readable = _INVALID_IN_XML.sub("\ufffd", re.sub(r"[\t\x0b\x0c\r]", " ", text.replace("\r\n", "\n")))
+    lines = readable.split("\n")
     return quoted("\n".join(part for line in lines for part in _wrapped(line)).strip("\n"))
 
 
