@@ -137,7 +137,7 @@ class Diagrams:
 
         Raises:
             MissingExtraError: The D2 program is not installed.
-            RateLimitedError: Too many diagrams are waiting to be drawn.
+            RateLimitedError: Too many diagrams wait to be rendered.
             RequestTooLargeError: Rendering takes too long, or the SVG becomes too large.
         """
         options = options or RenderOptions()
@@ -172,7 +172,7 @@ class Diagrams:
         Raises:
             InvalidArgumentError: The text is not valid D2, imports files, or shows images.
             MissingExtraError: The D2 program is not installed.
-            RateLimitedError: Too many diagrams are waiting to be drawn.
+            RateLimitedError: Too many diagrams wait to be rendered.
             RequestTooLargeError: The text is too large, takes too long, or its SVG becomes too large.
         """
         options = options or RenderOptions()
