@@ -1,4 +1,4 @@
-"""Both back ends of the control data, each fresh for every test, and both places of datapoints."""
+"""Both back ends of the control data, each fresh for every test, and both kinds of storage of datapoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
-from point_tables import bucket, place, points, table
+from point_tables import bucket, points, storage, table
 from postgres import fresh_database, postgres_server
 from store_records import make_team, opened
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tilebox.server.store.interface import Store, Team
 
-__all__ = ["bucket", "place", "points", "postgres_server", "table"]
+__all__ = ["bucket", "points", "postgres_server", "storage", "table"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Tables of datapoints for tests: places to keep them, schemas, rows, and what a plain list of rows would answer."""
+"""Tables of datapoints for tests: storage, schemas, rows, and the answers that a plain list of rows would give."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DAY_MS = 86_400_000
 
 
 def folder_lock(folder: Path):
-    """Return a writer lock among processes, as the store offers one: a locked file per table."""
+    """Return a writer lock that excludes other processes, like that of the store: one locked file per table."""
 
     @asynccontextmanager
     async def lock(table: UUID) -> AsyncIterator[None]:
@@ -54,8 +54,10 @@ def folder_lock(folder: Path):
 
 
 @asynccontextmanager
-async def opened(place: str, locks: Path, storage_options: dict[str, str] | None = None) -> AsyncIterator[LancePoints]:
-    points = open_points(place, writer_lock=folder_lock(locks), storage_options=storage_options)
+async def open_point_store(
+    location: str, locks: Path, storage_options: dict[str, str] | None = None
+) -> AsyncIterator[LancePoints]:
+    points = open_points(location, writer_lock=folder_lock(locks), storage_options=storage_options)
     try:
         yield points
     finally:
@@ -64,7 +66,7 @@ async def opened(place: str, locks: Path, storage_options: dict[str, str] | None
 
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[dict[str, str]]:
-    """Options to reach an object store in this process, in which there is a bucket `points`."""
+    """The options of an object store in this process that has a bucket `points`."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -81,17 +83,17 @@ def bucket() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(params=["disk", "s3"])
-def place(request, tmp_path) -> tuple[str, dict[str, str]]:
-    """Where tables are kept, and the options to reach it."""
+def storage(request, tmp_path) -> tuple[str, dict[str, str]]:
+    """The location of tables, and the options of its object store."""
     if request.param == "disk":
         return str(tmp_path / "points"), {}
     return f"s3://points/{uuid4().hex}", request.getfixturevalue("bucket")
 
 
 @pytest.fixture
-async def points(place, tmp_path) -> AsyncIterator[LancePoints]:
+async def points(storage, tmp_path) -> AsyncIterator[LancePoints]:
     """A store of datapoints without tables."""
-    async with opened(place[0], tmp_path, place[1]) as points:
+    async with open_point_store(storage[0], tmp_path, storage[1]) as points:
         yield points
 
 
@@ -123,7 +125,7 @@ def rows_of(schema: Schema, columns: dict[str, Any], collection: UUID = COLLECTI
 
 
 def random_scenes(count: int, seed: int = 0) -> pa.Table:
-    """Return scenes of a year with footprints all over the globe, across the antimeridian and at the poles too."""
+    """Return scenes of a year with footprints all over the globe, some across the antimeridian and at the poles."""
     rng = np.random.default_rng(seed)
     west, south = rng.uniform(-180, 180, count), rng.uniform(-90, 80, count)
     footprints = shapely.box(west, south, west + rng.uniform(0.1, 15, count), south + rng.uniform(0.1, 10, count))
@@ -140,20 +142,20 @@ def ids_of(rows: pa.Table) -> list[bytes]:
     return rows["id"].to_pylist()
 
 
-def in_order(rows: pa.Table) -> list[bytes]:
-    """Return ids by (time, id), the slow and obvious way."""
+def sorted_ids(rows: pa.Table) -> list[bytes]:
+    """Return ids sorted by (time, id), in the slow and obvious way."""
     return [pair[1] for pair in sorted(zip(rows["time"].cast(pa.int64()).to_pylist(), ids_of(rows), strict=True))]
 
 
 async def read(points: LancePoints, table: UUID, query: PointQuery) -> pa.Table:
-    """Read a whole stream."""
+    """Read all results of a query from a stream."""
     async with points.stream(table, query) as stream:
         batches = [batch async for batch in stream]
         return pa.Table.from_batches(batches, schema=stream.schema)
 
 
 async def read_pages(points: LancePoints, table: UUID, query: PointQuery, sizes, between=None) -> list[bytes]:
-    """Read a query page by page, from the snapshot of the first, and do something between pages."""
+    """Read all results of a query page by page from one snapshot, and call `between` after each page."""
     async with points.stream(table, query) as stream:
         query = replace(query, snapshot=stream.snapshot)
     found: list[bytes] = []
@@ -161,7 +163,7 @@ async def read_pages(points: LancePoints, table: UUID, query: PointQuery, sizes,
     while more:
         after = found[-1] if found else None
         page, more = await points.page(table, replace(query, after=after, limit=next(sizes)), max_bytes=1 << 20)
-        assert page.num_rows or not more, "a short page is not the end"
+        assert page.num_rows or not more, "an empty page must be the last"
         found += ids_of(page)
         if between is not None:
             await between()

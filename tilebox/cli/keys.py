@@ -53,7 +53,7 @@ def create(name: str, role: str, expires: str | None, **flags: Any) -> None:
     lifetime_us = _lifetime_us(expires)
 
     async def run(store: Store, team: Team) -> None:
-        from tilebox.server.datasets.catalogue import now_us
+        from tilebox.server.clock import now_us
         from tilebox.server.keys import make_key
 
         now = now_us()
@@ -97,7 +97,7 @@ def revoke(which: str, **flags: Any) -> None:
     """
 
     async def run(store: Store, team: Team) -> None:
-        from tilebox.server.datasets.catalogue import now_us
+        from tilebox.server.clock import now_us
 
         found = _chosen(which, await store.keys(team.id))
         await store.revoke_key(team.id, found.id, now_us())

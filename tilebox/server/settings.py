@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from tilebox.server.points import check_place
+from tilebox.server.points import check_location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ class Settings(BaseModel):
     @field_validator("storage")
     @classmethod
     def _check_storage(cls, value: str | None) -> str | None:
-        return None if value is None else check_place(value)
+        return None if value is None else check_location(value)
 
     @classmethod
     def read(cls, environment: Mapping[str, str], **flags: Any) -> Settings:

@@ -1,4 +1,4 @@
-"""A process beside the test: `python point_process.py VERB PLACE TABLE …`, to be killed or to write beside others."""
+"""A second process to be killed or to write concurrently: `point_process.py VERB LOCATION LOCKS TABLE …`."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ import anyio
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 
-from point_tables import ids_of, opened, scenes
+from point_tables import ids_of, open_point_store, scenes
 
 BATCH_ROWS = 500
 
 
-def say(*words):
+def emit(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
 
 
 async def write(points, table, first):
-    """Ingest batches of 500 without end, delete every seventh, and tell what is acknowledged."""
+    """Ingest batches of 500 forever, delete every seventh, and print each acknowledgement."""
     for start in range(int(first), 2**40, BATCH_ROWS):
         rows = scenes(range(start, start + BATCH_ROWS), first=start)
         await points.ingest(table, 1, rows, allow_existing=False)
-        say("stored", start)
+        emit("stored", start)
         if start // BATCH_ROWS % 7 == 6:
             await points.delete(table, 1, ids_of(rows))
-            say("deleted", start)
+            emit("deleted", start)
         if start // BATCH_ROWS % 9 == 8:
             await points.maintain(table)
 
 
 async def overlap(points, table, batches):
-    """Ingest batches that other processes ingest too, and tell how many datapoints were new."""
+    """Ingest batches that other processes ingest too, and print how many datapoints were new."""
     created = 0
     for number in range(int(batches)):
         rows = scenes(range(number * 20, number * 20 + 40), first=number * 20)
         created += (await points.ingest(table, 1, rows, allow_existing=True)).created
-    say(created)
+    emit(created)
 
 
 async def once(points, table):
-    """Make each kind of change once; a marker file says in the trace where its acknowledgement is."""
+    """Make each kind of change once. A marker file in the trace shows where each is acknowledged."""
     rows = scenes(range(300))
 
     def acknowledge(name):
@@ -62,12 +62,12 @@ async def once(points, table):
         acknowledge(f"ingest-{number}")
     done = await points.maintain(table)
     acknowledge("compact")
-    say(*done.actions)
+    emit(*done.actions)
 
 
-async def main(verb, place, locks, table, *arguments):
+async def main(verb, location, locks, table, *arguments):
     options = json.loads(os.environ.get("STORAGE_OPTIONS", "{}"))
-    async with opened(place, Path(locks), options) as points:
+    async with open_point_store(location, Path(locks), options) as points:
         await {"write": write, "overlap": overlap, "once": once}[verb](points, UUID(table), *arguments)
 
 

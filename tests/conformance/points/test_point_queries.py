@@ -1,4 +1,4 @@
-"""Answers of the store of datapoints against oracles: paging, conditions on fields, areas."""
+"""Queries of the store of datapoints against oracles: paging, conditions on fields, areas."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import shapely
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from point_tables import DAY_MS, ids_of, in_order, new_table, random_scenes, read, read_pages, rows_of, scenes
+from point_tables import DAY_MS, ids_of, new_table, random_scenes, read, read_pages, rows_of, scenes, sorted_ids
 from point_values import boxes
 
 from tilebox._core.geometry.matching import area_from_box, matches
@@ -33,7 +33,7 @@ INSERTED = itertools.count(100_000)
 
 @pytest.fixture
 async def crowded(points):
-    """A table with thousands of datapoints in few milliseconds, some before 1970, in several fragments."""
+    """A table in several fragments with thousands of datapoints in few milliseconds, some before 1970."""
     table = await new_table(points)
     times = np.random.default_rng(4).choice([-3, -2, 0, 5, 5, 5, 5, 5, 5, 9, DAY_MS], 9_000).tolist()
     rows = scenes(times)
@@ -45,7 +45,7 @@ async def crowded(points):
 
 @given(seed=st.integers(0, 2**32), descending=st.booleans(), bounded=st.booleans())
 @settings(PROPERTY, max_examples=5)
-async def test_pages_together_are_the_answer_whatever_their_sizes(points, crowded, seed, descending, bounded):
+async def test_pages_of_any_size_add_up_to_the_whole_answer(points, crowded, seed, descending, bounded):
     table, rows = crowded
     random = np.random.default_rng(seed)
 
@@ -68,16 +68,16 @@ def _between(rows, bounded):
 
 @pytest.mark.parametrize("descending", [False, True])
 async def test_one_millisecond_is_streamed_in_slices(points, descending):
-    # 150,000 rows of one time need several slices, which only ids can cut.
+    # 150,000 rows of one millisecond need several slices, which only ids can divide.
     table = await new_table(points)
     rows = scenes([7] * 150_000)
     await points.ingest(table, 1, rows, allow_existing=False)
     found = await read(points, table, PointQuery((1,), fields=(), descending=descending))
-    assert ids_of(found) == (in_order(rows)[::-1] if descending else in_order(rows))
+    assert ids_of(found) == (sorted_ids(rows)[::-1] if descending else sorted_ids(rows))
 
 
-async def test_short_times_and_single_datapoints_are_found_whatever_was_merged_and_deleted(points):
-    """Positions of rows move with deletions and merges; what is read by position must not."""
+async def test_short_intervals_and_single_datapoints_are_found_after_merges_and_deletions(points):
+    """Deletions and merges change the positions of rows; reads by position must not notice."""
     random, table = np.random.default_rng(5), await new_table(points)
     rows = scenes(np.sort(random.integers(-50_000, 50_000, 9_000)))
     scattered = scenes(random.integers(-50_000, 50_000, 90), first=9_000)
@@ -90,9 +90,9 @@ async def test_short_times_and_single_datapoints_are_found_whatever_was_merged_a
         stored[1 + start % 2] += _keys_of(scattered.slice(start, 9))
     await _compare_short_times(points, table, stored, random)
     for number, kept in stored.items():
-        gone, stored[number] = kept[::7], [key for index, key in enumerate(kept) if index % 7]
-        await points.delete(table, number, [datapoint for _, datapoint in gone])
-        assert await points.find(table, (1, 2), gone[3][1]) is None
+        deleted, stored[number] = kept[::7], [key for index, key in enumerate(kept) if index % 7]
+        await points.delete(table, number, [datapoint for _, datapoint in deleted])
+        assert await points.find(table, (1, 2), deleted[3][1]) is None
     await _compare_short_times(points, table, stored, random)
     await points.maintain(table)
     await _compare_short_times(points, table, stored, random)
@@ -114,8 +114,8 @@ async def _compare_short_times(points, table, stored, random):
         assert found["orbit"].null_count == 0
         if own:
             middle, datapoint = len(own) // 2, own[len(own) // 2][1]
-            behind = await read(points, table, replace(query, after=datapoint, descending=True))
-            assert _keys_of(behind) == own[:middle][::-1]
+            resumed = await read(points, table, replace(query, after=datapoint, descending=True))
+            assert _keys_of(resumed) == own[:middle][::-1]
             found = await points.find(table, collections, datapoint)
             assert ids_of(found) == [datapoint]
             others = tuple({1, 2} - set(collections))
@@ -130,7 +130,7 @@ async def test_large_datapoints_make_small_slices(points, monkeypatch):
     async with points.stream(table, PointQuery((1,))) as stream:
         batches = [batch async for batch in stream]
     assert max(batch.nbytes for batch in batches) <= 200_000
-    assert [found for batch in batches for found in ids_of(batch)] == in_order(rows)
+    assert [found for batch in batches for found in ids_of(batch)] == sorted_ids(rows)
 
 
 # --- conditions on fields -----------------------------------------------------------------------------
@@ -143,7 +143,7 @@ SCHEMA = Schema.of(
         Field(name="whole", kind=FieldKind.INT64, queryable=True),
         Field(name="small", kind=FieldKind.INT32, queryable=True),
         Field(name="natural", kind=FieldKind.UINT64, queryable=True),
-        # Words of SQL must do as names.
+        # Keywords of SQL must work as names.
         Field(name="select", kind=FieldKind.STRING, queryable=True),
         Field(name="null", kind=FieldKind.BOOL, queryable=True),
     ],
@@ -183,7 +183,7 @@ VALUES = {
 
 @pytest.fixture
 async def values(points):
-    """A table in which every value of `VALUES` and a missing one occur, and its rows."""
+    """A table with every value of `VALUES` and missing ones, and its rows."""
     table = await new_table(points, SCHEMA)
     rng = np.random.default_rng(1)
     columns: dict[str, list] = {"time": list(range(120))}
@@ -252,7 +252,7 @@ def holds(expression: Expression, row: dict) -> bool | None:
 @example(expression=Comparison("whole", Comparator.GREATER, 2.0**63))
 @example(expression=Comparison("select", Comparator.EQUAL, "' OR true --"))
 @settings(PROPERTY, max_examples=60)
-async def test_conditions_hold_as_in_python_with_three_values(points, values, expression):
+async def test_conditions_follow_three_valued_logic_in_python(points, values, expression):
     table, rows = values
     expected = [row["id"] for row in rows.to_pylist() if holds(expression, row) is True]
     query = PointQuery((1,), where=expression)
@@ -260,7 +260,7 @@ async def test_conditions_hold_as_in_python_with_three_values(points, values, ex
     assert await points.count(table, query) == len(expected)
 
 
-async def test_conditions_on_new_columns_see_older_rows_as_missing(points):
+async def test_conditions_on_new_columns_find_no_values_in_older_rows(points):
     table = await new_table(points, SCHEMA)
     await points.ingest(table, 1, rows_of(SCHEMA, {"time": [1]}), allow_existing=False)
     async with points.stream(table, PointQuery((1,))) as stream:
@@ -286,7 +286,7 @@ async def test_conditions_on_new_columns_see_older_rows_as_missing(points):
         IsNull("x IS NULL) OR (true"),
     ],
 )
-async def test_conditions_that_make_no_sense_are_refused(points, comparison):
+async def test_invalid_conditions_are_rejected(points, comparison):
     table = await new_table(points, SCHEMA)
     with pytest.raises(InvalidArgumentError):
         await points.count(table, PointQuery((1,), where=comparison))
@@ -316,7 +316,7 @@ async def footprints(points):
 @example(geometry=area_from_box(-180, 80, 180, 90), mode=AreaMode.INTERSECTS, spherical=True, months=None)
 @example(geometry=area_from_box(-180, -90, 180, 90), mode=AreaMode.INTERSECTS, spherical=False, months=None)
 @settings(PROPERTY, max_examples=25)
-async def test_areas_find_what_testing_every_footprint_finds(points, footprints, geometry, mode, spherical, months):
+async def test_area_queries_equal_a_test_of_every_footprint(points, footprints, geometry, mode, spherical, months):
     table, rows = footprints
     start, end = (None, None) if months is None else (months[0] * 30 * DAY_MS, sum(months) * 30 * DAY_MS)
     query = PointQuery((1,), start_ms=start, end_ms=end, area=Area(geometry, mode, spherical), fields=())
@@ -325,7 +325,7 @@ async def test_areas_find_what_testing_every_footprint_finds(points, footprints,
     if start is not None:
         expected = expected & (times >= start) & (times < end)
     found = await read(points, table, query)
-    assert ids_of(found) == in_order(rows.filter(pa.array(expected)))
+    assert ids_of(found) == sorted_ids(rows.filter(pa.array(expected)))
     assert "geometry" not in found.column_names
     assert await points.count(table, query) == len(found)
 

@@ -1,35 +1,28 @@
-"""What the store of datapoints does, verb by verb, on a local disk and in an object store."""
+"""The verbs of the store of datapoints, on a local disk and in an object store."""
 
 from __future__ import annotations
 
-import math
-import string
 from uuid import UUID, uuid4
 
 import anyio
 import pyarrow as pa
 import pytest
 import shapely
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from point_tables import (
-    DAY_MS,
     SCENES,
     ids_of,
-    in_order,
-    new_table,
-    opened,
+    open_point_store,
     random_scenes,
     read,
     rows_of,
     scenes,
+    sorted_ids,
 )
-from point_values import KINDS, ROW
 
 from tilebox._core.schema.arrow_schema import arrow_schema
 from tilebox._core.schema.fields import Field, FieldKind, Schema
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError
-from tilebox.server.points.interface import MAX_BATCH_ROWS, Area, Ingested, PointQuery, Summary
+from tilebox.server.points.interface import MAX_BATCH_ROWS, Area, IngestResult, PointQuery, Summary
 
 pytestmark = pytest.mark.anyio
 
@@ -61,29 +54,29 @@ async def test_an_empty_table_answers(points, table):
     assert await points.delete(table, 1, []) == 0
 
 
-async def test_what_was_ingested_is_read_back_in_order(points, table):
+async def test_ingested_datapoints_are_read_back_in_order(points, table):
     rows = random_scenes(500)
-    assert await points.ingest(table, 1, rows, allow_existing=False) == Ingested(created=500, existing=0)
+    assert await points.ingest(table, 1, rows, allow_existing=False) == IngestResult(created=500, existing=0)
     found = await read(points, table, ALL)
-    assert ids_of(found) == in_order(rows)
+    assert ids_of(found) == sorted_ids(rows)
     assert found.sort_by("id").equals(rows.sort_by("id"))
     backwards = await read(points, table, PointQuery((1,), descending=True))
-    assert ids_of(backwards) == in_order(rows)[::-1]
+    assert ids_of(backwards) == sorted_ids(rows)[::-1]
 
 
 async def test_times_before_1970_are_ordered_and_found(points, table):
     rows = scenes([-5, -1, 0, -(2**47), 2**47 - 1, 3])
     await points.ingest(table, 1, rows, allow_existing=False)
-    assert ids_of(await read(points, table, ALL)) == in_order(rows)
+    assert ids_of(await read(points, table, ALL)) == sorted_ids(rows)
     for datapoint in ids_of(rows):
         assert ids_of(await points.find(table, (1,), datapoint)) == [datapoint]
     assert await points.count(table, PointQuery((1,), start_ms=-5, end_ms=0)) == 2
 
 
-async def test_the_same_batch_twice_is_no_change_or_an_error_that_names_it(points, table):
+async def test_ingesting_a_batch_twice_changes_nothing_or_raises_an_error_with_its_ids(points, table):
     rows = scenes(range(10))
     await points.ingest(table, 1, rows, allow_existing=False)
-    assert await points.ingest(table, 1, rows, allow_existing=True) == Ingested(created=0, existing=10)
+    assert await points.ingest(table, 1, rows, allow_existing=True) == IngestResult(created=0, existing=10)
     with pytest.raises(ConflictError, match=r"10 of 11 datapoints exist already: .*-.* and 7 more; nothing was stored"):
         await points.ingest(table, 1, pa.concat_tables([rows, scenes([50], first=50)]), allow_existing=False)
     assert await points.count(table, ALL) == 10
@@ -92,17 +85,17 @@ async def test_the_same_batch_twice_is_no_change_or_an_error_that_names_it(point
 async def test_repeats_inside_a_batch_are_stored_once(points, table):
     rows = scenes(range(5))
     twice = pa.concat_tables([rows, rows.slice(1, 3)])
-    assert await points.ingest(table, 1, twice, allow_existing=False) == Ingested(created=5, existing=3)
-    assert ids_of(await read(points, table, ALL)) == in_order(rows)
+    assert await points.ingest(table, 1, twice, allow_existing=False) == IngestResult(created=5, existing=3)
+    assert ids_of(await read(points, table, ALL)) == sorted_ids(rows)
 
 
 async def test_many_ids_are_deduplicated_by_a_scan(points, table):
     rows = scenes(range(3_000))
     await points.ingest(table, 1, rows.slice(0, 2_000), allow_existing=False)
-    assert await points.ingest(table, 1, rows, allow_existing=True) == Ingested(created=1_000, existing=2_000)
+    assert await points.ingest(table, 1, rows, allow_existing=True) == IngestResult(created=1_000, existing=2_000)
 
 
-async def test_rows_of_another_form_are_refused_whole(points, table):
+async def test_rows_that_do_not_fit_the_table_are_rejected_together(points, table):
     rows = scenes([1, 2])
     wrong_type = rows.set_column(rows.schema.get_field_index("orbit"), "orbit", pa.array(["a", "b"]))
     with pytest.raises(InvalidArgumentError, match="'orbit' holds int64, not string"):
@@ -118,11 +111,11 @@ async def test_rows_of_another_form_are_refused_whole(points, table):
     assert await points.count(table, ALL) == 0
 
 
-async def test_collections_share_a_table_and_keep_apart(points, table):
+async def test_collections_of_a_table_are_separate(points, table):
     await points.ingest(table, 1, scenes(range(4)), allow_existing=False)
     await points.ingest(table, 2, scenes(range(10, 16), first=4), allow_existing=False)
     first, second = scenes(range(4)), scenes(range(10, 16), first=4)
-    assert ids_of(await read(points, table, PointQuery((2,)))) == in_order(second)
+    assert ids_of(await read(points, table, PointQuery((2,)))) == sorted_ids(second)
     assert await points.count(table, PointQuery((1, 2))) == 10
     assert await points.count(table, PointQuery(())) == 0
     assert await points.find(table, (2,), ids_of(first)[0]) is None
@@ -138,7 +131,7 @@ async def test_collections_share_a_table_and_keep_apart(points, table):
 async def test_intervals_and_ids_bound_a_query(points, table):
     rows = scenes([0, 1, 1, 1, 2, 3, 3])
     await points.ingest(table, 1, rows, allow_existing=False)
-    ordered = in_order(rows)
+    ordered = sorted_ids(rows)
     assert ids_of(await read(points, table, PointQuery((1,), start_ms=1, end_ms=3))) == ordered[1:5]
     between = PointQuery((1,), first_id=ordered[2], last_id=ordered[5])
     assert ids_of(await read(points, table, between)) == ordered[2:6]
@@ -146,7 +139,7 @@ async def test_intervals_and_ids_bound_a_query(points, table):
     assert await points.count(table, PointQuery((1,), start_ms=3, end_ms=1)) == 0
 
 
-async def test_fields_are_selected_and_limits_kept(points, table):
+async def test_queries_select_fields_and_respect_limits(points, table):
     rows = scenes(range(9))
     await points.ingest(table, 1, rows, allow_existing=False)
     found = await read(points, table, PointQuery((1,), fields=("orbit",), limit=4))
@@ -157,16 +150,16 @@ async def test_fields_are_selected_and_limits_kept(points, table):
     assert ids_of(narrow) == ids_of(rows)[-1:]
 
 
-async def test_streams_come_in_bounded_batches(points, table):
+async def test_streams_have_batches_of_bounded_size(points, table):
     rows = scenes([number // 7 for number in range(150_000)])
     await points.ingest(table, 1, rows, allow_existing=False)
     async with points.stream(table, PointQuery((1,), fields=())) as stream:
         batches = [batch async for batch in stream]
     assert max(batch.num_rows for batch in batches) <= MAX_BATCH_ROWS
-    assert ids_of(pa.Table.from_batches(batches)) == in_order(rows)
+    assert ids_of(pa.Table.from_batches(batches)) == sorted_ids(rows)
 
 
-async def test_datapoints_of_one_millisecond_are_ordered_by_all_of_their_id(points, table):
+async def test_datapoints_of_one_millisecond_are_ordered_by_id(points, table):
     rows = scenes([5] * 6)
     ids = [(5).to_bytes(6, "big") + tail.to_bytes(10, "big") for tail in (3 << 64, 1, 3 << 64 | 2, 2**80 - 1, 0, 2**63)]
     rows = rows.set_column(rows.column_names.index("id"), "id", pa.array(ids, pa.binary(16)))
@@ -174,7 +167,7 @@ async def test_datapoints_of_one_millisecond_are_ordered_by_all_of_their_id(poin
     assert ids_of(await read(points, table, ALL)) == sorted(ids)
 
 
-async def test_a_stream_may_be_left_in_the_middle(points, table):
+async def test_a_stream_can_be_closed_early(points, table):
     await points.ingest(table, 1, scenes([1] * 140_000), allow_existing=False)
     async with points.stream(table, ALL) as stream:
         async for batch in stream:
@@ -199,7 +192,7 @@ async def test_pages_are_bounded_in_bytes_and_never_empty(points, table):
 async def test_a_cursor_must_belong_to_the_query(points, table):
     rows = scenes(range(10))
     await points.ingest(table, 1, rows, allow_existing=False)
-    ids = in_order(rows)
+    ids = sorted_ids(rows)
     page, more = await points.page(table, PointQuery((1,), after=ids[6]), max_bytes=1 << 20)
     assert (ids_of(page), more) == (ids[7:], False)
     page, _ = await points.page(table, PointQuery((1,), after=ids[2], descending=True), max_bytes=1 << 20)
@@ -213,8 +206,8 @@ async def test_a_cursor_must_belong_to_the_query(points, table):
             await points.page(table, query, max_bytes=1 << 20)
 
 
-async def test_a_snapshot_that_never_was_is_refused(points, table):
-    with pytest.raises(InvalidArgumentError, match="snapshot 900 of the dataset is gone or never was"):
+async def test_an_unknown_snapshot_is_rejected(points, table):
+    with pytest.raises(InvalidArgumentError, match="snapshot 900 of the dataset is gone or never existed"):
         await points.page(table, PointQuery((1,), snapshot=900), max_bytes=1)
     with pytest.raises(InvalidArgumentError, match="snapshot 900"):
         async with points.stream(table, PointQuery((1,), snapshot=900)):
@@ -226,25 +219,25 @@ async def test_deletes_are_all_or_nothing(points, table):
     await points.ingest(table, 1, rows, allow_existing=False)
     await points.ingest(table, 2, scenes([5], first=9_000), allow_existing=False)
     ids = ids_of(rows)
-    stranger = ids_of(scenes([7], first=7_777))[0]
+    unknown_id = ids_of(scenes([7], first=7_777))[0]
     with pytest.raises(NotFoundError) as caught:
-        await points.delete(table, 1, [*ids[:3], stranger])
-    assert str(UUID(bytes=stranger)) in str(caught.value)
+        await points.delete(table, 1, [*ids[:3], unknown_id])
+    assert str(UUID(bytes=unknown_id)) in str(caught.value)
     assert await points.count(table, ALL) == 2_500
     assert await points.delete(table, 1, ids[::2] + ids[:1]) == 1_250
     assert ids_of(await read(points, table, ALL)) == ids[1::2]
     assert await points.summary(table) == {1: Summary(1_250, 1, 2_499), 2: Summary(1, 5, 5)}
-    assert await points.ingest(table, 1, rows, allow_existing=True) == Ingested(created=1_250, existing=1_250)
+    assert await points.ingest(table, 1, rows, allow_existing=True) == IngestResult(created=1_250, existing=1_250)
 
 
-async def test_everything_is_there_after_reopening(points, table, place, tmp_path):
+async def test_datapoints_survive_reopening(points, table, storage, tmp_path):
     rows = random_scenes(50)
     await points.ingest(table, 1, rows, allow_existing=False)
     await points.maintain(table)
-    async with opened(place[0], tmp_path, place[1]) as again:
-        assert ids_of(await read(again, table, ALL)) == in_order(rows)
+    async with open_point_store(storage[0], tmp_path, storage[1]) as again:
+        assert ids_of(await read(again, table, ALL)) == sorted_ids(rows)
         await again.ingest(table, 1, scenes([1], first=900), allow_existing=False)
-    # The first one sees what the other committed.
+    # The first store sees the commits of the other.
     assert await points.count(table, ALL) == 51
     assert (await points.summary(table))[1].count == 51
 
@@ -268,14 +261,14 @@ async def test_columns_are_added_while_older_snapshots_are_read(points, table):
     older = await read(points, table, PointQuery((1,), snapshot=snapshot))
     assert older.schema.equals(arrow_schema(wider))
     assert older["notes"].to_pylist() == [[], [], []]
-    # A writer that does not know the new columns yet may go on.
+    # A writer that does not know the new columns yet may continue.
     await points.ingest(table, 1, scenes([20], first=20), allow_existing=False)
     changed = Schema.of(SCENES.kind, [Field(name="orbit", kind=FieldKind.STRING)], SCENES.type_name)
     with pytest.raises(InvalidArgumentError, match="'orbit' cannot change its type"):
         await points.evolve(table, changed)
 
 
-async def test_upkeep_changes_no_answer(points, table):
+async def test_maintenance_does_not_change_results(points, table):
     rows = random_scenes(400)
     area = PointQuery((1,), area=Area(shapely.box(-30, -30, 60, 60)))
     for start in range(0, 400, 20):
@@ -288,14 +281,14 @@ async def test_upkeep_changes_no_answer(points, table):
     assert done.indexed_rows == 400
     assert not await points.needs_maintenance(table)
     assert (await points.maintain(table)).actions == ()
-    assert ids_of(await read(points, table, ALL)) == in_order(rows)
+    assert ids_of(await read(points, table, ALL)) == sorted_ids(rows)
     assert await points.count(table, area) == before
     for datapoint in ids_of(rows)[::40]:
         assert ids_of(await points.find(table, (1,), datapoint)) == [datapoint]
-    assert await points.ingest(table, 1, rows, allow_existing=True) == Ingested(created=0, existing=400)
+    assert await points.ingest(table, 1, rows, allow_existing=True) == IngestResult(created=0, existing=400)
 
 
-async def test_upkeep_again_and_again_keeps_few_fragments_and_all_rows(points, table):
+async def test_repeated_maintenance_keeps_few_fragments_and_all_rows(points, table):
     rows = scenes(range(1_200))
     for start in range(0, 1_200, 20):
         await points.ingest(table, 1, rows.slice(start, 20), allow_existing=False)
@@ -309,7 +302,7 @@ async def test_upkeep_again_and_again_keeps_few_fragments_and_all_rows(points, t
     assert ids_of(await points.find(table, (1,), kept[-1])) == [kept[-1]]
 
 
-async def test_a_stream_keeps_its_snapshot_through_writes_deletes_and_upkeep(points, table):
+async def test_a_stream_keeps_its_snapshot_during_writes_deletions_and_maintenance(points, table):
     rows = scenes(range(0, 200_000, 1))
     await points.ingest(table, 1, rows, allow_existing=False)
     found: list[bytes] = []
@@ -320,11 +313,11 @@ async def test_a_stream_keeps_its_snapshot_through_writes_deletes_and_upkeep(poi
                 await points.delete(table, 1, ids_of(rows)[100_000:190_000:100])
                 await points.ingest(table, 1, scenes([5, 199_999], first=900_000), allow_existing=False)
                 await points.maintain(table)
-    assert found == in_order(rows)
+    assert found == sorted_ids(rows)
     assert await points.count(table, ALL) == 200_002 - 900
 
 
-async def test_group_commit_answers_each_batch_for_itself(points, table):
+async def test_a_group_commit_reports_each_batch_separately(points, table):
     await points.ingest(table, 1, scenes([0]), allow_existing=False)
     async with points.stream(table, ALL) as stream:
         before = stream.snapshot
@@ -345,64 +338,24 @@ async def test_group_commit_answers_each_batch_for_itself(points, table):
     async with anyio.create_task_group() as group:
         for number in range(1, 21):
             group.start_soon(ingest, number)
-    stored = Ingested(created=5, existing=0)
+    stored = IngestResult(created=5, existing=0)
     assert outcomes == {
         n: {7: ConflictError, 9: InvalidArgumentError, 11: InvalidArgumentError}.get(n, stored) for n in range(1, 21)
     }
     assert await points.count(table, ALL) == 1 + 17 * 5
     async with points.stream(table, ALL) as stream:
-        assert stream.snapshot - before <= 3, "batches that waited together are one commit"
+        assert stream.snapshot - before <= 3, "batches that waited together must share one commit"
 
 
-async def test_a_caller_that_gives_up_leaves_the_others_alone(points, table):
-    async def impatient() -> None:
+async def test_a_cancelled_caller_does_not_affect_the_others(points, table):
+    async def cancelled() -> None:
         with anyio.move_on_after(0):
             await points.ingest(table, 1, scenes([1] * 10), allow_existing=True)
 
     async with anyio.create_task_group() as group:
         for number in range(8):
-            group.start_soon(impatient)
+            group.start_soon(cancelled)
             rows = scenes([50 + number], first=100 + number)
             group.start_soon(lambda rows=rows: points.ingest(table, 1, rows, allow_existing=False))
     assert await points.count(table, PointQuery((1,), start_ms=50)) == 8
     assert await points.count(table, PointQuery((1,), end_ms=50)) in (0, 10)
-
-
-# --- every kind of field -----------------------------------------------------------------------------
-
-
-@given(rows=st.lists(ROW, min_size=1, max_size=6), compacted=st.booleans())
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
-async def test_every_kind_of_field_comes_back_as_it_was(points, rows, compacted):
-    table = await new_table(points, KINDS)
-    times = {"time": list(range(len(rows)))}
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    given = rows_of(KINDS, {**times, **columns})
-    half = len(rows) // 2
-    await points.ingest(table, 1, given.slice(0, half), allow_existing=False)
-    await points.ingest(table, 1, given.slice(half), allow_existing=False)
-    if compacted:
-        await points.maintain(table)
-    found = await read(points, table, ALL)
-    assert found.schema.equals(arrow_schema(KINDS))
-    assert found.to_pylist() == given.to_pylist()
-
-
-async def test_missing_values_stay_missing_and_nan_stays_nan(points):
-    table = await new_table(points, KINDS)
-    names = [field.name for field in KINDS.custom if not field.repeated]
-    given = rows_of(KINDS, {"time": [1, 2], **{name: [None, None] for name in names}, "one_double": [math.nan, None]})
-    await points.ingest(table, 1, given, allow_existing=False)
-    first, second = (await read(points, table, ALL)).to_pylist()
-    assert math.isnan(first["one_double"])
-    assert second["one_double"] is None
-    assert all(second[name] is None for name in names)
-    assert all(second[field.name] == [] for field in KINDS.custom if field.repeated)
-
-
-@given(text=st.text(string.printable + "'`\"\\;%_☃\0", max_size=12))
-@settings(max_examples=15, suppress_health_check=list(HealthCheck))
-async def test_texts_come_back_as_they_were(points, text):
-    table = await new_table(points)
-    await points.ingest(table, 1, scenes([DAY_MS], platform=[text]), allow_existing=False)
-    assert (await read(points, table, ALL))["platform"].to_pylist() == [text]

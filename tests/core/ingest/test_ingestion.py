@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilebox._core.ingest.batches import Ingested, IngestOutcome, batch_ranges, split_into_requests
+from tilebox._core.ingest.batches import IngestOutcome, IngestResult, batch_ranges, split_into_requests
 from tilebox._core.protocol.datasets.v1.data_ingestion_pb2 import IngestResponse
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
@@ -36,7 +36,7 @@ def test_responses_are_joined():
         IngestResponse(num_created=2, num_existing=1, datapoint_ids=[ID(uuid=bytes([n]) * 16) for n in (1, 2, 1)]),
         IngestResponse(num_created=1, datapoint_ids=[ID(uuid=bytes([3]) * 16)]),
     ]
-    joined = Ingested.joined(map(Ingested.from_wire, answers))
+    joined = IngestResult.joined(map(IngestResult.from_wire, answers))
     assert joined == [UUID(bytes=bytes([n]) * 16) for n in (1, 2, 1, 3)]
     assert (joined.created, joined.existing) == (3, 1)
     assert joined[1:3] == list(joined)[1:3]
@@ -49,14 +49,14 @@ def test_responses_are_joined():
     )
     with pytest.raises(IndexError):
         joined[4]
-    assert Ingested.joined([]) == []
+    assert IngestResult.joined([]) == []
 
 
 def test_responses_of_the_extension_equal_those_of_the_wire():
     answer = datapoints_pb2.IngestResponse(num_created=1, num_existing=1, datapoint_ids=b"1" * 16 + b"2" * 16)
-    ingested = Ingested.from_extension(answer)
+    ingested = IngestResult.from_extension(answer)
     assert ingested == [UUID(bytes=b"1" * 16), UUID(bytes=b"2" * 16)]
-    assert ingested == Ingested(b"1" * 16 + b"2" * 16)
+    assert ingested == IngestResult(b"1" * 16 + b"2" * 16)
     assert (ingested.created, ingested.existing) == (1, 1)
 
 

@@ -55,6 +55,7 @@ def test_a_dataset_prints_as_documented():
     [
         ("S2A_S2MSI1D", ["S2A_S2MSI1C", "other"], "; did you mean S2A_S2MSI1C?"),
         ("s2a_s2msi1c", ["S2A_S2MSI1C"], "; did you mean S2A_S2MSI1C?"),
+        ("x.sentinel2", ["a.sentinel2", "b.c"], "; did you mean a.sentinel2?"),
         ("x", [], "; there are none"),
         ("x", ["b", "a"], "; there are a, b"),
         ("qq", [f"name{i:02d}" for i in range(20)], ", name09, ..."),

@@ -1,4 +1,4 @@
-"""Datapoints that arrive as columns become the very ones that arrive as messages, or are rejected."""
+"""Datapoints that arrive as columns become the same rows as those that arrive as messages, or are rejected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tilebox._core.columns.messages import from_arrow, to_arrow
 from tilebox._core.schema.arrow_schema import arrow_schema, from_stream, to_stream
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind, Schema
-from tilebox.server.datasets.arrow_batches import checked
+from tilebox.server.datasets.arrow_batches import validate
 
 SCHEMA = Schema.of(
     DatasetKind.TEMPORAL,
@@ -38,7 +38,7 @@ def table(**columns: object) -> pa.Table:
 def test_columns_and_messages_are_stored_alike(datapoints: list[Message]) -> None:
     as_messages = to_arrow(EVERY_KIND, [datapoint.SerializeToString() for datapoint in datapoints])
     sent = from_stream(to_stream(pa.Table.from_batches([as_messages])))
-    as_columns, problems = checked(EVERY_KIND, sent)
+    as_columns, problems = validate(EVERY_KIND, sent)
 
     assert not problems
     named = [name for name in as_messages.schema.names if name not in ("id", "ingestion_time")]
@@ -47,8 +47,8 @@ def test_columns_and_messages_are_stored_alike(datapoints: list[Message]) -> Non
     assert from_arrow(EVERY_KIND, as_columns) == from_arrow(EVERY_KIND, as_messages.select(named))
 
 
-def test_columns_left_out_are_missing_and_ids_are_not_looked_at() -> None:
-    rows, problems = checked(SCHEMA, table(time=[0, 1], id=[b"1" * 16, None], directions=[None, [1, 2]]))
+def test_missing_columns_are_null_and_given_ids_are_ignored() -> None:
+    rows, problems = validate(SCHEMA, table(time=[0, 1], id=[b"1" * 16, None], directions=[None, [1, 2]]))
 
     assert not problems
     assert rows.schema == arrow_schema(SCHEMA)
@@ -57,9 +57,9 @@ def test_columns_left_out_are_missing_and_ids_are_not_looked_at() -> None:
     assert rows.column("directions").to_pylist() == [[], [1, 2]]
 
 
-def test_every_wrong_row_is_told() -> None:
+def test_every_invalid_row_is_reported() -> None:
     instants = pa.array([0, 0, 1, -(2**63)], pa.int64()).view(pa.timestamp("ns"))
-    rows, problems = checked(
+    rows, problems = validate(
         SCHEMA,
         table(
             time=[0, 1, 2, 3],
@@ -85,18 +85,21 @@ def test_every_wrong_row_is_told() -> None:
 @pytest.mark.parametrize(
     ("given_table", "reason"),
     [
-        (pa.table({"time": pa.array([0], pa.timestamp("ms")), "clouds": [1.0]}), "'clouds' is no field"),
+        (pa.table({"time": pa.array([0], pa.timestamp("ms")), "clouds": [1.0]}), "'clouds' is not a field"),
         (pa.table({"time": pa.array([0], pa.timestamp("ns"))}), r"'time' must be timestamp\[ms\]"),
         (pa.table({"directions": pa.array([[1.0]])}), "'directions' must be list"),
-        (pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["cloud_cover", "cloud_cover"]), "twice"),
+        (
+            pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["cloud_cover", "cloud_cover"]),
+            "columns occur twice: cloud_cover",
+        ),
     ],
 )
-def test_columns_of_another_dataset_are_refused(given_table: pa.Table, reason: str) -> None:
+def test_columns_of_another_dataset_are_rejected(given_table: pa.Table, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        checked(SCHEMA, given_table)
+        validate(SCHEMA, given_table)
 
 
-def test_damaged_streams_are_refused() -> None:
+def test_damaged_streams_are_rejected() -> None:
     good = to_stream(table(time=[0, 1], directions=[[1], [2]]))
     offsets = pa.py_buffer(np.array([0, 900, 2], np.int32).tobytes())
     hostile = pa.ListArray.from_buffers(

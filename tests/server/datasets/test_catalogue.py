@@ -1,4 +1,4 @@
-"""Datasets, groups and collections, over the wire."""
+"""Datasets, groups and collections over the wire."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_dataset_is_created_found_listed_and_deleted(wire):
         wire.call("DatasetService/GetDataset", datasets_pb2.GetDatasetRequest(id=dataset.id))
 
 
-def test_every_dataset_lies_in_a_group_that_is_listed(proto):
+def test_every_dataset_is_in_a_listed_group(proto):
     code_name = f"{unique('open_data')}.copernicus.sentinel2_msi"
     dataset = proto.create_dataset(code_name=code_name)
     assert (dataset.slug, dataset.code_name) == (code_name, "sentinel2_msi")
@@ -39,7 +39,7 @@ def test_every_dataset_lies_in_a_group_that_is_listed(proto):
     assert not outer.HasField("parent_id")
 
 
-def test_the_server_numbers_fields_and_names_the_message(proto):
+def test_the_server_assigns_field_numbers_and_the_message_name(proto):
     dataset = proto.create_dataset(code_name=unique("sentinel2_msi"))
     schema = Schema.from_annotated_type(dataset.type)
     assert [field.name for field in schema][:4] == ["time", "id", "ingestion_time", "geometry"]
@@ -48,7 +48,7 @@ def test_the_server_numbers_fields_and_names_the_message(proto):
     assert schema.get("name").queryable
 
 
-def test_a_field_that_is_added_keeps_the_others_and_their_datapoints(proto, dataset, collection):
+def test_adding_a_field_keeps_the_others_and_their_datapoints(proto, dataset, collection):
     proto.ingest(collection, [datapoint(dataset, 1000, name="before")])
     fields = [*FIELDS, Field(name="orbit", kind=FieldKind.INT64, queryable=True)]
     changed = proto.call("DatasetService/UpdateDataset", update(dataset, fields))
@@ -70,7 +70,7 @@ def test_a_field_that_is_added_keeps_the_others_and_their_datapoints(proto, data
         ([Field(name="name", kind=FieldKind.STRING, repeated=True), *FIELDS[1:]], "'name' cannot change"),
     ],
 )
-def test_a_change_that_would_lose_data_is_refused_and_changes_nothing(proto, dataset, collection, fields, named):
+def test_a_change_that_would_lose_data_is_rejected(proto, dataset, collection, fields, named):
     proto.ingest(collection, [datapoint(dataset, 1000, name="kept")])
     with pytest.raises(CallError, match=named):
         proto.call("DatasetService/UpdateDataset", update(dataset, fields))
@@ -79,7 +79,7 @@ def test_a_change_that_would_lose_data_is_refused_and_changes_nothing(proto, dat
     assert message_class(dataset).FromString(page[0]).name == "kept"
 
 
-def test_a_dataset_without_datapoints_may_become_anything(proto, dataset, collection):
+def test_a_dataset_without_datapoints_may_change_to_any_type(proto, dataset, collection):
     request = datasets_pb2.UpdateDatasetRequest(id=dataset.id)
     request.type.CopyFrom(Schema.of(DatasetKind.TEMPORAL, [Field(name="name", kind=FieldKind.INT64)]).to_dataset_type())
     changed = proto.call("DatasetService/UpdateDataset", request)
@@ -101,24 +101,24 @@ def test_a_code_name_cannot_change(proto, dataset):
         proto.call("DatasetService/UpdateDataset", request)
 
 
-def test_a_slug_is_given_once(proto, dataset):
+def test_slugs_are_unique(proto, dataset):
     with pytest.raises(CallError, match=f"already_exists: there is a dataset {dataset.slug} already"):
         proto.create_dataset(code_name=dataset.code_name)
 
 
-def test_a_wrong_name_is_refused_with_the_close_ones(wire):
+def test_an_unknown_name_gets_suggestions(wire):
     dataset = wire.create_dataset(code_name=f"{unique('near')}.sentinel2_msi")
     wire.create_collection(dataset, "Sat-1")
     with pytest.raises(CallError) as error:
         wire.call("DatasetService/GetDataset", datasets_pb2.GetDatasetRequest(slug=f"{dataset.slug}x"))
-    assert error.value.message.startswith(f"No such dataset {dataset.slug}x. Did you mean {dataset.slug}")
+    assert error.value.message.startswith(f"No such dataset {dataset.slug}x; did you mean {dataset.slug}")
     with pytest.raises(CallError) as error:
         wire.call("DatasetService/GetDataset", datasets_pb2.GetDatasetRequest(slug="elsewhere.sentinel2_msi"))
     assert ".sentinel2_msi" in error.value.message
     request = collections_pb2.GetCollectionByNameRequest(dataset_id=dataset.id, collection_name="Sat-X")
     with pytest.raises(CallError) as error:
         wire.call("CollectionService/GetCollectionByName", request)
-    assert error.value.message == "No such collection Sat-X. Did you mean Sat-1?"
+    assert error.value.message == "No such collection Sat-X; did you mean Sat-1?"
     assert (error.value.code, error.value.status) == ("not_found", 404)
 
 
@@ -136,7 +136,7 @@ def test_a_collection_is_created_found_listed_and_deleted(wire):
         wire.call("CollectionService/DeleteCollection", gone)
 
 
-def test_counts_and_availability_are_told_where_asked_for(wire, proto):
+def test_counts_and_availability_are_returned_on_request(wire, proto):
     dataset = proto.create_dataset()
     filled, _ = proto.create_collection(dataset, "filled"), proto.create_collection(dataset, "empty")
     proto.ingest(filled, [datapoint(dataset, time) for time in (5000, 1000, 3000)])
@@ -150,7 +150,7 @@ def test_counts_and_availability_are_told_where_asked_for(wire, proto):
     assert not any(info.HasField("count") or info.HasField("availability") for info in bare.data)
 
 
-def test_a_collection_made_anew_is_empty(proto, dataset, collection):
+def test_a_recreated_collection_is_empty(proto, dataset, collection):
     proto.ingest(collection, [datapoint(dataset, 1000)])
     gone = collections_pb2.DeleteCollectionRequest(collection_id=collection.id)
     proto.call("CollectionService/DeleteCollection", gone)
@@ -225,7 +225,7 @@ def test_a_type_needs_a_kind_and_descriptors(proto):
     ],
     ids=["neither", "malformed slug", "both", "short id", "nil id"],
 )
-def test_a_dataset_is_named_by_exactly_one_good_name(proto, request_):
+def test_a_dataset_is_requested_by_exactly_one_valid_name(proto, request_):
     with pytest.raises(CallError, match="invalid_argument"):
         proto.call("DatasetService/GetDataset", request_)
 
@@ -236,7 +236,7 @@ def test_collection_names_have_limits(proto, dataset, name):
         proto.create_collection(dataset, name)
 
 
-def test_permissions_say_what_the_caller_may_do(dataset):
+def test_permissions_of_the_caller_are_listed(dataset):
     assert list(dataset.permissions) == [
         core_pb2.DATASET_PERMISSION_ACCESS_DATA,
         core_pb2.DATASET_PERMISSION_WRITE_DATA,
@@ -257,7 +257,9 @@ def list_of(dataset):
 def test_a_dataset_and_a_group_never_share_a_name(proto):
     top = unique("top")
     proto.create_dataset(code_name=f"{top}.ships")
-    with pytest.raises(CallError, match=rf"invalid_argument: {top}\.ships is a dataset, and nothing can be below it"):
+    with pytest.raises(
+        CallError, match=rf"invalid_argument: {top}\.ships is a dataset, so it cannot contain other datasets"
+    ):
         proto.create_dataset(code_name=f"{top}.ships.small")
     proto.create_dataset(code_name=f"{top}.trains.fast")
     with pytest.raises(CallError, match=rf"invalid_argument: {top}\.trains is a group of datasets"):

@@ -1,4 +1,4 @@
-"""Writing and deleting datapoints, over the wire."""
+"""Ingestion and deletion of datapoints over the wire."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tilebox._core.schema.arrow_schema import arrow_schema, to_stream
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind, Schema
 
 
-def test_what_was_stored_comes_back_with_its_ids_in_the_order_of_the_request(wire):
+def test_ingest_returns_ids_in_the_order_of_the_request(wire):
     dataset = wire.create_dataset()
     collection = wire.create_collection(dataset)
     scene = uuid4().bytes
@@ -33,7 +33,7 @@ def test_what_was_stored_comes_back_with_its_ids_in_the_order_of_the_request(wir
     assert shapely.from_wkb(rows[0].geometry.wkb) == shapely.Point(11, 48)
 
 
-def test_the_same_batch_twice_is_no_change_or_a_clear_error(proto, dataset, collection):
+def test_ingesting_a_batch_twice_changes_nothing_or_raises_an_error(proto, dataset, collection):
     values = [datapoint(dataset, time) for time in (1000, 2000, 1000)]
     first = proto.ingest(collection, values)
     again = proto.ingest(collection, values)
@@ -55,7 +55,7 @@ def test_id_and_ingestion_time_of_a_request_are_ignored(proto, dataset, collecti
     assert again.datapoint_ids == plain.datapoint_ids
 
 
-def test_one_bad_datapoint_refuses_the_batch_and_all_bad_ones_are_named(proto, dataset, collection):
+def test_an_invalid_datapoint_rejects_the_batch_and_all_are_listed(proto, dataset, collection):
     values = [datapoint(dataset, time) for time in range(1000, 1200)]
     no_time = message_class(dataset).FromString(values[7])
     no_time.ClearField("time")
@@ -75,7 +75,7 @@ def test_one_bad_datapoint_refuses_the_batch_and_all_bad_ones_are_named(proto, d
     assert count(proto, dataset) == 0
 
 
-def test_datapoints_that_cannot_be_read_are_all_named(proto, dataset, collection):
+def test_all_undecodable_datapoints_are_listed(proto, dataset, collection):
     values = [datapoint(dataset, time) for time in range(1000, 1200)]
     values[3] = b"\xff\xff\xff"
     values[70] = datapoint(dataset, 5, direction=99)
@@ -90,14 +90,14 @@ def test_datapoints_that_cannot_be_read_are_all_named(proto, dataset, collection
     assert count(proto, dataset) == 0
 
 
-def test_values_of_fields_that_the_dataset_lacks_are_not_dropped_in_silence(proto, dataset, collection):
+def test_values_of_unknown_fields_are_not_dropped_silently(proto, dataset, collection):
     wider = proto.create_dataset([*FIELDS, Field(name="orbit", kind=FieldKind.INT64)])
     values = [datapoint(dataset, 1000), datapoint(wider, 2000, orbit=7)]
-    with pytest.raises(CallError, match=r"datapoint 1: it has fields that the dataset lacks, of number 9"):
+    with pytest.raises(CallError, match=r"datapoint 1: it has unknown fields with the numbers 9"):
         proto.ingest(collection, values)
 
 
-def test_text_that_is_no_unicode_is_refused(proto, dataset, collection):
+def test_invalid_unicode_is_rejected(proto, dataset, collection):
     broken = datapoint(dataset, 1000, name="abc").replace(b"abc", b"a\xff\xfe")
     with pytest.raises(CallError, match=r"1 of 2 datapoints rejected.*datapoint 1: "):
         proto.ingest(collection, [datapoint(dataset, 1000), broken])
@@ -124,7 +124,7 @@ def test_footprints_are_checked(proto, dataset, collection, geometry, reason):
         proto.ingest(collection, [datapoint(dataset, 1000, geometry=geometry)])
 
 
-def test_a_datapoint_without_a_footprint_is_stored_and_found_by_no_area(proto, dataset, collection):
+def test_a_datapoint_without_a_footprint_is_stored_but_not_found_by_area(proto, dataset, collection):
     nowhere = message_class(dataset).FromString(datapoint(dataset, 1000, name="nowhere"))
     nowhere.ClearField("geometry")
     assert proto.ingest(collection, [nowhere.SerializeToString(), datapoint(dataset, 2000)]).num_created == 2
@@ -141,7 +141,7 @@ def test_a_datapoint_without_a_footprint_is_stored_and_found_by_no_area(proto, d
         assert [value for found in proto.query(request) for value in found] == [page[1]], (mode, system)
 
 
-def test_columns_may_lack_the_footprint(proto, dataset, collection):
+def test_footprint_columns_are_optional(proto, dataset, collection):
     without = pa.ipc.open_stream(columns(dataset, [1000, 2000])).read_all().drop_columns(["geometry"])
     assert ingest_columns(proto, collection, to_stream(without)).num_created == 2
     assert count(proto, dataset) == 2
@@ -156,7 +156,7 @@ def test_other_geometry_fields_may_hold_lines(proto):
     assert proto.ingest(proto.create_collection(dataset), [message.SerializeToString()]).num_created == 1
 
 
-def test_an_empty_batch_is_nothing_and_one_too_large_is_refused(proto, dataset, collection):
+def test_an_empty_batch_is_accepted_and_a_large_one_is_rejected(proto, dataset, collection):
     assert proto.ingest(collection, []).num_created == 0
     with pytest.raises(CallError, match="at most 8192 datapoints in a request, not 8193"):
         proto.ingest(collection, [datapoint(dataset, 1000)] * 8193)
@@ -170,7 +170,7 @@ def test_the_largest_batch_fits(proto, dataset, collection):
     assert answer.num_created == len(answer.datapoint_ids) == 8192
 
 
-def test_a_collection_that_is_not_there(proto, dataset):
+def test_ingest_into_an_unknown_collection(proto, dataset):
     request = data_ingestion_pb2.IngestRequest(collection_id=wire_id(uuid4()), values=[datapoint(dataset, 1)])
     with pytest.raises(CallError, match="not_found: No such collection"):
         proto.call("DataIngestionService/Ingest", request)
@@ -178,7 +178,7 @@ def test_a_collection_that_is_not_there(proto, dataset):
         proto.call("DataIngestionService/Ingest", data_ingestion_pb2.IngestRequest())
 
 
-def test_a_collection_that_is_gone_after_an_ingest(proto, dataset, collection):
+def test_ingest_into_a_deleted_collection(proto, dataset, collection):
     values = [datapoint(dataset, 1)]
     proto.ingest(collection, values)
     request = collections_pb2.DeleteCollectionRequest(dataset_id=dataset.id, collection_id=collection.id)
@@ -202,7 +202,7 @@ def test_datapoints_are_deleted_all_or_none(wire):
         delete(wire, collection, [unknown] * 8193)
 
 
-def test_writers_at_once_neither_lose_nor_repeat(server, proto, dataset, collection):
+def test_concurrent_writers_neither_lose_nor_repeat_datapoints(server, proto, dataset, collection):
     batches = [[datapoint(dataset, 100 * writer + row) for row in range(100)] for writer in range(8)]
 
     def write(batch):
@@ -266,7 +266,7 @@ def test_bad_rows_of_columns_are_all_named(proto, dataset, collection):
     ("stream", "reason"),
     [
         (b"", "no sound Arrow stream"),
-        (to_stream(pa.table({"clouds": [1.0]})), "'clouds' is no field of this dataset"),
+        (to_stream(pa.table({"clouds": [1.0]})), "'clouds' is not a field of this dataset"),
         (to_stream(pa.table({"time": ["now"]})), "'time' must be timestamp"),
         (to_stream(pa.table({"time": pa.array([0] * 65_537, pa.timestamp("ms"))})), "at most 65536 datapoints"),
     ],

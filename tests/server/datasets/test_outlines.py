@@ -1,4 +1,4 @@
-"""Footprints of a batch: the fast look at plain polygons tells the same as the thorough one at all of them."""
+"""Footprints of a batch: the fast check of convex polygons agrees with the full check of every footprint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tilebox.server.datasets.footprints import Footprints, _are_convex, _by_axis
 PENTAGON = [(0.0, 3.0), (-2.9, 0.9), (-1.8, -2.4), (1.8, -2.4), (2.9, 0.9)]
 PENTAGRAM = [PENTAGON[place] for place in (0, 2, 4, 1, 3)]
 
-# Few different coordinates, so that vertices repeat and edges lie on each other, cross and run back.
+# Few different coordinates, so that vertices repeat, and edges overlap, cross and reverse.
 coarse = st.tuples(st.integers(-3, 3).map(float), st.integers(-3, 3).map(float))
 anywhere = st.tuples(st.floats(-200, 200), st.floats(-95, 95))
 outlines = st.lists(coarse, min_size=3, max_size=6) | st.lists(anywhere, min_size=3, max_size=5)
@@ -29,7 +29,7 @@ footprints = st.one_of(
     st.just(box(0, 0, 9, 9).difference(box(1, 1, 2, 2))),
     st.just(Polygon()),
 )
-values = st.lists(st.one_of(footprints.map(lambda one: shapely.to_wkb(one, flavor="iso")), st.none(), st.binary()))
+values = st.lists(st.one_of(footprints.map(lambda shape: shapely.to_wkb(shape, flavor="iso")), st.none(), st.binary()))
 
 
 def check(column: pa.Array) -> None:
@@ -43,7 +43,7 @@ def check(column: pa.Array) -> None:
 @given(values=values)
 @example(values=[shapely.to_wkb(Polygon(PENTAGON)), shapely.to_wkb(Polygon(PENTAGRAM))])
 @example(values=[shapely.to_wkb(box(0, -89, 120, 89.5)), shapely.to_wkb(box(-180, -90, -179, 90))])
-def test_a_batch_is_told_like_its_footprints_one_by_one(values: list[bytes | None]) -> None:
+def test_a_batch_gives_the_same_result_as_each_footprint_alone(values: list[bytes | None]) -> None:
     check(pa.array(values, pa.binary()))
     check(pa.array([None, *values, None], pa.binary()).slice(1, len(values)))
 
@@ -61,7 +61,7 @@ def test_every_footprint_alone(polygon: Polygon) -> None:
         (PENTAGRAM, False),
         ([(0, 0), (4, 0), (4, 4), (0, 3)], True),
         ([(0, 0), (4, 0), (4, 4), (3, 1)], False),
-        ([(0, 0), (2, 0), (4, 0), (4, 4)], False),  # a vertex in the middle of an edge: left to the thorough look
+        ([(0, 0), (2, 0), (4, 0), (4, 4)], False),  # a vertex in the middle of an edge: left to the full check
         ([(0, 0), (4, 4), (4, 0), (0, 4)], False),
         ([(0, 0), (0, 0), (0, 0), (0, 0)], False),
     ],

@@ -51,7 +51,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(wire, filled):
         assert all(len(page) == limit for page in pages[:-1])
 
 
-def test_the_limit_comes_back_with_the_next_page(proto, filled):
+def test_the_next_page_keeps_the_limit(proto, filled):
     dataset, ids = filled
     answer = proto.call("DataAccessService/Query", query(dataset, page=Pagination(limit=3), **only_first(dataset)))
     assert answer.next_page == Pagination(limit=3, starting_after=wire_id(ids[2]))
@@ -100,14 +100,14 @@ def test_a_page_is_bounded_in_bytes_and_never_empty(fresh_server):
         (-5000, 1, {}, [0]),
     ],
 )
-def test_intervals_are_half_open_unless_told_otherwise(proto, filled, start, end, flags, rows):
+def test_intervals_are_half_open_by_default(proto, filled, start, end, flags, rows):
     dataset, ids = filled
     request = query(dataset, **only_first(dataset))
     request.filters.time_interval.CopyFrom(interval(start, end, **flags))
     assert found_ids(proto, dataset, request) == [ids[row] for row in rows]
 
 
-def test_an_instant_finds_the_millisecond_it_lies_in(proto, filled):
+def test_an_instant_selects_its_millisecond(proto, filled):
     dataset, ids = filled
     request = query(dataset, **only_first(dataset))
     request.filters.time_interval.CopyFrom(interval(2000, 2000, end_inclusive=True))
@@ -143,7 +143,7 @@ def test_filters_on_fields_and_area(wire, filled):
     assert found_ids(wire, dataset, request) == [ids[3], ids[4]]
 
 
-def test_collections_are_all_of_the_dataset_or_those_named(proto, filled):
+def test_a_query_reads_all_collections_or_the_requested_ones(proto, filled):
     dataset, _ = filled
     second = dataset.collections[1].collection.id
     assert len(found_ids(proto, dataset, query(dataset))) == 30
@@ -153,7 +153,7 @@ def test_collections_are_all_of_the_dataset_or_those_named(proto, filled):
     assert len(found_ids(proto, dataset, derived)) == 5
 
 
-def test_skip_data_leaves_the_metadata(wire, filled):
+def test_skip_data_returns_only_metadata(wire, filled):
     dataset, _ = filled
     (page,) = wire.query(query(dataset, skip_data=True))
     row = message_class(dataset).FromString(page[3])
@@ -179,7 +179,7 @@ def test_counting(wire, filled):
     assert wire.call("DatapointService/Count", request).count == 12
 
 
-def test_a_stream_carries_the_whole_answer_and_says_that_it_is_whole(proto, filled):
+def test_a_stream_has_all_results_and_ends_with_their_number(proto, filled):
     dataset, ids = filled
     schema, batches, closing = stream(proto, datapoints_pb2.QueryArrowRequest(query=query(dataset)))
     rows = pa.Table.from_batches(batches)
@@ -190,7 +190,7 @@ def test_a_stream_carries_the_whole_answer_and_says_that_it_is_whole(proto, fill
     assert set(ids) <= set(rows["id"].to_pylist())
 
 
-def test_a_stream_takes_order_limit_fields_and_compression(proto, filled):
+def test_a_stream_supports_order_limit_fields_and_compression(proto, filled):
     dataset, ids = filled
     request = datapoints_pb2.QueryArrowRequest(
         query=query(dataset, **only_first(dataset)), order=SORT_DIRECTION_DESCENDING, limit=3, fields=["cloud_cover"]
@@ -203,7 +203,7 @@ def test_a_stream_takes_order_limit_fields_and_compression(proto, filled):
         assert closing == {ROWS_KEY: b"3"}
 
 
-def test_a_stream_is_taken_up_again_in_its_snapshot(proto):
+def test_a_stream_is_resumed_in_its_snapshot(proto):
     dataset = proto.create_dataset()
     collection = proto.create_collection(dataset)
     ids = [i.uuid for i in proto.ingest(collection, [datapoint(dataset, row) for row in range(10)]).datapoint_ids]
@@ -223,7 +223,7 @@ def test_an_empty_stream_has_its_schema(proto, dataset, collection):
     assert closing == {ROWS_KEY: b"0"}
 
 
-def test_a_stream_may_be_asked_for_in_gzip(proto, filled):
+def test_a_request_for_a_stream_may_be_compressed(proto, filled):
     dataset, _ = filled
     body = gzip.compress(datapoints_pb2.QueryArrowRequest(query=query(dataset)).SerializeToString())
     headers = {"content-type": "application/proto", "content-encoding": "gzip"}
@@ -232,11 +232,11 @@ def test_a_stream_may_be_asked_for_in_gzip(proto, filled):
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument")
 
 
-def test_what_is_wrong_with_a_stream_is_said_before_its_first_byte(proto, filled):
+def test_errors_of_a_stream_are_returned_before_its_first_byte(proto, filled):
     dataset, _ = filled
     good = datapoints_pb2.QueryArrowRequest(query=query(dataset))
     for change, says in (
-        ({"fields": ["cloud_covr"]}, "no field 'cloud_covr'. Did you mean cloud_cover?"),
+        ({"fields": ["cloud_covr"]}, "no field 'cloud_covr'; did you mean cloud_cover?"),
         ({"limit": 0}, "limit must be at least 1"),
         ({"starting_after": wire_id(uuid4())}, ""),
         ({"starting_after": wire_id(b"short")}, "16 bytes"),
@@ -311,14 +311,14 @@ def nested(depth):
         (lambda r: [where(r, field("name") == "a") for _ in range(65)], "at most 64"),
     ],
 )
-def test_queries_have_rules(proto, filled, spoil, says):
+def test_invalid_queries_are_rejected(proto, filled, spoil, says):
     request = query(filled[0])
     spoil(request)
     with pytest.raises(CallError, match=f"invalid_argument: .*{says}"):
         proto.call("DataAccessService/Query", request)
 
 
-def test_a_cursor_of_another_dataset_is_refused(proto, filled, dataset, collection):
+def test_a_cursor_of_another_dataset_is_rejected(proto, filled, dataset, collection):
     foreign = proto.ingest(collection, [datapoint(dataset, 4000)]).datapoint_ids[0]
     with pytest.raises(CallError, match="invalid_argument"):
         proto.call("DataAccessService/Query", query(filled[0], page=Pagination(starting_after=foreign)))
@@ -333,7 +333,7 @@ def test_collections_of_another_dataset_are_not_found(proto, filled, dataset, co
         proto.call("DataAccessService/Query", mixed)
 
 
-def test_a_dataset_without_footprints_has_no_area(proto):
+def test_a_dataset_without_footprints_cannot_be_queried_by_area(proto):
     dataset = proto.create_dataset(kind=DatasetKind.TEMPORAL)
     request = query(dataset)
     area(request, shapely.to_wkb(shapely.Point(0, 1)))

@@ -1,4 +1,4 @@
-"""Rules without a server: settings, intervals, ids, evolution of types, gates, upkeep."""
+"""Rules without a server: settings, intervals, ids, schema evolution, dataset locks, maintenance."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tilebox._core.values import ids
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api.connect import snake_case
 from tilebox.server.api.parse import id_range, milliseconds
-from tilebox.server.datasets.catalogue import Gates, did_you_mean
+from tilebox.server.datasets.locks import DatasetLocks
 from tilebox.server.loops.upkeep import Upkeep
-from tilebox.server.points.interface import Maintained
-from tilebox.server.rules.schema_evolution import evolved
+from tilebox.server.points.interface import MaintenanceResult
+from tilebox.server.rules.schema_evolution import evolve
 from tilebox.server.settings import Settings
 
 MICROSECONDS = st.integers(-(10**15), 10**16)
 
 
 @given(MICROSECONDS, st.integers(2, 10**7), st.booleans(), st.booleans(), st.integers(-3, 10**4))
-def test_a_range_of_milliseconds_holds_exactly_what_the_interval_holds(start, length, exclusive, inclusive, step):
+def test_a_range_of_milliseconds_equals_its_interval(start, length, exclusive, inclusive, step):
     end = start + length
     interval = TimeInterval(start_exclusive=exclusive, end_inclusive=inclusive)
     interval.start_time.FromMicroseconds(start)
@@ -41,7 +41,7 @@ def test_a_range_of_milliseconds_holds_exactly_what_the_interval_holds(start, le
 
 
 @given(MICROSECONDS)
-def test_an_instant_is_the_millisecond_it_lies_in(moment):
+def test_an_instant_selects_its_millisecond(moment):
     both = TimeInterval(end_inclusive=True)
     both.start_time.FromMicroseconds(moment)
     both.end_time.FromMicroseconds(moment)
@@ -54,7 +54,7 @@ IDS = st.binary(min_size=16, max_size=16).filter(any)
 
 
 @given(IDS, IDS, IDS, st.booleans(), st.booleans())
-def test_a_range_of_ids_holds_exactly_what_the_interval_holds(one, other, candidate, exclusive, inclusive):
+def test_a_range_of_ids_equals_its_interval(one, other, candidate, exclusive, inclusive):
     start, end = sorted((one, other), key=ids.sort_key)
     interval = IDInterval(
         start_id=wire_id(start), end_id=wire_id(end), start_exclusive=exclusive, end_inclusive=inclusive
@@ -75,20 +75,20 @@ def test_an_id_interval_that_ends_before_it_starts():
     assert id_range(IDInterval(start_id=wire_id(before_1970), end_id=wire_id(early)))[0] == before_1970
 
 
-def test_an_unchanged_type_stays_as_it_is():
+def test_an_unchanged_type_stays_the_same():
     schema = Schema.of(DatasetKind.TEMPORAL, [Field(name="a", kind=FieldKind.STRING)])
     for has_data in (True, False):
-        assert evolved(schema, schema, has_data=has_data) == schema
+        assert evolve(schema, schema, has_data=has_data) == schema
 
 
-def test_fields_keep_their_numbers_whatever_order_they_are_asked_for_in():
+def test_fields_keep_their_numbers_in_any_requested_order():
     a, b, c = (Field(name=name, kind=FieldKind.INT64) for name in "abc")
     old = Schema.of(DatasetKind.TEMPORAL, [a, b])
-    new = evolved(old, Schema.of(DatasetKind.TEMPORAL, [c, b, a]), has_data=True)
+    new = evolve(old, Schema.of(DatasetKind.TEMPORAL, [c, b, a]), has_data=True)
     assert [(field.name, field.number) for field in new.custom] == [("a", 4), ("b", 5), ("c", 6)]
 
 
-def test_a_number_is_never_given_to_another_field():
+def test_a_field_number_is_never_reused():
     old = Schema.of(
         DatasetKind.TEMPORAL, [Field(name="a", kind=FieldKind.INT64), Field(name="b", kind=FieldKind.INT64)]
     )
@@ -97,30 +97,24 @@ def test_a_number_is_never_given_to_another_field():
         Field(name="a", kind=FieldKind.STRING),
         Field(name="c", kind=FieldKind.BOOL),
     ]
-    new = evolved(old, Schema.of(DatasetKind.SPATIOTEMPORAL, asked), has_data=False)
+    new = evolve(old, Schema.of(DatasetKind.SPATIOTEMPORAL, asked), has_data=False)
     assert [(field.name, field.number) for field in new.fields[4:]] == [("b", 5), ("a", 6), ("c", 7)]
-    moved = evolved(old, Schema.of(DatasetKind.SPATIOTEMPORAL, [Field(name="a", kind=FieldKind.INT64)]), has_data=False)
+    moved = evolve(old, Schema.of(DatasetKind.SPATIOTEMPORAL, [Field(name="a", kind=FieldKind.INT64)]), has_data=False)
     assert [(field.name, field.number) for field in moved.fields[3:]] == [("geometry", 4), ("a", 6)]
 
 
-def test_what_is_said_about_a_field_may_change():
+def test_annotations_of_a_field_may_change():
     old = Schema.of(DatasetKind.TEMPORAL, [Field(name="a", kind=FieldKind.INT64)])
     said = Field(name="a", kind=FieldKind.INT64, description="now told", queryable=True)
-    new = evolved(old, Schema.of(DatasetKind.TEMPORAL, [said]), has_data=True)
+    new = evolve(old, Schema.of(DatasetKind.TEMPORAL, [said]), has_data=True)
     assert (new.get("a").description, new.get("a").queryable, new.get("a").number) == ("now told", True, 4)
 
 
-def test_a_kind_stays():
+def test_the_kind_of_a_dataset_with_data_cannot_change():
     old, new = Schema.of(DatasetKind.SPATIOTEMPORAL), Schema.of(DatasetKind.TEMPORAL)
     with pytest.raises(InvalidArgumentError, match="stays spatiotemporal and cannot become temporal"):
-        evolved(old, new, has_data=True)
-    assert evolved(old, new, has_data=False).kind is DatasetKind.TEMPORAL
-
-
-def test_near_names():
-    assert did_you_mean("Sat-X", ["Sat-1", "other"]) == ". Did you mean Sat-1?"
-    assert did_you_mean("x.sentinel2", ["a.sentinel2", "b.c"]) == ". Did you mean a.sentinel2?"
-    assert did_you_mean("nothing like it", ["Sat-1"]) == ""
+        evolve(old, new, has_data=True)
+    assert evolve(old, new, has_data=False).kind is DatasetKind.TEMPORAL
 
 
 @pytest.mark.parametrize(
@@ -145,18 +139,18 @@ def test_every_setting_is_described():
     assert all(field.description for field in Settings.model_fields.values())
 
 
-def test_a_change_of_shape_waits_for_writers_and_keeps_new_ones_out():
+def test_an_exclusive_lock_waits_for_writers_and_blocks_new_ones():
     async def main():
-        gates, dataset, seen = Gates(), uuid4(), []
+        locks, dataset, seen = DatasetLocks(), uuid4(), []
 
         async def write(name, finish):
-            async with gates.shared(dataset):
+            async with locks.shared(dataset):
                 seen.append(f"{name} begins")
                 await finish.wait()
                 seen.append(f"{name} ends")
 
         async def change():
-            async with gates.alone(dataset):
+            async with locks.exclusive(dataset):
                 seen.append("change")
 
         finish = anyio.Event()
@@ -168,7 +162,7 @@ def test_a_change_of_shape_waits_for_writers_and_keeps_new_ones_out():
             await anyio.wait_all_tasks_blocked()
             tasks.start_soon(write, "late", finish)
             await anyio.wait_all_tasks_blocked()
-            async with gates.alone(uuid4()):
+            async with locks.exclusive(uuid4()):
                 seen.append("another dataset")
             finish.set()
         return seen
@@ -179,8 +173,8 @@ def test_a_change_of_shape_waits_for_writers_and_keeps_new_ones_out():
     assert seen[5:] == ["change", "late begins", "late ends"]
 
 
-class Unlucky:
-    """Points of which one table cannot be looked after."""
+class FailingPoints:
+    """A store of datapoints that cannot maintain one table."""
 
     def __init__(self, broken: UUID):
         self.broken, self.maintained = broken, []
@@ -189,17 +183,17 @@ class Unlucky:
         if table == self.broken:
             raise OSError("disk gone")
         self.maintained.append(table)
-        return Maintained(5, 1, 10, 100, ("compacted",))
+        return MaintenanceResult(5, 1, 10, 100, ("compacted",))
 
 
-def test_upkeep_of_one_dataset_that_fails_does_not_keep_the_others_waiting(caplog):
+def test_failed_maintenance_of_a_dataset_does_not_affect_the_others(caplog):
     datasets = [SimpleNamespace(id=uuid4(), slug=f"local.d{number}") for number in range(3)]
 
     class Listing:
         async def all_datasets(self):
             return datasets
 
-    points = Unlucky(datasets[1].id)
+    points = FailingPoints(datasets[1].id)
     anyio.run(Upkeep(Listing(), points, pause_seconds=1).run_once)
     assert points.maintained == [datasets[0].id, datasets[2].id]
     assert "upkeep of dataset local.d1 failed" in caplog.text

@@ -72,7 +72,7 @@ def test_what_breaks_a_rule_is_refused(proto, values, named):
 def test_an_unknown_slug_names_those_that_are_near(proto):
     slug = unique("near").replace("_", "-")
     proto.create_cluster(slug=slug)
-    with pytest.raises(CallError, match=f"not_found: .*Did you mean {slug}"):
+    with pytest.raises(CallError, match=f"not_found: .*did you mean {slug}"):
         get(proto, slug + "x")
 
 

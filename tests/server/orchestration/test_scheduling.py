@@ -22,17 +22,17 @@ from tilebox.server.rules.task_states import (
     TaskState,
     Verdict,
     after_failure,
+    crash_backoff_seconds,
     job_state,
     judge,
     next_state,
-    pause_after_crash,
 )
 
 QUEUED, RUNNING, COMPUTED, FAILED, SKIPPED, FAILED_OPTIONAL = TaskState
 
 # A row for each state, a column for each event, in the order in which both are declared.
 TABLE = {
-    #                 claim    compute   requeue  fail    excuse           skip     retry
+    #                 claim    compute   requeue  fail    fail_optional    skip     retry
     QUEUED:          (RUNNING, QUEUED,   QUEUED,  QUEUED, QUEUED,          SKIPPED, QUEUED),
     RUNNING:         (RUNNING, COMPUTED, QUEUED,  FAILED, FAILED_OPTIONAL, RUNNING, RUNNING),
     COMPUTED:        (COMPUTED,) * 7,
@@ -129,12 +129,12 @@ CRASHES = {Failure.CRASH, Failure.EXPIRED}
 
 
 @pytest.mark.parametrize(
-    ("failure", "retries", "crashes", "max_retries", "is_excused"),
+    ("failure", "retries", "crashes", "max_retries", "is_optional"),
     [*product(Failure, range(4), range(5), range(3), (False, True))],
 )
-def test_every_failure_with_every_past(failure, retries, crashes, max_retries, is_excused):
+def test_every_failure_with_every_past(failure, retries, crashes, max_retries, is_optional):
     attempts = Attempts(retries, crashes).after(failure)
-    event = after_failure(failure, attempts, max_retries=max_retries, max_crashes=2, is_excused=is_excused)
+    event = after_failure(failure, attempts, max_retries=max_retries, max_crashes=2, is_optional=is_optional)
 
     if failure in CRASHES:
         assert attempts == Attempts(retries, crashes + 1)
@@ -142,13 +142,13 @@ def test_every_failure_with_every_past(failure, retries, crashes, max_retries, i
     else:
         assert attempts == Attempts(retries + 1, crashes)
         again = failure is Failure.TASK and retries < max_retries
-    assert event is (TaskEvent.REQUEUE if again else TaskEvent.EXCUSE if is_excused else TaskEvent.FAIL)
+    assert event is (TaskEvent.REQUEUE if again else TaskEvent.FAIL_OPTIONAL if is_optional else TaskEvent.FAIL)
 
 
 @pytest.mark.parametrize("max_retries", [0, 1, 5])
 @pytest.mark.parametrize("max_crashes", [0, 1, 10])
 def test_attempts_are_counted_apart(max_retries, max_crashes):
-    limits = {"max_retries": max_retries, "max_crashes": max_crashes, "is_excused": False}
+    limits = {"max_retries": max_retries, "max_crashes": max_crashes, "is_optional": False}
     attempts, tried = Attempts(0, 0), 0
     for failure in [Failure.CRASH, Failure.EXPIRED] * max_crashes:
         if attempts.crashes < max_crashes:
@@ -162,14 +162,14 @@ def test_attempts_are_counted_apart(max_retries, max_crashes):
 
 
 def pauses(task, crashes=range(1, 12), lease_seconds=60.0):
-    return [pause_after_crash(task, number, number, lease_seconds) for number in crashes]
+    return [crash_backoff_seconds(task, number, number, lease_seconds) for number in crashes]
 
 
 @given(st.binary(min_size=16, max_size=16))
 def test_the_first_crash_costs_no_time_and_none_costs_more_than_a_lease(task):
     longest = [0, 1, 3, 7, 15, 31, 60, 60, 60, 60, 60]
     assert all(most / 2 <= pause <= most for pause, most in zip(pauses(task), longest, strict=True))
-    assert pause_after_crash(task, 1, 1_000_000, 0.5) <= 0.5
+    assert crash_backoff_seconds(task, 1, 1_000_000, 0.5) <= 0.5
     assert pauses(task) == pauses(task)
 
 

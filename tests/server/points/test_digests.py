@@ -1,4 +1,4 @@
-"""Digests: equal exactly for what is equal, however it is laid out, and as good as chance for what differs."""
+"""Digests: equal exactly for equal rows, however they are laid out, and as good as random for different ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tilebox.server.points.identity.digests import DIGEST_BYTES, digests
 
-PERSON = bytes(range(16))
+SALT = bytes(range(16))
 VECTOR = pa.struct([pa.field(name, pa.float64(), nullable=False) for name in "xyz"])
 COUNT = 1 << 16
 
@@ -33,13 +33,13 @@ VALUES = {
 }
 
 
-def of(columns: dict[int, pa.Array], person: bytes = PERSON) -> list[bytes]:
+def of(columns: dict[int, pa.Array], salt: bytes = SALT) -> list[bytes]:
     rows = len(next(iter(columns.values())))
-    return [row.tobytes() for row in digests(columns.items(), rows, person)]
+    return [row.tobytes() for row in digests(columns.items(), rows, salt)]
 
 
 def collisions(found: np.ndarray) -> float:
-    """Return how many pairs agree in 24 bits, against what chance gives, at worst over the places of these bits."""
+    """Return the ratio of pairs that agree in 24 bits to the number expected by chance, at the worst position."""
     rows = len(found)
     expected = rows * (rows - 1) / 2 / 2**24
     worst = 1.0
@@ -52,7 +52,7 @@ def collisions(found: np.ndarray) -> float:
 
 
 def grids(*axes: np.ndarray) -> dict[int, pa.Array]:
-    """Return one column an axis, with all combinations of their values."""
+    """Return one column per axis, with all combinations of their values."""
     return {number: pa.array(values.ravel()) for number, values in enumerate(np.meshgrid(*axes), 1)}
 
 
@@ -60,7 +60,7 @@ STRUCTURED = {
     "counters": {1: pa.array(np.arange(COUNT))},
     "high bits": {1: pa.array(np.arange(COUNT) << 47)},
     "whole doubles": {1: pa.array(np.arange(COUNT).astype(float))},
-    "two fields that are swapped": grids(np.arange(256), np.arange(256)),
+    "two swapped fields": grids(np.arange(256), np.arange(256)),
     "two fields of high bits": grids(np.arange(256) << 55, np.arange(256) << 55),
     "signs": grids(*[np.array([-1.5, 1.5])] * 16),
     "one bit in each of many fields": grids(*[np.array([0, 1])] * 16),
@@ -69,16 +69,16 @@ STRUCTURED = {
     "opposite values": {1: pa.array(np.arange(COUNT)), 2: pa.array(-np.arange(COUNT))},
     "numbered texts": {1: pa.array([f"granule_{i:09d}" for i in range(COUNT)])},
     "texts of two letters": {1: pa.array(["".join(text) for text in itertools.product("ab", repeat=16)])},
-    "zeros of any number": {1: pa.array([bytes(i) for i in range(2000)])},
-    "a letter that moves": {1: pa.array([bytes(i) + b"x" + bytes(40 - i) for i in range(40)])},
-    "lists that are swapped": {1: pa.array([[i, j] for i in range(256) for j in range(256)])},
-    "texts cut anew": {1: pa.array([[f"{i}" * (i % 7), f"{i}"] for i in range(COUNT)])},
+    "runs of zeros": {1: pa.array([bytes(i) for i in range(2000)])},
+    "a moving letter": {1: pa.array([bytes(i) + b"x" + bytes(40 - i) for i in range(40)])},
+    "swapped lists": {1: pa.array([[i, j] for i in range(256) for j in range(256)])},
+    "texts divided differently": {1: pa.array([[f"{i}" * (i % 7), f"{i}"] for i in range(COUNT)])},
 }
 
 
 @pytest.mark.parametrize("name", STRUCTURED)
-def test_whatever_is_regular_in_data_is_gone_in_the_digests(name):
-    found = digests(STRUCTURED[name].items(), len(next(iter(STRUCTURED[name].values()))), PERSON)
+def test_digests_of_regular_data_look_random(name):
+    found = digests(STRUCTURED[name].items(), len(next(iter(STRUCTURED[name].values()))), SALT)
     assert len({row.tobytes() for row in found}) == len(found)
     if len(found) > COUNT // 2:
         assert collisions(found) < 2
@@ -94,11 +94,11 @@ def test_every_bit_of_a_value_changes_half_of_the_digest(bits):
     ]
     kind = pa.uint64() if bits == 64 else pa.binary()
     read = (lambda raw: int.from_bytes(raw, "little")) if bits == 64 else bytes
-    before = digests([(3, pa.array([read(value) for value in base], kind))], len(base), PERSON)
-    after = digests([(3, pa.array([read(value) for value in changed], kind))], len(changed), PERSON)
+    before = digests([(3, pa.array([read(value) for value in base], kind))], len(base), SALT)
+    after = digests([(3, pa.array([read(value) for value in changed], kind))], len(changed), SALT)
     flips = np.unpackbits(after.reshape(bits, len(base), -1) ^ before, axis=2).mean(axis=1)
     assert flips.shape == (bits, 80)
-    assert flips.min() > 0.36  # 5.6 standard deviations of chance
+    assert flips.min() > 0.36  # 5.6 standard deviations
     assert flips.max() < 0.64
 
 
@@ -115,7 +115,7 @@ def test_digests_are_equal_exactly_if_rows_are(lists, data):
 
 
 @given(st.data())
-def test_the_cut_of_batches_and_the_order_of_columns_do_not_matter(data):
+def test_digests_do_not_depend_on_batches_and_column_order(data):
     kinds = data.draw(st.lists(st.sampled_from(list(VALUES)), min_size=1, max_size=4))
     rows = data.draw(st.integers(1, 12))
     columns = {}
@@ -149,12 +149,12 @@ def test_a_field_without_values_changes_nothing(kind):
     assert of(one | {2: pa.array([[], []], pa.list_(kind))}) == of(one)
 
 
-def test_field_and_person_count():
+def test_field_and_salt_count():
     column = pa.array([7])
     assert len({*of({1: column}), *of({2: column}), *of({1: column}, bytes(16)), *of({1: column, 2: column})}) == 4
 
 
-def test_rows_of_a_large_batch_have_the_digests_that_they_have_alone():
+def test_a_row_has_the_same_digest_in_a_large_batch_and_alone():
     rng = np.random.default_rng(2)
     texts = pa.array([rng.bytes(int(size)) for size in rng.integers(0, 300, 20_000)])
     even = pa.array([rng.bytes(23) for _ in range(20_000)])
@@ -165,11 +165,11 @@ def test_rows_of_a_large_batch_have_the_digests_that_they_have_alone():
     assert of({1: pa.array([b"x" * 3_000_000])}) != of({1: pa.array([b"x" * 3_000_001])})
 
 
-def test_no_rows_have_no_digests():
-    assert digests([(1, pa.array([], pa.string()))], 0, PERSON).shape == (0, DIGEST_BYTES)
+def test_no_rows_give_no_digests():
+    assert digests([(1, pa.array([], pa.string()))], 0, SALT).shape == (0, DIGEST_BYTES)
 
 
 @pytest.mark.parametrize("values", [[b"x" * 50] * 3 + [b""] * 20 + [None] * 3, [b"", b"abc"], [None, b"x" * 9, None]])
-def test_values_at_the_end_of_the_data_are_no_different(values):
+def test_values_at_the_end_of_the_buffer_have_the_same_digests(values):
     found = of({1: pa.array(values, pa.binary())})
     assert found == [of({1: pa.array([value, b"more than a word"], pa.binary())})[0] for value in values]

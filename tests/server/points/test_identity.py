@@ -1,4 +1,4 @@
-"""Identities of datapoints: the same says the same, and whatever differs differs."""
+"""Ids of datapoints: equal exactly for equal datapoints."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ids(table: pa.Table, collection: UUID = COLLECTION) -> list[bytes]:
 
 
 def test_a_known_datapoint_keeps_its_id():
-    # Changing this would store every datapoint anew on the next ingest.
+    # A changed id would store every datapoint a second time on the next ingest.
     assert ids(rows(time=[1_700_000_000_000], level=[3], name=["a"], tags=[["x", "y"]]))[0].hex() == KNOWN_ID
 
 
@@ -47,7 +47,7 @@ def test_ids_are_equal_exactly_if_datapoints_are_and_carry_their_times(values):
     by_value = dict(zip(values, found, strict=True))
     assert [by_value[value] for value in values] == found
     assert len(set(found)) == len(set(values))
-    assert [int.from_bytes(one[:6], "big", signed=True) for one in found] == [time for time, _ in values]
+    assert [int.from_bytes(datapoint[:6], "big", signed=True) for datapoint in found] == [time for time, _ in values]
 
 
 def test_missing_differs_from_zero_and_empty():
@@ -55,11 +55,11 @@ def test_missing_differs_from_zero_and_empty():
     assert len(set(found)) == 4
 
 
-def test_each_collection_has_ids_of_its_own():
+def test_ids_differ_between_collections():
     assert ids(rows(time=[1])) != ids(rows(time=[1]), UUID(int=6))
 
 
-def test_ids_and_ingestion_times_given_are_replaced():
+def test_given_ids_and_ingestion_times_are_replaced():
     first = with_identity(SCHEMA, COLLECTION, rows(time=[1], level=[2]), now_us=10)
     again = with_identity(SCHEMA, COLLECTION, first, now_us=20)
     assert again["id"].equals(first["id"])
@@ -74,7 +74,7 @@ def test_times_are_floored_to_milliseconds(unit, counts):
     assert found["time"].cast(pa.int64()).to_pylist() == [-1000]
 
 
-def test_no_rows_have_no_ids():
+def test_no_rows_give_no_ids():
     assert with_identity(SCHEMA, COLLECTION, rows(time=[]), now_us=1).equals(arrow_schema(SCHEMA).empty_table())
 
 
@@ -88,6 +88,6 @@ def test_no_rows_have_no_ids():
         (pa.table({"time": pa.array([1], pa.timestamp("ms")), "level": ["x"]}), "'level' holds int64, not string"),
     ],
 )
-def test_what_cannot_be_identified_is_refused(table, message):
+def test_rows_without_a_valid_time_or_type_are_rejected(table, message):
     with pytest.raises(InvalidArgumentError, match=message):
         with_identity(SCHEMA, COLLECTION, table, now_us=1)

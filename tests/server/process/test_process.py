@@ -24,7 +24,7 @@ from wire import Wire, datapoint, message_class, query
 
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2, datasets_pb2
 from tilebox.cli.serve import _started
-from tilebox.server.points import reach
+from tilebox.server.points import probe
 from tilebox.server.process.run import Running
 from tilebox.server.settings import Settings
 
@@ -165,8 +165,14 @@ def test_a_port_in_use_is_named(tmp_path):
         (["--port", "70000"], "setting port"),
         (["--database", "mysql://x"], "sqlite:/// or postgresql://"),
         (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
-        (["--storage", "ftp://x"], "given as its path, or in s3://bucket/prefix, not 'ftp://x'"),
-        (["--storage", "file:///x"], "given as its path, or in s3://bucket/prefix, not 'file:///x'"),
+        (
+            ["--storage", "ftp://x"],
+            "datapoints cannot be stored in 'ftp://x'; give the path of a directory, or s3://bucket/prefix",
+        ),
+        (
+            ["--storage", "file:///x"],
+            "datapoints cannot be stored in 'file:///x'; give the path of a directory, or s3://bucket/prefix",
+        ),
         (["--storage", "s3://"], "names no bucket"),
         (["--port", "0", "--database", "postgresql://u:secret@127.0.0.1:9/x"], "Connection refused; check the URL in"),
     ],
@@ -198,13 +204,13 @@ def test_an_object_store_that_does_not_answer_is_named_at_start(tmp_path):
 
 
 def test_whether_an_object_store_answers(bucket):
-    anyio.run(partial(reach, "s3://points/a/prefix", storage_options=bucket))
+    anyio.run(partial(probe, "s3://points/a/prefix", storage_options=bucket))
     with pytest.raises(OSError, match=r"^The specified bucket does not exist \(NoSuchBucket\)$"):
-        anyio.run(partial(reach, "s3://no-points", storage_options=bucket))
+        anyio.run(partial(probe, "s3://no-points", storage_options=bucket))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         options = {**bucket, "aws_endpoint": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         with pytest.raises(OSError, match="no answer within 0 s"):
-            anyio.run(partial(reach, "s3://points", storage_options=options, seconds=0.3))
+            anyio.run(partial(probe, "s3://points", storage_options=options, seconds=0.3))
 
 
 def test_only_its_owner_can_read_what_a_server_writes(tmp_path):

@@ -24,7 +24,7 @@ _ID_BYTES = 16
 _SHOWN_IDS = 3
 
 
-class Ingested(Sequence[UUID]):
+class IngestResult(Sequence[UUID]):
     """The ids of ingested datapoints in the order of the input: a sequence that equals the list of them.
 
     It stores bytes and creates UUIDs on access: creating a million UUIDs takes longer than sending a million datapoints.
@@ -40,18 +40,18 @@ class Ingested(Sequence[UUID]):
         self.existing = existing
 
     @classmethod
-    def from_wire(cls, answer: data_ingestion_pb2.IngestResponse) -> Ingested:
+    def from_wire(cls, answer: data_ingestion_pb2.IngestResponse) -> IngestResult:
         """Read the response to one batch."""
         ids = b"".join([message.uuid for message in answer.datapoint_ids])
         return cls(ids, created=answer.num_created, existing=answer.num_existing)
 
     @classmethod
-    def from_extension(cls, answer: datapoints_pb2.IngestResponse) -> Ingested:
+    def from_extension(cls, answer: datapoints_pb2.IngestResponse) -> IngestResult:
         """Read the response to one batch that was sent as columns."""
         return cls(answer.datapoint_ids, created=answer.num_created, existing=answer.num_existing)
 
     @classmethod
-    def joined(cls, parts: Iterable[Ingested]) -> Ingested:
+    def joined(cls, parts: Iterable[IngestResult]) -> IngestResult:
         """Concatenate the ids of several batches, and sum their counts."""
         parts = list(parts)
         return cls(
@@ -78,7 +78,7 @@ class Ingested(Sequence[UUID]):
         return map(self._at, range(len(self)))
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Ingested):
+        if isinstance(other, IngestResult):
             return self._ids == other._ids
         return isinstance(other, list) and list(self) == other
 

@@ -120,12 +120,23 @@ class DatasetInfo:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return the end of a sentence that says which names come close, or which there are."""
+    """Return the end of an error text that suggests similar names, or else lists the names that exist.
+
+    Args:
+        name: The name that does not exist; may be a dotted path.
+        names: The names that exist. Those that end in the same part as a dotted `name` count as similar.
+    """
     names = sorted(names)
-    by_lower = {candidate.lower(): candidate for candidate in names}
-    close = [by_lower[key] for key in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)]
+    same_end = [other for other in names if _last_part(other) == _last_part(name)]
+    by_lower = {candidate.lower(): candidate for candidate in same_end or names}
+    cutoff = 0.0 if same_end else 0.6
+    close = [by_lower[key] for key in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=cutoff)]
     if close:
         return f"; did you mean {' or '.join(close)}?"
     if not names:
         return "; there are none"
     return f"; there are {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
+
+
+def _last_part(path: str) -> str:
+    return path.lower().rpartition(".")[2]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tilebox._core.ingest.batches import (
     MAX_REQUEST_BYTES,
-    Ingested,
     IngestOutcome,
+    IngestResult,
     batch_ranges,
     replace_message,
     split_into_requests,
@@ -47,7 +47,7 @@ async def ingest(
     data: Any,
     allow_existing: bool,
     show_progress: bool | Callable[[float], object],
-) -> Ingested:
+) -> IngestResult:
     """Store datapoints, several batches under way at once; each batch is stored in full or not at all."""
     from tilebox._core.ingest import rows
 
@@ -57,10 +57,10 @@ async def ingest(
     done = 0
     progress = Progress(show_progress, title=f"Ingesting into {what}", total=float(encoded.rows))
 
-    async def send(batch: tuple[int, int]) -> Ingested | None:
+    async def send(batch: tuple[int, int]) -> IngestResult | None:
         return None if outcome.has_failed else await _deliver(transport, sender, batch, outcome)
 
-    def note(part: Ingested | None) -> None:
+    def note(part: IngestResult | None) -> None:
         nonlocal done
         if part is not None:
             done += len(part)
@@ -70,12 +70,12 @@ async def ingest(
         edges = batch_ranges(encoded.rows, sender.batch_rows)
         parts = await gather_map(send, edges, limit=sender.requests_at_once, each=note)
         outcome.raise_failure()
-    return Ingested.joined(part for part in parts if part is not None)
+    return IngestResult.joined(part for part in parts if part is not None)
 
 
 async def _deliver(
     transport: Transport, sender: _Messages | _Columns, batch: tuple[int, int], outcome: IngestOutcome
-) -> Ingested | None:
+) -> IngestResult | None:
     """Send one batch, or return None once something failed.
 
     Errors are not raised here: that would cancel the batches under way, and nobody would know what is stored.
@@ -88,7 +88,7 @@ async def _deliver(
             outcome.add_failure(start, stop, error)
             return None
         outcome.add_stored(stop - start)
-    return Ingested.joined(parts)
+    return IngestResult.joined(parts)
 
 
 class _Messages:
@@ -112,9 +112,9 @@ class _Messages:
             start += len(part)
         return calls
 
-    def read(self, answer: Any) -> Ingested:
+    def read(self, answer: Any) -> IngestResult:
         """Read the answer to one of them."""
-        return Ingested.from_wire(answer)
+        return IngestResult.from_wire(answer)
 
 
 class _Columns:
@@ -147,9 +147,9 @@ class _Columns:
             calls.append((start + first, start + last, call))
         return calls
 
-    def read(self, answer: Any) -> Ingested:
+    def read(self, answer: Any) -> IngestResult:
         """Read the answer to it."""
-        return Ingested.from_extension(answer)
+        return IngestResult.from_extension(answer)
 
 
 def _rows_of_a_request(table: pa.Table) -> int:

@@ -18,7 +18,7 @@ _PREAMBLE = re.compile(r"^1 of 1 datapoints rejected, nothing of this batch was 
 
 
 @dataclass
-class IngestResult:
+class IngestCounts:
     """The result of ingesting a batch.
 
     Args:
@@ -33,7 +33,7 @@ class IngestResult:
     rejected: dict[int, str] = field(default_factory=dict)
 
 
-def ingest_valid(collection: TimeseriesCollection, columns: dict[str, Any]) -> IngestResult:
+def ingest_valid(collection: TimeseriesCollection, columns: dict[str, Any]) -> IngestCounts:
     """Ingest the valid datapoints of a batch.
 
     If the batch is rejected, its halves are ingested, and so on down to single datapoints.
@@ -46,7 +46,7 @@ def ingest_valid(collection: TimeseriesCollection, columns: dict[str, Any]) -> I
         ValueError: Too many batches and datapoints were rejected.
         TileboxError: The ingest failed for a reason that does not lie in a datapoint.
     """
-    result, rejections = IngestResult(), 0
+    result, rejections = IngestCounts(), 0
     rows = len(columns["time"])
     pending = [(0, rows)]
     while pending:

@@ -10,7 +10,7 @@ from tilebox._core.protocol.workflows.v1 import job_pb2 as wire
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.api import parse, work_parse, work_shapes
 from tilebox.server.api.diagrams import render_options
-from tilebox.server.datasets.catalogue import now_us
+from tilebox.server.clock import now_us
 from tilebox.server.diagrams.graph import Theme
 from tilebox.server.keys import Permission
 from tilebox.server.orchestration.submissions import from_legacy
@@ -127,7 +127,7 @@ class JobService:
             raise InvalidArgumentError(f"theme {request.theme} is not known")
         options = render_options(request.render_options)
         graph = await self._jobs.graph(caller.team.id, job_id(request), self._diagrams.max_tasks)
-        svg = await self._diagrams.of_job(graph, options, Theme(request.theme), request.include_job_name)
+        svg = await self._diagrams.render_job(graph, options, Theme(request.theme), request.include_job_name)
         return diagram_pb2.Diagram(svg=svg)
 
     async def get_job_prototype(

@@ -1,4 +1,4 @@
-"""Verbs of datasets: the catalogue, ingestion and queries.
+"""Services of datasets: the catalogue, ingestion and queries.
 
 May import: `store`, `points`, `rules`, `tilebox._core`.
 """

@@ -1,4 +1,4 @@
-"""What a batch of datapoints must be like before any of it is stored; everything that is wrong is told at once."""
+"""Validation of a batch of datapoints before it is stored. All problems are reported in one error."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 MAX_QUERYABLE_STRING_LENGTH = 1024
 MAX_LISTED_PROBLEMS = 20
 
-# Ids carry the time in 48 bits of milliseconds, and results carry it in 64 bits of nanoseconds, which is the tighter.
+# Ids hold the time in 48 bits of milliseconds; results hold it in 64 bits of nanoseconds, which is the narrower range.
 _FIRST_TIME_MS, _LAST_TIME_MS = -9_223_372_036_854, 9_223_372_036_854
-_SCAN_ROWS = 64
+_BLOCK_ROWS = 64
 
-# Only footprints are looked for by area; other fields may hold whatever geometry there is.
+# Area queries search only footprints, so other fields may hold any kind of geometry.
 _ALL_GEOMETRIES = (*matching.KINDS, "LineString", "LinearRing", "MultiPoint", "MultiLineString", "GeometryCollection")
 
 Problem = tuple[int, str]
-"""A row, and why it is rejected."""
+"""A row number, and the reason why the row is rejected."""
 
 
 def rejection(total: int, problems: Iterable[Problem]) -> InvalidArgumentError:
-    """Return one error that lists the rejected datapoints by their position in the batch."""
+    """Return an error that lists the rejected datapoints by their position in the batch."""
     problems = sorted(set(problems))
     rejected = len({row for row, _ in problems})
     listed = "; ".join(f"datapoint {row}: {reason}" for row, reason in problems[:MAX_LISTED_PROBLEMS])
@@ -51,11 +51,11 @@ def rejection(total: int, problems: Iterable[Problem]) -> InvalidArgumentError:
     )
 
 
-def undecodable(schema: Schema, values: Sequence[bytes]) -> list[Problem]:
-    """Find all rows that cannot be decoded; blocks of rows that can are passed at once."""
+def decoding_problems(schema: Schema, values: Sequence[bytes]) -> list[Problem]:
+    """Return the problems of all rows that cannot be decoded. Valid blocks of rows are decoded together."""
     problems = []
-    for start in range(0, len(values), _SCAN_ROWS):
-        block = values[start : start + _SCAN_ROWS]
+    for start in range(0, len(values), _BLOCK_ROWS):
+        block = values[start : start + _BLOCK_ROWS]
         if _decoding_problem(schema, block) is not None:
             for row, value in enumerate(block, start):
                 problem = _decoding_problem(schema, [value])
@@ -65,19 +65,19 @@ def undecodable(schema: Schema, values: Sequence[bytes]) -> list[Problem]:
 
 
 def footprints(schema: Schema, rows: pa.RecordBatch) -> Footprints | None:
-    """Look at the footprints of datapoints, once for all that is done with them; None for a dataset without."""
+    """Decode the footprints of datapoints once, for checks and bounds. Return None if the dataset has none."""
     return None if schema.get(GEOMETRY.name) is None else Footprints(rows.column(GEOMETRY.name))
 
 
-def row_problems(schema: Schema, rows: pa.RecordBatch, found: Footprints | None) -> list[Problem]:
-    """Return what is wrong with decoded datapoints.
+def row_problems(schema: Schema, rows: pa.RecordBatch, decoded: Footprints | None) -> list[Problem]:
+    """Return the problems of decoded datapoints.
 
     Args:
         schema: The dataset's schema.
-        rows: All columns of it.
-        found: What `footprints` gave for them.
+        rows: Datapoints with all columns of the schema.
+        decoded: The result of `footprints` for them.
     """
-    return [*_time_problems(rows), *_string_problems(schema, rows), *_geometry_problems(schema, rows, found)]
+    return [*_time_problems(rows), *_string_problems(schema, rows), *_geometry_problems(schema, rows, decoded)]
 
 
 def _decoding_problem(schema: Schema, values: Sequence[bytes]) -> str | None:
@@ -89,18 +89,18 @@ def _decoding_problem(schema: Schema, values: Sequence[bytes]) -> str | None:
 
 
 def unknown_field_problems(schema: Schema, values: Sequence[bytes], encoded: Sequence[bytes]) -> list[Problem]:
-    """Find values of fields that the dataset lacks, which would be lost without a word.
+    """Return the rows with values for unknown fields, which would be lost silently.
 
     Args:
         schema: The dataset's schema.
-        values: Datapoints as they came.
-        encoded: The same ones decoded and encoded again, without id and ingestion time.
+        values: The messages of the request.
+        encoded: The same messages decoded and encoded again, without id and ingestion time.
     """
     message_class = _message_class(schema)
     problems = []
-    for row, (value, again) in enumerate(zip(values, encoded, strict=True)):
-        # Our encoding is the shortest, so nothing got lost of a datapoint that was no longer before.
-        if len(value) == len(again):
+    for row, (value, reencoded) in enumerate(zip(values, encoded, strict=True)):
+        # The canonical encoding is the shortest, so a message of the same length has no unknown fields.
+        if len(value) == len(reencoded):
             continue
         try:
             unknown = UnknownFieldSet(message_class.FromString(value))
@@ -109,7 +109,9 @@ def unknown_field_problems(schema: Schema, values: Sequence[bytes], encoded: Seq
             continue
         if len(unknown):
             numbers = ", ".join(map(str, sorted({field.field_number for field in unknown})))  # type: ignore[attr-defined]
-            problems.append((row, f"it has fields that the dataset lacks, of number {numbers}; was the type changed?"))
+            problems.append(
+                (row, f"it has unknown fields with the numbers {numbers}; fetch the type of the dataset again")
+            )
     return problems
 
 
@@ -139,13 +141,13 @@ def _string_problems(schema: Schema, rows: pa.RecordBatch) -> list[Problem]:
     return problems
 
 
-def _geometry_problems(schema: Schema, rows: pa.RecordBatch, found: Footprints | None) -> list[Problem]:
-    # A missing footprint is no problem: a datapoint needs nothing but its time, and no area finds that one.
+def _geometry_problems(schema: Schema, rows: pa.RecordBatch, decoded: Footprints | None) -> list[Problem]:
+    # A datapoint needs only a time. One without a footprint is valid, and no area query finds it.
     problems = []
     for field in schema:
         if field.kind is FieldKind.GEOMETRY and not field.repeated:
-            if field.name == GEOMETRY.name and found is not None:
-                wrong = found.problems()
+            if field.name == GEOMETRY.name and decoded is not None:
+                wrong = decoded.problems()
             else:
                 values = rows.column(field.name).to_numpy(zero_copy_only=False)
                 wrong = matching.problems(values, kinds=_ALL_GEOMETRIES)

@@ -1,26 +1,21 @@
-"""Datasets, groups and collections: creating, finding, changing and deleting them."""
+"""The catalogue: creating, finding, changing and deleting datasets, groups and collections."""
 
 from __future__ import annotations
 
 import re
-import time
-from collections import Counter
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-import anyio
-
+from tilebox._core.schema.catalogue import did_you_mean
 from tilebox._core.schema.fields import MAX_NAME_LENGTH
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError
+from tilebox.server.clock import now_us
+from tilebox.server.datasets.locks import DatasetLocks
 from tilebox.server.rules import schema_evolution
 from tilebox.server.store.interface import Collection, Dataset
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
     from tilebox._core.protocol.datasets.v1.dataset_type_pb2 import DatasetType
     from tilebox._core.schema.fields import Schema
     from tilebox.server.points.interface import Points, Summary
@@ -35,7 +30,7 @@ _CODE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetChange:
-    """What an update asks for; None leaves a part as it is."""
+    """The changes of an update request. None leaves an attribute unchanged."""
 
     name: str | None = None
     code_name: str | None = None
@@ -45,17 +40,17 @@ class DatasetChange:
 
 
 class Catalogue:
-    """The verbs of datasets and collections.
+    """The service for datasets and collections.
 
     Args:
-        store: Where records are kept.
-        points: Where datapoints are kept.
+        store: Stores the records of datasets and collections.
+        points: Stores datapoints.
     """
 
     def __init__(self, store: Store, points: Points) -> None:
         self._store = store
         self._points = points
-        self.gates = Gates()
+        self.locks = DatasetLocks()
 
     async def create(
         self,
@@ -67,24 +62,24 @@ class Catalogue:
         summary: str = "",
         description: str = "",
     ) -> Dataset:
-        """Create a dataset and the groups on the way to it.
+        """Create a dataset and the groups in its path.
 
         Args:
-            team: Whose dataset it will be.
-            name: What it is called in lists.
-            code_name: Its last name in dotted access, or a whole dotted path.
+            team: The team that will own it.
+            name: The display name.
+            code_name: The last part of its dotted path, or a whole dotted path.
             wanted: Its kind and fields.
-            summary: A sentence on it.
-            description: More on it, as Markdown.
+            summary: A one-sentence summary.
+            description: A longer description, as Markdown.
 
         Raises:
             InvalidArgumentError: A name or field breaks a rule.
-            ConflictError: There is a dataset of that slug.
+            ConflictError: A dataset with that slug exists.
         """
         _check_texts(name=name, summary=summary, description=description)
         slug = _slug(team, code_name)
         *path, last = slug.split(".")
-        schema = schema_evolution.requested(wanted)
+        schema = schema_evolution.parse_type(wanted)
         identity = uuid4()
         if await self._store.dataset_by_slug(team.id, slug):
             raise ConflictError(f"there is a dataset {slug} already; update it, or choose another code name")
@@ -100,11 +95,11 @@ class Catalogue:
             summary=summary,
             description=description,
             icon="",
-            schema=schema_evolution.named(schema, identity, 1, last),
+            schema=schema_evolution.with_message_name(schema, identity, 1, last),
             revision=1,
             created_us=now_us(),
         )
-        # The table first: a dataset that can be seen must be able to hold datapoints.
+        # The table comes first, because a visible dataset must be able to store datapoints.
         await self._points.create(identity, dataset.schema)
         try:
             await self._store.add_dataset(dataset)
@@ -113,16 +108,16 @@ class Catalogue:
             raise ConflictError(f"there is a dataset {slug} already; update it, or choose another code name") from None
         except NotFoundError:
             await self._points.drop(identity)
-            raise ConflictError(f"the last dataset beside {slug} was deleted at this very moment; try again") from None
+            raise ConflictError(f"the group of dataset {slug} was deleted at the same time; try again") from None
         return dataset
 
     async def _check_path(self, team: Team, path: list[str], slug: str) -> None:
-        """Refuse a name that a dataset would share with a group: one of the two could not be reached by it."""
+        """Check that no dataset and group would share a path, because only one of them could be accessed by it."""
         for end in range(1, len(path) + 1):
             above = ".".join(path[:end])
             if await self._store.dataset_by_slug(team.id, above):
                 raise InvalidArgumentError(
-                    f"{above} is a dataset, and nothing can be below it; choose another code name"
+                    f"{above} is a dataset, so it cannot contain other datasets; choose another code name"
                 )
         if any(group.slug == slug for group in await self._store.groups(team.id)):
             raise InvalidArgumentError(f"{slug} is a group of datasets; choose another code name")
@@ -131,62 +126,64 @@ class Catalogue:
         """Return a dataset by id.
 
         Raises:
-            NotFoundError: The team has none of that id.
+            NotFoundError: The team has no dataset with that id.
         """
-        found = await self._store.dataset(team.id, dataset)
-        if found is None:
+        record = await self._store.dataset(team.id, dataset)
+        if record is None:
             raise NotFoundError(f"No such dataset {dataset}")
-        return found
+        return record
 
     async def get_by_slug(self, team: Team, slug: str) -> Dataset:
-        """Return a dataset by its dotted slug; a name without dots lies in the team's own group.
+        """Return a dataset by its dotted slug. A slug without dots refers to the team's own group.
 
         Raises:
-            NotFoundError: The team has none of that slug; close ones are named.
+            NotFoundError: The team has no dataset with that slug; the message suggests similar ones.
         """
-        found = await self._store.dataset_by_slug(team.id, slug if "." in slug else f"{team.slug}.{slug}")
-        if found is None:
+        record = await self._store.dataset_by_slug(team.id, slug if "." in slug else f"{team.slug}.{slug}")
+        if record is None:
             slugs = [dataset.slug for dataset in await self._store.datasets(team.id)]
             raise NotFoundError(f"No such dataset {slug}{did_you_mean(slug, slugs)}")
-        return found
+        return record
 
     async def datasets(self, team: Team) -> tuple[list[Dataset], list[Group]]:
-        """Return a team's datasets and groups."""
+        """Return all datasets and groups of a team."""
         return await self._store.datasets(team.id), await self._store.groups(team.id)
 
     async def update(self, team: Team, dataset: UUID, change: DatasetChange) -> Dataset:
         """Change a dataset.
 
         Raises:
-            NotFoundError: The team has none of that id.
-            InvalidArgumentError: A rule is broken, or datapoints would lose a value.
-            ConflictError: Somebody else changed it meanwhile.
+            NotFoundError: The team has no dataset with that id.
+            InvalidArgumentError: The change breaks a rule, or datapoints would lose values.
+            ConflictError: Another request changed the dataset at the same time.
         """
         old = await self.get(team, dataset)
         _check_texts(name=change.name, summary=change.summary, description=change.description)
         if change.code_name is not None and change.code_name not in (old.code_name, old.slug):
             raise InvalidArgumentError(
-                f"code_name of dataset {old.slug} cannot be changed, because scripts find the dataset by it; "
-                "its name can"
+                f"code_name of dataset {old.slug} cannot be changed, because scripts access the dataset by it; "
+                "change its name instead"
             )
         texts = {
             key: value for key in ("name", "summary", "description") if (value := getattr(change, key)) is not None
         }
         new = replace(old, **texts)
+        # Texts do not affect the table, so changing them needs no lock.
         if change.type is None:
             await self._store.update_dataset(new, expected_revision=old.revision)
             return new
-        async with self.gates.alone(dataset):
-            return await self._retype(old, new, schema_evolution.requested(change.type))
+        async with self.locks.exclusive(dataset):
+            return await self._change_type(old, new, schema_evolution.parse_type(change.type))
 
     async def delete(self, team: Team, dataset: UUID) -> None:
         """Delete a dataset with everything in it.
 
         Raises:
-            NotFoundError: The team has none of that id.
+            NotFoundError: The team has no dataset with that id.
         """
         await self.get(team, dataset)
-        async with self.gates.alone(dataset):
+        async with self.locks.exclusive(dataset):
+            # The record goes first. A crash in between leaves an orphaned table, but no dataset without a table.
             await self._store.delete_dataset(team.id, dataset)
             await self._points.drop(dataset)
 
@@ -195,53 +192,54 @@ class Catalogue:
 
         Raises:
             NotFoundError: The team has no such dataset.
-            ConflictError: The dataset has a collection of that name.
+            InvalidArgumentError: The name is empty or too long.
+            ConflictError: The dataset has a collection with that name.
         """
         if not 1 <= len(name) <= MAX_COLLECTION_NAME_LENGTH:
             raise InvalidArgumentError(f"name of a collection must have 1 to {MAX_COLLECTION_NAME_LENGTH} characters")
-        found = await self.get(team, dataset)
+        record = await self.get(team, dataset)
         try:
             return await self._store.add_collection(team.id, dataset, uuid4(), name, now_us())
         except ConflictError:
-            raise ConflictError(f"dataset {found.slug} has a collection {name} already") from None
+            raise ConflictError(f"dataset {record.slug} has a collection {name} already") from None
 
     async def collection(self, team: Team, collection: UUID) -> Collection:
         """Return a collection by id.
 
         Raises:
-            NotFoundError: The team has none of that id.
+            NotFoundError: The team has no collection with that id.
         """
-        found = await self._store.collection(team.id, collection)
-        if found is None:
+        record = await self._store.collection(team.id, collection)
+        if record is None:
             raise NotFoundError(f"No such collection {collection}")
-        return found
+        return record
 
-    async def home(self, team: Team, collection: UUID) -> tuple[Collection, Dataset]:
-        """Return a collection by id with its dataset.
+    async def collection_with_dataset(self, team: Team, collection: UUID) -> tuple[Collection, Dataset]:
+        """Return a collection by id, and its dataset.
 
         Raises:
             NotFoundError: The team has no such collection.
         """
-        found = await self._store.collection_with_dataset(team.id, collection)
-        if found is None:
+        records = await self._store.collection_with_dataset(team.id, collection)
+        if records is None:
             raise NotFoundError(f"No such collection {collection}")
-        return found
+        return records
 
     async def collection_by_name(self, team: Team, dataset: UUID, name: str) -> Collection:
         """Return a collection by name.
 
         Raises:
-            NotFoundError: The dataset has none of that name; close ones are named.
+            NotFoundError: The dataset has no collection with that name; the message suggests similar ones.
         """
         await self.get(team, dataset)
-        found = await self._store.collection_by_name(team.id, dataset, name)
-        if found is None:
+        record = await self._store.collection_by_name(team.id, dataset, name)
+        if record is None:
             names = [collection.name for collection in await self._store.collections(team.id, dataset)]
             raise NotFoundError(f"No such collection {name}{did_you_mean(name, names)}")
-        return found
+        return record
 
     async def collections(self, team: Team, dataset: UUID) -> list[Collection]:
-        """Return a dataset's collections by name.
+        """Return the collections of a dataset, ordered by name.
 
         Raises:
             NotFoundError: The team has no such dataset.
@@ -252,29 +250,36 @@ class Catalogue:
     async def delete_collection(self, team: Team, collection: UUID, dataset: UUID | None = None) -> None:
         """Delete a collection with its datapoints.
 
+        Args:
+            team: The team that owns it.
+            collection: Id of the collection.
+            dataset: Id of the dataset that it must be in, or None for any.
+
         Raises:
-            NotFoundError: The team has none of that id, or it is not in the dataset named.
+            NotFoundError: The team has no such collection, or it is in another dataset.
         """
-        found = await self.collection(team, collection)
-        if dataset is not None and found.dataset != dataset:
+        record = await self.collection(team, collection)
+        if dataset is not None and record.dataset != dataset:
             raise NotFoundError(f"No such collection {collection} in dataset {dataset}")
-        async with self.gates.alone(found.dataset):
+        async with self.locks.exclusive(record.dataset):
             await self._store.delete_collection(team.id, collection)
-            await self._points.delete_collection(found.dataset, found.number)
+            await self._points.delete_collection(record.dataset, record.number)
 
     async def summaries(self, dataset: UUID) -> dict[int, Summary]:
-        """Return what each collection of a dataset holds, by number."""
+        """Return a summary of each collection of a dataset that has datapoints, by number."""
         return await self._points.summary(dataset)
 
-    async def _retype(self, old: Dataset, new: Dataset, schema: Schema) -> Dataset:
+    async def _change_type(self, old: Dataset, new: Dataset, schema: Schema) -> Dataset:
         has_data = bool(await self._points.summary(old.id))
-        target = schema_evolution.evolved(old.schema, schema, has_data=has_data)
+        target = schema_evolution.evolve(old.schema, schema, has_data=has_data)
         if target.fields == old.schema.fields:
             await self._store.update_dataset(new, expected_revision=old.revision)
             return new
         revision = old.revision + 1
-        new = replace(new, schema=schema_evolution.named(target, old.id, revision, old.code_name), revision=revision)
-        # Columns before the record: a column that nobody knows yet harms nobody, a missing one would.
+        new = replace(
+            new, schema=schema_evolution.with_message_name(target, old.id, revision, old.code_name), revision=revision
+        )
+        # Change the table before the record: an unknown column is harmless, a missing one is not.
         if schema_evolution.needs_new_table(old.schema, target):
             await self._points.drop(old.id)
             await self._points.create(old.id, new.schema)
@@ -282,76 +287,6 @@ class Catalogue:
             await self._points.evolve(old.id, new.schema)
         await self._store.update_dataset(new, expected_revision=old.revision)
         return new
-
-
-class Gates:
-    """Keeps changes of a dataset's shape apart from writes of datapoints to it, in this process.
-
-    Writes share a dataset; a change has it alone. Without this, a batch could be acknowledged between
-    the look that finds a dataset empty and the change that replaces its table.
-    """
-
-    def __init__(self) -> None:
-        self._writers: Counter[UUID] = Counter()
-        self._changes: Counter[UUID] = Counter()
-        self._changing: set[UUID] = set()
-        self._moved = anyio.Condition()
-
-    @asynccontextmanager
-    async def shared(self, dataset: UUID) -> AsyncIterator[None]:
-        """Write datapoints of a dataset, beside others who do."""
-        # Changes that wait go first, or writers who follow each other closely would keep them out for ever.
-        if self._changes[dataset]:
-            async with self._moved:
-                while self._changes[dataset]:
-                    await self._moved.wait()
-                self._writers[dataset] += 1
-        else:
-            self._writers[dataset] += 1
-        try:
-            yield
-        finally:
-            await self._leave(self._writers, dataset)
-
-    @asynccontextmanager
-    async def alone(self, dataset: UUID) -> AsyncIterator[None]:
-        """Change a dataset's shape while nobody writes to it."""
-        self._changes[dataset] += 1
-        try:
-            async with self._moved:
-                while self._writers[dataset] or dataset in self._changing:
-                    await self._moved.wait()
-                self._changing.add(dataset)
-            try:
-                yield
-            finally:
-                self._changing.discard(dataset)
-        finally:
-            await self._leave(self._changes, dataset)
-
-    async def _leave(self, counter: Counter[UUID], dataset: UUID) -> None:
-        counter[dataset] -= 1
-        if not counter[dataset]:
-            del counter[dataset]
-        if counter is self._writers and not self._changes[dataset]:
-            return  # only changes wait for writers
-        with anyio.CancelScope(shield=True):
-            async with self._moved:
-                self._moved.notify_all()
-
-
-def now_us() -> int:
-    """Return the time in microseconds since 1970."""
-    return time.time_ns() // 1000
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a sentence that names the known names close to a wrong one, or nothing."""
-    known = list(names)
-    last = name.rpartition(".")[2]
-    near = [other for other in known if other.rpartition(".")[2] == last] or known
-    near = get_close_matches(name, near, n=3, cutoff=0.6 if near is known else 0)
-    return f". Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _slug(team: Team, code_name: str) -> str:

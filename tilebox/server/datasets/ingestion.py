@@ -1,4 +1,4 @@
-"""Writing and deleting datapoints: a batch is checked whole, then stored whole, or not at all."""
+"""Ingestion and deletion of datapoints: a batch is checked completely, then stored completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tilebox._core.columns import messages
 from tilebox._core.schema import arrow_schema
 from tilebox._core.schema.fields import ID, INGESTION_TIME
 from tilebox.errors import ConflictError, InvalidArgumentError
+from tilebox.server.clock import now_us
 from tilebox.server.datasets import arrow_batches
 from tilebox.server.datasets.batch_checks import (
     Problem,
+    decoding_problems,
     footprints,
     rejection,
     row_problems,
-    undecodable,
     unknown_field_problems,
 )
-from tilebox.server.datasets.catalogue import now_us
 from tilebox.server.points.columns import with_boxes
 from tilebox.server.points.identity.ids import with_identity
 
@@ -32,20 +32,27 @@ if TYPE_CHECKING:
 
     from tilebox._core.schema.fields import Schema
     from tilebox.server.datasets.catalogue import Catalogue
-    from tilebox.server.points.interface import Ingested, Points
+    from tilebox.server.points.interface import IngestResult, Points
     from tilebox.server.store.interface import Collection, Team
 
 MAX_BATCH_DATAPOINTS = 8192
 
-# So much is checked in the loop, in a millisecond or two: the way into a thread and back takes longer when it is busy.
-_SMALL_BYTES = 1 << 16
-_KNOWN_COLLECTIONS = 10_000
-_GIVEN = frozenset({ID.name, INGESTION_TIME.name})
+# Batches up to this size are checked on the event loop, in a millisecond or two. Moving them to a thread and back
+# takes longer when the server is busy.
+_MAX_INLINE_BYTES = 1 << 16
+_CACHED_COLLECTIONS = 10_000
+_SET_BY_SERVER = frozenset({ID.name, INGESTION_TIME.name})
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """What became of a batch: how many datapoints are new or known, and all ids, 16 bytes each, in its order."""
+class IngestedBatch:
+    """The result of a batch.
+
+    Args:
+        created: Number of new datapoints.
+        existing: Number of datapoints that existed already.
+        ids: The ids of all datapoints, 16 bytes each, in the order of the batch.
+    """
 
     created: int
     existing: int
@@ -53,11 +60,11 @@ class Stored:
 
 
 class Ingestion:
-    """The verbs that change datapoints.
+    """The service that ingests and deletes datapoints.
 
     Args:
-        catalogue: Where collections are found.
-        points: Where datapoints are kept.
+        catalogue: Finds datasets and collections.
+        points: Stores datapoints.
     """
 
     def __init__(self, catalogue: Catalogue, points: Points) -> None:
@@ -65,26 +72,30 @@ class Ingestion:
         self._points = points
         self._datasets: dict[UUID, UUID] = {}
 
-    async def ingest(self, team: Team, collection: UUID, values: Sequence[bytes], *, allow_existing: bool) -> Stored:
+    async def ingest(
+        self, team: Team, collection: UUID, values: Sequence[bytes], *, allow_existing: bool
+    ) -> IngestedBatch:
         """Store a batch of serialised datapoints in a collection, all or none.
 
         Args:
-            team: Whose collection it is.
+            team: The team that owns the collection.
             collection: Id of the collection.
-            values: Serialised messages of the dataset's type; id and ingestion time in them are ignored.
-            allow_existing: Whether datapoints that are there already are passed over rather than refused.
+            values: Serialised messages of the dataset's type. Their ids and ingestion times are ignored.
+            allow_existing: Whether to skip datapoints that exist; otherwise one rejects the batch.
 
         Raises:
             NotFoundError: The team has no such collection.
-            InvalidArgumentError: Datapoints are rejected; the message lists which and why.
-            ConflictError: Datapoints exist, and `allow_existing` is false.
+            InvalidArgumentError: Datapoints are rejected; the message lists them with the reasons.
+            ConflictError: A datapoint exists and `allow_existing` is false.
         """
         _check_size(values)
         size = sum(map(len, values))
         return await self._ingest(team, collection, values, size, _prepare_messages, allow_existing=allow_existing)
 
-    async def ingest_stream(self, team: Team, collection: UUID, stream: pa.Buffer, *, allow_existing: bool) -> Stored:
-        """Store a batch of datapoints that comes as an Arrow IPC stream, all or none; the rest is as for `ingest`."""
+    async def ingest_stream(
+        self, team: Team, collection: UUID, stream: pa.Buffer, *, allow_existing: bool
+    ) -> IngestedBatch:
+        """Store a batch of datapoints from an Arrow IPC stream, all or none. Otherwise like `ingest`."""
         return await self._ingest(team, collection, stream, stream.size, _prepare_stream, allow_existing=allow_existing)
 
     async def _ingest(
@@ -96,27 +107,27 @@ class Ingestion:
         prepare: Callable[[Schema, Collection, Any], pa.Table],
         *,
         allow_existing: bool,
-    ) -> Stored:
-        async with self._catalogue.gates.shared(await self._dataset_of(team, collection)):
-            found, dataset = await self._catalogue.home(team, collection)
-            if size <= _SMALL_BYTES:
-                table = prepare(dataset.schema, found, batch)
+    ) -> IngestedBatch:
+        async with self._catalogue.locks.shared(await self._dataset_of(team, collection)):
+            record, dataset = await self._catalogue.collection_with_dataset(team, collection)
+            if size <= _MAX_INLINE_BYTES:
+                table = prepare(dataset.schema, record, batch)
             else:
-                table = await anyio.to_thread.run_sync(prepare, dataset.schema, found, batch)
+                table = await anyio.to_thread.run_sync(prepare, dataset.schema, record, batch)
             if not table.num_rows:
-                return Stored(0, 0, b"")
-            stored = await self._store(found, table, allow_existing=allow_existing)
-        return Stored(stored.created, stored.existing, _joined_ids(table))
+                return IngestedBatch(0, 0, b"")
+            result = await self._store(record, table, allow_existing=allow_existing)
+        return IngestedBatch(result.created, result.existing, _joined_ids(table))
 
     async def _dataset_of(self, team: Team, collection: UUID) -> UUID:
-        """Return which dataset a collection is of, which never changes: the look-up that matters comes behind its gate."""
-        known = self._datasets.get(collection)
-        if known is None:
-            known = (await self._catalogue.collection(team, collection)).dataset
-            if len(self._datasets) >= _KNOWN_COLLECTIONS:
+        """Return the dataset of a collection, from a cache since it never changes. The caller checks it under the lock."""
+        dataset = self._datasets.get(collection)
+        if dataset is None:
+            dataset = (await self._catalogue.collection(team, collection)).dataset
+            if len(self._datasets) >= _CACHED_COLLECTIONS:
                 self._datasets.clear()
-            self._datasets[collection] = known
-        return known
+            self._datasets[collection] = dataset
+        return dataset
 
     async def delete(self, team: Team, collection: UUID, ids: Sequence[bytes]) -> int:
         """Delete datapoints of a collection by id, all or none, and return how many.
@@ -126,13 +137,13 @@ class Ingestion:
         """
         if len(ids) > MAX_BATCH_DATAPOINTS:
             raise InvalidArgumentError(f"at most {MAX_BATCH_DATAPOINTS} datapoint_ids in a request, not {len(ids)}")
-        found = await self._catalogue.collection(team, collection)
+        record = await self._catalogue.collection(team, collection)
         if not ids:
             return 0
-        async with self._catalogue.gates.shared(found.dataset):
-            return await self._points.delete(found.dataset, found.number, list(dict.fromkeys(ids)))
+        async with self._catalogue.locks.shared(record.dataset):
+            return await self._points.delete(record.dataset, record.number, list(dict.fromkeys(ids)))
 
-    async def _store(self, collection: Collection, table: pa.Table, *, allow_existing: bool) -> Ingested:
+    async def _store(self, collection: Collection, table: pa.Table, *, allow_existing: bool) -> IngestResult:
         try:
             return await self._points.ingest(
                 collection.dataset, collection.number, table, allow_existing=allow_existing
@@ -152,47 +163,48 @@ def _check_size(values: Sequence[bytes]) -> None:
 
 
 def _prepare_messages(schema: Schema, collection: Collection, values: Sequence[bytes]) -> pa.Table:
-    """Decode, check and name a batch of messages. Runs in a thread if it is large."""
+    """Decode and check a batch of messages, and assign ids. Runs in a thread if the batch is large."""
     try:
         rows = messages.to_arrow(schema, values)
     except ValueError:
-        raise rejection(len(values), undecodable(schema, values)) from None
-    return _named(schema, collection, rows, unknown_field_problems(schema, values, _encoded(schema, rows)))
+        # The error names only the first row, so decode again to list all of them.
+        raise rejection(len(values), decoding_problems(schema, values)) from None
+    return _finish(schema, collection, rows, unknown_field_problems(schema, values, _encoded(schema, rows)))
 
 
 def _encoded(schema: Schema, rows: pa.RecordBatch) -> list[bytes]:
-    """Return the canonical serialisation of datapoints without what the server gives."""
-    return messages.from_arrow(schema, rows.select([name for name in rows.schema.names if name not in _GIVEN]))
+    """Return the canonical serialisation of datapoints, without the fields that the server sets."""
+    return messages.from_arrow(schema, rows.select([name for name in rows.schema.names if name not in _SET_BY_SERVER]))
 
 
 def _prepare_stream(schema: Schema, collection: Collection, stream: pa.Buffer) -> pa.Table:
-    """Read, check and name a batch of columns. Runs in a thread if it is large."""
+    """Read and check a batch of columns, and assign ids. Runs in a thread if the batch is large."""
     try:
         table = arrow_schema.from_stream(stream)
         if table.num_rows > arrow_schema.MAX_INGESTED_ROWS:
             raise InvalidArgumentError(  # noqa: TRY301
                 f"at most {arrow_schema.MAX_INGESTED_ROWS} datapoints in a request, not {table.num_rows}; send several requests"
             )
-        rows, problems = arrow_batches.checked(schema, table)
+        rows, problems = arrow_batches.validate(schema, table)
     except InvalidArgumentError:
         raise
     except ValueError as error:
         raise InvalidArgumentError(f"{error}; nothing of this batch was stored") from error
-    return _named(schema, collection, rows, problems)
+    return _finish(schema, collection, rows, problems)
 
 
-def _named(schema: Schema, collection: Collection, rows: pa.RecordBatch, problems: list[Problem]) -> pa.Table:
-    """Finish the checks of a batch, and give its datapoints their ids."""
-    found = footprints(schema, rows)
-    problems = [*problems, *row_problems(schema, rows, found)]
+def _finish(schema: Schema, collection: Collection, rows: pa.RecordBatch, problems: list[Problem]) -> pa.Table:
+    """Check the values of a batch, and assign ids and bounding boxes."""
+    decoded = footprints(schema, rows)
+    problems = [*problems, *row_problems(schema, rows, decoded)]
     if problems:
         raise rejection(rows.num_rows, problems)
     table = with_identity(schema, collection.id, pa.Table.from_batches([rows]), now_us())
-    return table if found is None else with_boxes(table, found.bounds())
+    return table if decoded is None else with_boxes(table, decoded.bounds())
 
 
 def _joined_ids(table: pa.Table) -> bytes:
-    """Return the ids of datapoints, 16 bytes each, one behind the other."""
+    """Return the ids of datapoints as one byte string, 16 bytes each."""
     ids = arrow_schema.whole(table["id"])
     data = ids.buffers()[1]
     return data.slice(ids.offset * 16, len(ids) * 16).to_pybytes()  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Reading datapoints: by id, a page at a time, as one stream, or only counted."""
+"""Queries of datapoints: by id, in pages, as one stream, or as a count."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from tilebox._core.queries import filters
+from tilebox._core.schema.catalogue import did_you_mean
 from tilebox._core.schema.fields import METADATA_NAMES, DatasetKind
 from tilebox.errors import InvalidArgumentError, NotFoundError
-from tilebox.server.datasets.catalogue import did_you_mean
 from tilebox.server.points.interface import PointQuery
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ MAX_COLLECTIONS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which datapoints a request asks for, before its names are looked up.
+    """The datapoints that a request selects, before datasets and collections are looked up.
 
     Args:
         dataset: Id of the dataset, or None to derive it from the collections.
-        collections: Ids of the collections to look in; none means all of the dataset.
+        collections: Ids of the collections to search; an empty sequence means all of the dataset.
         start_ms: First millisecond to include, or None.
         end_ms: First millisecond to exclude, or None.
         first_id: Smallest id to include, or None.
         last_id: Largest id to include, or None.
-        area: Where, or None.
-        where: Conditions on fields, or None.
+        area: The spatial filter, or None.
+        where: The filter on fields, or None.
     """
 
     dataset: UUID | None
@@ -52,11 +52,11 @@ class Selection:
 
 
 class Queries:
-    """The verbs that read datapoints.
+    """The service that reads datapoints.
 
     Args:
-        catalogue: Where datasets and collections are found.
-        points: Where datapoints are kept.
+        catalogue: Finds datasets and collections.
+        points: Stores datapoints.
     """
 
     def __init__(self, catalogue: Catalogue, points: Points) -> None:
@@ -64,7 +64,7 @@ class Queries:
         self._points = points
 
     async def resolve(self, team: Team, selection: Selection) -> tuple[Dataset, PointQuery]:
-        """Look up what a selection names and check its filters against the dataset's type.
+        """Look up the dataset and collections of a selection, and check its filters against the dataset's type.
 
         Raises:
             NotFoundError: The team has no such dataset or collection.
@@ -94,11 +94,11 @@ class Queries:
         return await self._points.page(dataset.id, query, max_bytes=max_bytes)
 
     async def count(self, dataset: Dataset, query: PointQuery) -> int:
-        """Return how many datapoints a query finds."""
+        """Return how many datapoints match a query."""
         return await self._points.count(dataset.id, query)
 
     def stream(self, dataset: Dataset, query: PointQuery) -> AbstractAsyncContextManager[PointStream]:
-        """Open the whole answer of a query."""
+        """Stream all results of a query."""
         return self._points.stream(dataset.id, query)
 
     async def find(
@@ -109,11 +109,11 @@ class Queries:
         Raises:
             NotFoundError: There is no such dataset, collection or datapoint.
         """
-        found, numbers = await self._scope(team, dataset, collections)
-        row = await self._points.find(found.id, numbers, datapoint)
+        record, numbers = await self._scope(team, dataset, collections)
+        row = await self._points.find(record.id, numbers, datapoint)
         if row is None:
             raise NotFoundError(f"No such datapoint {UUID(bytes=datapoint)}")
-        return found, row
+        return record, row
 
     async def _scope(
         self, team: Team, dataset: UUID | None, collections: Sequence[UUID]
@@ -122,25 +122,25 @@ class Queries:
             raise InvalidArgumentError(f"at most {MAX_COLLECTIONS} collection_ids in a request, not {len(collections)}")
         if dataset is None and not collections:
             raise InvalidArgumentError("dataset_id or collection_ids is required")
-        named = [await self._catalogue.collection(team, identity) for identity in dict.fromkeys(collections)]
-        found = await self._catalogue.get(team, dataset or named[0].dataset)
-        _check_same_dataset(found, named, derived=dataset is None)
-        chosen = named or await self._catalogue.collections(team, found.id)
-        return found, tuple(collection.number for collection in chosen)
+        requested = [
+            await self._catalogue.collection(team, collection_id) for collection_id in dict.fromkeys(collections)
+        ]
+        record = await self._catalogue.get(team, dataset or requested[0].dataset)
+        _check_same_dataset(record, requested, derived=dataset is None)
+        selected = requested or await self._catalogue.collections(team, record.id)
+        return record, tuple(collection.number for collection in selected)
 
 
 def with_fields(dataset: Dataset, query: PointQuery, names: Sequence[str]) -> PointQuery:
-    """Return a query for the named fields only, besides time, id and ingestion time.
+    """Return a query that reads only the named fields, besides time, id and ingestion time.
 
     Raises:
-        InvalidArgumentError: The dataset lacks one of them.
+        InvalidArgumentError: The dataset does not have one of the fields.
     """
     known = [field.name for field in dataset.schema]
     for name in names:
         if name not in known:
-            raise InvalidArgumentError(
-                f"dataset {dataset.slug} has no field {name!r}{did_you_mean(name, known)}; fields: {', '.join(known)}"
-            )
+            raise InvalidArgumentError(f"dataset {dataset.slug} has no field {name!r}{did_you_mean(name, known)}")
     return replace(query, fields=tuple(name for name in known if name in names and name not in METADATA_NAMES))
 
 
@@ -149,6 +149,6 @@ def _check_same_dataset(dataset: Dataset, collections: Sequence[Collection], *, 
         if collection.dataset != dataset.id:
             if derived:
                 raise InvalidArgumentError(
-                    "collection_ids belong to several datasets, and a query reads one; query them one by one"
+                    "collection_ids belong to several datasets, but a query reads only one; send one query per dataset"
                 )
             raise NotFoundError(f"No such collection {collection.id} in dataset {dataset.slug}")

@@ -1,4 +1,4 @@
-"""Jobs as diagrams: which tasks get nodes of their own, the text in the D2 language, and the picture.
+"""Diagrams of jobs: grouping tasks into nodes, writing D2 text, and rendering it as SVG.
 
 May import: `store`, `rules`, `tilebox._core`.
 """

@@ -1,8 +1,8 @@
-"""Which tasks of a job get nodes of their own in its diagram, and which are drawn in bundles. Pure.
+"""The nodes of a job's diagram: which tasks get nodes of their own, and which share a bundle. Without IO.
 
-Bundles are found from the root down. The tasks of one class in a group are a bundle; groups whose submitting tasks
-are in one bundle are put together, the first with the first, the second with the second. Then tasks are taken out
-of bundles, the important ones first, while there is room.
+Bundles are built from the root down. The tasks of one class in a group are a bundle. Groups whose submitting tasks
+are in one bundle are combined, the first with the first, the second with the second. Then tasks are taken out of
+bundles, the important ones first, while the limit on nodes allows it.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING
 from tilebox.server.rules.task_states import TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from uuid import UUID
 
     from tilebox.server.diagrams.graph import GraphGroup, GraphTask, JobGraph
 
-OPENED_GROUP = 16
-"""A group of a large job is drawn task by task if it has no more tasks than this."""
+MAX_EXPANDED_GROUP = 16
+"""The most tasks in a group of a large job that is drawn task by task."""
 
-OPENED_LEVEL = 32
-"""No level of a large job's tree is drawn task by task if that takes more nodes than this."""
+MAX_EXPANDED_LEVEL = 32
+"""The most tasks on a level of a large job's tree that are drawn one by one."""
 
-_KEPT_RUNNING = 24
+_MAX_SINGLE_RUNNING = 24
 
 
 class Tree:
-    """The groups of a job by who submitted them, from the root down."""
+    """The groups of a job as a tree of submissions, from the root down."""
 
     def __init__(self, graph: JobGraph) -> None:
         self.groups = {group.index: group for group in sorted(graph.groups, key=lambda group: group.index)}
@@ -46,11 +46,11 @@ class Tree:
         self.ordinals = self._ordinals()
 
     def parent(self, index: int) -> tuple[int, str] | None:
-        """Return group and class of the task that submitted a group, or None at the root."""
+        """Return the group and the class of the task that submitted a group, or None at the root."""
         return self._parents[index] if self.depths[index] else None
 
     def levels(self) -> Iterator[list[int]]:
-        """Yield the groups of each depth, from the root."""
+        """Yield the groups of each depth, from the root down."""
         levels: defaultdict[int, list[int]] = defaultdict(list)
         for index in self.order:
             levels[self.depths[index]].append(index)
@@ -72,23 +72,24 @@ class Tree:
             children[parent[0] if parent else None].append(index)
         order: list[int] = []
         depths: dict[int, int] = {}
-        # A graph that is read while it changes may have a group whose parents lead nowhere: it stands at the root.
+        # A graph that is read while the job changes may have a group without a path to the root. It is put at the root.
         for start in (*children[None], *self.groups):
             if start in depths:
                 continue
             depths[start] = 0
-            waiting = deque([start])
-            while waiting:
-                index = waiting.popleft()
+            queue = deque([start])
+            while queue:
+                index = queue.popleft()
                 order.append(index)
                 for child in children[index]:
                     if child not in depths:
                         depths[child] = depths[index] + 1
-                        waiting.append(child)
+                        queue.append(child)
         order.sort(key=lambda index: (depths[index], index))
         return order, depths
 
     def _ordinals(self) -> dict[int, int]:
+        """Number the groups that one task submitted, from 0."""
         seen: Counter[UUID | None] = Counter()
         ordinals = {}
         for index, group in self.groups.items():
@@ -99,7 +100,21 @@ class Tree:
 
 @dataclass(slots=True)
 class Node:
-    """A task, or a bundle of tasks of one class."""
+    """A node of a diagram: a task, or a bundle of tasks of one class.
+
+    Args:
+        name: Its name in the D2 text.
+        label: The text to show.
+        parent: The node of the submitting task, or None at the root.
+        bundle: Number of the bundle that it belongs to.
+        is_optional: Whether its task may fail.
+        is_bundle: Whether it may stand for several tasks.
+        task: The task, or one task of the bundle.
+        states: Number of its tasks in each state.
+        below: Number of tasks in each state that were folded into it.
+        is_pinned: Whether it must not be folded.
+        is_folded: Whether it was folded into its parent.
+    """
 
     name: str
     label: str
@@ -110,162 +125,202 @@ class Node:
     task: GraphTask | None = None
     states: Counter[TaskState] = field(default_factory=Counter)
     below: Counter[TaskState] = field(default_factory=Counter)
-    is_kept: bool = False
-    is_gone: bool = False
+    is_pinned: bool = False
+    is_folded: bool = False
 
 
 @dataclass(slots=True)
-class Picture:
-    """Nodes, and which bundles wait for which."""
+class Diagram:
+    """The nodes of a diagram, and the dependencies between bundles as pairs (before, after)."""
 
     nodes: list[Node]
     dependencies: list[tuple[int, int]]
 
 
-def arranged(graph: JobGraph, limit: int) -> Picture:
-    """Find the richest picture of no more than `limit` nodes."""
+def arrange(graph: JobGraph, limit: int) -> Diagram:
+    """Return the most detailed diagram with at most `limit` nodes."""
     tree = Tree(graph)
     if not graph.rest and sum(tree.sizes.values()) <= limit:
-        picture = _picture(graph, tree, tree.tasks.keys(), frozenset())
-        if len(picture.nodes) <= limit:
-            return picture
-    failed = _ids(graph, TaskState.FAILED)[: limit // 2]
-    chosen = set(failed)
+        diagram = _Builder(graph, tree, tree.tasks.keys(), frozenset()).build()
+        # A graph that was read while the job changed may give more nodes than its counts promise.
+        if len(diagram.nodes) <= limit:
+            return diagram
+    failed = _ids_in_state(graph, TaskState.FAILED)[: limit // 2]
     for by_ordinal in (True, False):
-        picture = _picture(graph, tree, chosen, set(failed), by_ordinal=by_ordinal)
-        if len(picture.nodes) <= limit:
-            break
-    else:
-        return _folded(picture, limit)
+        diagram = _Builder(graph, tree, failed, failed, by_ordinal=by_ordinal).build()
+        if len(diagram.nodes) <= limit:
+            return _with_details(graph, tree, diagram, failed, by_ordinal=by_ordinal, limit=limit)
+    return _fold(diagram, limit)
 
-    def enrich(more: Collection[UUID]) -> bool:
-        nonlocal picture
-        wanted = chosen.union(more)
-        if len(wanted) == len(chosen):
+
+def _with_details(
+    graph: JobGraph, tree: Tree, diagram: Diagram, failed: Sequence[UUID], *, by_ordinal: bool, limit: int
+) -> Diagram:
+    """Take tasks out of bundles, the important ones first, while the limit allows it."""
+    single = set(failed)
+
+    def add_single(more: Collection[UUID]) -> bool:
+        nonlocal diagram
+        wanted = single.union(more)
+        if len(wanted) == len(single):
             return False
-        richer = _picture(graph, tree, wanted, set(failed), by_ordinal=by_ordinal)
-        if len(richer.nodes) > limit:
+        detailed = _Builder(graph, tree, wanted, failed, by_ordinal=by_ordinal).build()
+        if len(detailed.nodes) > limit:
             return False
-        picture = richer
-        chosen.update(more)
+        diagram = detailed
+        single.update(more)
         return True
 
     for state in (TaskState.FAILED, TaskState.FAILED_OPTIONAL, TaskState.RUNNING):
-        room = limit - len(picture.nodes)
-        enrich(_ids(graph, state)[: min(room, _KEPT_RUNNING) if state is TaskState.RUNNING else room])
+        room = limit - len(diagram.nodes)
+        count = min(room, _MAX_SINGLE_RUNNING) if state is TaskState.RUNNING else room
+        add_single(_ids_in_state(graph, state)[:count])
     for level in tree.levels():
         small = [
-            [task.id for task in tree.members[group]]
+            task.id
             for group in level
-            if tree.sizes[group] <= OPENED_GROUP and len(tree.members[group]) == tree.sizes[group]
+            if tree.sizes[group] <= MAX_EXPANDED_GROUP and len(tree.members[group]) == tree.sizes[group]
+            for task in tree.members[group]
         ]
-        if sum(map(len, small)) > OPENED_LEVEL or not enrich([task for group in small for task in group]):
+        # A level that adds no task ends the expansion too.
+        if len(small) > MAX_EXPANDED_LEVEL or not add_single(small):
             break
-    return picture
+    return diagram
 
 
-def _ids(graph: JobGraph, state: TaskState) -> list[UUID]:
+def _ids_in_state(graph: JobGraph, state: TaskState) -> list[UUID]:
     return [task.id for task in graph.tasks if task.state == state]
 
 
-def _picture(
-    graph: JobGraph, tree: Tree, single: Collection[UUID], kept: Collection[UUID], *, by_ordinal: bool = True
-) -> Picture:
-    """Draw some tasks as nodes of their own, and all others in bundles.
+class _Builder:
+    """Builds a diagram with some tasks as nodes of their own, and all others in bundles.
 
     Args:
         graph: The job.
         tree: Its groups.
-        single: Tasks with nodes of their own.
-        kept: Those of them that must not be left out.
-        by_ordinal: Whether the first, the second and later groups that tasks of one bundle submitted are different
-            bundles; else there is one of each class.
+        single: Ids of the tasks with nodes of their own.
+        pinned: Ids of those that must not be folded.
+        by_ordinal: Whether the first, the second and later groups that the tasks of one bundle submitted are
+            separate bundles; otherwise there is one for each class.
     """
-    nodes: list[Node] = []
-    of_task: dict[UUID, Node] = {}
-    of_class: dict[tuple[int, str], Node] = {}
-    bundles: dict[tuple[str, int], int] = {}
-    bundle_of: dict[int, int] = {}
 
-    def add(node: Node) -> Node:
-        nodes.append(node)
-        return node
+    def __init__(
+        self,
+        graph: JobGraph,
+        tree: Tree,
+        single: Collection[UUID],
+        pinned: Collection[UUID],
+        *,
+        by_ordinal: bool = True,
+    ) -> None:
+        self._graph = graph
+        self._tree = tree
+        self._single = frozenset(single)
+        self._pinned = frozenset(pinned)
+        self._by_ordinal = by_ordinal
+        self._nodes: list[Node] = []
+        self._of_task: dict[UUID, Node] = {}
+        self._of_class: dict[tuple[int, str], Node] = {}
+        self._bundles: dict[tuple[str, int], int] = {}
+        self._bundle_of: dict[int, int] = {}
 
-    def bundled(bundle: int, identifier: str, parent: Node | None) -> Node:
-        found = of_class.get((bundle, identifier))
-        if found is None:
-            found = add(Node(f"n{len(nodes)}", _class_name(identifier), parent, bundle, is_bundle=True))
-            of_class[bundle, identifier] = found
-        return found
+    def build(self) -> Diagram:
+        """Return the diagram."""
+        for index in self._tree.order:
+            self._add_group(index)
+        for node in self._nodes:
+            # A bundle of one task looks like that task.
+            if node.is_bundle and node.task is not None and node.states.total() == 1:
+                node.label, node.is_optional = task_name(node.task), node.task.is_optional
+        for row in self._graph.rest:
+            self._bundle_node(-1, row.identifier, None).states[row.state] += row.count
+        return Diagram(self._nodes, self._dependencies())
 
-    for index in tree.order:
-        group, parent = tree.groups[index], None
-        above = tree.parent(index)
-        if above is not None:
-            # A task that is not drawn by itself is in the bundle of its class.
-            parent = of_task.get(group.parent_id) if group.parent_id else None
-            parent = parent or bundled(bundle_of[above[0]], above[1], None)
-        place = (parent.name if parent else "", tree.ordinals[index] if by_ordinal else 0)
-        bundle = bundle_of[index] = bundles.setdefault(place, len(bundles))
-        left: Counter[tuple[str, TaskState]] = Counter()
+    def _add_group(self, index: int) -> None:
+        group, parent = self._tree.groups[index], self._parent_of(index)
+        key = (parent.name if parent else "", self._tree.ordinals[index] if self._by_ordinal else 0)
+        bundle = self._bundle_of[index] = self._bundles.setdefault(key, len(self._bundles))
+        remaining: Counter[tuple[str, TaskState]] = Counter()
         for row in group.counts:
-            left[row.identifier, row.state] += row.count
-        for task in tree.members[index]:
-            if task.id in single:
-                node = Node(f"n{len(nodes)}", task_name(task), parent, bundle, is_optional=task.is_optional)
-                node.states[task.state] = 1
-                node.is_kept = task.id in kept
-                of_task[task.id] = add(node)
+            remaining[row.identifier, row.state] += row.count
+        for task in self._tree.members[index]:
+            if task.id in self._single:
+                self._add_task(task, parent, bundle)
+                # The counts of a group include its single tasks, which must not be drawn twice.
                 if group.counts:
-                    left[task.identifier, task.state] -= 1
+                    remaining[task.identifier, task.state] -= 1
                 continue
             if not group.counts:
-                left[task.identifier, task.state] += 1
-            bundled(bundle, task.identifier, parent).task = task
-        for (identifier, state), count in left.items():
+                remaining[task.identifier, task.state] += 1
+            self._bundle_node(bundle, task.identifier, parent).task = task
+        for (identifier, state), count in remaining.items():
             if count > 0:
-                bundled(bundle, identifier, parent).states[state] += count
-    for node in nodes:
-        if node.is_bundle and node.task is not None and node.states.total() == 1:
-            node.label, node.is_optional = task_name(node.task), node.task.is_optional
-    for row in graph.rest:
-        bundled(-1, row.identifier, None).states[row.state] += row.count
-    dependencies = {
-        (bundle_of[dependency], bundle_of[index]): None
-        for index in tree.order
-        for dependency in tree.groups[index].depends_on
-        if dependency in bundle_of and bundle_of[dependency] != bundle_of[index]
-    }
-    return Picture(nodes, list(dependencies))
+                self._bundle_node(bundle, identifier, parent).states[state] += count
+
+    def _parent_of(self, index: int) -> Node | None:
+        """Return the node of the task that submitted a group, or None at the root."""
+        submitter = self._tree.parent(index)
+        if submitter is None:
+            return None
+        parent_id = self._tree.groups[index].parent_id
+        parent = self._of_task.get(parent_id) if parent_id else None
+        # A submitting task without a node of its own is in the bundle of its class.
+        return parent or self._bundle_node(self._bundle_of[submitter[0]], submitter[1], None)
+
+    def _add_task(self, task: GraphTask, parent: Node | None, bundle: int) -> None:
+        node = Node(f"n{len(self._nodes)}", task_name(task), parent, bundle, is_optional=task.is_optional)
+        node.states[task.state] = 1
+        node.is_pinned = task.id in self._pinned
+        self._of_task[task.id] = node
+        self._nodes.append(node)
+
+    def _bundle_node(self, bundle: int, identifier: str, parent: Node | None) -> Node:
+        node = self._of_class.get((bundle, identifier))
+        if node is None:
+            node = Node(f"n{len(self._nodes)}", _class_name(identifier), parent, bundle, is_bundle=True)
+            self._of_class[bundle, identifier] = node
+            self._nodes.append(node)
+        return node
+
+    def _dependencies(self) -> list[tuple[int, int]]:
+        """Return the dependencies between bundles, each once, in a stable order."""
+        bundle_of = self._bundle_of
+        pairs = {
+            (bundle_of[dependency], bundle_of[index]): None
+            for index in self._tree.order
+            for dependency in self._tree.groups[index].depends_on
+            if dependency in bundle_of and bundle_of[dependency] != bundle_of[index]
+        }
+        return list(pairs)
 
 
-def _folded(picture: Picture, limit: int) -> Picture:
-    """Take the deepest nodes into those that they hang on, until no more than `limit` are left."""
-    excess = len(picture.nodes) - limit
-    root = picture.nodes[0]
-    for node in reversed(picture.nodes):
+def _fold(diagram: Diagram, limit: int) -> Diagram:
+    """Fold the deepest nodes into their parents until at most `limit` are left."""
+    excess = len(diagram.nodes) - limit
+    root = diagram.nodes[0]
+    for node in reversed(diagram.nodes):
         if excess <= 0:
             break
-        if node.is_kept or node is root:
+        if node.is_pinned or node is root:
             continue
-        node.is_gone = True
+        node.is_folded = True
         excess -= 1
-    left = [node for node in picture.nodes if not node.is_gone]
-    # Parents stand before their children, so what a node took over is handed on with it.
-    for node in reversed(picture.nodes):
-        if node.is_gone:
+    remaining = [node for node in diagram.nodes if not node.is_folded]
+    # Parents come before their children, so in reverse order a folded node passes on what was folded into it.
+    for node in reversed(diagram.nodes):
+        if node.is_folded:
             (node.parent or root).below.update(node.states + node.below)
-    for node in left:
-        while node.parent is not None and node.parent.is_gone:
+    for node in remaining:
+        while node.parent is not None and node.parent.is_folded:
             node.parent = node.parent.parent or root
-    return Picture(left, picture.dependencies)
+    return Diagram(remaining, diagram.dependencies)
 
 
 def task_name(task: GraphTask) -> str:
-    """Return how a task is labelled: by its display, or else by the name of its class."""
+    """Return the label of a task: its display name, or else the name of its class."""
     return task.display if task.display.strip() else _class_name(task.identifier)
 
 
 def _class_name(identifier: str) -> str:
-    """Return what a class is called by default: the last part of its identifier."""
+    """Return the default name of a class: the last part of its identifier."""
     return identifier.rstrip("/").rpartition("/")[2] or identifier or "Task"

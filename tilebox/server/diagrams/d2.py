@@ -1,4 +1,4 @@
-"""The nodes of a job's diagram as text in the D2 language: labels, colours, boxes and lines. Pure."""
+"""The D2 text of a job's diagram: labels, colours, boxes and edges. Without IO."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tilebox.server.rules.task_states import TaskState
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from tilebox.server.diagrams.bundling import Node, Picture
+    from tilebox.server.diagrams.bundling import Diagram, Node
     from tilebox.server.diagrams.graph import JobGraph, Theme
 
-# Fewer tasks than this stand side by side; more of them, without subtasks, are laid out in rows.
-_GRID_FROM = 9
-_LINE_WIDTH = 40
-# What waits for this many others, one after the other, is far below its parent. A line from there says little, and
-# a hundred of them take a layout half a minute.
+# Fewer sibling tasks stand side by side. From this number on, those without subtasks are put into a grid.
+_MIN_GRID_CELLS = 9
+_MAX_LINE_CHARACTERS = 40
+# A bundle that waits for this many others in sequence is far below its parent. An edge from the parent would say
+# little, and a hundred of them take the layout engine half a minute.
 _FAR_LEVEL = 4
-_MOST_DASHED = 400
+_MAX_DEPENDENCY_EDGES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ _DARK = {
     TaskState.SKIPPED: _Colours("#3B4252", "#9AA4B5"),
     TaskState.FAILED_OPTIONAL: _Colours("#4A2530", "#FCA5A5"),
 }
-_WORDS = {
+_STATE_NAMES = {
     TaskState.QUEUED: "queued",
     TaskState.RUNNING: "running",
     TaskState.COMPUTED: "computed",
@@ -56,7 +56,7 @@ _WORDS = {
     TaskState.SKIPPED: "skipped",
     TaskState.FAILED_OPTIONAL: "failed, optional",
 }
-# In which order the colours of a bundle follow one another: what is done first, what waits last.
+# The order of the stripes of a bundle, from finished to queued.
 _PROGRESS = (
     TaskState.FAILED,
     TaskState.FAILED_OPTIONAL,
@@ -65,15 +65,17 @@ _PROGRESS = (
     TaskState.RUNNING,
     TaskState.QUEUED,
 )
-# The narrowest stripe that a bundle shows of a state, in percent: one failure among thousands must be seen.
-_NARROWEST = 5
+# The narrowest stripe in percent, so that one failure among thousands is visible.
+_MIN_STRIPE_PERCENT = 5
 
 
-def lines(graph: JobGraph, picture: Picture, theme: Theme, direction: str, *, include_job_name: bool) -> Iterator[str]:
-    """Yield the lines of a diagram in the D2 language."""
+def d2_lines(
+    graph: JobGraph, diagram: Diagram, theme: Theme, direction: str, *, include_job_name: bool
+) -> Iterator[str]:
+    """Yield the lines of the D2 text of a diagram."""
     palette = _DARK if theme.is_dark else _LIGHT
     text, line = ("#F3F4F6", "#9AA4B5") if theme.is_dark else ("#111827", "#5B6472")
-    states = {state for node in picture.nodes for state, count in node.states.items() if count}
+    states = {state for node in diagram.nodes for state, count in node.states.items() if count}
     yield f"direction: {direction}"
     if theme.is_transparent:
         yield "style.fill: transparent"
@@ -83,7 +85,7 @@ def lines(graph: JobGraph, picture: Picture, theme: Theme, direction: str, *, in
     if include_job_name:
         name = label(f"{graph.job_name}\n{graph.state.name.lower()}")
         yield f"title: {name} {{shape: text; near: top-center; style.font-size: 24; style.font-color: {quoted(text)}}}"
-    yield from _nodes_and_edges(picture, palette)
+    yield from _nodes_and_edges(diagram, palette)
 
 
 def _styles(states: Iterable[TaskState], palette: dict[TaskState, _Colours], text: str, line: str) -> Iterator[str]:
@@ -109,43 +111,43 @@ def _legend(states: Collection[TaskState]) -> Iterator[str]:
     yield 'legend: "" {near: bottom-center; grid-rows: 1; grid-gap: 8; style: {fill: transparent; stroke-width: 0}'
     for state in TaskState:
         if state in states:
-            yield f"  s{state.value}: {label(_WORDS[state])} {{class: [s{state.value}; sample]}}"
+            yield f"  s{state.value}: {label(_STATE_NAMES[state])} {{class: [s{state.value}; sample]}}"
     yield "}"
 
 
-def _nodes_and_edges(picture: Picture, palette: dict[TaskState, _Colours]) -> Iterator[str]:
+def _nodes_and_edges(diagram: Diagram, palette: dict[TaskState, _Colours]) -> Iterator[str]:
     members: defaultdict[int, list[Node]] = defaultdict(list)
-    for node in picture.nodes:
+    for node in diagram.nodes:
         members[node.bundle].append(node)
-    parents = {node.parent.name for node in picture.nodes if node.parent is not None}
+    parents = {node.parent.name for node in diagram.nodes if node.parent is not None}
     cells = {bundle: _cells(nodes, parents) for bundle, nodes in members.items()}
-    awaited = _awaited(picture.dependencies)
+    awaited = _awaited(diagram.dependencies)
     levels = _waiting_levels(awaited)
     ends: defaultdict[int, list[str]] = defaultdict(list)
     edges: list[str] = []
     for bundle, nodes in members.items():
-        # A line from the parent would run across many nodes, or across a box.
+        # An edge from the parent would cross many nodes, or a box.
         is_far = levels.get(bundle, 0) >= _FAR_LEVEL or any(cells.get(before) for before in awaited.get(bundle, ()))
         inside = {node.name for node in cells[bundle]}
-        places = [(node, node.name) for node in nodes if node.name not in inside]
+        shapes = [(node, node.name) for node in nodes if node.name not in inside]
         if inside:
             yield from _box(f"g{bundle}", cells[bundle], palette)
-            places.append((cells[bundle][0], f"g{bundle}"))
-        for node, place in places:
-            if node.name == place:
+            shapes.append((cells[bundle][0], f"g{bundle}"))
+        for node, shape in shapes:
+            if node.name == shape:
                 yield _node(node, palette)
-            ends[bundle].append(place)
+            ends[bundle].append(shape)
             if node.parent is not None and not is_far:
-                edges.append(f"{node.parent.name} -> {place}: {{class: submits}}")
+                edges.append(f"{node.parent.name} -> {shape}: {{class: submits}}")
     yield from edges
-    yield from _dashed(awaited, ends)
+    yield from _dependency_edges(awaited, ends)
 
 
 def _cells(nodes: list[Node], parents: Collection[str]) -> list[Node]:
-    """Return the nodes of a bundle that are laid out in rows in a box, if there are many."""
+    """Return the nodes of a bundle that are put into a grid, if there are many."""
     cells = [node for node in nodes if not node.is_bundle and node.name not in parents]
-    # They share the line that leads to the box, so they must have one parent.
-    is_box = len(cells) >= _GRID_FROM and len({node.parent.name if node.parent else "" for node in cells}) == 1
+    # One edge leads to the box, so all cells must have the same parent.
+    is_box = len(cells) >= _MIN_GRID_CELLS and len({node.parent.name if node.parent else "" for node in cells}) == 1
     return cells if is_box else []
 
 
@@ -157,13 +159,14 @@ def _box(name: str, cells: list[Node], palette: dict[TaskState, _Colours]) -> It
 
 
 def _awaited(dependencies: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
-    """Return what each bundle waits for, without what it waits for through others anyway."""
+    """Return the bundles that each bundle waits for directly (the transitive reduction of the dependencies)."""
     waits: defaultdict[int, list[int]] = defaultdict(list)
     for before, after in dependencies:
         waits[after].append(before)
     reached: dict[int, int] = {}
     reduced = {}
-    # Bundles are numbered from the root down and by age, and tasks wait for older ones only.
+    # Bundles are numbered from the root down and by age, and tasks wait only for older ones, so this order is
+    # topological. The sets of reachable bundles are bit masks.
     for after in sorted(waits):
         direct = sorted(waits[after], reverse=True)
         seen, needed = 0, []
@@ -177,32 +180,32 @@ def _awaited(dependencies: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
 
 
 def _waiting_levels(awaited: dict[int, list[int]]) -> dict[int, int]:
-    """Return how many bundles, at the most, end one after the other before each may start."""
+    """Return the length of the longest chain of dependencies before each bundle."""
     levels: dict[int, int] = {}
     for after in sorted(awaited):
         levels[after] = 1 + max(levels.get(before, 0) for before in awaited[after])
     return levels
 
 
-def _dashed(awaited: dict[int, list[int]], ends: dict[int, list[str]]) -> Iterator[str]:
-    """Connect what waits with what it waits for, through one point where that takes fewer lines."""
-    alike: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+def _dependency_edges(awaited: dict[int, list[int]], ends: dict[int, list[str]]) -> Iterator[str]:
+    """Yield the edges from bundles to those that wait for them, through a joint if that takes fewer edges."""
+    by_dependencies: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for after, needed in awaited.items():
-        alike[tuple(needed)].append(after)
-    drawn = 0
-    for number, (awaited_bundles, waiting) in enumerate(alike.items()):
-        before = [end for bundle in awaited_bundles for end in ends.get(bundle, [])]
-        behind = [end for bundle in waiting for end in ends.get(bundle, [])]
-        drawn += min(len(before) * len(behind), len(before) + len(behind))
-        if drawn > _MOST_DASHED:
+        by_dependencies[tuple(needed)].append(after)
+    edge_count = 0
+    for number, (awaited_bundles, waiting) in enumerate(by_dependencies.items()):
+        sources = [end for bundle in awaited_bundles for end in ends.get(bundle, [])]
+        targets = [end for bundle in waiting for end in ends.get(bundle, [])]
+        edge_count += min(len(sources) * len(targets), len(sources) + len(targets))
+        if edge_count > _MAX_DEPENDENCY_EDGES:
             yield 'note: "Not all dependencies are drawn" {shape: text; near: bottom-center}'
             return
-        if len(before) * len(behind) <= len(before) + len(behind):
-            yield from (f"{one} -> {other}: {{class: precedes}}" for one in before for other in behind)
+        if len(sources) * len(targets) <= len(sources) + len(targets):
+            yield from (f"{source} -> {target}: {{class: precedes}}" for source in sources for target in targets)
         else:
             yield f'j{number}: "" {{class: joint}}'
-            yield from (f"{one} -- j{number}: {{class: precedes}}" for one in before)
-            yield from (f"j{number} -> {other}: {{class: precedes}}" for other in behind)
+            yield from (f"{source} -- j{number}: {{class: precedes}}" for source in sources)
+            yield from (f"j{number} -> {target}: {{class: precedes}}" for target in targets)
 
 
 def _node(node: Node, palette: dict[TaskState, _Colours]) -> str:
@@ -214,7 +217,7 @@ def _node(node: Node, palette: dict[TaskState, _Colours]) -> str:
         classes.append("bundle")
         text += f" × {count:,}"
         if len(shown) > 1:
-            text += "\n" + "\n".join(f"{node.states[state]:,} {_WORDS[state]}" for state in shown)
+            text += "\n" + "\n".join(f"{node.states[state]:,} {_STATE_NAMES[state]}" for state in shown)
     if node.is_optional:
         classes.append("optional")
     if node.below:
@@ -223,7 +226,7 @@ def _node(node: Node, palette: dict[TaskState, _Colours]) -> str:
     parts = [f"class: [{'; '.join(classes)}]"] if classes else []
     if len(shown) > 1:
         parts.append(f"style.fill: {quoted(_stripes(node.states, shown, palette))}")
-        # The hue of the first stripe would say that all are in its state.
+        # The border colour of the first stripe would suggest that all tasks are in its state.
         if TaskState.FAILED not in shown:
             parts.append(f"style.stroke: {quoted(palette[_frame(shown)].stroke)}")
     return f"{node.name}: {label(text)} {{{'; '.join(parts)}}}"
@@ -234,7 +237,7 @@ def _frame(shown: Sequence[TaskState]) -> TaskState:
 
 
 def _stripes(states: Counter[TaskState], shown: Sequence[TaskState], palette: dict[TaskState, _Colours]) -> str:
-    widths = [max(_NARROWEST, 100 * states[state] / states.total()) for state in shown]
+    widths = [max(_MIN_STRIPE_PERCENT, 100 * states[state] / states.total()) for state in shown]
     stops, position = [], 0.0
     for state, width in zip(shown, widths, strict=True):
         until = position + 100 * width / sum(widths)
@@ -243,22 +246,24 @@ def _stripes(states: Counter[TaskState], shown: Sequence[TaskState], palette: di
     return f"linear-gradient(to right, {', '.join(stops)})"
 
 
-# What XML cannot hold, and what is no character: controls, halves of pairs.
-_UNSPEAKABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Characters that XML does not allow: control characters, lone surrogates and noncharacters.
+_INVALID_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _ESCAPED = {"\\": r"\\", '"': r"\"", "$": r"\$", "\n": r"\n"}
 
 
 def quoted(text: str) -> str:
-    """Return a text as a D2 string that stands for nothing but itself."""
-    readable = _UNSPEAKABLE.sub("\ufffd", text)
-    return '"' + re.sub(r'[\\"$\n]', lambda found: _ESCAPED[found[0]], readable) + '"'
+    """Return a text as a D2 string without special meaning."""
+    valid = _INVALID_IN_XML.sub("\ufffd", text)
+    return '"' + re.sub(r'[\\"$\n]', lambda found: _ESCAPED[found[0]], valid) + '"'
 
 
 def label(text: str) -> str:
-    """Return a name as a D2 string, in lines of readable length."""
-    lines = text.replace("\r\n", "\n").replace("\t", " ").split("\n")
-    return quoted("\n".join(part for line in lines for part in _broken(line)).strip("\n"))
+    """Return a name as a D2 string, wrapped to lines of readable length."""
+    # Replace invalid characters before wrapping, which would strip some of them as whitespace.
+    readable = _INVALID_IN_XML.sub("\ufffd", re.sub(r"[\t\x0b\x0c\r]", " ", text.replace("\r\n", "\n")))
+    lines = readable.split("\n")
+    return quoted("\n".join(part for line in lines for part in _wrapped(line)).strip("\n"))
 
 
-def _broken(line: str) -> list[str]:
-    return textwrap.wrap(line, _LINE_WIDTH, break_on_hyphens=False) or [""]
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, _MAX_LINE_CHARACTERS, break_on_hyphens=False) or [""]

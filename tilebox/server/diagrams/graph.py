@@ -1,4 +1,4 @@
-"""What a diagram is drawn from: the tasks of a job and their groups, single or counted; and its colours."""
+"""The input of a diagram: the tasks of a job and their groups, single or counted; and themes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Theme(IntEnum):
-    """For which background a diagram is made; numbers as in `workflows.v1.WorkflowDiagramTheme`."""
+    """The background that a diagram is drawn for. Numbers as in `workflows.v1.WorkflowDiagramTheme`."""
 
     UNSPECIFIED = 0
     LIGHT = 1
@@ -29,25 +29,25 @@ class Theme(IntEnum):
 
     @property
     def is_transparent(self) -> bool:
-        """Whether the page around shows through."""
+        """Whether the background of the page shows through."""
         return self in {Theme.CONSOLE_LIGHT, Theme.CONSOLE_DARK}
 
     @property
     def d2_theme(self) -> int:
-        """D2's number for the theme that fits."""
+        """The number of the D2 theme that fits."""
         return 200 if self.is_dark else 0
 
 
 @dataclass(frozen=True, slots=True)
 class GraphTask:
-    """One task.
+    """A task.
 
     Args:
         id: Its id.
-        parent_id: The task that submitted it, or None for a root task.
+        parent_id: Id of the task that submitted it, or None for a root task.
         group: Index of its group.
-        display: What it is called; its class's name if empty.
-        state: Where it is.
+        display: Its display name; if empty, the name of its class is shown.
+        state: Its state.
         identifier: Name of its class.
         is_optional: Whether it may fail.
     """
@@ -63,7 +63,7 @@ class GraphTask:
 
 @dataclass(frozen=True, slots=True)
 class GraphCount:
-    """How many tasks of a group have one class and one state."""
+    """The number of tasks of a group with one class and one state."""
 
     identifier: str
     state: TaskState
@@ -72,15 +72,15 @@ class GraphCount:
 
 @dataclass(frozen=True, slots=True)
 class GraphGroup:
-    """Tasks that one task submitted, with equal dependencies.
+    """Tasks with equal dependencies that one task submitted.
 
     Args:
-        index: Its number, by which tasks and groups refer to it. Earlier groups have smaller ones.
-        parent_id: The task that submitted it, or None for root tasks.
-        depends_on: Groups that it waits for.
-        counts: All of its tasks, counted; may be left empty if all of them are in `JobGraph.tasks`.
-        parent_group: Group of the submitting task; may be left out if that task is in `JobGraph.tasks`.
-        parent_identifier: Class of the submitting task; as above.
+        index: Its number, by which tasks and groups refer to it. Earlier groups have smaller numbers.
+        parent_id: Id of the task that submitted it, or None for root tasks.
+        depends_on: Indices of the groups that it waits for.
+        counts: Counts of all of its tasks; optional if all of them are in `JobGraph.tasks`.
+        parent_group: Group of the submitting task; optional if that task is in `JobGraph.tasks`.
+        parent_identifier: Class of the submitting task; optional in the same case.
     """
 
     index: int
@@ -93,23 +93,23 @@ class GraphGroup:
 
 @dataclass(frozen=True, slots=True)
 class JobGraph:
-    """What is drawn.
+    """The graph of a job.
 
-    A small job is given by all of its groups and tasks. For one of more than `max_tasks` tasks this is enough:
+    A small job has all of its groups and tasks. A job with more than `max_tasks` tasks needs only:
 
     - every group, with `counts` (rows of group, class, state and count), `parent_group` and `parent_identifier`;
-    - of tasks: the root ones, the failed ones, and those that run, each up to `max_tasks`;
-    - and, so that small groups near the root show their tasks, the tasks of `groups_to_load(graph)`.
+    - the root tasks, the failed tasks and the running tasks, each up to `max_tasks`;
+    - the tasks of `groups_to_load(graph)`, so that small groups near the root show their tasks.
 
-    Tasks may be in `tasks` and in `counts` at once; they are drawn once. Where even the groups are too many to be
-    read, the first ones (by level or by age) will do, and what is left is counted in `rest`.
+    A task may be in both `tasks` and `counts`; it is drawn once. If there are too many groups to read, the first ones
+    (by level or by age) are enough, and `rest` counts the tasks of the others.
 
     Args:
-        job_name: Its name.
-        state: Where the job is.
+        job_name: Name of the job.
+        state: State of the job.
         groups: Groups of tasks, in any order.
         tasks: Single tasks, in the order in which they were submitted.
-        rest: Tasks of groups that are not in `groups`.
+        rest: Counts of the tasks whose groups are not in `groups`.
     """
 
     job_name: str

@@ -1,28 +1,28 @@
-"""A job as a diagram: its tasks, or bundles of them where there are many, as text in the D2 language. Pure.
+"""Diagrams of jobs as D2 text: one node per task, or bundles of tasks if there are many. Without IO.
 
-A job of up to `max_tasks` tasks is drawn task by task. A larger one is drawn in bundles: tasks of one class, in
+A job with up to `max_tasks` tasks is drawn task by task. A larger one is drawn in bundles: tasks of one class, in
 groups that tasks of one bundle submitted, become one node such as "Leaf × 9,998" with its states. So a recursive
-tree of a million tasks is a node a level, and a fan-out of any width is two nodes. Root tasks and failed ones keep
-nodes of their own, small groups near the root too, and those that run while there is room.
+tree of a million tasks has one node per level, and a fan-out of any width has two nodes. Root tasks, failed tasks
+and small groups near the root keep nodes of their own, and so do running tasks while the limit allows it.
 
-What a store has to give for a large job are groups with counts; see `JobGraph`.
+For a large job, a store provides groups with counts; see `JobGraph`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tilebox.server.diagrams.bundling import OPENED_GROUP, OPENED_LEVEL, Tree, arranged
-from tilebox.server.diagrams.d2 import lines
+from tilebox.server.diagrams.bundling import MAX_EXPANDED_GROUP, MAX_EXPANDED_LEVEL, Tree, arrange
+from tilebox.server.diagrams.d2 import d2_lines
 from tilebox.server.diagrams.graph import Theme
 
 if TYPE_CHECKING:
     from tilebox.server.diagrams.graph import JobGraph
 
 MAX_TASKS = 200
-"""How many nodes a diagram has at the most if nothing else is said."""
+"""The default limit on the nodes of a diagram."""
 
-_FEWEST_NODES = 4
+_MIN_NODES = 4
 
 
 def to_d2(
@@ -33,32 +33,34 @@ def to_d2(
     include_job_name: bool = False,
     max_tasks: int = MAX_TASKS,
 ) -> str:
-    """Write a job as a D2 diagram. The same graph gives the same text.
+    """Return the D2 text of a job's diagram. The same graph gives the same text.
 
     Args:
         graph: The job.
-        theme: The background it is made for.
-        direction: Where subtasks lie: `down`, `up`, `left` or `right`.
-        include_job_name: Whether the job's name and state stand above.
-        max_tasks: How many nodes it has at the most; at least 4 are taken.
+        theme: The background that it is drawn for.
+        direction: The direction from tasks to subtasks: `down`, `up`, `left` or `right`.
+        include_job_name: Whether to show the job's name and state at the top.
+        max_tasks: The most nodes; values below 4 count as 4.
     """
-    picture = arranged(graph, max(max_tasks, _FEWEST_NODES))
-    return "\n".join(lines(graph, picture, theme, direction, include_job_name=include_job_name)) + "\n"
+    diagram = arrange(graph, max(max_tasks, _MIN_NODES))
+    return "\n".join(d2_lines(graph, diagram, theme, direction, include_job_name=include_job_name)) + "\n"
 
 
 def groups_to_load(graph: JobGraph, max_tasks: int = MAX_TASKS) -> list[int]:
-    """Return the groups whose tasks a large job's diagram shows one by one, if the tasks are given.
+    """Return the groups of a large job whose tasks the diagram shows one by one, so that a store can load them.
 
-    Needs groups with their counts only. They have no more than `max_tasks` tasks together.
+    Args:
+        graph: The job; only groups with counts are needed.
+        max_tasks: The most tasks in all returned groups together.
     """
     tree = Tree(graph)
-    found: list[int] = []
+    groups: list[int] = []
     total = 0
     for level in tree.levels():
-        small = [group for group in level if tree.sizes[group] <= OPENED_GROUP]
+        small = [group for group in level if tree.sizes[group] <= MAX_EXPANDED_GROUP]
         width = sum(tree.sizes[group] for group in small)
-        if width > OPENED_LEVEL or total + width > max_tasks:
+        if width > MAX_EXPANDED_LEVEL or total + width > max_tasks:
             break
-        found += small
+        groups += small
         total += width
-    return found
+    return groups

@@ -1,4 +1,4 @@
-"""A job as its diagram needs it: all of a small one; of a large one, groups with their tasks counted, and few tasks."""
+"""Reading the graph of a job from the store: all of a small job, groups with counts and few tasks of a large one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from tilebox.server.store.work.jobs import GroupOverview, Job, JobStore, JobTask, TaskCount
 
 MAX_GROUPS = 5_000
-"""Groups that are read one by one; what lies in others is counted together."""
+"""The most groups that are read one by one; the tasks of all others are counted together."""
 
 
 async def read_graph(store: JobStore, job: Job, max_tasks: int) -> JobGraph:
-    """Return the graph of a job.
+    """Read the graph of a job.
 
     Args:
-        store: Where it is kept.
+        store: Stores jobs.
         job: The job.
-        max_tasks: Up to how many tasks it is read whole.
+        max_tasks: The most tasks of a job that is read completely.
     """
     overviews, rest = await store.job_groups(job.id, count=MAX_GROUPS)
     indices = {overview.id: index for index, overview in enumerate(overviews)}
@@ -39,23 +39,23 @@ async def read_graph(store: JobStore, job: Job, max_tasks: int) -> JobGraph:
     if job.counts.total <= max_tasks:
         tasks = await store.tasks_of_groups([overview.id for overview in overviews])
     else:
-        tasks = await _picked(store, job, max_tasks)
+        tasks = await _single_tasks(store, job, max_tasks)
         tasks += await store.tasks_of_groups([overviews[index].id for index in groups_to_load(graph, max_tasks)])
     return replace(graph, tasks=_tasks(tasks, indices))
 
 
-async def _picked(store: JobStore, job: Job, max_tasks: int) -> list[JobTask]:
-    """Return the tasks of a large job that are shown one by one: root tasks, failed and running ones."""
-    found = await store.root_tasks(job.id, after=None, count=max_tasks)
+async def _single_tasks(store: JobStore, job: Job, max_tasks: int) -> list[JobTask]:
+    """Read the tasks of a large job that are shown one by one: root tasks, failed and running ones."""
+    tasks = await store.root_tasks(job.id, after=None, count=max_tasks)
     if job.counts.failed:
-        found += await store.tasks_in_state(job.id, TaskState.FAILED, count=max_tasks)
+        tasks += await store.tasks_in_state(job.id, TaskState.FAILED, count=max_tasks)
     if job.counts.running:
-        found += await store.tasks_in_state(job.id, TaskState.RUNNING, count=max_tasks)
-    return found
+        tasks += await store.tasks_in_state(job.id, TaskState.RUNNING, count=max_tasks)
+    return tasks
 
 
 def _tasks(tasks: Iterable[JobTask], indices: Mapping[bytes, int]) -> list[GraphTask]:
-    once = {task.id: task for task in tasks if task.group in indices}
+    unique = {task.id: task for task in tasks if task.group in indices}
     return [
         GraphTask(
             id=UUID(bytes=task.id),
@@ -66,12 +66,12 @@ def _tasks(tasks: Iterable[JobTask], indices: Mapping[bytes, int]) -> list[Graph
             identifier=task.identifier.name,
             is_optional=task.is_optional,
         )
-        for task in sorted(once.values(), key=lambda task: (task.group, task.position))
+        for task in sorted(unique.values(), key=lambda task: (task.group, task.position))
     ]
 
 
 def _display(task: JobTask) -> str:
-    # Of a task that failed, the lines behind the first one are what went wrong.
+    # The display name of a failed task has the error in its further lines.
     has_failed = task.state in (TaskState.FAILED, TaskState.FAILED_OPTIONAL)
     return task.display.partition("\n")[0] if has_failed else task.display
 

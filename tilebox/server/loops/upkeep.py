@@ -1,4 +1,4 @@
-"""Upkeep of the datapoints: small fragments are joined, indexes brought up to date, old versions removed."""
+"""The maintenance loop of datapoint tables: compaction, indexes, removal of old versions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ logger = logging.getLogger("tilebox.server")
 
 
 class Upkeep:
-    """The loop that looks after every dataset's table.
+    """The loop that maintains the table of every dataset.
 
     Args:
-        store: Where datasets are listed.
-        points: Where their datapoints are kept.
+        store: Lists the datasets.
+        points: Stores their datapoints.
         pause_seconds: Time between two rounds.
     """
 
@@ -29,28 +29,28 @@ class Upkeep:
         self._pause_seconds = pause_seconds
 
     async def run(self) -> None:
-        """Make rounds until cancelled."""
+        """Run rounds until cancelled."""
         while True:
             await anyio.sleep(self._pause_seconds)
             try:
                 await self.run_once()
             except Exception:
-                logger.exception("a round of upkeep failed; the next one tries again")
+                logger.exception("a round of upkeep failed; the next round tries again")
 
     async def run_once(self) -> None:
-        """Look after each dataset once. One that fails does not keep the others waiting."""
+        """Maintain each dataset once. A failure of one does not affect the others."""
         for dataset in await self._store.all_datasets():
             try:
-                done = await self._points.maintain(dataset.id)
+                result = await self._points.maintain(dataset.id)
             except Exception:
                 logger.exception("upkeep of dataset %s failed; the next round tries again", dataset.slug)
             else:
-                if done.actions:
+                if result.actions:
                     logger.debug(
                         "upkeep of dataset %s: %s; %d fragments became %d, %d bytes freed",
                         dataset.slug,
-                        ", ".join(done.actions),
-                        done.fragments_before,
-                        done.fragments_after,
-                        done.removed_bytes,
+                        ", ".join(result.actions),
+                        result.fragments_before,
+                        result.fragments_after,
+                        result.removed_bytes,
                     )

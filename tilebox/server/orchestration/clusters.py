@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tilebox._core.schema.catalogue import did_you_mean
 from tilebox.errors import InvalidArgumentError, NotFoundError
-from tilebox.server.datasets.catalogue import did_you_mean, now_us
+from tilebox.server.clock import now_us
 from tilebox.server.orchestration.slugs import SLUG, make_slug
 
 if TYPE_CHECKING:

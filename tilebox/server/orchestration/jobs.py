@@ -11,7 +11,7 @@ import anyio
 
 from tilebox._core.protocol.workflows.v1 import core_pb2
 from tilebox.errors import InvalidArgumentError, NotFoundError
-from tilebox.server.datasets.catalogue import now_us
+from tilebox.server.clock import now_us
 from tilebox.server.diagrams.job_graphs import read_graph
 from tilebox.server.orchestration.submissions import MAX_ROOT_TASKS, from_legacy
 from tilebox.server.rules.task_states import JobCounts, JobState

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from tilebox.server.orchestration.wakeups import JobWatch, Waiter, WaitingRoom
-from tilebox.server.rules.task_states import Failure, Verdict, pause_after_crash
+from tilebox.server.rules.task_states import Failure, Verdict, crash_backoff_seconds
 from tilebox.server.store.work.interface import Claim, Effects, Limits, Report
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class Leases:
         return await self._step(team, reports, claim, wish.cluster)
 
     def _crash(self, held: Held, suspects: Sequence[Held], error: str) -> Report:
-        pause = pause_after_crash(held.task, held.lease, held.crashes + 1, self.lease_us / 1e6)
+        pause = crash_backoff_seconds(held.task, held.lease, held.crashes + 1, self.lease_us / 1e6)
         return Report(
             task=held.task,
             lease=held.lease,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from tilebox.errors import NotFoundError
-from tilebox.server.datasets.catalogue import now_us
+from tilebox.server.clock import now_us
 from tilebox.server.rules.task_states import JobState, TaskState
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.workflows.v1 import core_pb2
+from tilebox._core.schema.catalogue import did_you_mean
 from tilebox._core.tasks.versions import TaskIdentifier
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError
-from tilebox.server.datasets.catalogue import did_you_mean, now_us
+from tilebox.server.clock import now_us
 from tilebox.server.orchestration.slugs import make_slug
 from tilebox.server.store.work.interface import NewGroup, NewTask
 

@@ -1,4 +1,4 @@
-"""Datapoints: an interface of a dozen verbs, and the Lance tables behind it.
+"""The store of datapoints: an interface of a dozen verbs, and its implementation on Lance tables.
 
 May import: `tilebox._core`, `tilebox.errors`, anyio, pyarrow, lance, shapely.
 """
@@ -23,40 +23,41 @@ if TYPE_CHECKING:
     from tilebox.server.points.lance.store import LancePoints
 
 
-REACH_SECONDS = 15.0
+PROBE_SECONDS = 15.0
 """How long an object store may take to answer when the server starts."""
 
-# Given up sooner than Lance would, which suits a request and not a start that somebody waits for.
-_IMPATIENCE = {
+# Lance's own time limits suit requests; they are too long for a start that a user is waiting for.
+_PROBE_OPTIONS = {
     "client_max_retries": "1",
     "client_retry_timeout": "5",
     "connect_timeout": "4s",
     "request_timeout": "8s",
 }
-_SHOWN_CHARACTERS = 400
+_MAX_MESSAGE_CHARACTERS = 400
 
 
 def open_points(
-    place: str | os.PathLike[str],
+    location: str | os.PathLike[str],
     *,
     writer_lock: Callable[[UUID], AbstractAsyncContextManager[None]],
     storage_options: Mapping[str, str] | None = None,
     retention: timedelta | None = None,
 ) -> LancePoints:
-    """Open the store of datapoints, which is created with its first table.
+    """Open the store of datapoints. Its first table creates it.
 
     Args:
-        place: A folder, or a URL such as `s3://bucket/prefix`.
-        writer_lock: Excludes other processes from writing to a table meanwhile.
+        location: A folder, or a URL such as `s3://bucket/prefix`.
+        writer_lock: Keeps other processes from writing to a table while it is held.
         storage_options: Options of the object store (`aws_endpoint`, `aws_region` …); by default its
-            usual environment variables count.
-        retention: How long a version can be read after a client was told of it; 30 minutes by default.
+            usual environment variables apply.
+        retention: How long a version stays readable after a client learned of it; 30 minutes by default.
 
     Raises:
         ValueError: The URL is of another form.
-        OSError: The folder cannot be made.
+        OSError: The folder cannot be created.
     """
-    text = check_place(place)
+    text = check_location(location)
+    # Settings import this module for `check_location` alone, so Lance is imported only when a store is opened.
     from tilebox.server.points.lance.store import LancePoints
     from tilebox.server.points.lance.upkeep import RETENTION
 
@@ -69,71 +70,71 @@ def open_points(
     )
 
 
-def check_place(place: str | os.PathLike[str]) -> str:
-    """Return a place as text if datapoints can be kept there, by its form.
+def check_location(location: str | os.PathLike[str]) -> str:
+    """Return a storage location as text after checking its form.
 
     Raises:
-        ValueError: It is a URL of another kind than `s3://bucket/prefix`, or names no bucket.
+        ValueError: The location is empty, a URL of another kind than `s3://bucket/prefix`, or names no bucket.
     """
-    text = os.fspath(place)
+    text = os.fspath(location)
     scheme, separator, rest = text.partition("://")
     if separator and scheme != "s3":
         raise ValueError(
-            f"datapoints are kept in a directory, given as its path, or in s3://bucket/prefix, not {text!r}"
+            f"datapoints cannot be stored in {text!r}; give the path of a directory, or s3://bucket/prefix"
         )
     if separator and not rest.partition("/")[0]:
-        raise ValueError(f"{text!r} names no bucket: give s3://bucket/prefix")
+        raise ValueError(f"{text!r} names no bucket; give s3://bucket/prefix")
     if not text:
-        raise ValueError("datapoints need a directory or s3://bucket/prefix, not an empty text")
+        raise ValueError("the storage location is empty; give the path of a directory, or s3://bucket/prefix")
     return text
 
 
-async def reach(
-    place: str, *, storage_options: Mapping[str, str] | None = None, seconds: float = REACH_SECONDS
+async def probe(
+    location: str, *, storage_options: Mapping[str, str] | None = None, seconds: float = PROBE_SECONDS
 ) -> None:
-    """Ask an object store for a table that is not there, to learn whether it answers; a directory is not asked.
+    """Check that an object store answers, by asking it for a table that does not exist. Skip directories.
 
     Args:
-        place: As for `open_points`.
+        location: As for `open_points`.
         storage_options: As for `open_points`.
         seconds: How long to wait for the answer.
 
     Raises:
-        OSError: It cannot be reached, or does not let us in; the message says what it answered.
+        OSError: The store cannot be reached, or refuses access; the message says what it answered.
     """
-    if "://" not in place:
+    if "://" not in location:
         return
-    answer: Future[str | None] = Future()
-    answer.set_running_or_notify_cancel()  # from here on it cannot be cancelled, so the thread may always answer
-    uri = f"{place.rstrip('/')}/{uuid4().hex}.lance"
-    options = {**_IMPATIENCE, **(storage_options or {})}
-    # A daemon: a call that hangs in the driver cannot be cancelled, and must not keep the process from ending.
-    threading.Thread(target=lambda: answer.set_result(_refusal(uri, options)), daemon=True).start()
+    outcome: Future[str | None] = Future()
+    outcome.set_running_or_notify_cancel()  # a running future cannot be cancelled, so the thread can always set it
+    uri = f"{location.rstrip('/')}/{uuid4().hex}.lance"
+    options = {**_PROBE_OPTIONS, **(storage_options or {})}
+    # A daemon thread: a call that hangs in the driver cannot be cancelled, and must not keep the process from exiting.
+    threading.Thread(target=lambda: outcome.set_result(_read_failure(uri, options)), daemon=True).start()
     try:
-        refusal = await asyncio.wait_for(asyncio.wrap_future(answer), seconds)
+        failure = await asyncio.wait_for(asyncio.wrap_future(outcome), seconds)
     except TimeoutError:
-        refusal = f"no answer within {seconds:.0f} s"
-    if refusal is not None:
-        raise OSError(refusal)
+        failure = f"no answer within {seconds:.0f} s"
+    if failure is not None:
+        raise OSError(failure)
 
 
-def _refusal(uri: str, options: dict[str, str]) -> str | None:
-    """Return why an object store cannot be read, None if it only says that a table is not there."""
+def _read_failure(uri: str, options: dict[str, str]) -> str | None:
+    """Return why an object store cannot be read, or None if it only reports a missing table."""
     import lance
 
     try:
         lance.dataset(uri, storage_options=options)
     except (ValueError, OSError) as error:
-        return None if "was not found: Not found" in str(error) else _in_short(str(error))
+        return None if "was not found: Not found" in str(error) else _shortened(str(error))
     return None
 
 
-def _in_short(text: str) -> str:
-    """Return what an object store answered, without the path that the error took through Lance."""
-    answered = re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", text, re.DOTALL)
-    if answered:
-        return f"{answered[2]} ({answered[1]})"
+def _shortened(text: str) -> str:
+    """Return the answer of an object store without the wrappers that Lance puts around the error."""
+    xml = re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", text, re.DOTALL)
+    if xml:
+        return f"{xml[2]} ({xml[1]})"
     if "credentials" in text.lower():
         return "no credentials were found, or they were refused"
-    inner = re.sub(r"^(LanceError\(IO\): |Generic \S+ error: )+|, \S+\.rs:\d+:\d+", "", text)
-    return " ".join(inner.split())[:_SHOWN_CHARACTERS]
+    cause = re.sub(r"^(LanceError\(IO\): |Generic \S+ error: )+|, \S+\.rs:\d+:\d+", "", text)
+    return " ".join(cause.split())[:_MAX_MESSAGE_CHARACTERS]

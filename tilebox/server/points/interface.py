@@ -1,8 +1,8 @@
-"""What the server asks of the store of datapoints: a dozen verbs, one conformance suite.
+"""The interface of the store of datapoints: a dozen verbs, tested by one conformance suite.
 
-A table holds the datapoints of one dataset, in the Arrow form of its schema (`_core/arrow.py`) plus
-columns of the store's own, whose names start with an underscore. Every verb is a coroutine and safe to
-call from many tasks at once. What a verb acknowledged has reached the disk and survives power loss.
+A table holds the datapoints of one dataset: the Arrow columns of its schema (`_core/schema/arrow_schema.py`)
+plus internal columns, whose names start with an underscore. Every verb is a coroutine, and many tasks may
+call it at once. An acknowledged change is on disk and survives power loss.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tilebox._core.schema.fields import Schema
 
 MAX_BATCH_ROWS = 65_536
-"""Rows of one batch of a stream at most, which bounds the memory of both ends."""
+"""Most rows in one batch of a stream. It bounds the memory of both ends."""
 
 
 class AreaMode(Enum):
-    """How a footprint must lie to the area of a query."""
+    """The spatial relation of a footprint to the area of a query that makes it match."""
 
     INTERSECTS = "intersects"
     AREA_CONTAINS_FOOTPRINT = "filter_contains_geometry"
@@ -39,9 +39,9 @@ class Area:
     """The spatial part of a query.
 
     Args:
-        geometry: In degrees, longitude before latitude; may cross the antimeridian.
-        mode: How footprints must lie to it.
-        spherical: Edges are great circles if true, straight lines in longitude and latitude if not.
+        geometry: A shape in degrees, longitude before latitude; it may cross the antimeridian.
+        mode: The relation that footprints must have to it.
+        spherical: Whether edges are great circles rather than straight lines in longitude and latitude.
     """
 
     geometry: shapely.Geometry
@@ -51,21 +51,21 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class PointQuery:
-    """Which datapoints, in which order. Results are ordered by (time, id).
+    """A query for datapoints. Results are ordered by (time, id).
 
     Args:
-        collections: Numbers of the collections to look in; none finds nothing.
+        collections: Numbers of the collections to search; an empty tuple finds nothing.
         start_ms: First millisecond since 1970 to include, or None.
         end_ms: First millisecond since 1970 to exclude, or None.
         first_id: Smallest id to include, or None. Ids compare as (time, bytes).
         last_id: Largest id to include, or None.
-        after: Id of the datapoint that the answer starts behind, in the order asked for.
-        area: Where, or None.
-        where: Conditions on fields, checked against the schema, or None.
-        fields: Names of the fields to return besides the metadata; None means all.
-        descending: From the latest to the earliest.
-        limit: How many at the most, or None.
-        snapshot: The version of the table to read, as an earlier answer named it, or None for now.
+        after: Id of the datapoint after which the results start, in the order of the query.
+        area: The spatial part, or None.
+        where: A filter on fields that was checked against the schema, or None.
+        fields: Names of the fields to return besides the metadata; None returns all.
+        descending: Whether to order results from the latest to the earliest.
+        limit: Most datapoints to return, or None.
+        snapshot: The version of the table to read, as an earlier result named it, or None for the newest.
     """
 
     collections: tuple[int, ...]
@@ -83,12 +83,12 @@ class PointQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
-    """What became of a batch.
+class IngestResult:
+    """The result of ingesting a batch.
 
     Args:
         created: Number of new datapoints.
-        existing: Number of those that were there already, repeats inside the batch included.
+        existing: Number of datapoints that existed already, repeats inside the batch included.
     """
 
     created: int
@@ -97,7 +97,7 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The datapoints of one collection: how many, and the times of the first and the last in ms since 1970."""
+    """The number of datapoints in a collection, and the times of the first and the last in ms since 1970."""
 
     count: int
     first_ms: int
@@ -105,8 +105,8 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Maintained:
-    """What one round of upkeep did to a table."""
+class MaintenanceResult:
+    """The result of one round of maintenance on a table."""
 
     fragments_before: int
     fragments_after: int
@@ -116,7 +116,7 @@ class Maintained:
 
 
 class PointStream(Protocol):
-    """An answer under way: the snapshot it reads, and its batches."""
+    """A result that is being streamed: the snapshot it reads, and its batches."""
 
     snapshot: int
     schema: pa.Schema
@@ -128,23 +128,23 @@ class Points(Protocol):
     """The store of datapoints."""
 
     async def create(self, table: UUID, schema: Schema) -> None:
-        """Create the table of a new dataset. A table that exists with this schema is left as it is."""
+        """Create the table of a new dataset. Leave an existing table with this schema unchanged."""
 
     async def drop(self, table: UUID) -> None:
-        """Remove a table with everything in it. A table that does not exist is no error."""
+        """Remove a table with everything in it. Do nothing if it does not exist."""
 
     async def evolve(self, table: UUID, schema: Schema) -> None:
-        """Give a table the columns that a changed schema adds; their values are missing."""
+        """Add the columns that a changed schema adds. Existing rows have no values in them."""
 
-    async def ingest(self, table: UUID, collection: int, rows: pa.Table, *, allow_existing: bool) -> Ingested:
-        """Store datapoints whose ids are known, in one commit.
+    async def ingest(self, table: UUID, collection: int, rows: pa.Table, *, allow_existing: bool) -> IngestResult:
+        """Store datapoints that have their ids, in one commit.
 
         Args:
             table: The table.
             collection: Number of the collection they belong to.
-            rows: Datapoints in the Arrow form of the table's schema, metadata included; may have the boxes of
-                `columns.with_boxes`.
-            allow_existing: Whether ids that exist are passed over; if not, one such id refuses the batch.
+            rows: Datapoints with the Arrow columns of the table's schema, metadata included; may have the
+                bounding boxes of `columns.with_boxes`.
+            allow_existing: Whether to skip ids that exist; otherwise one such id rejects the batch.
 
         Raises:
             ConflictError: An id exists and `allow_existing` is false; nothing was stored.
@@ -166,27 +166,27 @@ class Points(Protocol):
     async def page(self, table: UUID, query: PointQuery, *, max_bytes: int) -> tuple[pa.Table, bool]:
         """Return the first datapoints of a query, bounded by its limit and by bytes, and whether more follow.
 
-        At least one datapoint is returned if there is any, however large it is.
+        If any datapoint matches, at least one is returned, however large it is.
 
         Raises:
             InvalidArgumentError: `after` names no datapoint of this query.
         """
 
     def stream(self, table: UUID, query: PointQuery) -> AbstractAsyncContextManager[PointStream]:
-        """Open the whole answer of a query as batches in order, all from one snapshot.
+        """Stream all results of a query as batches in order, all from one snapshot.
 
         Raises:
             InvalidArgumentError: `after` names no datapoint of this query, or the snapshot is gone.
         """
 
     async def count(self, table: UUID, query: PointQuery) -> int:
-        """Return how many datapoints a query finds, its limit set aside."""
+        """Return how many datapoints match a query, ignoring its limit."""
 
     async def summary(self, table: UUID) -> dict[int, Summary]:
-        """Return what each collection that has datapoints holds, by number."""
+        """Return a summary of each collection that has datapoints, by collection number."""
 
-    async def maintain(self, table: UUID) -> Maintained:
-        """Compact small fragments, bring indexes up to date and remove versions nobody reads any more."""
+    async def maintain(self, table: UUID) -> MaintenanceResult:
+        """Compact small fragments, bring indexes up to date and remove versions that no reader needs."""
 
     async def close(self) -> None:
-        """Let go of all files and threads."""
+        """Release all files and threads."""

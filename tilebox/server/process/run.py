@@ -19,7 +19,7 @@ import uvicorn
 from tilebox.errors import ConflictError, ServerError
 from tilebox.server.connections import Connection
 from tilebox.server.keys import make_key
-from tilebox.server.points import open_points, reach
+from tilebox.server.points import open_points, probe
 from tilebox.server.process.locks import StartError, claim, listen, url_of
 from tilebox.server.store import open_store
 from tilebox.server.store.interface import Team
@@ -98,7 +98,7 @@ async def first_start(store: Store, data_dir: Path) -> str | None:
 
     The key is kept beside the data, in a file that only its owner can read.
     """
-    from tilebox.server.datasets.catalogue import now_us
+    from tilebox.server.clock import now_us
 
     team = next(iter(await store.teams()), None)
     if team is None:
@@ -196,7 +196,7 @@ async def _migrate(store: Store, settings: Settings) -> None:
 
 async def _reach(place: str) -> None:
     try:
-        await reach(place)
+        await probe(place)
     except OSError as error:
         raise StartError(
             f"cannot use the storage {place}: {error}; check the bucket in --storage, and the credentials, region and "

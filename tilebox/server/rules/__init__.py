@@ -1,4 +1,4 @@
-"""Rules without IO: states of jobs and tasks and their transitions, and which changes of a schema lose nothing.
+"""Rules without IO: the state machines of tasks and jobs, and the schema changes that keep all data.
 
 May import: `tilebox._core`.
 """

@@ -1,8 +1,8 @@
-"""How a dataset's type may be given and changed: the rules, without any store.
+"""The rules for the type of a dataset: how it may be given, and how it may change.
 
-Once a dataset has datapoints, its type may only grow: fields may be added at the end, and what is said
-about a field (description, example, whether filters may name it) may change. What would lose or
-reinterpret stored values is refused. A dataset without datapoints may become anything.
+Once a dataset has datapoints, its type may only grow: fields may be added at the end, and the annotations
+of a field (description, example, whether filters may name it) may change. A change that would lose or
+reinterpret stored values is refused. A dataset without datapoints may change to any type.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MAX_QUERYABLE_STRINGS = 2
 MAX_DESCRIPTION_LENGTH = 50_000
 
 
-def requested(message: DatasetType) -> Schema:
-    """Read and check the type that a request asks for.
+def parse_type(message: DatasetType) -> Schema:
+    """Parse and check the type in a request.
 
     Raises:
         InvalidArgumentError: A field cannot be part of a dataset; the message names it.
@@ -44,47 +44,55 @@ def requested(message: DatasetType) -> Schema:
     return schema
 
 
-def named(schema: Schema, dataset: UUID, revision: int, code_name: str) -> Schema:
-    """Return a schema under the message name of a dataset's revision.
+def with_message_name(schema: Schema, dataset: UUID, revision: int, code_name: str) -> Schema:
+    """Return a schema with the message name of one revision of a dataset.
 
-    Clients register types by name once a process; a name of its own for every revision is what lets
-    them see a changed type without a restart.
+    A client process registers a type by name only once. Each revision has its own name, so that clients
+    see a changed type without a restart.
     """
     camel = "".join(part.capitalize() for part in code_name.rpartition(".")[2].split("_"))
     return replace(schema, type_name=f"tilebox.u{dataset.hex}.r{revision}.{camel}")
 
 
-def evolved(old: Schema, new: Schema, *, has_data: bool) -> Schema:
-    """Return the schema that takes the place of `old` when `new` is asked for.
+def evolve(old: Schema, new: Schema, *, has_data: bool) -> Schema:
+    """Return the schema that replaces `old` when a request asks for `new`.
 
-    A field of the same name and type keeps its number. No other field gets a number that is taken, so that
-    what a client with the old type still sends cannot be read as something else. Where there are
-    datapoints, old fields keep their place too, and new ones follow.
+    A field of the same name and type keeps its number. No other field gets a number that `old` used, so that
+    messages of clients with the old type cannot be misread. If all old fields remain, they also keep their
+    order, and new ones follow.
+
+    Args:
+        old: The current schema.
+        new: The requested schema; its field numbers are ignored.
+        has_data: Whether the dataset has datapoints.
 
     Raises:
-        InvalidArgumentError: The dataset has datapoints and the change would lose some of them.
+        InvalidArgumentError: The dataset has datapoints and the change would lose values.
     """
     if has_data:
         _refuse_loss(old, new)
     standard = {field.name: field.number for field in Schema.of(new.kind)}
-    order = [field.name for field in (*old.fields, *new.fields)] if _grows(old, new) else [field.name for field in new]
-    custom = [_of(new, name) for name in dict.fromkeys(order) if name not in standard]
-    following = count(max(field.number for field in (*old.fields, *Schema.of(new.kind))) + 1)
-    kept = {field.name: field.number for field in old if field.number not in standard.values()}
+    names = [field.name for field in (*old.fields, *new.fields)] if _grows(old, new) else [field.name for field in new]
+    custom_fields = [_field(new, name) for name in dict.fromkeys(names) if name not in standard]
+    # Numbers of removed fields are not reused either.
+    next_number = count(max(field.number for field in (*old.fields, *Schema.of(new.kind))) + 1)
+    old_numbers = {field.name: field.number for field in old if field.number not in standard.values()}
     numbers = {
-        field.name: kept[field.name] if field.name in kept and _same_type(old, field) else next(following)
-        for field in custom
+        field.name: old_numbers[field.name]
+        if field.name in old_numbers and _same_type(old, field)
+        else next(next_number)
+        for field in custom_fields
     }
-    return Schema.of(new.kind, [replace(field, number=numbers[field.name]) for field in custom])
+    return Schema.of(new.kind, [replace(field, number=numbers[field.name]) for field in custom_fields])
 
 
 def needs_new_table(old: Schema, new: Schema) -> bool:
-    """Tell whether stored columns would have to change rather than be joined by others."""
+    """Tell whether a change does more than add columns, so that the table must be created anew."""
     return not _grows(old, new)
 
 
 def _same_type(old: Schema, field: Field) -> bool:
-    return _of(old, field.name).same_type(field)
+    return _field(old, field.name).same_type(field)
 
 
 def _grows(old: Schema, new: Schema) -> bool:
@@ -96,20 +104,21 @@ def _grows(old: Schema, new: Schema) -> bool:
 def _refuse_loss(old: Schema, new: Schema) -> None:
     if old.kind != new.kind:
         raise InvalidArgumentError(
-            f"the dataset has datapoints, so its kind stays {_kind(old.kind)} and cannot become {_kind(new.kind)}"
+            f"the dataset has datapoints, so its kind stays {_kind(old.kind)} and cannot become {_kind(new.kind)}; "
+            "create another dataset"
         )
     removed = [field.name for field in old.fields if new.get(field.name) is None]
     if removed:
         raise InvalidArgumentError(
             f"the dataset has datapoints, so no field can be removed: {_quoted(removed)} would lose data; "
-            "send all fields, those that exist included"
+            "send the existing fields too"
         )
     for field in old.fields:
-        successor = _of(new, field.name)
+        successor = _field(new, field.name)
         if not successor.same_type(field):
             raise InvalidArgumentError(
                 f"the dataset has datapoints, so field {field.name!r} cannot change from ({field}) to ({successor}); "
-                "add a field of another name"
+                "add a field with another name"
             )
 
 
@@ -119,10 +128,10 @@ def _check_annotations(schema: Schema) -> None:
             kinds = ", ".join(sorted(kind.value for kind in QUERYABLE_KINDS))
             raise InvalidArgumentError(f"field {field.name!r} cannot be queryable: only single values of {kinds} can")
         if len(set(field.roles)) != len(field.roles) or 0 in field.roles:
-            raise InvalidArgumentError(f"field {field.name!r} has a role twice or an unspecified one")
+            raise InvalidArgumentError(f"field {field.name!r} has a role twice or an unspecified role")
         if max(len(field.description), len(field.example_value)) > MAX_DESCRIPTION_LENGTH:
             raise InvalidArgumentError(
-                f"field {field.name!r} is described by more than {MAX_DESCRIPTION_LENGTH} characters"
+                f"description and example of field {field.name!r} must have at most {MAX_DESCRIPTION_LENGTH} characters"
             )
     strings = [field.name for field in schema if field.queryable and field.kind is FieldKind.STRING]
     if len(strings) > MAX_QUERYABLE_STRINGS:
@@ -131,9 +140,9 @@ def _check_annotations(schema: Schema) -> None:
         )
 
 
-def _of(schema: Schema, name: str) -> Field:
+def _field(schema: Schema, name: str) -> Field:
     field = schema.get(name)
-    assert field is not None  # noqa: S101 - callers have looked
+    assert field is not None  # noqa: S101 - callers pass names that exist
     return field
 
 

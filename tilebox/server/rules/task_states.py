@@ -1,19 +1,19 @@
-"""How tasks and jobs change their states: one table, and the rules around it. Pure; the server applies them.
+"""The state machines of tasks and jobs, without IO. The store applies them.
 
-A task waits, is handed out, and ends:
+A task is queued, runs, and ends:
 
     QUEUED ──CLAIM──► RUNNING ──COMPUTE──► COMPUTED
-       ▲                 │├──────FAIL──► FAILED              and its job stops
-       │                 │└─────EXCUSE─► FAILED_OPTIONAL     what is optional may fail
+       ▲                 │├─────FAIL───────────► FAILED             and its job stops
+       │                 │└─────FAIL_OPTIONAL──► FAILED_OPTIONAL    the job continues
        ├──────REQUEUE────┘
-       ├──────RETRY───── FAILED                              when its job is retried
-       └──────SKIP─────► SKIPPED                             something optional above it failed
+       ├──────RETRY───── FAILED                                     when its job is retried
+       └──────SKIP─────► SKIPPED                                    an optional task above it failed
 
-Every event that the table does not list for a state leaves the task as it is: a report that comes twice, late or
+An event that the table does not list for a state leaves the task unchanged, so a report that arrives twice, late or
 out of order changes nothing. COMPUTED, SKIPPED and FAILED_OPTIONAL are final. A task is *completed* once it is in
-a final state and all tasks that it submitted are completed; those that depend on it wait for that.
+a final state and all tasks that it submitted are completed; tasks that depend on it wait for that.
 
-The numbers of the states are those of the wire (`workflows.v1.TaskState`, `JobState`), and of the database.
+The numbers of the states are those of the wire (`workflows.v1.TaskState`, `JobState`) and of the database.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from enum import Enum, IntEnum
 
 
 class TaskState(IntEnum):
-    """Where a task is."""
+    """The state of a task."""
 
     QUEUED = 1
     RUNNING = 2
@@ -35,13 +35,13 @@ class TaskState(IntEnum):
 
 
 class TaskEvent(Enum):
-    """What can happen to a task."""
+    """An event that can change the state of a task."""
 
     CLAIM = "claim"
     COMPUTE = "compute"
     REQUEUE = "requeue"
     FAIL = "fail"
-    EXCUSE = "excuse"
+    FAIL_OPTIONAL = "fail_optional"
     SKIP = "skip"
     RETRY = "retry"
 
@@ -52,7 +52,7 @@ TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
     (TaskState.RUNNING, TaskEvent.COMPUTE): TaskState.COMPUTED,
     (TaskState.RUNNING, TaskEvent.REQUEUE): TaskState.QUEUED,
     (TaskState.RUNNING, TaskEvent.FAIL): TaskState.FAILED,
-    (TaskState.RUNNING, TaskEvent.EXCUSE): TaskState.FAILED_OPTIONAL,
+    (TaskState.RUNNING, TaskEvent.FAIL_OPTIONAL): TaskState.FAILED_OPTIONAL,
     (TaskState.FAILED, TaskEvent.RETRY): TaskState.QUEUED,
 }
 
@@ -61,12 +61,12 @@ FINAL = frozenset({TaskState.COMPUTED, TaskState.SKIPPED, TaskState.FAILED_OPTIO
 
 
 def next_state(state: TaskState, event: TaskEvent) -> TaskState:
-    """Return the state after an event; the same one if the event means nothing in it."""
+    """Return the state after an event: the same state if the table has no such transition."""
     return TRANSITIONS.get((state, event), state)
 
 
 class JobState(IntEnum):
-    """Where a job is."""
+    """The state of a job."""
 
     SUBMITTED = 1
     RUNNING = 2
@@ -77,20 +77,20 @@ class JobState(IntEnum):
 
 
 ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELED})
-"""States in which a job hands out no tasks. The last two end when the job is retried."""
+"""States in which no task of a job can be claimed. A retry ends the last two."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobCounts:
-    """How many of a job's tasks are in which state.
+    """The number of tasks of a job by state.
 
     Args:
-        total: All of them, as far as they were submitted.
-        running: Being executed.
-        computed: Executed, whatever became of what they submitted.
-        failed: Failed for good, which stops the job.
-        failed_optional: Failed where that is allowed.
-        skipped: Not executed, or not again, because something optional failed.
+        total: Tasks that were submitted so far.
+        running: Tasks that are being executed.
+        computed: Tasks that were executed, whatever the state of their subtasks.
+        failed: Tasks without further attempts, which stop the job.
+        failed_optional: Optional tasks without further attempts.
+        skipped: Tasks that are not executed, or not again, because an optional task above them failed.
     """
 
     total: int
@@ -102,7 +102,7 @@ class JobCounts:
 
     @property
     def queued(self) -> int:
-        """Tasks that wait."""
+        """Tasks that wait to be claimed."""
         return self.total - self.running - self.computed - self.failed - self.failed_optional - self.skipped
 
 
@@ -110,11 +110,12 @@ def job_state(counts: JobCounts, *, is_canceled: bool, is_completed: bool, was_s
     """Return the state of a job.
 
     Args:
-        counts: Its tasks.
-        is_canceled: Whether somebody canceled it, and nobody retried it since.
+        counts: Its tasks by state.
+        is_canceled: Whether it was canceled and not retried since.
         is_completed: Whether all of its root tasks are completed.
-        was_started: Whether any task of it was ever executed.
+        was_started: Whether any of its tasks was ever executed.
     """
+    # The first condition that holds decides, so a failed job stays failed when it is canceled.
     if counts.failed:
         return JobState.FAILED
     if is_completed:
@@ -129,27 +130,27 @@ def job_state(counts: JobCounts, *, is_canceled: bool, is_completed: bool, was_s
 
 
 class Failure(Enum):
-    """Why an attempt did not end well."""
+    """The reason why an attempt failed."""
 
     TASK = "failed"
-    """The task's own code failed: uses up one of its retries."""
+    """The code of the task failed. It uses up one retry."""
 
     FINAL = "final"
-    """Its own code failed, and said that another attempt would not help."""
+    """The code of the task failed and declared that another attempt would not help."""
 
     CRASH = "crashed"
-    """The process that executed it died: counted apart from its retries."""
+    """The executing process died. Crashes are counted apart from retries."""
 
     EXPIRED = "expired"
-    """Its runner was not heard of any more: a crash too, as far as anybody can tell."""
+    """The lease expired because the runner went silent. It counts as a crash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What a task has behind it.
+    """The failed attempts of a task.
 
     Args:
-        retries: Attempts that its own code failed.
+        retries: Attempts in which the code of the task failed.
         crashes: Attempts in which the executing process died or went silent.
     """
 
@@ -157,23 +158,23 @@ class Attempts:
     crashes: int
 
     def after(self, failure: Failure) -> Attempts:
-        """Return them with one more failure."""
+        """Return the attempts after one more failure."""
         if failure in (Failure.CRASH, Failure.EXPIRED):
             return Attempts(self.retries, self.crashes + 1)
         return Attempts(self.retries + 1, self.crashes)
 
 
 def after_failure(
-    failure: Failure, attempts: Attempts, *, max_retries: int, max_crashes: int, is_excused: bool
+    failure: Failure, attempts: Attempts, *, max_retries: int, max_crashes: int, is_optional: bool
 ) -> TaskEvent:
-    """Return what a failed attempt means for its task.
+    """Return the event that a failed attempt causes for its task.
 
     Args:
-        failure: Why it failed.
-        attempts: What the task has behind it, this failure included.
-        max_retries: How often its submitter allows it to be tried again.
-        max_crashes: How many crashes are put down to bad luck; one more is put down to the task.
-        is_excused: Whether the task, or one above it, is optional.
+        failure: The reason of the failure.
+        attempts: The failed attempts of the task, this one included.
+        max_retries: The number of retries that the submitter allows.
+        max_crashes: The number of crashes that do not count against the task; one more fails it.
+        is_optional: Whether the task, or one above it, is optional.
     """
     if failure in (Failure.CRASH, Failure.EXPIRED):
         may_retry = attempts.crashes <= max_crashes
@@ -181,32 +182,32 @@ def after_failure(
         may_retry = failure is not Failure.FINAL and attempts.retries <= max_retries
     if may_retry:
         return TaskEvent.REQUEUE
-    return TaskEvent.EXCUSE if is_excused else TaskEvent.FAIL
+    return TaskEvent.FAIL_OPTIONAL if is_optional else TaskEvent.FAIL
 
 
-def pause_after_crash(task: bytes, lease_number: int, crashes: int, longest_seconds: float) -> float:
-    """Return for how many seconds a task waits whose runner died while it was executed.
+def crash_backoff_seconds(task: bytes, lease_number: int, crashes: int, max_seconds: float) -> float:
+    """Return how long to delay a task after its runner died: exponential backoff with jitter.
 
-    The first time may be bad luck, and costs no time. After that it waits longer and longer, or one task would take
-    all runners down as fast as they are started, and those who start them would give up. Of tasks that were executed
-    beside each other, only one is to blame: each waits for a time of its own, or they would come back together, and
-    crash together until all are given up.
+    The first crash may be bad luck and causes no delay. Without growing delays after that, one task could take down
+    all runners as fast as a supervisor restarts them, until the supervisor gives up. Of several tasks that a runner
+    executed concurrently, only one caused the crash. The jitter separates them, or they would be claimed together
+    again and crash together until all of them fail.
 
     Args:
-        task: Its id.
-        lease_number: Of the lease under which it was executed.
-        crashes: How many it has behind it, this one included.
-        longest_seconds: A lease: so long it would have waited if nobody had told of the death.
+        task: Id of the task.
+        lease_number: The lease under which it was executed.
+        crashes: The number of its crashes, this one included.
+        max_seconds: The duration of a lease, which is how long the task would wait if the crash were not reported.
     """
-    seconds = min(2.0 ** min(crashes - 1, 30) - 1, longest_seconds)
-    # As good as chance, and the same whoever asks.
+    seconds = min(2.0 ** min(crashes - 1, 30) - 1, max_seconds)
+    # Deterministic jitter: every process computes the same delay for a crash.
     digest = hashlib.blake2b(task + lease_number.to_bytes(8, "big"), digest_size=4).digest()
-    chance = int.from_bytes(digest, "big") / 2**32
-    return seconds * (0.5 + chance / 2)
+    fraction = int.from_bytes(digest, "big") / 2**32
+    return seconds * (0.5 + fraction / 2)
 
 
 class Verdict(IntEnum):
-    """What the server makes of a report; the numbers are those of the wire."""
+    """The server's decision on a report. The numbers are those of the wire."""
 
     ACCEPTED = 1
     REPEATED = 2
@@ -217,24 +218,26 @@ class Verdict(IntEnum):
 def judge(
     state: TaskState, *, lease_number: int, is_fenced: bool, reported_lease: int | None, was_computed: bool
 ) -> Verdict:
-    """Say whether a report counts.
+    """Decide whether a report counts.
 
-    A report counts if the task is running under the very lease that the report names. Runners of the public wire
-    name none; theirs counts if the task was handed out that way, and there it may come from an earlier lease of
-    the same task, which nobody can tell from the current one.
+    A report counts if the task is running under the lease that the report names. The public wire has no lease
+    numbers, so a report over it counts if the task was claimed over it. Such a report may belong to an earlier
+    lease of the task, which cannot be distinguished from the current one.
 
     Args:
-        state: The task's state now.
-        lease_number: Its latest lease.
+        state: The current state of the task.
+        lease_number: The number of its latest lease.
         is_fenced: Whether the latest lease went to a runner that knows its number.
-        reported_lease: The lease that the report names, or None.
+        reported_lease: The lease number in the report, or None.
         was_computed: Whether the report says that the task was computed.
     """
+    # A report without a lease number never counts for a fenced lease, nor one with a number for an unfenced lease.
     is_same_lease = reported_lease == lease_number if is_fenced else reported_lease is None
     if not is_same_lease:
         return Verdict.STALE
     if state is TaskState.RUNNING:
         return Verdict.ACCEPTED
+    # A runner repeats a report when the answer to the first one got lost.
     if was_computed and state is TaskState.COMPUTED:
         return Verdict.REPEATED
     return Verdict.STALE

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from tilebox._core.ingest.batches import Ingested
+    from tilebox._core.ingest.batches import IngestResult
     from tilebox._core.queries.areas import AreaLike
     from tilebox._core.queries.filters import Expression
     from tilebox._core.schema.catalogue import CollectionInfo, DatasetInfo
@@ -211,7 +211,7 @@ class TimeseriesCollection:
         allow_existing: bool = True,
         *,
         show_progress: bool | Callable[[float], object] = False,
-    ) -> Ingested:
+    ) -> IngestResult:
         """Store datapoints.
 
         Ids follow from the values, so storing the same data again changes nothing.

@@ -1,4 +1,4 @@
-"""Which datapoints are the same: digests of their content, and the ids made of them.
+"""The identity of datapoints: digests of their content, and the ids made from them.
 
 May import: `points.columns`.
 """

@@ -1,13 +1,16 @@
-"""Digests of what datapoints say, whole columns at a time, in a third of the time of a digest for every row.
+"""Digests of the content of datapoints, computed column by column in a third of the time that hashing rows takes.
 
-A value is a sequence of 64-bit words: a number is one, a UUID two, a vector one a component; bytes and text are
-as many as they fill, closed by a one bit; a list has the words of its items, or two a text. Every word is mixed
-with a key made of its field's number and its place in the value, in two lanes, and the lanes of all words of a row
-are added up. So a digest depends neither on the order of columns and the cut of batches nor on fields without a
-value, and a missing value differs from zero and from the empty text. An empty list is a missing one.
+A value is a sequence of 64-bit words. A number is one word, a UUID two, a vector one per component. Bytes and text
+fill as many words as they need, terminated by a one bit. A list has the words of its items, or two per text.
 
-The mixing is SplitMix64's, which is known to spread every bit over the word. It is no secret: who may write to a
-collection could make two datapoints with one digest, and would only lose one of them.
+Every word is mixed with a key made of the number of its field and its position in the value, in two lanes. The digest
+of a row is the sum of each lane over all its words, mixed again. So a digest depends neither on the order of columns
+nor on how rows are divided into batches, nor on fields without a value. A missing value differs from zero and from
+the empty text; an empty list counts as missing.
+
+The mixing function is the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+generators", 2014), which is known to spread every bit over the word. It is not cryptographic: a user who may write
+to a collection could construct two datapoints with one digest, and would only lose one of them.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 10
 _WORD_BYTES = 8
-# Small enough that a block stays in the processor's cache from one step to the next.
+# Small enough that a block stays in the processor's cache between steps.
 _BLOCK_WORDS = 1 << 14
 
 _SHIFTS = tuple(np.uint64(shift) for shift in (30, 27, 31))
@@ -37,63 +40,65 @@ _FACTORS = tuple(np.uint64(factor) for factor in (0xBF58476D1CE4E5B9, 0x94D049BB
 _SECOND_SHIFT, _SECOND_FACTOR = np.uint64(32), np.uint64(0xD6E8FEB86659FD93)
 _ONE = np.uint64(1)
 
-# Of so few rows the columns of text and bytes are digested together: what they cost is calls, not arithmetic.
+# Up to this many rows, all columns of text and bytes are digested together: calls cost more than arithmetic then.
 _FEW_ROWS = 256
 
-# A key is made of the number of a field, and in so many bits below it of a place in the value.
-_PLACE_BITS = 32
+# The low bits of a slot number the words of a value; the high bits are the number of the field.
+_WORD_INDEX_BITS = 32
 
 
-class _Fixed(NamedTuple):
-    """One word for every row, and in which rows the value is missing."""
+class _WordColumn(NamedTuple):
+    """One word per row for a slot, and the rows in which the value is missing."""
 
-    place: int
+    slot: int
     words: Words
     missing: NDArray[np.bool_] | None
 
 
-def digests(columns: Iterable[tuple[int, pa.Array]], rows: int, person: bytes) -> NDArray[np.uint8]:
-    """Return what tells datapoints apart, shape (rows, 10).
+def digests(columns: Iterable[tuple[int, pa.Array]], rows: int, salt: bytes) -> NDArray[np.uint8]:
+    """Return the digests of datapoints, shape (rows, 10).
 
     Args:
-        columns: The number of each field with its values, in the Arrow form of `_core/arrow.py`.
+        columns: Number and values of each field, with the Arrow types of `_core/schema/arrow_schema.py`.
         rows: Number of datapoints.
-        person: 16 bytes; the same datapoint has another digest for every other.
+        salt: 16 bytes; the same datapoint has a different digest for each salt.
     """
     lanes = np.zeros((2, rows), np.uint64)
-    fixed: list[_Fixed] = []
-    few: list[tuple[int, pa.Array]] = []
+    word_columns: list[_WordColumn] = []
+    texts: list[tuple[int, pa.Array]] = []
     for number, column in columns:
         if column.null_count == len(column):
             continue
         if pa.types.is_list(column.type):
-            _add_ragged(lanes, number, _lists_of(number, column))
-        elif _is_ragged(column.type):
+            _add_ragged(lanes, number, _list_words(number, column))
+        elif _is_variable_length(column.type):
             if rows <= _FEW_ROWS:
-                few.append((number, column))
+                texts.append((number, column))
             else:
                 _add_bytes(lanes, number, column)
         else:
-            missing = _is_missing(column)
-            first = number << _PLACE_BITS
-            fixed += [_Fixed(first + place, words, missing) for place, words in enumerate(_words_of(column))]
-    if fixed:
-        _add_fixed(lanes, fixed)
-    if few:
-        _add_few(lanes, few)
-    return _closed(lanes, np.frombuffer(person, "<u8"))
+            missing = _null_mask(column)
+            first = number << _WORD_INDEX_BITS
+            word_columns += [
+                _WordColumn(first + word_index, words, missing) for word_index, words in enumerate(_words_of(column))
+            ]
+    if word_columns:
+        _add_word_columns(lanes, word_columns)
+    if texts:
+        _add_texts(lanes, texts)
+    return _finalize(lanes, np.frombuffer(salt, "<u8"))
 
 
-def _closed(lanes: Words, person: Words) -> NDArray[np.uint8]:
-    """Mix both lanes into the bytes of digests."""
-    first = mixed(mixed(lanes[0] ^ person[0]) ^ lanes[1] ^ person[1])
-    second = mixed(first + lanes[1])
+def _finalize(lanes: Words, salt: Words) -> NDArray[np.uint8]:
+    """Mix both lanes into digests, shape (rows, 10)."""
+    first = mix64(mix64(lanes[0] ^ salt[0]) ^ lanes[1] ^ salt[1])
+    second = mix64(first + lanes[1])
     both = np.stack([first, second], axis=1).astype("<u8").view(np.uint8)
     return both[:, :DIGEST_BYTES]
 
 
-def mixed(words: Words) -> Words:
-    """Mix words (in place) one to one, so that every bit depends on every other."""
+def mix64(words: Words) -> Words:
+    """Mix words in place with a bijection in which every bit of the result depends on every bit of the input."""
     shifted = words >> _SHIFTS[0]
     words ^= shifted
     for factor, shift in zip(_FACTORS, _SHIFTS[1:], strict=True):
@@ -103,44 +108,44 @@ def mixed(words: Words) -> Words:
     return words
 
 
-def _keys(places: Words) -> Words:
-    """Return the keys of words, as a column."""
-    return mixed(places + _ONE)[:, np.newaxis]
+def _keys(slots: Words) -> Words:
+    """Return the keys of slots, shape (slots, 1)."""
+    return mix64(slots + _ONE)[:, np.newaxis]
 
 
-def _sums(words: Words, keys: Words, missing: NDArray[np.bool_] | None = None) -> tuple[Words, Words]:
-    """Return both lanes of words (words, rows), which are changed; what is missing adds nothing."""
+def _lane_sums(words: Words, keys: Words, missing: NDArray[np.bool_] | None = None) -> tuple[Words, Words]:
+    """Return both lanes of words (words, rows), mixing them in place. Missing values add nothing."""
     words ^= keys
-    mixed(words)
+    mix64(words)
     if missing is not None:
         words[missing] = 0
     first = words.sum(axis=0)
-    return first, _second(words).sum(axis=0)
+    return first, _to_second_lane(words).sum(axis=0)
 
 
-def _second(words: Words) -> Words:
-    """Make of the mixed words of the first lane (in place) those of the second."""
+def _to_second_lane(words: Words) -> Words:
+    """Turn the mixed words of the first lane into those of the second, in place."""
     words *= _SECOND_FACTOR
     words ^= words >> _SECOND_SHIFT
     return words
 
 
-# --- values of one width --------------------------------------------------------------------------------------------
+# --- values of fixed width --------------------------------------------------------------------------------------------
 
 
-def _add_fixed(lanes: Words, columns: list[_Fixed]) -> None:
-    keys = _keys(np.array([column.place for column in columns], np.uint64))
+def _add_word_columns(lanes: Words, columns: list[_WordColumn]) -> None:
+    keys = _keys(np.array([column.slot for column in columns], np.uint64))
     rows = lanes.shape[1]
     step = max(1, _BLOCK_WORDS // len(columns))
     for start in range(0, rows, step):
         block = slice(start, start + step)
         words = np.stack([column.words[block] for column in columns])
-        first, second = _sums(words, keys, _missing_of(columns, block))
+        first, second = _lane_sums(words, keys, _missing_mask(columns, block))
         lanes[0, block] += first
         lanes[1, block] += second
 
 
-def _missing_of(columns: list[_Fixed], block: slice) -> NDArray[np.bool_] | None:
+def _missing_mask(columns: list[_WordColumn], block: slice) -> NDArray[np.bool_] | None:
     if all(column.missing is None for column in columns):
         return None
     present = np.zeros(len(columns[0].words[block]), np.bool_)
@@ -148,7 +153,7 @@ def _missing_of(columns: list[_Fixed], block: slice) -> NDArray[np.bool_] | None
 
 
 def _words_of(column: pa.Array) -> list[Words]:
-    """Return the words of values that all have the same number of them; a missing value may have any."""
+    """Return the words of fixed-width values, one array per word. Missing values have arbitrary words."""
     kind = column.type
     if pa.types.is_struct(kind):
         return [words for part in column.flatten() for words in _words_of(part)]
@@ -157,51 +162,51 @@ def _words_of(column: pa.Array) -> list[Words]:
     if pa.types.is_fixed_size_binary(kind):
         count = kind.byte_width // _WORD_BYTES
         return list(_values(column, np.dtype("<u8"), count).reshape(-1, count).T)
-    letter = "f" if pa.types.is_floating(kind) else "u" if pa.types.is_unsigned_integer(kind) else "i"
-    values = _values(column, np.dtype(f"<{letter}{kind.bit_width // 8}"))
-    if letter == "f":
+    kind_code = "f" if pa.types.is_floating(kind) else "u" if pa.types.is_unsigned_integer(kind) else "i"
+    values = _values(column, np.dtype(f"<{kind_code}{kind.bit_width // 8}"))
+    if kind_code == "f":
         values = values.view(f"<u{values.itemsize}")
-    elif letter == "i":
+    elif kind_code == "i":
         values = values.astype("<i8", copy=False)
     return [values.view("<u8") if values.itemsize == _WORD_BYTES else values.astype("<u8")]
 
 
-def _values(column: pa.Array, dtype: np.dtype[Any], each: int = 1) -> NDArray[Any]:
-    """Return what the buffer of an array holds, `each` items a row."""
-    start = column.offset * each
-    return np.frombuffer(column.buffers()[-1], dtype, count=start + len(column) * each)[start:]
+def _values(column: pa.Array, dtype: np.dtype[Any], per_row: int = 1) -> NDArray[Any]:
+    """Return a view of the values buffer of an array, with `per_row` items per row."""
+    start = column.offset * per_row
+    return np.frombuffer(column.buffers()[-1], dtype, count=start + len(column) * per_row)[start:]
 
 
-def _is_missing(column: pa.Array) -> NDArray[np.bool_] | None:
+def _null_mask(column: pa.Array) -> NDArray[np.bool_] | None:
     return np.asarray(column.is_null()) if column.null_count else None
 
 
-# --- values of any length -------------------------------------------------------------------------------------------
+# --- values of variable length ---------------------------------------------------------------------------------------
 
 
 class _Ragged(NamedTuple):
-    """A sequence of words for every row.
+    """A sequence of words per row.
 
     Args:
-        words: All words, or from every byte the word that begins there.
-        starts: Where the sequence of each row begins in them.
-        counts: How many words it has.
-        stride: From one word to the next.
-        closing: Which bit closes the last word of each row, or None if words are whole.
+        words: All words; or the words that begin at each byte, which overlap.
+        starts: Index of the first word of each row.
+        counts: Number of words of each row.
+        stride: Distance in `words` between two words of a row.
+        terminators: The bit that terminates the last word of each row, or None if all words are full.
     """
 
     words: Words
     starts: NDArray[np.intp]
     counts: NDArray[np.intp]
     stride: int = 1
-    closing: Words | None = None
+    terminators: Words | None = None
 
     def take(self, rows: slice | NDArray[np.intp], count: int) -> Words:
-        """Return the words of rows that have the same number of them, shape (count, rows)."""
+        """Return the words of rows that all have `count` of them, shape (count, rows)."""
         starts = self.starts[rows]
         distances = np.diff(starts)
         if len(distances) and distances.min() == distances.max():
-            # They lie evenly spaced, as most do: copying them takes a sixth of the time of looking each up.
+            # Most columns are evenly spaced. A strided copy then takes a sixth of the time of gathering.
             size = self.words.strides[0]
             strides = (size * self.stride, size * int(distances[0]))
             even: Words = as_strided(self.words[starts[0] :], (count, len(starts)), strides)
@@ -210,25 +215,25 @@ class _Ragged(NamedTuple):
         return found
 
 
-def _is_ragged(kind: pa.DataType) -> bool:
+def _is_variable_length(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 
 def _add_ragged(lanes: Words, number: int, values: _Ragged) -> None:
     longest = int(values.counts.max())
-    keys = _keys(np.arange(longest, dtype=np.uint64) + np.uint64(number << _PLACE_BITS))
-    for count, rows in _alike(values.counts):
+    keys = _keys(np.arange(longest, dtype=np.uint64) + np.uint64(number << _WORD_INDEX_BITS))
+    for count, rows in _by_word_count(values.counts):
         words = values.take(rows, count)
-        if values.closing is not None:
-            closing = values.closing[rows]
-            words[-1] = words[-1] & (closing - _ONE) | closing
-        first, second = _sums(words, keys[:count])
+        if values.terminators is not None:
+            terminators = values.terminators[rows]
+            words[-1] = words[-1] & (terminators - _ONE) | terminators
+        first, second = _lane_sums(words, keys[:count])
         lanes[0, rows] += first
         lanes[1, rows] += second
 
 
-def _alike(counts: NDArray[np.intp]) -> Iterator[tuple[int, slice | NDArray[np.intp]]]:
-    """Yield rows whose values have the same number of words, some at a time; those without words are left out."""
+def _by_word_count(counts: NDArray[np.intp]) -> Iterator[tuple[int, slice | NDArray[np.intp]]]:
+    """Yield blocks of rows whose values have the same number of words, without the rows that have none."""
     order = None if counts.min() == counts.max() else np.argsort(counts, kind="stable")
     ordered = counts if order is None else counts[order]
     edges = [0, *(np.flatnonzero(np.diff(ordered)) + 1).tolist(), len(ordered)]
@@ -241,16 +246,16 @@ def _alike(counts: NDArray[np.intp]) -> Iterator[tuple[int, slice | NDArray[np.i
 
 
 def _add_bytes(lanes: Words, number: int, column: pa.Array) -> None:
-    """Add bytes or text, of which a missing value has no words."""
+    """Add bytes or text. A missing value has no words."""
     _, offsets, data = column.buffers()
     ends = np.frombuffer(offsets, np.int32, count=column.offset + len(column) + 1)[column.offset :].astype(np.intp)
     whole, rest = np.divmod(np.diff(ends), _WORD_BYTES)
     counts = whole + 1
     if column.null_count:
         counts[np.asarray(column.is_null())] = 0
-    closing = _ONE << (rest * 8).astype(np.uint64)
+    terminators = _ONE << (rest * 8).astype(np.uint64)
     raw = np.frombuffer(data or b"", np.uint8)
-    # The words of the last few values reach beyond the end of the data, so these are copied to where there is room.
+    # The last words of the last few values reach beyond the end of the buffer, so these values are copied and padded.
     inside = int(np.searchsorted(ends[1:], len(raw) - _WORD_BYTES, side="right"))
     first, last = int(ends[inside]), int(ends[-1])
     room = np.zeros(last - first + _WORD_BYTES, np.uint8)
@@ -258,12 +263,12 @@ def _add_bytes(lanes: Words, number: int, column: pa.Array) -> None:
     for rows, held, start in ((slice(inside), raw, 0), (slice(inside, None), room, first)):
         if len(counts[rows]):
             words = np.ndarray(len(held) - _WORD_BYTES + 1, "<u8", held, strides=(1,))
-            values = _Ragged(words, ends[:-1][rows] - start, counts[rows], _WORD_BYTES, closing[rows])
+            values = _Ragged(words, ends[:-1][rows] - start, counts[rows], _WORD_BYTES, terminators[rows])
             _add_ragged(lanes[:, rows], number, values)
 
 
-def _add_few(lanes: Words, columns: list[tuple[int, pa.Array]]) -> None:
-    """Add bytes or text of several columns at once, every word by itself, to the same sums as `_add_bytes` would."""
+def _add_texts(lanes: Words, columns: list[tuple[int, pa.Array]]) -> None:
+    """Add several columns of bytes or text at once, with the same result as `_add_bytes` for each."""
     rows = lanes.shape[1]
     pieces, starts, lengths, missing, size = [], [], [], [], 0
     for _, column in columns:
@@ -278,24 +283,24 @@ def _add_few(lanes: Words, columns: list[tuple[int, pa.Array]]) -> None:
     counts = np.where(np.concatenate(missing), 0, whole + 1)
     owners = np.repeat(np.arange(len(counts)), counts)
     ends = np.cumsum(counts)
-    places = np.arange(len(owners)) - (ends - counts)[owners]
-    # From every byte the word that begins there; those of the last values reach beyond the end of the data.
+    indices = np.arange(len(owners)) - (ends - counts)[owners]
+    # The words that begin at each byte. The padding serves the last ones, which reach beyond the end of the data.
     raw = np.frombuffer(b"".join([*pieces, bytes(_WORD_BYTES)]), np.uint8)
-    words = np.ndarray(size + 1, "<u8", raw, strides=(1,))[np.concatenate(starts)[owners] + places * _WORD_BYTES]
+    words = np.ndarray(size + 1, "<u8", raw, strides=(1,))[np.concatenate(starts)[owners] + indices * _WORD_BYTES]
     present = counts > 0
-    closing, last = _ONE << (rest[present] * 8).astype(np.uint64), ends[present] - 1
-    words[last] = words[last] & (closing - _ONE) | closing
-    numbers = np.array([number << _PLACE_BITS for number, _ in columns], np.uint64)
-    words ^= _keys(np.repeat(numbers, rows)[owners] + places.astype(np.uint64))[:, 0]
-    mixed(words)
+    terminators, last = _ONE << (rest[present] * 8).astype(np.uint64), ends[present] - 1
+    words[last] = words[last] & (terminators - _ONE) | terminators
+    numbers = np.array([number << _WORD_INDEX_BITS for number, _ in columns], np.uint64)
+    words ^= _keys(np.repeat(numbers, rows)[owners] + indices.astype(np.uint64))[:, 0]
+    mix64(words)
     np.add.at(lanes[0], owners % rows, words)
-    np.add.at(lanes[1], owners % rows, _second(words))
+    np.add.at(lanes[1], owners % rows, _to_second_lane(words))
 
 
-def _lists_of(number: int, column: pa.ListArray) -> _Ragged:
-    """Return the words of lists: those of their items, or both lanes of each where items are of any length."""
+def _list_words(number: int, column: pa.ListArray) -> _Ragged:
+    """Return the words of lists: those of their items, or both lanes of each item of variable length."""
     items = column.flatten()
-    if _is_ragged(items.type):
+    if _is_variable_length(items.type):
         lanes = np.zeros((2, len(items)), np.uint64)
         if len(items):
             _add_bytes(lanes, number, items)

@@ -1,7 +1,7 @@
-"""The identity of a datapoint, which follows from what it says: the same datapoint twice has the same id.
+"""Ids of datapoints. They are content hashes, so the same datapoint always has the same id.
 
-An id is 16 bytes: the datapoint's time as signed 48-bit milliseconds since 1970, then ten bytes that digest
-its other values (see `digests.py`) and the collection. So ids sort by time, and the same datapoint in two
+An id is 16 bytes: the datapoint's time as signed 48-bit milliseconds since 1970, then a ten-byte digest of
+its other values (see `digests.py`) and of the collection. So ids sort by time, and the same datapoint in two
 collections has two ids.
 """
 
@@ -23,47 +23,47 @@ if TYPE_CHECKING:
     from tilebox._core.schema.fields import Schema
 
 _TIME_BYTES = 6
-_NANOSECONDS_OF_MS = 1_000_000
-_GIVEN = frozenset({TIME.name, ID.name, INGESTION_TIME.name})
+_NANOSECONDS_PER_MS = 1_000_000
+_NOT_DIGESTED = frozenset({TIME.name, ID.name, INGESTION_TIME.name})
 
 
 def with_identity(schema: Schema, collection_id: UUID, rows: pa.Table, now_us: int) -> pa.Table:
-    """Complete datapoints: their times floored to milliseconds, their ids and ingestion time filled in.
+    """Complete datapoints: floor their times to milliseconds, and fill in ids and ingestion time.
 
     Args:
         schema: The dataset's schema.
-        collection_id: The collection they go to.
-        rows: Datapoints in Arrow form; columns may be missing, ids and ingestion times given are replaced.
+        collection_id: The collection that will hold them.
+        rows: Datapoints in Arrow form. Columns may be missing; given ids and ingestion times are replaced.
         now_us: The time of ingestion, in microseconds since 1970.
 
     Returns:
         The datapoints with all columns of the schema, in its order.
 
     Raises:
-        InvalidArgumentError: A datapoint has no time, one beyond 48 bits of milliseconds, or a column has a
-            type that cannot be the field's.
+        InvalidArgumentError: A datapoint has no time, or one beyond 48 bits of milliseconds, or a column
+            cannot be cast to the type of its field.
     """
     wanted = arrow_schema(schema)
-    # All columns at once: a table looks for a name among all of its names anew each time.
+    # A dict, because `rows[name]` would search the list of names each time.
     given = dict(zip(rows.column_names, rows.columns, strict=True))
-    given[TIME.name] = _floored(rows)
+    given[TIME.name] = _floor_times(rows)
     given.pop(ID.name, None)
     given[INGESTION_TIME.name] = pa.chunked_array([pa.repeat(pa.scalar(now_us, pa.timestamp("us")), rows.num_rows)])
-    columns = {field.name: _as_field(field, given[field.name]) for field in wanted if field.name in given}
+    columns = {field.name: _cast(field, given[field.name]) for field in wanted if field.name in given}
     columns[ID.name] = pa.chunked_array([_ids(schema, collection_id, columns)])
     for field in wanted:
         if field.name not in columns:
-            columns[field.name] = _absent(field, rows.num_rows)
+            columns[field.name] = _missing_column(field, rows.num_rows)
     return pa.Table.from_arrays([columns[field.name] for field in wanted], schema=wanted)
 
 
-def _floored(rows: pa.Table) -> pa.ChunkedArray:
+def _floor_times(rows: pa.Table) -> pa.ChunkedArray:
     if TIME.name not in rows.column_names or rows[TIME.name].null_count:
         raise InvalidArgumentError("every datapoint needs a time")
     column = rows[TIME.name]
     if not pa.types.is_timestamp(column.type):
         raise InvalidArgumentError(f"the field 'time' holds timestamps, not {column.type}")
-    per_ms = {"s": 0, "ms": 1, "us": 1_000, "ns": _NANOSECONDS_OF_MS}[column.type.unit]
+    per_ms = {"s": 0, "ms": 1, "us": 1_000, "ns": _NANOSECONDS_PER_MS}[column.type.unit]
     counts = np.asarray(whole(column).view(pa.int64()))
     milliseconds = counts // per_ms if per_ms else counts * 1_000
     if len(counts) and (milliseconds.min() < -(2**47) or milliseconds.max() >= 2**47):
@@ -71,7 +71,7 @@ def _floored(rows: pa.Table) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(milliseconds).view(pa.timestamp("ms"))])
 
 
-def _as_field(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _cast(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.type.equals(field.type):
         return column
     try:
@@ -82,19 +82,19 @@ def _as_field(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _ids(schema: Schema, collection_id: UUID, columns: dict[str, pa.ChunkedArray]) -> pa.Array:
     times = np.asarray(whole(columns[TIME.name]).view(pa.int64()))
-    said = (
+    digested = (
         (field.number, whole(columns[field.name]))
         for field in schema
-        if field.name in columns and field.name not in _GIVEN
+        if field.name in columns and field.name not in _NOT_DIGESTED
     )
     ids = np.empty((len(times), _TIME_BYTES + DIGEST_BYTES), dtype=np.uint8)
     ids[:, :_TIME_BYTES] = times.astype(">i8").view(np.uint8).reshape(-1, 8)[:, -_TIME_BYTES:]
-    ids[:, _TIME_BYTES:] = digests(said, len(times), collection_id.bytes)
+    ids[:, _TIME_BYTES:] = digests(digested, len(times), collection_id.bytes)
     buffers = [None, pa.py_buffer(ids.tobytes())]
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(_TIME_BYTES + DIGEST_BYTES), len(times), buffers)
 
 
-def _absent(field: pa.Field, count: int) -> pa.ChunkedArray:
+def _missing_column(field: pa.Field, count: int) -> pa.ChunkedArray:
     if pa.types.is_list(field.type):
         offsets = pa.array(np.zeros(count + 1, dtype=np.int32))
         empty = pa.array([], field.type.value_type)

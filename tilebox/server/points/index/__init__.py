@@ -1,4 +1,4 @@
-"""Finding datapoints without reading all: Bloom filters and blocks of times, statistics of fragments, copies ordered by place.
+"""Indexes that avoid reading fragments: time filters, time blocks, fragment statistics and spatial copies.
 
 May import: `points.interface`, `keys`, `columns`, `identity`.
 """

@@ -1,8 +1,8 @@
-"""Which times occur among rows: of few rows all times, of many a Bloom filter.
+"""A filter on the times of rows: exact for few rows, a Bloom filter for many.
 
-A filter's no is certain, its yes is wrong once in a thousand times.
+A negative answer is certain. A positive one of a Bloom filter is wrong once in a thousand times.
 
-An id carries its time, so datapoints whose times do not occur are new, and nothing has to be read to know it.
+An id carries its time, so datapoints whose times do not occur are new, and an ingest learns it without reading rows.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tilebox.server.points.identity.digests import mixed
+from tilebox.server.points.identity.digests import mix64
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Of a small ingest's rows all times are kept: hundreds of filters that are wrong once in a thousand times would, for a
-# hundred times, nearly always be wrong somewhere.
+# A small ingest is filtered exactly. There may be hundreds of small fragments, and as many Bloom filters, each wrong
+# once in a thousand times, would nearly always have a false positive among them for a hundred times.
 _EXACT_ROWS = 1_024
 
-# Two to four bytes a row: 30 MB for ten million rows.
+# Rounding up to a power of two makes it two to four bytes a row: 30 MB for ten million rows.
 _BITS_PER_ROW = 16
 _PROBES = 6
 _STEP_BITS = np.uint64(32)
@@ -29,49 +29,50 @@ _NO_BITS = np.array([], np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
-    """The times of rows.
+class TimeFilter:
+    """A set of times that answers whether it may contain a time.
 
     Args:
-        exact: All of them, ascending, if they are few.
-        bits: Otherwise a number of bits that is a power of two, eight a byte.
+        exact: All times in ascending order, if they are few.
+        bits: Otherwise a Bloom filter whose size is a power of two, eight bits per byte.
     """
 
     exact: NDArray[np.int64] | None
     bits: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, times: NDArray[np.int64]) -> Moments:
-        """Remember times."""
+    def of(cls, times: NDArray[np.int64]) -> TimeFilter:
+        """Build the filter of times in milliseconds since 1970, shape (rows,)."""
         if len(times) <= _EXACT_ROWS:
             return cls(np.sort(times), _NO_BITS)
         size = 1 << (len(times) * _BITS_PER_ROW - 1).bit_length()
         bits = np.zeros(size, np.bool_)
-        for places in _places(times, size):
-            bits[places] = True
+        for indices in _bit_indices(times, size):
+            bits[indices] = True
         return cls(None, np.packbits(bits, bitorder="little"))
 
-    def may_have(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which times may be among those remembered; all that are, and hardly any other."""
+    def may_contain(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which times may be in the filter: all that are, and hardly any other; shape (n,)."""
         if self.exact is not None:
-            return are_among(times, self.exact)
+            return is_in_sorted(times, self.exact)
         found = np.ones(len(times), np.bool_)
-        for places in _places(times, len(self.bits) * 8):
-            found &= (self.bits[places >> 3] >> (places & 7)) & 1 == 1
+        for indices in _bit_indices(times, len(self.bits) * 8):
+            found &= (self.bits[indices >> 3] >> (indices & 7)) & 1 == 1
         return found
 
 
-def are_among(times: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which times are among others, which are in ascending order."""
+def is_in_sorted(times: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which times are in an array that is in ascending order; shape (n,)."""
     if not len(ordered):
         return np.zeros(len(times), np.bool_)
-    places = np.minimum(np.searchsorted(ordered, times), len(ordered) - 1)
-    found: NDArray[np.bool_] = ordered[places] == times
+    indices = np.minimum(np.searchsorted(ordered, times), len(ordered) - 1)
+    found: NDArray[np.bool_] = ordered[indices] == times
     return found
 
 
-def _places(times: NDArray[np.int64], size: int) -> list[NDArray[np.intp]]:
-    """Return which bits stand for each time."""
-    words = mixed(times.astype(np.uint64))
+def _bit_indices(times: NDArray[np.int64], size: int) -> list[NDArray[np.intp]]:
+    """Return the bits of each time, one array per probe, by double hashing."""
+    words = mix64(times.astype(np.uint64))
+    # An odd step is coprime to the size, so the probes of a time differ.
     step = (words >> _STEP_BITS) | np.uint64(1)
     return [((words + np.uint64(probe) * step) & np.uint64(size - 1)).astype(np.intp) for probe in range(_PROBES)]

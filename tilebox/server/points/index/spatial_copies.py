@@ -1,16 +1,16 @@
-"""A second copy of large fragments: whole datapoints, each as one value, those that lie together stored together.
+"""Spatial copies: second copies of large fragments, with whole datapoints as single values in spatial order.
 
-Rows of a table lie in order of time, a column at a time. An area finds one here and one there, and Lance then reads
-each value of each column by itself, 0.2 ms a datapoint of 29 columns. Here a datapoint is its serialised message, read
-in one piece from among its neighbours, which takes a tenth.
+A table stores its rows in order of time, column by column. The results of an area query are scattered over it, and
+Lance reads each value of each column by itself, which takes 0.2 ms per datapoint of 29 columns. A copy stores a
+datapoint as its serialised message, next to its spatial neighbours. Reading it in one piece takes a tenth of the time.
 
-A file belongs to one fragment, by the name of its data file, and like that never changes. Its last row is what bounds
-each block of the others in space and time, which is kept in memory, 40 bytes for 128 rows. Every row has a key, by
-which a search tells what to read; what was deleted since is told by the row's place in the fragment. So any version of
-the table may use the file, but those older than a deletion that it took into account: its name says how many rows it
-has, and deletions only ever take some away.
+A copy belongs to one fragment. It is named after the fragment's data file and never changes either. Its last row holds
+the bounds of each block of the other rows in space and time; they stay in memory, 40 bytes for 128 rows. Every row has
+a key, from which a search decides whether to read it. Rows that were deleted later are recognised by their offset in
+the fragment. So every version of the table may use the copy, except versions older than a deletion that the copy left
+out. Its name says how many rows it has, and deletions can only reduce the number, so a version knows.
 
-Upkeep writes the files; where there is none yet, the table's own columns and indexes answer.
+Maintenance writes the copies. Until then, the table's own columns and indexes answer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from lance.file import LanceFileSession
 
 from tilebox._core.columns import messages
 from tilebox._core.schema.arrow_schema import arrow_schema
-from tilebox.server.points.columns import BOX, COLLECTION, filled, remembered_schema, schema_metadata
+from tilebox.server.points.columns import BOX, COLLECTION, remembered_schema, schema_metadata, with_missing_columns
+from tilebox.server.points.index import spatial_order
+from tilebox.server.points.index.spatial_order import BLOCK, KEY
 from tilebox.server.points.keys import times_of
 
 if TYPE_CHECKING:
@@ -43,55 +45,51 @@ if TYPE_CHECKING:
 
     from tilebox._core.schema.fields import Schema
     from tilebox.server.points.durability import LocalDisk
-    from tilebox.server.points.index.fragments import FragmentContents
+    from tilebox.server.points.index.fragments import FragmentInfo
 
-PLACED_ROWS = 1 << 18
-"""Fragments of fewer rows have no such copy: they are merged soon, and hold little of any one area."""
+MIN_FRAGMENT_ROWS = 1 << 18
+"""Smaller fragments get no copy: they are merged soon, and hold little of any one area."""
 
-_BLOCK_ROWS = 128
-
-# So much of a fragment is put in order of place at a time, which bounds the memory of upkeep.
+# The part of a fragment that is sorted at a time, which bounds the memory of maintenance.
 _RUN_ROWS = 1 << 17
 _RUN_BYTES = 64 << 20
 
-# So much is read or written at once, by its size on the disk or in the file.
-_ROWS_AT_ONCE = 4_096
-_BYTES_AT_ONCE = 4 << 20
+# The part that is read or written at a time, by its size on disk or in the file.
+_CHUNK_ROWS = 4_096
+_CHUNK_BYTES = 4 << 20
 
 _FILE_VERSION: Final = "2.1"
 _FILE = pa.schema([pa.field("key", pa.binary(36), nullable=False), pa.field("row", pa.binary(), nullable=False)])
-_KEY = np.dtype([("box", "<f4", 4), ("time", "<i8"), ("offset", "<u4"), ("collection", "<i4"), ("size", "<u4")])
-_BLOCK = np.dtype([("box", "<f4", 4), ("first_ms", "<i8"), ("last_ms", "<i8"), ("start", "<u4"), ("rows", "<u4")])
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Datapoints that a search found in one file.
+    """The datapoints that a search found in one copy.
 
     Args:
-        file: The file.
-        rows: Their numbers in it, ascending.
-        times: Their times in milliseconds, in the same order.
-        sizes: How many bytes each has.
+        file: The copy.
+        rows: Row numbers in it, ascending.
+        times: Times in milliseconds since 1970, in the same order.
+        sizes: Sizes of the messages in bytes, in the same order.
     """
 
-    file: PlaceFile
+    file: SpatialCopy
     rows: NDArray[np.int64]
     times: NDArray[np.int64]
     sizes: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceFile:
+class SpatialCopy:
     """The copy of one fragment.
 
     Args:
         folder: The folder of the table's copies.
         options: Options of the object store, sorted.
-        name: Its name in there.
-        schema: The schema of the dataset when it was written.
+        name: The name of the file in the folder.
+        schema: The schema of the dataset when the copy was written.
         rows: Number of rows.
-        blocks: What bounds each block.
+        blocks: The blocks of rows, see `spatial_order.BLOCK`.
     """
 
     folder: str
@@ -102,13 +100,13 @@ class PlaceFile:
     blocks: NDArray[np.void]
 
     @classmethod
-    def opened(cls, folder: str, options: tuple[tuple[str, str], ...], name: str) -> PlaceFile:
-        """Read what is kept in memory of a file that exists."""
+    def open(cls, folder: str, options: tuple[tuple[str, str], ...], name: str) -> SpatialCopy:
+        """Open a copy that exists, and read its schema and blocks into memory."""
         reader = _session(folder, options).open_reader(name, columns=["row"])
         metadata = reader.metadata()
         rows = metadata.num_rows - 1
         [blocks] = reader.take_rows([rows]).to_table()["row"].to_pylist()
-        return cls(folder, options, name, remembered_schema(metadata.schema), rows, np.frombuffer(blocks, _BLOCK))
+        return cls(folder, options, name, remembered_schema(metadata.schema), rows, np.frombuffer(blocks, BLOCK))
 
     def search(
         self,
@@ -116,35 +114,35 @@ class PlaceFile:
         start_ms: int,
         end_ms: int,
         collections: Collection[int],
-        gone: NDArray[np.int64],
+        deleted: NDArray[np.int64],
     ) -> Hits:
-        """Find the datapoints whose boxes touch one of some others.
+        """Find the datapoints whose bounding boxes intersect one of several boxes.
 
         Args:
-            boxes: West, south, east, north, shape (n, 4).
+            boxes: West, south, east, north in degrees, shape (n, 4).
             start_ms: First millisecond to include.
             end_ms: First millisecond to exclude.
-            collections: The collections to look in.
-            gone: Which rows of the fragment are deleted.
+            collections: Numbers of the collections to search.
+            deleted: Offsets of the deleted rows of the fragment.
         """
-        blocks, sides = self.blocks, _outward(boxes)
+        blocks, areas = self.blocks, spatial_order.round_outward(boxes)
         in_time = (blocks["first_ms"] < end_ms) & (blocks["last_ms"] >= start_ms)
-        rows = _rows_of(blocks[in_time & _touch(blocks["box"], sides)])
-        found = _from_binary(_take(self, "key", rows))
-        kept = _touch(found["box"], sides) & (found["time"] >= start_ms) & (found["time"] < end_ms)
-        kept &= np.isin(found["collection"], list(collections))
-        if len(gone):
-            kept &= ~np.isin(found["offset"], gone)
-        return Hits(self, rows[kept], found["time"][kept], found["size"][kept].astype(np.int64))
+        rows = spatial_order.rows_in(blocks[in_time & spatial_order.intersect_any(blocks["box"], areas)])
+        keys = _from_binary(_take(self, "key", rows))
+        mask = spatial_order.intersect_any(keys["box"], areas) & (keys["time"] >= start_ms) & (keys["time"] < end_ms)
+        mask &= np.isin(keys["collection"], list(collections))
+        if len(deleted):
+            mask &= ~np.isin(keys["offset"], deleted)
+        return Hits(self, rows[mask], keys["time"][mask], keys["size"][mask].astype(np.int64))
 
 
-class Places:
+class SpatialCopies:
     """The copies of a table's fragments. Safe to use from several threads.
 
     Args:
         uri: The table.
         storage_options: Options of the object store.
-        durability: What makes files durable.
+        durability: Syncs the files that are written.
     """
 
     def __init__(self, uri: str, storage_options: Mapping[str, str], durability: LocalDisk) -> None:
@@ -154,72 +152,83 @@ class Places:
         self._lock = threading.Lock()
         self._names: dict[str, list[tuple[int, str]]] = {}
         self._listed = -1
-        self._files: dict[str, PlaceFile] = {}
-        self._gone_since: dict[str, float] = {}
+        self._files: dict[str, SpatialCopy] = {}
+        self._unused_since: dict[str, float] = {}
 
-    def of(self, one: FragmentContents, version: int) -> PlaceFile | None:
-        """Return the copy of a fragment as a version of the table has it, if there is one."""
-        if not _is_large(one):
+    def get(self, fragment: FragmentInfo, version: int) -> SpatialCopy | None:
+        """Return the copy that serves a fragment in a version of the table, or None."""
+        if not _is_large(fragment):
             return None
-        name = self._name_of(one)
-        # Another process may have written it; then it committed a version after that.
+        name = self._name_of(fragment)
+        # If another process wrote a copy, it committed a later version after that, so listing once a version is enough.
         if name is None and self._listed < version:
             self._list(version)
-            name = self._name_of(one)
-        return None if name is None else self._opened(name)
+            name = self._name_of(fragment)
+        return None if name is None else self._open(name)
 
-    def lacks(self, one: FragmentContents, version: int) -> bool:
-        """Tell whether a copy of a fragment would pay, and is not there."""
-        return _is_large(one) and self.of(one, version) is None
+    def is_missing(self, fragment: FragmentInfo, version: int) -> bool:
+        """Tell whether a fragment is large enough for a copy and has none."""
+        return _is_large(fragment) and self.get(fragment, version) is None
 
-    def write(self, dataset: lance.LanceDataset, one: FragmentContents, schema: Schema) -> None:
-        """Write the copy of a fragment."""
-        name, session = f"{_stem(one)}-{one.rows}.lance", _session(self._folder, self._options)
-        written = self._durability.unfinished(name)
-        columns, fragment = [field.name for field in schema if field.name in dataset.schema.names], one.handle(dataset)
+    def write(self, dataset: lance.LanceDataset, info: FragmentInfo, schema: Schema) -> None:
+        """Write the copy of a fragment.
+
+        Args:
+            dataset: A version that has the fragment.
+            info: The fragment.
+            schema: The schema of the dataset as of that version.
+        """
+        name, session = f"{_stem(info)}-{info.rows}.lance", _session(self._folder, self._options)
+        temporary = self._durability.temporary_name(name)
+        columns, fragment = [field.name for field in schema if field.name in dataset.schema.names], info.handle(dataset)
         scanner = dataset.scanner(
             columns=[*columns, COLLECTION, BOX],
             fragments=[fragment],
             with_row_address=True,
-            batch_size=_rows_at_once(fragment),
+            batch_size=_batch_rows(fragment),
             batch_readahead=2,
             io_buffer_size=_RUN_BYTES,
         )
         blocks, start = [], 0
-        with session.open_writer(written, schema=_FILE, version=_FILE_VERSION) as writer:
+        with session.open_writer(temporary, schema=_FILE, version=_FILE_VERSION) as writer:
             for keys, rows in _runs(scanner, schema):
-                order = _by_place(keys["box"])
-                for part in _parts(order, keys["size"][order]):
-                    writer.write_batch(
-                        pa.record_batch([_to_binary(keys[part]), rows.take(pa.array(part))], schema=_FILE)
-                    )
-                blocks.append(_blocks(keys[order], start))
+                order = spatial_order.argsort(keys["box"])
+                for chunk in _chunks(order, keys["size"][order]):
+                    batch = [_to_binary(keys[chunk]), rows.take(pa.array(chunk))]
+                    writer.write_batch(pa.record_batch(batch, schema=_FILE))
+                blocks.append(spatial_order.blocks_of(keys[order], start))
                 start += len(order)
-            # As a last row: reading a buffer of the file apart from its rows would hold the interpreter lock meanwhile.
+            # The blocks are the last row, not a global buffer of the file: reading one would hold the GIL.
             last = pa.array([np.concatenate(blocks).tobytes()], pa.binary())
-            writer.write_batch(pa.record_batch([_to_binary(np.zeros(1, _KEY)), last], schema=_FILE))
+            writer.write_batch(pa.record_batch([_to_binary(np.zeros(1, KEY)), last], schema=_FILE))
             for key, value in schema_metadata(schema).items():
                 writer.add_schema_metadata(key.decode(), value.decode())
-        self._durability.finish(self._folder, written, name)
+        self._durability.publish_file(self._folder, temporary, name)
         self._listed = -1
 
-    def remove_old(self, kept: Iterable[FragmentContents], seconds: float) -> None:
-        """Remove the copies of fragments that the table has no more, some time after that was seen first."""
-        session, now, used = _session(self._folder, self._options), time.monotonic(), {_stem(one) for one in kept}
-        gone = [name for name in session.list() if name.rpartition("-")[0] not in used]
-        self._gone_since = {name: self._gone_since.get(name, now) for name in gone}
-        removed = [name for name, since in self._gone_since.items() if now - since >= seconds]
+    def remove_unused(self, fragments: Iterable[FragmentInfo], seconds: float) -> None:
+        """Remove copies of fragments that the table no longer has.
+
+        Args:
+            fragments: The fragments that the table has.
+            seconds: How long a copy stays after its fragment was first found missing.
+        """
+        session, now = _session(self._folder, self._options), time.monotonic()
+        used = {_stem(fragment) for fragment in fragments}
+        unused = [name for name in session.list() if name.rpartition("-")[0] not in used]
+        self._unused_since = {name: self._unused_since.get(name, now) for name in unused}
+        removed = [name for name, since in self._unused_since.items() if now - since >= seconds]
         for name in removed:
             session.delete_file(name)
         with self._lock:
-            self._files = {name: file for name, file in self._files.items() if name not in gone}
+            self._files = {name: file for name, file in self._files.items() if name not in unused}
         if removed:
             self._listed = -1
 
-    def _name_of(self, one: FragmentContents) -> str | None:
-        """Return the file with the fewest rows of those that have all of a fragment, if it is known."""
-        names = self._names.get(_stem(one), ())
-        return min(((rows, name) for rows, name in names if rows >= one.rows), default=(0, None))[1]
+    def _name_of(self, fragment: FragmentInfo) -> str | None:
+        """Return the smallest known copy that has all rows of a fragment, or None."""
+        names = self._names.get(_stem(fragment), ())
+        return min(((rows, name) for rows, name in names if rows >= fragment.rows), default=(0, None))[1]
 
     def _list(self, version: int) -> None:
         names: dict[str, list[tuple[int, str]]] = {}
@@ -231,55 +240,55 @@ class Places:
         with self._lock:
             self._names, self._listed = names, version
 
-    def _opened(self, name: str) -> PlaceFile:
+    def _open(self, name: str) -> SpatialCopy:
         file = self._files.get(name)
         if file is None:
-            file = PlaceFile.opened(self._folder, self._options, name)
+            file = SpatialCopy.open(self._folder, self._options, name)
             with self._lock:
                 self._files[name] = file
         return file
 
 
-def read(hits: Iterable[Hits]) -> Iterator[pa.RecordBatch]:
-    """Yield the datapoints that searches found, some thousands at a time; all fields of those of one schema."""
-    for schema, alike in groupby(hits, key=lambda one: one.file.schema):
-        waiting: list[bytes] = []
-        for one in alike:
-            for rows in _parts(one.rows, one.sizes):
-                waiting += _take(one.file, "row", rows).to_pylist()
-                if len(waiting) >= _ROWS_AT_ONCE or sum(map(len, waiting)) >= _BYTES_AT_ONCE:
-                    yield messages.to_arrow(schema, waiting)
-                    waiting = []
-        if waiting:
-            yield messages.to_arrow(schema, waiting)
+def read_hits(hits: Iterable[Hits]) -> Iterator[pa.RecordBatch]:
+    """Yield the datapoints of hits with all fields, some thousands per batch, each batch of one schema."""
+    for schema, group in groupby(hits, key=lambda found: found.file.schema):
+        pending: list[bytes] = []
+        for found in group:
+            for rows in _chunks(found.rows, found.sizes):
+                pending += _take(found.file, "row", rows).to_pylist()
+                if len(pending) >= _CHUNK_ROWS or sum(map(len, pending)) >= _CHUNK_BYTES:
+                    yield messages.to_arrow(schema, pending)
+                    pending = []
+        if pending:
+            yield messages.to_arrow(schema, pending)
 
 
-def _parts(rows: NDArray[np.int64], sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Cut rows into parts that are handled at once; only a row that is too large by itself makes a larger part."""
-    ends = np.cumsum(np.maximum(sizes, _BYTES_AT_ONCE // _ROWS_AT_ONCE), dtype=np.int64)
-    cuts = np.flatnonzero(np.diff(ends // _BYTES_AT_ONCE)) + 1
-    return (part for part in np.split(rows, cuts) if len(part))
+def _chunks(rows: NDArray[np.int64], sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Split rows into chunks of bounded size; only a single row that exceeds the bound makes a larger one."""
+    ends = np.cumsum(np.maximum(sizes, _CHUNK_BYTES // _CHUNK_ROWS), dtype=np.int64)
+    cuts = np.flatnonzero(np.diff(ends // _CHUNK_BYTES)) + 1
+    return (chunk for chunk in np.split(rows, cuts) if len(chunk))
 
 
-def _rows_at_once(fragment: lance.LanceFragment) -> int:
-    """Return how many rows of a fragment to read at once, judged by its files."""
+def _batch_rows(fragment: lance.LanceFragment) -> int:
+    """Return how many rows of a fragment to scan at a time, judged by the size of its files."""
     size = sum(file.file_size_bytes or 0 for file in fragment.metadata.files)
-    return max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE * fragment.physical_rows // max(1, size)))
+    return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES * fragment.physical_rows // max(1, size)))
 
 
-def _is_large(one: FragmentContents) -> bool:
-    return one.rows >= PLACED_ROWS
+def _is_large(fragment: FragmentInfo) -> bool:
+    return fragment.rows >= MIN_FRAGMENT_ROWS
 
 
 def _runs(scanner: lance.LanceScanner, schema: Schema) -> Iterator[tuple[NDArray[np.void], pa.Array]]:
-    """Yield keys and messages of rows that are put in order of place together."""
+    """Yield the keys and messages of rows that are sorted together."""
     keys: list[NDArray[np.void]] = []
     rows: list[pa.Array] = []
     wanted = arrow_schema(schema)
     for batch in scanner.to_batches():
         if not batch.num_rows:
             continue
-        [whole] = filled(pa.Table.from_batches([batch]), wanted).combine_chunks().to_batches()
+        [whole] = with_missing_columns(pa.Table.from_batches([batch]), wanted).combine_chunks().to_batches()
         rows.append(messages.from_arrow_to_array(schema, whole))
         keys.append(_keys_of(batch, rows[-1]))
         if sum(map(len, rows)) >= _RUN_ROWS or sum(part.nbytes for part in rows) >= _RUN_BYTES:
@@ -290,9 +299,9 @@ def _runs(scanner: lance.LanceScanner, schema: Schema) -> Iterator[tuple[NDArray
 
 
 def _keys_of(batch: pa.RecordBatch, rows: pa.BinaryArray) -> NDArray[np.void]:
-    keys = np.empty(batch.num_rows, dtype=_KEY)
+    keys = np.empty(batch.num_rows, dtype=KEY)
     sides = batch.column(BOX).flatten()
-    keys["box"] = _outward(np.stack([side.to_numpy(zero_copy_only=False) for side in sides], axis=1))
+    keys["box"] = spatial_order.round_outward(np.stack([side.to_numpy(zero_copy_only=False) for side in sides], axis=1))
     keys["time"] = times_of(pa.Table.from_batches([batch]))
     keys["offset"] = np.asarray(batch.column("_rowaddr")) & np.uint64(0xFFFFFFFF)
     keys["collection"] = np.asarray(batch.column(COLLECTION))
@@ -300,84 +309,26 @@ def _keys_of(batch: pa.RecordBatch, rows: pa.BinaryArray) -> NDArray[np.void]:
     return keys
 
 
-def _outward(boxes: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Round boxes (n, 4) so that none gets smaller; NaN, for no footprint, stays and touches nothing."""
-    rounded = boxes.astype(np.float32)
-    ends = np.array([-np.inf, -np.inf, np.inf, np.inf], dtype=np.float32)
-    return np.nextafter(rounded, ends)
-
-
-def _by_place(boxes: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return an order in which the boxes (n, 4) of a block lie together: in tiles, those of like size for themselves.
-
-    A large box among small ones would make its block touch everything.
-    """
-    west, south, east, north = boxes.astype(np.float64).T
-    side = np.maximum(east - west, north - south)
-    size = np.nan_to_num(np.floor(np.log2(np.maximum(side, 1e-3)) / 4), nan=np.inf)
-    order = []
-    for value in np.unique(size):
-        own = np.flatnonzero(size == value)
-        order.append(own[_in_tiles((west + east)[own], (south + north)[own])])
-    return np.concatenate(order)
-
-
-def _in_tiles(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Order points by strips of y of equal numbers, and in each by x, so that a block is about square."""
-    strips = max(1, round((len(x) / _BLOCK_ROWS) ** 0.5))
-    strip = np.empty(len(y), dtype=np.int64)
-    strip[np.argsort(y)] = np.arange(len(y)) * strips // len(y)
-    return np.lexsort((x, strip))
-
-
-def _blocks(keys: NDArray[np.void], start: int) -> NDArray[np.void]:
-    """Return what bounds each block of rows whose keys are given in order, the first of which has a number."""
-    starts = np.arange(0, len(keys), _BLOCK_ROWS)
-    blocks = np.empty(len(starts), dtype=_BLOCK)
-    blocks["box"][:, :2] = np.fmin.reduceat(keys["box"][:, :2], starts)
-    blocks["box"][:, 2:] = np.fmax.reduceat(keys["box"][:, 2:], starts)
-    blocks["first_ms"] = np.minimum.reduceat(keys["time"], starts)
-    blocks["last_ms"] = np.maximum.reduceat(keys["time"], starts)
-    blocks["start"] = start + starts
-    blocks["rows"] = np.diff([*starts, len(keys)])
-    return blocks
-
-
-def _touch(own: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell which boxes (n, 4) touch one of some others."""
-    found = np.zeros(len(own), dtype=bool)
-    for west, south, east, north in boxes:
-        found |= (own[:, 0] <= east) & (own[:, 2] >= west) & (own[:, 1] <= north) & (own[:, 3] >= south)
-    return found
-
-
-def _rows_of(blocks: NDArray[np.void]) -> NDArray[np.int64]:
-    """Return the numbers of all rows of blocks."""
-    rows, starts = blocks["rows"].astype(np.int64), blocks["start"].astype(np.int64)
-    ends = np.cumsum(rows)
-    return np.repeat(starts - (ends - rows), rows) + np.arange(rows.sum())
-
-
-def _take(file: PlaceFile, column: str, rows: NDArray[np.int64]) -> pa.Array:
+def _take(file: SpatialCopy, column: str, rows: NDArray[np.int64]) -> pa.Array:
     if not len(rows):
         return pa.array([], _FILE.field(column).type)
-    with _READERS.lent(file, column) as reader:
+    with _READERS.borrow(file, column) as reader:
         return reader.take_rows(rows.tolist(), batch_size=len(rows)).to_table()[column].combine_chunks()
 
 
 def _from_binary(column: pa.Array) -> NDArray[np.void]:
-    keys = np.frombuffer(column.buffers()[1] or b"", dtype=_KEY, count=column.offset + len(column))
+    keys = np.frombuffer(column.buffers()[1] or b"", dtype=KEY, count=column.offset + len(column))
     return keys[column.offset :]
 
 
 def _to_binary(keys: NDArray[np.void]) -> pa.Array:
     buffers = [None, pa.py_buffer(np.ascontiguousarray(keys))]
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(_KEY.itemsize), len(keys), buffers)
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(KEY.itemsize), len(keys), buffers)
 
 
-def _stem(one: FragmentContents) -> str:
+def _stem(fragment: FragmentInfo) -> str:
     """Return the name of a fragment's data file, which is unique and never changes."""
-    return one.data.removesuffix(".lance")
+    return fragment.data.removesuffix(".lance")
 
 
 @lru_cache(maxsize=64)
@@ -385,20 +336,20 @@ def _session(folder: str, options: tuple[tuple[str, str], ...]) -> LanceFileSess
     return LanceFileSession(folder, storage_options=dict(options))
 
 
-class _Readers:
-    """Open files, each lent to one thread at a time, as Lance's readers demand.
+class _ReaderPool:
+    """A pool of open files. Lance's readers must not be shared, so each serves one thread at a time.
 
-    Opening one takes as long as reading a few blocks; how many are kept is bounded for the sake of the process.
+    Opening a file takes as long as reading a few blocks. The pool is bounded because each reader holds a file open.
     """
 
-    def __init__(self, kept: int) -> None:
-        self._kept = kept
+    def __init__(self, max_idle: int) -> None:
+        self._max_idle = max_idle
         self._lock = threading.Lock()
         self._idle: OrderedDict[tuple[object, ...], list[LanceFileReader]] = OrderedDict()
 
     @contextmanager
-    def lent(self, file: PlaceFile, column: str) -> Iterator[LanceFileReader]:
-        """Lend what reads a column of a file; an error in its use is the end of it."""
+    def borrow(self, file: SpatialCopy, column: str) -> Iterator[LanceFileReader]:
+        """Lend a reader of one column of a file. A reader that raised an error is not put back."""
         key = (file.folder, file.options, file.name, column)
         with self._lock:
             idle = self._idle.get(key)
@@ -409,8 +360,8 @@ class _Readers:
         with self._lock:
             self._idle.setdefault(key, []).append(reader)
             self._idle.move_to_end(key)
-            while sum(map(len, self._idle.values())) > self._kept:
+            while sum(map(len, self._idle.values())) > self._max_idle:
                 self._idle.popitem(last=False)
 
 
-_READERS = _Readers(kept=128)
+_READERS = _ReaderPool(max_idle=128)

@@ -1,4 +1,4 @@
-"""Datapoints in Lance tables: writing, answering, upkeep, snapshots, and new columns.
+"""Datapoints in Lance tables: writes, queries, maintenance, snapshots, and schema changes.
 
 May import: all of `points`.
 """

@@ -1,6 +1,6 @@
 """The answer to a query: one version of a table, a range of keys, and conditions.
 
-Indexes prune in Lance, geometry is then tested exactly here. A long answer is read in slices of its
+Lance prunes rows by index; geometry is then tested exactly here. A long answer is read in slices of its
 order, each scanned and sorted on its own, so that memory does not grow with the answer.
 """
 
@@ -18,7 +18,7 @@ from tilebox._core.schema.arrow_schema import arrow_schema
 from tilebox._core.schema.fields import GEOMETRY
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.points import keys
-from tilebox.server.points.columns import COLLECTION, filled, footprints
+from tilebox.server.points.columns import COLLECTION, decode_footprints, with_missing_columns
 from tilebox.server.points.index import spatial_copies
 from tilebox.server.points.interface import MAX_BATCH_ROWS, PointQuery
 from tilebox.server.points.keys import FIRST_KEY, LAST_KEY, Key, KeyRange
@@ -32,35 +32,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tilebox._core.schema.fields import Schema
-    from tilebox.server.points.index.fragments import FragmentContents, Selection
-    from tilebox.server.points.index.spatial_copies import Hits, PlaceFile
+    from tilebox.server.points.index.fragments import FragmentInfo, Selection
+    from tilebox.server.points.index.spatial_copies import Hits, SpatialCopy
     from tilebox.server.points.lance.table import Table, Version
 
 SLICE_BYTES = 48 << 20
-"""Bytes of one slice of a stream at most, unless a single datapoint is larger."""
+"""Most bytes in one slice of a stream, unless a single datapoint is larger."""
 
-_SCANNED_ROWS = 8_192
+_SCAN_BATCH_ROWS = 8_192
 
-# An index lists the rows it finds one by one, 70 ms a million. Beyond these numbers, and this share of the
-# rows that could be scanned instead, it is left aside.
-_LISTED_ROWS = 20_000
-_LISTED_SHARE = 0.25
+# An index lists the rows that it finds one by one, which takes 70 ms per million. It is not used when it would list
+# more than this number of rows and more than this share of the rows that a scan would read.
+_MAX_INDEX_ROWS = 20_000
+_MAX_INDEX_SHARE = 0.25
 
-# Footprints may lie so many times as close together as if they were spread evenly over the globe.
-_CROWDING = 10
+# Footprints are assumed to be up to this many times as dense in an area as if they were spread evenly over the globe.
+_MAX_DENSITY = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a query finds in a version of a table.
+    """The results of a query in one version of a table, which are read on demand.
 
     Args:
-        table: The table, for the plans that it keeps.
-        version: The version that is read.
-        query: The query; its snapshot and `after` are resolved.
-        wanted: Columns of the answer.
-        keys: The range of keys that is left to read.
-        conditions: Conditions in SQL apart from keys and collections.
+        table: The table, which caches plans.
+        version: The version to read.
+        query: The query; `version` and `keys` reflect its `snapshot` and `after`.
+        wanted: The columns of the results.
+        keys: The range of keys to read.
+        conditions: SQL conditions beside those on keys and collections.
     """
 
     table: Table
@@ -72,202 +72,210 @@ class Answer:
 
     @classmethod
     def of(cls, table: Table, query: PointQuery) -> Answer:
-        """Prepare to answer a query.
+        """Prepare the answer to a query.
 
         Raises:
-            InvalidArgumentError: The snapshot is gone, `after` is no datapoint of the query, or a condition
+            InvalidArgumentError: The snapshot is gone, `after` is not a result of the query, or a condition
                 does not fit the schema.
         """
         version = table.at(query.snapshot)
         latest = version if query.snapshot is None else table.latest()
         schema = latest.schema
         wanted = latest.columns if query.fields is None else arrow_schema(schema.select(query.fields))
-        whole = _asked(query)
-        answer = cls(table, version, query, wanted, whole, _conditions(query, schema, version))
-        return answer if query.after is None else answer._behind(query.after)
+        answer = cls(table, version, query, wanted, _key_range(query), _conditions(query, schema, version))
+        return answer if query.after is None else answer._resumed_after(query.after)
 
     def count(self) -> int:
-        """Return how many datapoints there are."""
-        if self.query.area is None and not self.keys.cuts_ids:
+        """Return the number of results."""
+        if self.query.area is None and not self.keys.has_id_bound:
             scanner = self._scanner(self.keys, [])
             return int(scanner.count_rows()) if scanner else 0
-        columns = ["id"] if self.keys.cuts_ids else []
+        columns = ["id"] if self.keys.has_id_bound else []
         return sum(part.num_rows for part in self._read(self.keys, columns))
 
     def slices(self, rows: int, max_bytes: int = SLICE_BYTES) -> Iterator[tuple[pa.Table, bool]]:
-        """Read the answer in order, in tables of about so many rows and bytes at most; none is empty.
+        """Read the results in order, in slices of about `rows` rows and at most `max_bytes` bytes.
 
-        With each comes whether it is known to be the last.
+        Yields:
+            A table, which is never empty, and whether it is known to be the last.
         """
-        left, descending = self.keys, self.query.descending
+        remaining, descending = self.keys, self.query.descending
         plan: Plan | None = None
-        least = SMALL_BIN_ROWS
+        min_bin_rows = SMALL_BIN_ROWS
         if not self._has_at_most(rows):
             plan = self.plan()
-        while left:
-            part = left if plan is None else self._next_slice(plan, left, rows, least)
+        while remaining:
+            part = remaining if plan is None else self._next_slice(plan, remaining, rows, min_bin_rows)
             if part is None:
                 return
-            found = self.fetch(part, max_bytes if rows > 1 else None)
-            if found is None:
+            table = self.fetch(part, max_bytes if rows > 1 else None)
+            if table is None:
+                # Too many bytes: retry with smaller slices.
                 rows, plan = max(1, rows // 4), self.plan()
-                least = min(least, rows)
+                min_bin_rows = min(min_bin_rows, rows)
                 continue
-            left = KeyRange(left.low, part.low) if descending else KeyRange(part.high, left.high)
-            if found.num_rows:
-                yield found, not left
+            remaining = KeyRange(remaining.low, part.low) if descending else KeyRange(part.high, remaining.high)
+            if table.num_rows:
+                yield table, not remaining
 
     def fetch(self, part: KeyRange, max_bytes: int | None = None) -> pa.Table | None:
-        """Read a part of the answer in order, or None if it has more bytes than allowed."""
+        """Read a range of the results in order. Return None if it has more bytes than allowed."""
         tables, size = [], 0
         for table in self._read(part, self.wanted.names):
             size += table.nbytes
             if max_bytes is not None and size > max_bytes:
                 return None
             tables.append(table)
-        found = pa.concat_tables(tables) if tables else self.wanted.empty_table()
-        return filled(keys.in_order(found, descending=self.query.descending), self.wanted)
+        combined = pa.concat_tables(tables) if tables else self.wanted.empty_table()
+        return with_missing_columns(keys.sort_rows(combined, descending=self.query.descending), self.wanted)
 
-    def hand_out(self, datapoint: bytes) -> None:
-        """Take note of a datapoint of the answer behind which the next page will start, which then need not look."""
-        self.table.hand_out(self._cursor(datapoint))
+    def remember_cursor(self, datapoint: bytes) -> None:
+        """Remember a result as a page cursor, so that the next page need not look up whether it exists."""
+        self.table.remember_cursor(self._cursor(datapoint))
 
     def plan(self) -> Plan:
-        """Return where in time the answer lies; one plan serves all pages of a query."""
-        asked = replace(self.query, after=None, fields=None, limit=None, descending=False, snapshot=self.version.number)
-        plan: Plan = self.table.plan(asked, lambda: Plan.of(self, self._held(_asked(asked))))
+        """Return the plan that divides the results into slices. All pages of a query share one."""
+        key = replace(self.query, after=None, fields=None, limit=None, descending=False, snapshot=self.version.number)
+        plan: Plan = self.table.plan(key, lambda: Plan.of(self, self._stored_range(_key_range(key))))
         return plan
 
     def times(self, part: KeyRange) -> Iterator[NDArray[np.int64]]:
-        """Yield the times of at least the datapoints in a range, in any order."""
-        placed, rest = self._placed(self._selected(part))
-        yield from (hits.times for hits in self._hits(part, placed))
+        """Yield times that include those of all results in a range, in any order."""
+        copies, rest = self._split_by_copy(self._selected(part))
+        yield from (hits.times for hits in self._hits(part, copies))
         for batch in self._scan(part, ["time"], rest):
             yield keys.times_of(pa.Table.from_batches([batch]))
 
     def ids(self, part: KeyRange) -> list[bytes]:
-        """Return the ids of the datapoints in a range of one millisecond, in order."""
+        """Return the ids of the results in a range of one millisecond, in order."""
         scanner = self._scanner(part, ["id"])
         return sorted(scanner.to_table()["id"].to_pylist()) if scanner else []
 
-    def _next_slice(self, plan: Plan, left: KeyRange, rows: int, least: int) -> KeyRange | None:
+    def _next_slice(self, plan: Plan, remaining: KeyRange, rows: int, min_bin_rows: int) -> KeyRange | None:
         descending = self.query.descending
-        part = plan.slice_from(left.high if descending else left.low, rows, least=least, descending=descending)
-        return None if part is None else part & left
+        position = remaining.high if descending else remaining.low
+        part = plan.slice_from(position, rows, min_bin_rows=min_bin_rows, descending=descending)
+        return None if part is None else part & remaining
 
     def _has_at_most(self, rows: int) -> bool:
-        """Tell whether the answer is so short, or likely to be, that it needs no plan."""
+        """Tell whether the answer is, or is likely to be, so short that it needs no plan."""
         selection = self._selected(self.keys)
         if selection.rows <= rows:
             return True
-        near = selection.rows_near(self.keys.start_ms, self.keys.end_ms)
-        if near * self._share_of_globe() <= rows / 4:
-            # Likely few, so not counted first: should there be many after all, the bound on bytes stops the read.
+        estimate = selection.estimate_rows(self.keys.start_ms, self.keys.end_ms)
+        if estimate * self._share_of_globe() <= rows / 4:
+            # Probably few results. If there are many after all, the bound on bytes stops the read.
             return True
-        if self.query.after is not None or near > 4 * rows:
-            # Further pages find the plan of the first; and what is likely long is better counted whole.
+        if self.query.after is not None or estimate > 4 * rows:
+            # A further page reuses the plan of the first, and a long answer needs one anyway.
             return False
         scanner = self._scanner(self.keys, ["time"], limit=rows + 1)
         return scanner is None or sum(batch.num_rows for batch in scanner.to_batches()) <= rows
 
     def _share_of_globe(self) -> float:
-        """Estimate which share of footprints the area asked for touches; they are not spread evenly."""
+        """Estimate the share of footprints that intersect the area of the query, allowing for dense regions."""
         area = self.query.area
         if area is None:
             return 1.0
         boxes = area_boxes(area.geometry, area.spherical)
         degrees = sum((east - west + 1) * (north - south + 1) for west, south, east, north in boxes)
-        return min(1.0, _CROWDING * degrees / (360 * 180))
+        return min(1.0, _MAX_DENSITY * degrees / (360 * 180))
 
-    def _held(self, part: KeyRange) -> KeyRange:
-        """Narrow a range down to the times that the table holds, and widen it to whole milliseconds."""
-        mine = [one for number, one in self.version.summary.items() if number in self.query.collections]
-        if not mine:
+    def _stored_range(self, part: KeyRange) -> KeyRange:
+        """Narrow a range to the times that the collections hold, and widen it to whole milliseconds."""
+        summaries = [summary for number, summary in self.version.summary.items() if number in self.query.collections]
+        if not summaries:
             return KeyRange((0, b""), (0, b""))
-        first, last = min(one.first_ms for one in mine), max(one.last_ms for one in mine)
+        first = min(summary.first_ms for summary in summaries)
+        last = max(summary.last_ms for summary in summaries)
         start, end = max(part.start_ms, first), min(part.end_ms, last + 1)
         return KeyRange((start, b""), (max(start, end), b""))
 
-    def _behind(self, after: bytes) -> Answer:
-        part = KeyRange(keys.key_of(after), keys.behind(after))
+    def _resumed_after(self, after: bytes) -> Answer:
+        part = KeyRange(keys.key_of(after), keys.key_after(after))
         if not (part & self.keys) or not self._exists(after):
             raise InvalidArgumentError(
                 "the page cursor belongs to another query or its datapoint was deleted; start the query again"
             )
-        left = KeyRange(self.keys.low, part.low) if self.query.descending else KeyRange(part.high, self.keys.high)
-        return replace(self, keys=left)
+        if self.query.descending:
+            return replace(self, keys=KeyRange(self.keys.low, part.low))
+        return replace(self, keys=KeyRange(part.high, self.keys.high))
 
     def _cursor(self, datapoint: bytes) -> object:
         return self.version.number, self.query.collections, datapoint
 
     def _exists(self, datapoint: bytes) -> bool:
-        known = self.table.has_handed_out(self._cursor(datapoint))
+        known = self.table.knows_cursor(self._cursor(datapoint))
         return known or find(self.version, self.query.collections, datapoint, ["id"]) is not None
 
     def _read(self, part: KeyRange, columns: list[str]) -> Iterator[pa.Table]:
-        """Yield the datapoints of a range in any order, tested exactly."""
-        needed = [*columns, *(("time", "id") if part.cuts_ids else ())]
+        """Yield the results in a range, in any order."""
+        needed = [*columns, *(("time", "id") if part.has_id_bound else ())]
         if self.query.area is not None:
             needed.append(GEOMETRY.name)
         stored, selection = self.version.stored_names, self._selected(part)
         names = [name for name in dict.fromkeys(needed) if name in stored]
-        near = None if self.conditions else selection.near(part.start_ms, part.end_ms)
-        if near is not None:
-            for one, positions in near:
-                exact = self._exactly(one, positions, part)
-                if len(exact):
-                    yield one.take(self.version.dataset, exact, names)
+        candidates = None if self.conditions else selection.positions_near(part.start_ms, part.end_ms)
+        if candidates is not None:
+            for fragment, positions in candidates:
+                matching = self._matching_positions(fragment, positions, part)
+                if len(matching):
+                    yield fragment.take(self.version.dataset, matching, names)
             return
-        placed, rest = self._placed(selection)
-        for batch in chain(spatial_copies.read(self._hits(part, placed)), self._scan(part, names, rest)):
-            rows = filled(pa.Table.from_batches([batch]), self._stored(names))
-            yield self._refined(keys.within(rows, part))
+        copies, rest = self._split_by_copy(selection)
+        for batch in chain(spatial_copies.read_hits(self._hits(part, copies)), self._scan(part, names, rest)):
+            rows = with_missing_columns(pa.Table.from_batches([batch]), self._stored(names))
+            yield self._filter_by_area(keys.filter_rows(rows, part))
 
-    def _exactly(self, one: FragmentContents, positions: NDArray[np.int64], part: KeyRange) -> NDArray[np.int64]:
-        """Keep those positions whose datapoints are of the collections and the range asked for.
+    def _matching_positions(
+        self, fragment: FragmentInfo, positions: NDArray[np.int64], part: KeyRange
+    ) -> NDArray[np.int64]:
+        """Keep the positions whose datapoints are in the query's collections and in a range.
 
-        A column or two of some rows too many take 0.2 ms; all columns of them could take any amount of memory.
+        Reading a column or two of some superfluous rows takes 0.2 ms, while all of their columns could take any
+        amount of memory.
         """
-        is_mixed = not one.collections.keys() <= set(self.query.collections)
-        names = ["time", *(["id"] if part.cuts_ids else []), *([COLLECTION] if is_mixed else [])]
-        rows = one.take(self.version.dataset, positions, names)
+        is_mixed = not fragment.collections.keys() <= set(self.query.collections)
+        names = ["time", *(["id"] if part.has_id_bound else []), *([COLLECTION] if is_mixed else [])]
+        rows = fragment.take(self.version.dataset, positions, names)
         times = keys.times_of(rows)
-        kept = (times >= part.start_ms) & (times < part.end_ms)
-        if part.cuts_ids:
-            kept &= keys.are_within(rows, part)
+        mask = (times >= part.start_ms) & (times < part.end_ms)
+        if part.has_id_bound:
+            mask &= keys.within_mask(rows, part)
         if is_mixed:
-            kept &= np.isin(np.asarray(rows[COLLECTION]), self.query.collections)
-        return positions[kept]
+            mask &= np.isin(np.asarray(rows[COLLECTION]), self.query.collections)
+        return positions[mask]
 
-    def _refined(self, rows: pa.Table) -> pa.Table:
+    def _filter_by_area(self, rows: pa.Table) -> pa.Table:
         area = self.query.area
         if area is None or not rows.num_rows:
             return rows
-        found = matches(footprints(rows[GEOMETRY.name]), area.geometry, area.mode.value, area.spherical)
-        return rows.filter(pa.array(found))
+        mask = matches(decode_footprints(rows[GEOMETRY.name]), area.geometry, area.mode.value, area.spherical)
+        return rows.filter(pa.array(mask))
 
     def _selected(self, part: KeyRange) -> Selection:
-        """Return the fragments to look in."""
+        """Return the fragments that may have results in a range."""
         collections = self.query.collections if part else ()
         return self.version.select(collections, part.start_ms, part.end_ms)
 
     def _stored(self, names: list[str]) -> pa.Schema:
         return pa.schema([self.version.stored.field(name) for name in names])
 
-    def _placed(self, selection: Selection) -> tuple[list[tuple[FragmentContents, PlaceFile]], Selection]:
-        """Divide fragments into those that an area is looked for in by place, and the others."""
+    def _split_by_copy(self, selection: Selection) -> tuple[list[tuple[FragmentInfo, SpatialCopy]], Selection]:
+        """Divide fragments into those that are searched in their spatial copy, and the others."""
         if self.query.area is None or self.query.where is not None:
             return [], selection
-        found = [(one, self.table.places.of(one, self.version.number)) for one in selection.parts]
-        placed = [(one, file) for one, file in found if file is not None]
-        rest = tuple(one for one, file in found if file is None)
-        return placed, replace(selection, parts=rest, is_everything=selection.is_everything and not placed)
+        pairs = [(part, self.table.spatial_copies.get(part, self.version.number)) for part in selection.parts]
+        copies = [(part, copy) for part, copy in pairs if copy is not None]
+        rest = tuple(part for part, copy in pairs if copy is None)
+        return copies, replace(selection, parts=rest, is_everything=selection.is_everything and not copies)
 
-    def _hits(self, part: KeyRange, placed: list[tuple[FragmentContents, PlaceFile]]) -> Iterator[Hits]:
+    def _hits(self, part: KeyRange, copies: list[tuple[FragmentInfo, SpatialCopy]]) -> Iterator[Hits]:
         if self.query.area is not None:
             boxes = np.array(sql.boxes_of(self.query.area), dtype=np.float64).reshape(-1, 4)
-            for one, file in placed:
-                yield file.search(boxes, part.start_ms, part.end_ms, self.query.collections, one.held.gone)
+            for fragment, copy in copies:
+                deleted = fragment.statistics.deleted
+                yield copy.search(boxes, part.start_ms, part.end_ms, self.query.collections, deleted)
 
     def _scan(self, part: KeyRange, columns: list[str], selection: Selection) -> Iterator[pa.RecordBatch]:
         scanner = self._scanner(part, columns, selection)
@@ -276,81 +284,84 @@ class Answer:
     def _scanner(
         self, part: KeyRange, columns: list[str], selection: Selection | None = None, *, limit: int | None = None
     ) -> lance.LanceScanner | None:
-        """Return what scans a range, in some fragments or all; None if there is nothing in them."""
+        """Return a scanner of a range in a selection (by default all fragments), or None if no fragment can match."""
         collections, start_ms, end_ms = self.query.collections, part.start_ms, part.end_ms
         selection = selection or self._selected(part)
         if not selection.parts:
             return None
-        near = selection.rows_near(start_ms, end_ms)
-        is_wide = near > _LISTED_ROWS and near > _LISTED_SHARE * selection.rows
+        estimate = selection.estimate_rows(start_ms, end_ms)
+        is_wide = estimate > _MAX_INDEX_ROWS and estimate > _MAX_INDEX_SHARE * selection.rows
         conditions = [*self.conditions]
-        if selection.has_other_than(collections):
+        if selection.has_other_collections(collections):
             conditions.append(sql.in_collections(collections))
-        if selection.reaches_beyond(start_ms, end_ms) or part.cuts_ids:
-            conditions.append(sql.in_key_range(part, by_index=self.query.area is None or near <= _LISTED_ROWS))
+        if selection.has_times_outside(start_ms, end_ms) or part.has_id_bound:
+            conditions.append(sql.in_key_range(part, by_index=self.query.area is None or estimate <= _MAX_INDEX_ROWS))
         return self.version.dataset.scanner(
             columns=columns,
             filter=sql.all_of(conditions) or None,
             fragments=selection.fragments,
             limit=limit,
-            batch_size=_SCANNED_ROWS,
+            batch_size=_SCAN_BATCH_ROWS,
             use_scalar_index=self.query.area is not None or not is_wide,
-            # Where few rows are left over, only theirs are read: by default Lance unpacks most columns of fragments
-            # without index whole, before it tests a row.
+            # If few rows match, read columns only for them. By default Lance decodes most columns of a fragment
+            # without index completely before it tests a row.
             late_materialization=None if is_wide else True,
         )
 
 
 def find(version: Version, collections: tuple[int, ...], datapoint: bytes, columns: list[str]) -> pa.Table | None:
-    """Return one datapoint by id as a table of one row, or None."""
-    time_ms = keys.milliseconds_of(datapoint)
+    """Return some columns of one datapoint by id as a table of one row, or None."""
+    time_ms = keys.time_ms_of(datapoint)
     selection = version.select(collections, time_ms, time_ms + 1)
-    # The collection is tested here: a further condition would make Lance read the columns in two steps. It is not
-    # even read where all are alike: Lance unpacks the whole of a constant column for one value, 2 ms a million.
-    is_mixed = selection.has_other_than(collections)
-    read = [*columns, COLLECTION] if is_mixed else columns
-    near = selection.near(time_ms, time_ms + 1)
-    if near is None:
-        found = version.dataset.scanner(
-            columns=read,
+    # The collection is tested here, because one more condition would make Lance read the columns in two steps. If all
+    # rows are of these collections, it is not even read: Lance decodes all of a constant column for one value, which
+    # takes 2 ms per million rows.
+    is_mixed = selection.has_other_collections(collections)
+    names = [*columns, COLLECTION] if is_mixed else columns
+    candidates = selection.positions_near(time_ms, time_ms + 1)
+    if candidates is None:
+        rows = version.dataset.scanner(
+            columns=names,
             filter=sql.has_id([datapoint]),
             fragments=selection.fragments,
             late_materialization=True,
         ).to_table()
     else:
-        found = _take_one(version.dataset, near, datapoint, read)
-    if not found.num_rows or (is_mixed and found[COLLECTION][0].as_py() not in collections):
+        rows = _take_one(version.dataset, candidates, datapoint, names)
+    if not rows.num_rows or (is_mixed and rows[COLLECTION][0].as_py() not in collections):
         return None
-    return found.select(columns)
+    return rows.select(columns)
 
 
 def _take_one(
     dataset: lance.LanceDataset,
-    near: list[tuple[FragmentContents, NDArray[np.int64]]],
+    candidates: list[tuple[FragmentInfo, NDArray[np.int64]]],
     datapoint: bytes,
     columns: list[str],
 ) -> pa.Table:
-    """Read one datapoint if it is at one of the positions given: first ids, a column that takes 0.1 ms, then it."""
+    """Read one datapoint if it is at one of the candidate positions. Reading their ids first takes 0.1 ms."""
     wanted = np.frombuffer(datapoint, dtype=">u8")
-    for one, positions in near:
-        at = positions[(keys.id_words(one.take(dataset, positions, ["id"])["id"]) == wanted).all(axis=1)]
-        if len(at):
-            return one.take(dataset, at, columns)
+    for fragment, positions in candidates:
+        ids = fragment.take(dataset, positions, ["id"])["id"]
+        matching = positions[(keys.id_words(ids) == wanted).all(axis=1)]
+        if len(matching):
+            return fragment.take(dataset, matching, columns)
     return pa.table({name: [] for name in columns})
 
 
 def batches_of(rows: pa.Table) -> Iterator[pa.RecordBatch]:
-    """Cut a table into batches of the size that streams promise."""
+    """Split a table into batches of at most `MAX_BATCH_ROWS` rows."""
     yield from rows.combine_chunks().to_batches(max_chunksize=MAX_BATCH_ROWS)
 
 
-def _asked(query: PointQuery) -> KeyRange:
+def _key_range(query: PointQuery) -> KeyRange:
+    """Return the range of keys that the times and ids of a query describe."""
     low: Key = FIRST_KEY if query.start_ms is None else (query.start_ms, b"")
     high: Key = LAST_KEY if query.end_ms is None else (query.end_ms, b"")
     if query.first_id is not None:
         low = max(low, keys.key_of(query.first_id))
     if query.last_id is not None:
-        high = min(high, keys.behind(query.last_id))
+        high = min(high, keys.key_after(query.last_id))
     return KeyRange(max(low, FIRST_KEY), min(high, LAST_KEY))
 
 
@@ -362,5 +373,5 @@ def _conditions(query: PointQuery, schema: Schema, version: Version) -> tuple[st
     if query.area is not None:
         if GEOMETRY.name not in columns:
             raise InvalidArgumentError("the dataset has no geometry, so it cannot be queried by area")
-        conditions.append(sql.may_touch(query.area))
+        conditions.append(sql.may_intersect(query.area))
     return tuple(conditions)

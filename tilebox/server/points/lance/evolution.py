@@ -1,4 +1,4 @@
-"""Changing the columns of a table when its dataset's schema changed."""
+"""Schema evolution: adding columns to a table when the type of its dataset grows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def evolve(table: Table, schema: Schema) -> None:
-    """Add the columns that a schema has and a table lacks; their values are missing.
+    """Add the columns that a schema has and a table lacks. Existing rows have no values in them.
 
-    May be repeated: the schema is noted last, so a crash in between leaves columns nobody asks for yet.
+    The call can be repeated. It stores the schema last, so a crash in between leaves columns that no reader uses yet.
 
     Raises:
         InvalidArgumentError: A column would change its type.

@@ -1,8 +1,8 @@
-"""In which pieces to read a long answer: slices of the order (time, id) of at most so many rows.
+"""Plans for reading a long answer in slices of its order (time, id) of bounded numbers of rows.
 
-A plan is a histogram of an answer's times, taken by one scan of the time column, so its memory does not
-grow with the answer. A bin that holds too many rows is counted again on a finer scale when it is reached,
-down to the millisecond, and one millisecond is cut at ids.
+A plan is a histogram of the answer's times, built by one scan of the time column, so its memory does not
+grow with the answer. A bin with too many rows gets a histogram of its own when it is reached, down to the
+millisecond; a single millisecond is divided at ids.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 MAX_BINS = 65_536
 
 SMALL_BIN_ROWS = 4_096
-"""A bin of fewer rows is better read whole, even if a smaller slice was asked for, than counted again."""
+"""A bin with fewer rows is read whole even for a smaller slice, which is faster than counting it again."""
 
 
-class Counted(Protocol):
-    """An answer that can be counted without reading it."""
+class Countable(Protocol):
+    """An answer whose times and ids can be read without its other columns."""
 
     def times(self, keys: KeyRange) -> Iterable[NDArray[np.int64]]:
-        """Yield the times of the datapoints in a range, in any order."""
+        """Yield the times of the datapoints in a range, in any order, in milliseconds since 1970."""
 
     def ids(self, keys: KeyRange) -> list[bytes]:
         """Return the ids of the datapoints in a range, in order."""
@@ -38,18 +38,25 @@ class Counted(Protocol):
 
 @dataclass(slots=True)
 class Plan:
-    """Where the datapoints of an answer lie in time."""
+    """A histogram of the times of an answer.
 
-    answer: Counted
+    Args:
+        answer: The answer.
+        keys: The range of keys that the histogram covers; its ends are whole milliseconds.
+        width_ms: Width of a bin in milliseconds.
+        cumulative: Number of datapoints before each bin, and at the end the total; shape (bins + 1,).
+        finer: Plans of bins with too many rows, by index.
+    """
+
+    answer: Countable
     keys: KeyRange
     width_ms: int
-    # Number of datapoints in front of each bin, and in the end the number of all; shape (bins + 1,).
-    before: NDArray[np.int64]
+    cumulative: NDArray[np.int64]
     finer: dict[int, Plan | Millisecond] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, answer: Counted, keys: KeyRange) -> Plan:
-        """Count an answer within a range of keys whose ends are whole milliseconds."""
+    def of(cls, answer: Countable, keys: KeyRange) -> Plan:
+        """Count the times of an answer in a range of keys whose ends are whole milliseconds."""
         width_ms = max(1, -(-(keys.end_ms - keys.start_ms) // MAX_BINS))
         bins = max(1, -(-(keys.end_ms - keys.start_ms) // width_ms))
         counts = np.zeros(bins, dtype=np.int64)
@@ -57,51 +64,53 @@ class Plan:
             counts += np.bincount((times - keys.start_ms) // width_ms, minlength=bins)
         return cls(answer, keys, width_ms, np.concatenate(([0], np.cumsum(counts))))
 
-    def slice_from(self, position: Key, rows: int, *, least: int, descending: bool = False) -> KeyRange | None:
-        """Return the next part of the answer to read.
+    def slice_from(self, position: Key, rows: int, *, min_bin_rows: int, descending: bool = False) -> KeyRange | None:
+        """Return the next slice of the answer to read.
 
         Args:
-            position: Up to where it has been read: the lowest key left, or the end of what is left if descending.
-            rows: How many rows it should have at most.
-            least: Up to how many rows a bin is not worth dividing.
-            descending: From the latest to the earliest.
+            position: The first key that was not read; or if descending, the first key that was read.
+            rows: Most rows that the slice should have.
+            min_bin_rows: Most rows of a bin that is not divided.
+            descending: Whether to read from the latest to the earliest.
 
         Returns:
-            A range that starts (ends) at the position or behind it, or None at the end of the answer.
+            A range that begins at or after the position (or ends at or before it), or None at the end of the answer.
         """
-        return self._before(position, rows, least) if descending else self._from(position, rows, least)
+        if descending:
+            return self._slice_before(position, rows, min_bin_rows)
+        return self._slice_after(position, rows, min_bin_rows)
 
-    def _from(self, position: Key, rows: int, least: int) -> KeyRange | None:
+    def _slice_after(self, position: Key, rows: int, min_bin_rows: int) -> KeyRange | None:
         position = max(position, self.keys.low)
         while position < self.keys.high:
-            # The first bin from here on that holds anything.
-            here = (position[0] - self.keys.start_ms) // self.width_ms
-            first = int(np.searchsorted(self.before, self.before[here], side="right")) - 1
-            if first >= len(self.before) - 1:
+            # The first bin from the position on that is not empty.
+            current = (position[0] - self.keys.start_ms) // self.width_ms
+            first = int(np.searchsorted(self.cumulative, self.cumulative[current], side="right")) - 1
+            if first >= len(self.cumulative) - 1:
                 return None
             position = max(position, (self._start(first), b""))
-            last = int(np.searchsorted(self.before, self.before[first] + rows, side="right")) - 1
-            if last > first or self._rows_in(first) <= least:
+            last = int(np.searchsorted(self.cumulative, self.cumulative[first] + rows, side="right")) - 1
+            if last > first or self._rows_in(first) <= min_bin_rows:
                 return KeyRange(position, (self._start(max(last, first + 1)), b""))
-            part = self._finer(first).slice_from(position, rows, least=least)
+            part = self._finer(first).slice_from(position, rows, min_bin_rows=min_bin_rows)
             if part is not None:
                 return part
             position = (self._start(first + 1), b"")
         return None
 
-    def _before(self, position: Key, rows: int, least: int) -> KeyRange | None:
+    def _slice_before(self, position: Key, rows: int, min_bin_rows: int) -> KeyRange | None:
         position = min(position, self.keys.high)
         while position > self.keys.low:
-            behind = -(-(KeyRange(self.keys.low, position).end_ms - self.keys.start_ms) // self.width_ms)
-            # The last bin up to here that holds anything.
-            last = int(np.searchsorted(self.before, self.before[behind], side="left")) - 1
+            end = -(-(KeyRange(self.keys.low, position).end_ms - self.keys.start_ms) // self.width_ms)
+            # The last bin up to the position that is not empty.
+            last = int(np.searchsorted(self.cumulative, self.cumulative[end], side="left")) - 1
             if last < 0:
                 return None
             position = min(position, (self._start(last + 1), b""))
-            first = int(np.searchsorted(self.before, self.before[last + 1] - rows, side="left"))
-            if first <= last or self._rows_in(last) <= least:
+            first = int(np.searchsorted(self.cumulative, self.cumulative[last + 1] - rows, side="left"))
+            if first <= last or self._rows_in(last) <= min_bin_rows:
                 return KeyRange((self._start(min(first, last)), b""), position)
-            part = self._finer(last).slice_from(position, rows, least=least, descending=True)
+            part = self._finer(last).slice_from(position, rows, min_bin_rows=min_bin_rows, descending=True)
             if part is not None:
                 return part
             position = (self._start(last), b"")
@@ -111,7 +120,7 @@ class Plan:
         return min(self.keys.start_ms + index * self.width_ms, self.keys.end_ms)
 
     def _rows_in(self, index: int) -> int:
-        return int(self.before[index + 1] - self.before[index])
+        return int(self.cumulative[index + 1] - self.cumulative[index])
 
     def _finer(self, index: int) -> Plan | Millisecond:
         if index not in self.finer:
@@ -125,14 +134,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Millisecond:
-    """The ids of one millisecond that holds too many datapoints for one slice."""
+    """A plan for one millisecond that has too many datapoints for one slice: its ids in order."""
 
     keys: KeyRange
     ids: list[bytes]
 
-    def slice_from(self, position: Key, rows: int, *, least: int, descending: bool = False) -> KeyRange | None:
-        """Return the next part to read, as `Plan.slice_from` does."""
-        del least
+    def slice_from(self, position: Key, rows: int, *, min_bin_rows: int, descending: bool = False) -> KeyRange | None:
+        """Return the next slice to read, as `Plan.slice_from` does."""
+        del min_bin_rows
         time_ms = self.keys.start_ms
         if descending:
             stop = len(self.ids) if position >= self.keys.high else bisect_left(self.ids, position[1])

@@ -1,7 +1,7 @@
-"""Conditions as Lance's SQL: names and values quoted here and nowhere else.
+"""Conditions in the SQL of Lance. This module is the only one that quotes names and values.
 
-Missing values follow SQL already. Where SQL's engine differs from arithmetic, the condition is spelled
-out: it orders NaN above infinity and -0.0 below 0.0, and it refuses literals beyond a column's range.
+Missing values follow SQL's three-valued logic. Where Lance's engine (DataFusion) differs from arithmetic, the
+condition is spelled out: it orders NaN above infinity and -0.0 below 0.0, and rejects literals beyond a column's range.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ def all_of(conditions: Iterable[str]) -> str:
 
 
 def in_collections(collections: tuple[int, ...]) -> str:
-    """Select the datapoints of collections."""
+    """Return the condition for datapoints of collections."""
     if not collections:
         return NOTHING
     return f"{COLLECTION} IN ({', '.join(str(int(number)) for number in sorted(set(collections)))})"
 
 
 def in_key_range(keys: KeyRange, *, by_index: bool = True) -> str:
-    """Select at least the datapoints of a range of keys; those beyond its ends share their milliseconds.
+    """Return a condition for a range of keys, exact to the millisecond: more datapoints may match at its ends.
 
-    Ids are compared only within one millisecond: a one-sided condition on them would make the
+    Ids are compared only within one millisecond, because a one-sided condition on ids would make the
     index list half of the table.
 
     Args:
         keys: The range.
-        by_index: Whether the index on time may be used. Where another index finds few rows, listing the many
-            of a long time costs more than testing those few; adding zero keeps the index out of it.
+        by_index: Whether the index on time may be used. If another index finds few rows, testing those costs less
+            than listing the many rows of a long interval. Adding zero keeps Lance from using the index on time.
     """
     if by_index:
         condition = f"time >= {_milliseconds(keys.start_ms)} AND time < {_milliseconds(keys.end_ms)}"
@@ -81,28 +81,31 @@ def in_key_range(keys: KeyRange, *, by_index: bool = True) -> str:
 
 
 def has_id(ids: Iterable[bytes]) -> str:
-    """Select datapoints by id."""
-    listed = [f"X'{bytes(value).hex()}'" for value in ids]
-    return f"id = {listed[0]}" if len(listed) == 1 else f"id IN ({', '.join(listed)})"
+    """Return the condition for datapoints by id."""
+    literals = [f"X'{bytes(value).hex()}'" for value in ids]
+    return f"id = {literals[0]}" if len(literals) == 1 else f"id IN ({', '.join(literals)})"
 
 
-def may_touch(area: Area) -> str:
-    """Select at least the datapoints whose footprints touch an area."""
-    return " OR ".join(_touches(*box) for box in boxes_of(area)) or NOTHING
+def may_intersect(area: Area) -> str:
+    """Return a condition that holds for all footprints that intersect an area, and for some that are near it."""
+    return " OR ".join(_intersects(*box) for box in boxes_of(area)) or NOTHING
 
 
 def boxes_of(area: Area) -> list[tuple[float, float, float, float]]:
-    """Return boxes one of which is touched by the box of every footprint that touches an area."""
-    return [box for whole in area_boxes(area.geometry, area.spherical) for box in _unwrapped(*whole)]
+    """Return boxes (west, south, east, north) for a search in the column `_box`.
+
+    If a footprint intersects the area, its `_box` intersects at least one of them.
+    """
+    return [unwrapped for box in area_boxes(area.geometry, area.spherical) for unwrapped in _unwrapped(*box)]
 
 
 def condition(expression: Expression, schema: Schema, columns: Collection[str]) -> str:
-    """Translate a filter.
+    """Translate a filter into SQL.
 
     Args:
         expression: The filter, checked against the schema.
         schema: The dataset's schema.
-        columns: Columns of the version that is read; in those that it lacks all values are missing.
+        columns: Columns of the version that is read. A field without a column has no values.
 
     Raises:
         InvalidArgumentError: A field or value cannot be compared.
@@ -120,13 +123,13 @@ def condition(expression: Expression, schema: Schema, columns: Collection[str]) 
         case Comparison(name, comparator, value):
             field = _field(name, schema)
             return _comparison(field, comparator, value) if name in columns else "CAST(NULL AS BOOLEAN)"
-    raise InvalidArgumentError(f"not a filter: {expression!r}")
+    raise InvalidArgumentError(f"{expression!r} is not a filter")
 
 
 def _field(name: str, schema: Schema) -> Field:
     field = schema.get(name)
     if field is None:
-        raise InvalidArgumentError(f"no field {name!r} to filter by")
+        raise InvalidArgumentError(f"the dataset has no field {name!r} to filter by")
     return field
 
 
@@ -155,17 +158,17 @@ def _integer_comparison(name: str, kind: FieldKind, comparator: Comparator, valu
             return _always(name, comparator is Comparator.NOT_EQUAL)
         if math.isinf(value):
             return _always(name, bool(comparator.function(0, value)))
-        comparator, value = _to_whole(comparator, value)
+        comparator, value = _to_integer(comparator, value)
     low, high = _INTEGER_RANGES[kind]
     if not low <= value <= high or value != int(value):
-        # Every number of the column stands on one side of it.
+        # All values of the column compare with it alike, so one of them decides.
         inside = low if value > high else high if value < low else math.nan
         return _always(name, bool(comparator.function(inside, value)))
     return f"{name} {_OPERATORS[comparator]} arrow_cast('{int(value)}', '{_INTEGER_TYPES[kind]}')"
 
 
-def _to_whole(comparator: Comparator, value: float) -> tuple[Comparator, float]:
-    """Replace a fraction in an order comparison by the next whole number on the proper side."""
+def _to_integer(comparator: Comparator, value: float) -> tuple[Comparator, float]:
+    """Replace a fraction in an order comparison by an equivalent comparison with an integer."""
     if value == math.floor(value):
         return comparator, int(value)
     if comparator in (Comparator.LESS, Comparator.LESS_OR_EQUAL):
@@ -192,7 +195,7 @@ def _float_comparison(name: str, comparator: Comparator, value: float) -> str:
 
 
 def _to_float(comparator: Comparator, value: float) -> tuple[Comparator, float]:
-    """Replace a whole number that no double equals by the double next to it, on the proper side."""
+    """Replace an integer that no double equals by an equivalent comparison with the double next to it."""
     number = float(value)
     if number == value or math.isnan(number):
         return comparator, number
@@ -204,13 +207,13 @@ def _to_float(comparator: Comparator, value: float) -> tuple[Comparator, float]:
 
 
 def _always(name: str, answer: bool) -> str:
-    """Answer the same for every value, and unknown for a missing one."""
+    """Return a condition with the same answer for every value, and unknown for a missing one."""
     null = "CAST(NULL AS BOOLEAN)"
     return f"({name} IS NOT NULL OR {null})" if answer else f"({name} IS NULL AND {null})"
 
 
 def _name(field: Field) -> str:
-    # The schema allows lower-case letters, digits and underscores only; the quotes are for words of SQL.
+    # A name has only lower-case letters, digits and underscores; the quotes are needed for SQL keywords.
     return f"`{field.name}`"
 
 
@@ -231,14 +234,14 @@ def _padded_id(bound: bytes) -> str:
 
 
 def _unwrapped(west: float, south: float, east: float, north: float) -> Iterable[tuple[float, float, float, float]]:
-    """Yield a box, grown a little, in every turn of the globe in which a stored one may lie, -180 to 540 degrees."""
+    """Yield a box, grown by the margin, in each 360 degrees in which a stored box may lie, from -180 to 540."""
     if west > east:
         east += 360.0
-    for turn in (-360.0, 0.0, 360.0):
-        if east + turn >= -180.0 - BOX_MARGIN and west + turn <= 540.0 + BOX_MARGIN:
-            yield west + turn - BOX_MARGIN, south - BOX_MARGIN, east + turn + BOX_MARGIN, north + BOX_MARGIN
+    for shift in (-360.0, 0.0, 360.0):
+        if east + shift >= -180.0 - BOX_MARGIN and west + shift <= 540.0 + BOX_MARGIN:
+            yield west + shift - BOX_MARGIN, south - BOX_MARGIN, east + shift + BOX_MARGIN, north + BOX_MARGIN
 
 
-def _touches(west: float, south: float, east: float, north: float) -> str:
-    grown = shapely.box(west, south, east, north)
-    return f"ST_Intersects({BOX}, ST_GeomFromText('{shapely.to_wkt(grown, rounding_precision=-1)}'))"
+def _intersects(west: float, south: float, east: float, north: float) -> str:
+    text = shapely.to_wkt(shapely.box(west, south, east, north), rounding_precision=-1)
+    return f"ST_Intersects({BOX}, ST_GeomFromText('{text}'))"

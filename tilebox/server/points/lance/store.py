@@ -1,7 +1,7 @@
 """The store of datapoints on Lance: one table per dataset, in a folder on disk or in an object store.
 
-Lance's calls block, so they run in worker threads, never on the event loop. Writers of a table take turns;
-batches that wait for their turn become one commit.
+Lance's calls block, so they run in worker threads, never on the event loop. One writer of a table runs at a
+time; batches that wait for it are committed together (group commit).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import anyio.to_thread
 import lance as lance_sdk
 import pyarrow as pa
 
-from tilebox.server.points.columns import filled
-from tilebox.server.points.interface import MAX_BATCH_ROWS, Ingested, Maintained, PointQuery, Points, Summary
+from tilebox.server.points.columns import with_missing_columns
+from tilebox.server.points.interface import MAX_BATCH_ROWS, IngestResult, MaintenanceResult, PointQuery, Points, Summary
 from tilebox.server.points.lance import upkeep, writing
 from tilebox.server.points.lance.answers import SLICE_BYTES, Answer, batches_of, find
 from tilebox.server.points.lance.evolution import evolve
@@ -39,54 +39,54 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _THREADS = 16
-# Further slices of long answers take turns in threads of their own: a hundred of them must not keep a look-up waiting.
-_LONG_THREADS = 4
+# Further slices of long answers have threads of their own: a hundred streams must not delay a look-up.
+_STREAM_THREADS = 4
 _INDEX_CACHE_BYTES = 512 << 20
 _METADATA_CACHE_BYTES = 128 << 20
 
-# One commit takes at most so many rows, so that no batch waits long for its neighbours.
-_ROWS_PER_COMMIT = 200_000
+# Bounds a group commit, so that no batch waits long for others.
+_MAX_COMMIT_ROWS = 200_000
 
 
 class LancePoints(Points):
     """Datapoints in Lance tables.
 
     Args:
-        place: The folder, or URL of the prefix, that holds the tables.
-        writer_lock: Excludes other processes from writing to a table meanwhile.
+        location: The folder, or the URL of the prefix, that holds the tables.
+        writer_lock: Keeps other processes from writing to a table while it is held.
         storage_options: Options of the object store, as `lance.dataset` takes them.
-        retention: How long old versions can be read.
+        retention: How long a version stays readable after a client learned of it.
     """
 
     def __init__(
         self,
-        place: str,
+        location: str,
         *,
         writer_lock: WriterLock,
         storage_options: Mapping[str, str],
         retention: timedelta = upkeep.RETENTION,
     ) -> None:
-        self._place = place.rstrip("/")
+        self._location = location.rstrip("/")
         self._writer_lock = writer_lock
         self._storage_options = dict(storage_options)
         self._retention = retention
-        self._session = lance_sdk.Session(  # type: ignore[attr-defined]  # exported, though not in its list
+        self._session = lance_sdk.Session(  # type: ignore[attr-defined]  # public, but missing in __all__
             index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES
         )
         self._threads = anyio.CapacityLimiter(_THREADS)
-        self._long_threads = anyio.CapacityLimiter(_LONG_THREADS)
+        self._stream_threads = anyio.CapacityLimiter(_STREAM_THREADS)
         self._tables: dict[UUID, Table] = {}
-        self._turns: defaultdict[UUID, anyio.Lock] = defaultdict(anyio.Lock)
-        self._upkeep: defaultdict[UUID, anyio.Lock] = defaultdict(anyio.Lock)
+        self._write_locks: defaultdict[UUID, anyio.Lock] = defaultdict(anyio.Lock)
+        self._maintenance_locks: defaultdict[UUID, anyio.Lock] = defaultdict(anyio.Lock)
         self._waiting: defaultdict[UUID, list[writing.Batch]] = defaultdict(list)
 
     async def create(self, table: UUID, schema: Schema) -> None:
-        """Create the table of a new dataset. A table that exists with this schema is left as it is."""
+        """Create the table of a new dataset. Leave an existing table with this schema unchanged."""
         async with self._writing(table):
             await self._run(Table.create, self._uri(table), schema, self._storage_options)
 
     async def drop(self, table: UUID) -> None:
-        """Remove a table with everything in it. A table that does not exist is no error."""
+        """Remove a table with everything in it. Do nothing if it does not exist."""
         async with self._writing(table):
             self._tables.pop(table, None)
             await self._run(
@@ -97,27 +97,27 @@ class LancePoints(Points):
             )
 
     async def evolve(self, table: UUID, schema: Schema) -> None:
-        """Give a table the columns that a changed schema adds; their values are missing."""
+        """Add the columns that a changed schema adds. Existing rows have no values in them."""
         async with self._writing(table):
             await self._run(evolve, await self._table(table), schema)
 
-    async def ingest(self, table: UUID, collection: int, rows: pa.Table, *, allow_existing: bool) -> Ingested:
-        """Store datapoints whose ids are known, all or none, durably.
+    async def ingest(self, table: UUID, collection: int, rows: pa.Table, *, allow_existing: bool) -> IngestResult:
+        """Store datapoints that have their ids, all or none, durably.
 
-        Batches that wait for the same table are stored in one commit. A datapoint that is in the batch
-        twice is stored once, and counted as existing the second time.
+        Batches that wait for the same table share one commit. A datapoint that occurs twice in the batch
+        is stored once, and counts as existing the second time.
 
         Raises:
             ConflictError: An id exists and `allow_existing` is false; nothing was stored.
-            InvalidArgumentError: The rows do not have the form of the table.
+            InvalidArgumentError: The rows do not fit the columns of the table.
         """
         batch = writing.Batch(collection, rows, allow_existing)
         waiting = self._waiting[table]
         waiting.append(batch)
         try:
-            async with self._turns[table]:
+            async with self._write_locks[table]:
                 if batch.outcome is None:
-                    # Others wait for this commit too: it is not ours to cancel once it has begun.
+                    # Other callers wait for this commit too, so cancelling one of them must not cancel it.
                     with anyio.CancelScope(shield=True):
                         await self._store(table, batch)
         finally:
@@ -146,7 +146,7 @@ class LancePoints(Points):
     async def page(self, table: UUID, query: PointQuery, *, max_bytes: int) -> tuple[pa.Table, bool]:
         """Return the first datapoints of a query, bounded by its limit and by bytes, and whether more follow.
 
-        At least one datapoint is returned if there is any, however large it is.
+        If any datapoint matches, at least one is returned, however large it is.
 
         Raises:
             InvalidArgumentError: `after` names no datapoint of this query.
@@ -155,53 +155,53 @@ class LancePoints(Points):
 
     @asynccontextmanager
     async def stream(self, table: UUID, query: PointQuery) -> AsyncIterator[LanceStream]:
-        """Open the whole answer of a query as batches in order, all from one snapshot.
+        """Stream all results of a query as batches in order, all from one snapshot.
 
         Raises:
             InvalidArgumentError: `after` names no datapoint of this query, or the snapshot is gone.
         """
         opened = await self._table(table)
-        # All of a short answer comes from one hop to a worker thread: each costs as much as the look-up in an index.
+        # One call in a worker thread reads all of a short answer: a thread switch costs as much as an index look-up.
         answer, slices, first = await self._run(_begin, opened, query)
         with opened.pinned(answer.version):
             if first.is_last:
                 yield LanceStream(answer.version.number, answer.wanted, first.batches)
                 return
-            async with anyio.create_task_group() as beside:
-                # One slice is read ahead while the one before it is sent.
+            async with anyio.create_task_group() as tasks:
+                # A buffer of zero slices: one slice is read ahead while the one before it is sent.
                 send, receive = anyio.create_memory_object_stream[Slice](0)
-                beside.start_soon(self._read_ahead, slices, send)
+                tasks.start_soon(self._read_ahead, slices, send)
                 with receive:
                     yield LanceStream(answer.version.number, answer.wanted, first.batches, receive)
-                    beside.cancel_scope.cancel()
+                    tasks.cancel_scope.cancel()
 
     async def count(self, table: UUID, query: PointQuery) -> int:
-        """Return how many datapoints a query finds, its limit set aside."""
+        """Return how many datapoints match a query, ignoring its limit."""
         return await self._run(_count, await self._table(table), query)
 
     async def summary(self, table: UUID) -> dict[int, Summary]:
-        """Return what each collection that has datapoints holds, by number."""
+        """Return a summary of each collection that has datapoints, by collection number."""
         return await self._run(_summary, await self._table(table))
 
     async def needs_maintenance(self, table: UUID) -> bool:
-        """Tell whether a round of upkeep would pay now."""
-        return await self._run(_is_due, await self._table(table))
+        """Tell whether a round of maintenance is due."""
+        return await self._run(_needs_maintenance, await self._table(table))
 
-    async def maintain(self, table: UUID) -> Maintained:
-        """Compact small fragments, bring indexes up to date and remove versions nobody reads any more.
+    async def maintain(self, table: UUID) -> MaintenanceResult:
+        """Compact small fragments, bring indexes up to date and remove versions that no reader needs.
 
-        Readers and writers go on meanwhile; writers wait only while something is published.
+        Readers and writers continue meanwhile; writers wait only while a result is committed.
         """
         opened, actions, indexed = await self._table(table), [], 0
-        async with self._upkeep[table]:
+        async with self._maintenance_locks[table]:
             before = await self._run(opened.latest)
             merged = await self._run(upkeep.write_merged, opened, before)
             if merged:
                 async with self._writing(table):
                     if await self._run(upkeep.publish_merged, opened, before, merged):
                         actions.append("compacted")
-            if await self._run(upkeep.write_places, opened, await self._run(opened.latest)):
-                actions.append("placed")
+            if await self._run(upkeep.write_spatial_copies, opened, await self._run(opened.latest)):
+                actions.append("copied")
             work = await self._run(upkeep.write_indexes, opened, await self._run(opened.latest))
             if work.written:
                 async with self._writing(table):
@@ -209,21 +209,21 @@ class LancePoints(Points):
                         actions.append("indexed")
                         indexed = work.rows
             after = await self._run(opened.latest)
-            removed = await self._run(upkeep.clean, opened, after, self._retention)
+            removed = await self._run(upkeep.remove_old, opened, after, self._retention)
         if removed:
             actions.append("cleaned")
-        return Maintained(len(before.contents), len(after.contents), indexed, removed, tuple(actions))
+        return MaintenanceResult(len(before.fragments), len(after.fragments), indexed, removed, tuple(actions))
 
     async def close(self) -> None:
-        """Let go of all files and threads."""
+        """Release all files and threads."""
         self._tables.clear()
 
     async def _store(self, table: UUID, own: writing.Batch) -> None:
-        """Store a batch together with others that wait."""
+        """Store a batch in one commit with others that wait."""
         waiting = self._waiting[table]
         batches, rows = [own], own.rows.num_rows
         waiting.remove(own)
-        while waiting and rows + waiting[0].rows.num_rows <= _ROWS_PER_COMMIT:
+        while waiting and rows + waiting[0].rows.num_rows <= _MAX_COMMIT_ROWS:
             batches.append(waiting.pop(0))
             rows += batches[-1].rows.num_rows
         async with self._writer_lock(table):
@@ -233,14 +233,14 @@ class LancePoints(Points):
         with send:
             is_last = False
             while not is_last:
-                following = await anyio.to_thread.run_sync(next, slices, _NOTHING, limiter=self._long_threads)
-                is_last = following.is_last
-                if following.batches:
-                    await send.send(following)
+                part = await anyio.to_thread.run_sync(next, slices, _END, limiter=self._stream_threads)
+                is_last = part.is_last
+                if part.batches:
+                    await send.send(part)
 
     @asynccontextmanager
     async def _writing(self, table: UUID) -> AsyncIterator[None]:
-        async with self._turns[table], self._writer_lock(table):
+        async with self._write_locks[table], self._writer_lock(table):
             yield
 
     async def _table(self, table: UUID) -> Table:
@@ -251,30 +251,30 @@ class LancePoints(Points):
         return opened
 
     def _uri(self, table: UUID) -> str:
-        return f"{self._place}/{table.hex}.lance"
+        return f"{self._location}/{table.hex}.lance"
 
     async def _run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await anyio.to_thread.run_sync(functools.partial(function, *args, **kwargs), limiter=self._threads)
 
 
 class Slice(NamedTuple):
-    """A part of an answer, and whether it is known to be the last."""
+    """A slice of an answer, and whether it is known to be the last."""
 
     batches: list[pa.RecordBatch]
     is_last: bool
 
 
-_NOTHING = Slice([], is_last=True)
+_END = Slice([], is_last=True)
 
 
 class LanceStream:
-    """An answer under way.
+    """A result that is being streamed.
 
     Args:
         snapshot: The version that is read.
-        schema: The columns of its batches.
+        schema: The columns of the batches.
         first: The first batches.
-        slices: Where the others come from, or None if there are no others.
+        slices: The stream of further slices, or None if there are none.
     """
 
     def __init__(
@@ -299,25 +299,25 @@ class LanceStream:
 
 
 def _begin(table: Table, query: PointQuery) -> tuple[Answer, Iterator[Slice], Slice]:
-    """Read the first slice of an answer."""
+    """Prepare an answer and read its first slice."""
     answer = Answer.of(table, query)
     slices = _slices(answer)
     with table.pinned(answer.version):
-        first = next(slices, _NOTHING)
-    # A short answer is over before anything is removed; a longer one may be resumed.
+        first = next(slices, _END)
+    # A short answer ends before its version could be removed. A long one may be resumed by the client, so it is marked.
     if sum(batch.num_rows for batch in first.batches) >= MAX_BATCH_ROWS // 2:
         table.snapshots.mark(answer.version.number)
     return answer, slices, first
 
 
 def _slices(answer: Answer) -> Iterator[Slice]:
-    left = answer.query.limit
+    remaining = answer.query.limit
     for rows, is_last in answer.slices(MAX_BATCH_ROWS, SLICE_BYTES):
-        kept = rows if left is None else rows.slice(0, left)
-        if left is not None:
-            left -= kept.num_rows
-        yield Slice(list(batches_of(kept)), is_last or left == 0)
-        if left == 0:
+        within_limit = rows if remaining is None else rows.slice(0, remaining)
+        if remaining is not None:
+            remaining -= within_limit.num_rows
+        yield Slice(list(batches_of(within_limit)), is_last or remaining == 0)
+        if remaining == 0:
             return
 
 
@@ -325,28 +325,29 @@ def _page(table: Table, query: PointQuery, max_bytes: int) -> tuple[pa.Table, bo
     answer = Answer.of(table, query)
     limit = MAX_BATCH_ROWS if query.limit is None else query.limit
     parts: list[pa.Table] = []
-    # A few more than asked for: the first slice starts inside a bin of the plan, some of which was read before.
+    # Ask for some more rows than the limit: the first slice begins inside a bin of the plan, part of which the page
+    # before has read.
     for rows, _ in answer.slices(limit + 1 + limit // 8 + 32):
         parts.append(rows)
         if sum(part.num_rows for part in parts) > limit or sum(part.nbytes for part in parts) > max_bytes:
             break
-    found = pa.concat_tables(parts) if parts else answer.wanted.empty_table()
-    page = _fitting(found.slice(0, limit), max_bytes)
-    more = found.num_rows > page.num_rows
+    combined = pa.concat_tables(parts) if parts else answer.wanted.empty_table()
+    page = _truncate(combined.slice(0, limit), max_bytes)
+    more = combined.num_rows > page.num_rows
     if more:
-        answer.hand_out(page["id"][-1].as_py())
+        answer.remember_cursor(page["id"][-1].as_py())
         table.snapshots.mark(answer.version.number)
     return page, more
 
 
-def _fitting(rows: pa.Table, max_bytes: int) -> pa.Table:
-    """Return as many of the first rows as fit into some bytes, but at least one."""
+def _truncate(rows: pa.Table, max_bytes: int) -> pa.Table:
+    """Return as many of the first rows as fit into `max_bytes`, but at least one."""
     if rows.nbytes <= max_bytes:
         return rows
-    fits, fails = 1, rows.num_rows
-    while fails - fits > 1:
-        middle = (fits + fails) // 2
-        fits, fails = (middle, fails) if rows.slice(0, middle).nbytes <= max_bytes else (fits, middle)
+    fits, exceeds = 1, rows.num_rows
+    while exceeds - fits > 1:
+        middle = (fits + exceeds) // 2
+        fits, exceeds = (middle, exceeds) if rows.slice(0, middle).nbytes <= max_bytes else (fits, middle)
     return rows.slice(0, fits)
 
 
@@ -358,11 +359,11 @@ def _summary(table: Table) -> dict[int, Summary]:
     return table.latest().summary
 
 
-def _is_due(table: Table) -> bool:
+def _needs_maintenance(table: Table) -> bool:
     return upkeep.is_due(table, table.latest())
 
 
 def _find(table: Table, collections: tuple[int, ...], datapoint: bytes) -> pa.Table | None:
     version = table.latest()
     rows = find(version, collections, datapoint, version.columns.names)
-    return None if rows is None else filled(rows, version.columns)
+    return None if rows is None else with_missing_columns(rows, version.columns)

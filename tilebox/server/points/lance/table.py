@@ -1,6 +1,6 @@
-"""One Lance table: its versions, what its fragments hold, and how a change is committed to it.
+"""One Lance table: its versions, the statistics of its fragments, and commits of changes.
 
-Everything here blocks; `lance.py` calls it in worker threads.
+Everything here blocks; `store.py` calls it in worker threads.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tilebox._core.schema.arrow_schema import arrow_schema
 from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.points.columns import remembered_schema, stored_schema
 from tilebox.server.points.durability import durability_of
-from tilebox.server.points.index.fragments import Contents, joined
-from tilebox.server.points.index.spatial_copies import Places
+from tilebox.server.points.index.fragments import StatisticsCache, merge_summaries
+from tilebox.server.points.index.spatial_copies import SpatialCopies
 from tilebox.server.points.lance.snapshots import snapshots_of
 
 if TYPE_CHECKING:
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
     from lance.fragment import FragmentMetadata
 
     from tilebox._core.schema.fields import Schema
-    from tilebox.server.points.index.fragments import FragmentContents, Inventory, Selection
+    from tilebox.server.points.index.fragments import FragmentInfo, Inventory, Selection
     from tilebox.server.points.interface import Summary
 
-_KEPT_PLANS = 32
+_CACHED_PLANS = 32
+_CACHED_CURSORS = 1024
 
-# 2.2, the default of this Lance, reads a whole page, a million rows, for one row of a column whose values are all
-# equal: 5 ms a column where 2.1 takes 0.1. Collections, band counts and flags are such columns.
+# Version 2.2, the default of this Lance, reads a page of a million rows for one row of a column whose values are all
+# equal. That takes 5 ms per column; 2.1 takes 0.1 ms. Collections, band counts and flags are such columns.
 _FILE_VERSION: Final = "2.1"
-_KEPT_CURSORS = 1024
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a table, which never changes.
+    """A version of a table. It never changes.
 
     Args:
-        dataset: To read it from.
-        number: By which later queries name it as their snapshot.
+        dataset: The Lance dataset at this version.
+        number: The number by which later queries name it as their snapshot.
         schema: The schema of the dataset as of this version.
-        stored: The columns of the table.
-        inventory: What its fragments hold.
+        stored: The Arrow schema of the table, internal columns included.
+        inventory: Its fragments with their statistics.
     """
 
     dataset: lance.LanceDataset
@@ -60,31 +60,31 @@ class Version:
     inventory: Inventory
 
     @property
-    def contents(self) -> tuple[FragmentContents, ...]:
-        """Its fragments, each with what it holds."""
+    def fragments(self) -> tuple[FragmentInfo, ...]:
+        """Its fragments with their statistics."""
         return self.inventory.parts
 
     @cached_property
     def columns(self) -> pa.Schema:
-        """The columns of a datapoint, without those of the store."""
+        """The columns of a datapoint, without the internal ones."""
         return arrow_schema(self.schema)
 
     @cached_property
     def stored_names(self) -> frozenset[str]:
-        """Their names."""
+        """The names of all columns of the table."""
         return frozenset(self.stored.names)
 
     @cached_property
     def summary(self) -> dict[int, Summary]:
-        """What the version holds of each collection."""
-        return joined(one.collections for one in self.contents)
+        """The summary of each collection, by number."""
+        return merge_summaries(fragment.collections for fragment in self.fragments)
 
     def handle(self) -> lance.LanceDataset:
-        """Return a handle of the caller's own, for calls that move their handle or lock it against readers."""
+        """Return a new handle, for calls that move their handle to another version or lock it against readers."""
         return self.dataset.checkout_version(self.number)
 
     def select(self, collections: tuple[int, ...] | None, start_ms: int, end_ms: int) -> Selection:
-        """Return the fragments in which datapoints of these collections (None: of any) and times may be."""
+        """Select the fragments that may have datapoints of collections (None: any) in a half-open interval."""
         return self.inventory.select(self.dataset, collections, start_ms, end_ms)
 
 
@@ -94,20 +94,20 @@ class Table:
     Args:
         uri: A folder on disk or a URL of an object store.
         storage_options: Options of the object store.
-        session: The caches that all tables share.
+        session: The Lance session with the caches that all tables share.
 
     Raises:
-        NotFoundError: There is no such table.
+        NotFoundError: The table does not exist.
     """
 
     def __init__(self, uri: str, storage_options: Mapping[str, str], session: Any) -> None:
         self.uri = uri
         self.durability = durability_of(uri)
         self.snapshots = snapshots_of(uri)
-        self.contents = Contents()
-        self.places = Places(uri, storage_options, self.durability)
-        self.cleaned = 0
-        """The version up to which old ones were removed."""
+        self.statistics = StatisticsCache()
+        self.spatial_copies = SpatialCopies(uri, storage_options, self.durability)
+        self.cleaned_version = 0
+        """The newest version at the last removal of old versions."""
         self.plans: OrderedDict[object, Any] = OrderedDict()
         self._cursors: OrderedDict[object, None] = OrderedDict()
         self._storage_options = dict(storage_options)
@@ -119,7 +119,7 @@ class Table:
 
     @classmethod
     def create(cls, uri: str, schema: Schema, storage_options: Mapping[str, str]) -> None:
-        """Create a table without rows. One that exists is left as it is."""
+        """Create a table without rows. Leave an existing table unchanged."""
         empty = stored_schema(schema).empty_table()
         try:
             lance.write_dataset(
@@ -150,10 +150,10 @@ class Table:
         return version
 
     def at(self, number: int | None) -> Version:
-        """Return a version by number, or the newest.
+        """Return a version by number, or the newest for None.
 
         Raises:
-            InvalidArgumentError: There is no such version, or no longer.
+            InvalidArgumentError: The version was removed or never existed.
         """
         latest = self.latest()
         if number is None or number == latest.number:
@@ -162,40 +162,46 @@ class Table:
             return self._version(self._current.checkout_version(number))
         except (OSError, ValueError) as error:
             raise InvalidArgumentError(
-                f"snapshot {number} of the dataset is gone or never was; start the query again"
+                f"snapshot {number} of the dataset is gone or never existed; start the query again"
             ) from error
 
     def append(self, version: Version, rows: pa.Table) -> Version:
-        """Commit rows as new fragments, durably."""
+        """Commit rows as new fragments, durably, upon a version."""
         fragments = write_fragments(
             rows, version.dataset, schema=version.stored, mode="append", enable_stable_row_ids=True
         )
         self.durability.sync_fragments(fragments)
         return self.commit(version, lance.LanceOperation.Append(fragments), appended=rows)
 
-    def remove(self, version: Version, changed: list[FragmentMetadata], gone: list[int]) -> Version:
-        """Commit fragments with deletion files, and fragments that are deleted whole, durably."""
+    def remove(self, version: Version, changed: list[FragmentMetadata], removed: list[int]) -> Version:
+        """Commit deletions durably.
+
+        Args:
+            version: The version before.
+            changed: Fragments with new deletion files.
+            removed: Numbers of the fragments that have no rows left.
+        """
         self.durability.sync_deletions(changed)
-        return self.commit(version, lance.LanceOperation.Delete(changed, gone, "rows by address"))
+        return self.commit(version, lance.LanceOperation.Delete(changed, removed, "rows by address"))
 
     def commit(self, version: Version, operation: Any, *, appended: pa.Table | None = None) -> Version:
-        """Commit an operation whose files are durable already."""
+        """Commit an operation whose files are durable already, upon a version."""
         transaction = lance.Transaction(version.number, operation)
         dataset = lance.LanceDataset.commit(version.dataset, transaction, enable_stable_row_ids=True)
         self.durability.sync_commit(transaction.uuid, version.number, dataset.version)
         if appended is not None and dataset.version == version.number + 1:
-            self.contents.learn(dataset, version.inventory, appended)
-            # Nothing came between, so the columns are the same; Lance describes them anew at some cost.
-            return self._adopt(dataset, alike=version)
+            self.statistics.record_append(dataset, version.inventory, appended)
+            # No other commit came between, so the columns are unchanged. Asking Lance for them again costs time.
+            return self._adopt(dataset, same_columns_as=version)
         return self._adopt(dataset)
 
     def publish(self, version: Version, dataset: lance.LanceDataset) -> Version:
-        """Sync what Lance committed by itself upon a version, in a commit or two, and take it for the newest."""
+        """Sync one or more commits that Lance itself made upon a version, and make the result the newest version."""
         self.durability.sync_versions(version.number, dataset.version)
         return self._adopt(dataset)
 
-    def _adopt(self, dataset: lance.LanceDataset, *, alike: Version | None = None) -> Version:
-        version = self._version(dataset, alike)
+    def _adopt(self, dataset: lance.LanceDataset, *, same_columns_as: Version | None = None) -> Version:
+        version = self._version(dataset, same_columns_as)
         with self._lock:
             if version.number > self._current.version:
                 self._current, self._newest = dataset, version
@@ -203,7 +209,7 @@ class Table:
 
     @contextmanager
     def pinned(self, version: Version) -> Iterator[None]:
-        """Keep upkeep of this process from removing a version meanwhile."""
+        """Keep the maintenance of this process from removing a version inside the context."""
         with self._lock:
             self._pins[version.number] += 1
         try:
@@ -211,7 +217,7 @@ class Table:
         finally:
             with self._lock:
                 self._pins[version.number] -= 1
-                self._pins += Counter()
+                self._pins += Counter()  # drops the entries with a count of zero
 
     @property
     def pins(self) -> set[int]:
@@ -220,7 +226,7 @@ class Table:
             return set(self._pins)
 
     def plan(self, key: object, make: Any) -> Any:
-        """Return a plan from the few that are kept, or make it."""
+        """Return a plan from the cache, or make it and cache it."""
         with self._lock:
             plan = self.plans.get(key)
         if plan is None:
@@ -228,31 +234,30 @@ class Table:
         with self._lock:
             self.plans[key] = plan
             self.plans.move_to_end(key)
-            while len(self.plans) > _KEPT_PLANS:
+            while len(self.plans) > _CACHED_PLANS:
                 self.plans.popitem(last=False)
         return plan
 
-    def hand_out(self, cursor: object) -> None:
-        """Remember that a cursor is good, as long as there are not many newer ones."""
+    def remember_cursor(self, cursor: object) -> None:
+        """Remember that a cursor is valid, until there are many newer ones."""
         with self._lock:
             self._cursors[cursor] = None
-            while len(self._cursors) > _KEPT_CURSORS:
+            while len(self._cursors) > _CACHED_CURSORS:
                 self._cursors.popitem(last=False)
 
-    def has_handed_out(self, cursor: object) -> bool:
-        """Tell whether a cursor is remembered; one that is not may be good all the same."""
+    def knows_cursor(self, cursor: object) -> bool:
+        """Tell whether a cursor is remembered. A cursor that is not may be valid all the same."""
         with self._lock:
             return cursor in self._cursors
 
-    def _version(self, dataset: lance.LanceDataset, alike: Version | None = None) -> Version:
-        """Describe a version, which has the columns of another if that is given."""
-        if alike is not None:
-            stored, schema = alike.stored, alike.schema
+    def _version(self, dataset: lance.LanceDataset, same_columns_as: Version | None = None) -> Version:
+        if same_columns_as is not None:
+            stored, schema = same_columns_as.stored, same_columns_as.schema
         else:
             stored = dataset.schema
-            # Apart, since older versions of pyarrow cannot hash a schema with metadata.
-            schema = _remembered(tuple((stored.metadata or {}).items()), stored.remove_metadata())
-        return Version(dataset, int(dataset.version), schema, stored, self.contents.of(dataset))
+            # Two arguments, because older versions of pyarrow cannot hash a schema with metadata.
+            schema = _cached_schema(tuple((stored.metadata or {}).items()), stored.remove_metadata())
+        return Version(dataset, int(dataset.version), schema, stored, self.statistics.inventory_of(dataset))
 
     def _open(self) -> lance.LanceDataset:
         options = {"storage_options": self._storage_options, "session": self._session}
@@ -261,12 +266,12 @@ class Table:
             remembered_schema(dataset.schema)
         except (OSError, ValueError) as error:
             if "not found" in str(error).lower():
-                raise NotFoundError(f"there is no datapoint table {self.uri}") from error
+                raise NotFoundError(f"the datapoint table {self.uri} does not exist") from error
             self.durability.recover()
             return lance.dataset(self.uri, **options)
         return dataset
 
 
 @lru_cache(maxsize=256)
-def _remembered(metadata: tuple[tuple[bytes, bytes], ...], stored: pa.Schema) -> Schema:
+def _cached_schema(metadata: tuple[tuple[bytes, bytes], ...], stored: pa.Schema) -> Schema:
     return remembered_schema(stored.with_metadata(dict(metadata)))

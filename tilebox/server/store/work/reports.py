@@ -239,7 +239,7 @@ class Change:
             attempts,
             max_retries=row["max_retries"],
             max_crashes=self.limits.max_crashes * (DOUBT if report.is_doubtful else 1),
-            is_excused=excuse is not None,
+            is_optional=excuse is not None,
         )
         line = self.jobs[bytes(row["job_id"])]
         started_us = self._started(row, report)

@@ -1,4 +1,4 @@
-"""Areas answered from the copies by place, against testing every footprint, whatever happens to table and copies."""
+"""Area queries on spatial copies against a test of every footprint, while table and copies change."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pyarrow as pa
 import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
-from point_tables import DAY_MS, SCENES, ids_of, in_order, new_table, opened, random_scenes, read, rows_of
+from point_tables import DAY_MS, SCENES, ids_of, new_table, open_point_store, random_scenes, read, rows_of, sorted_ids
 from point_values import KINDS, ROW, boxes
 
 from tilebox._core.geometry.matching import matches
 from tilebox._core.queries.filters import Comparator, Comparison
 from tilebox._core.schema.arrow_schema import arrow_schema
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind, Schema
-from tilebox.server.points.index import spatial_copies
+from tilebox.server.points.index import spatial_copies, spatial_order
 from tilebox.server.points.interface import Area, PointQuery
 from tilebox.server.points.lance.answers import Answer
 
@@ -31,17 +31,17 @@ EUROPE = Area(shapely.box(-10, 35, 40, 70))
 
 @pytest.fixture(autouse=True)
 def small_copies(monkeypatch):
-    """Copies of small fragments too, in several runs of small blocks."""
-    monkeypatch.setattr(spatial_copies, "PLACED_ROWS", 100)
+    """Make copies of small fragments too, in several runs of small blocks."""
+    monkeypatch.setattr(spatial_copies, "MIN_FRAGMENT_ROWS", 100)
     monkeypatch.setattr(spatial_copies, "_RUN_ROWS", 500)
-    monkeypatch.setattr(spatial_copies, "_BLOCK_ROWS", 16)
-    monkeypatch.setattr(spatial_copies, "_ROWS_AT_ONCE", 128)
-    monkeypatch.setattr(spatial_copies, "_BYTES_AT_ONCE", 20_000)
+    monkeypatch.setattr(spatial_order, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(spatial_copies, "_CHUNK_ROWS", 128)
+    monkeypatch.setattr(spatial_copies, "_CHUNK_BYTES", 20_000)
 
 
 @pytest.fixture
 def scanned(monkeypatch):
-    """How many fragments of each area were left to a scan of the table."""
+    """The numbers of fragments that area queries scanned in the table, instead of in a copy."""
     counts: list[int] = []
     scan = Answer._scan
 
@@ -53,19 +53,21 @@ def scanned(monkeypatch):
     return counts
 
 
-def touching(rows: pa.Table, area: Area) -> list[bytes]:
-    return in_order(rows.filter(pa.array(matches(rows["geometry"].to_pylist(), area.geometry, area.mode.value, False))))
+def intersecting(rows: pa.Table, area: Area) -> list[bytes]:
+    return sorted_ids(
+        rows.filter(pa.array(matches(rows["geometry"].to_pylist(), area.geometry, area.mode.value, False)))
+    )
 
 
 @pytest.fixture
-async def placed(points):
-    """A table of footprints with a copy of most, some rows of which are deleted, and its rows."""
+async def copied(points):
+    """A table with spatial copies of most of its fragments, some rows of which are deleted, and its rows."""
     table = await new_table(points)
     rows = random_scenes(2_000, seed=8)
     await points.ingest(table, 1, rows.slice(0, 1_500), allow_existing=False)
     await points.ingest(table, 2, rows.slice(1_500, 300), allow_existing=False)
     await points.delete(table, 1, ids_of(rows)[:100:10])
-    assert "placed" in (await points.maintain(table)).actions
+    assert "copied" in (await points.maintain(table)).actions
     await points.delete(table, 1, ids_of(rows)[100:1_500:10])
     await points.ingest(table, 1, rows.slice(1_800), allow_existing=False)
     kept = np.ones(2_000, dtype=bool)
@@ -75,11 +77,11 @@ async def placed(points):
 
 @given(geometry=boxes())
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))
-async def test_areas_find_what_testing_every_footprint_finds(points, placed, geometry):
-    table, rows = placed
+async def test_area_queries_equal_a_test_of_every_footprint(points, copied, geometry):
+    table, rows = copied
     area = Area(geometry)
     found = await read(points, table, PointQuery((1, 2), area=area))
-    assert ids_of(found) == touching(rows, area)
+    assert ids_of(found) == intersecting(rows, area)
     wanted = {row["id"]: row for row in rows.to_pylist()}
     assert found.to_pylist() == [
         {**wanted[row["id"]], "ingestion_time": row["ingestion_time"]} for row in found.to_pylist()
@@ -90,27 +92,27 @@ async def test_areas_find_what_testing_every_footprint_finds(points, placed, geo
     assert ids_of(await read(points, table, month)) == ids_of(inside)[::-1]
 
 
-async def test_only_fragments_without_a_copy_are_scanned(points, placed, scanned):
-    table, rows = placed
-    assert ids_of(await read(points, table, PointQuery((1, 2), area=EUROPE))) == touching(rows, EUROPE)
+async def test_only_fragments_without_a_copy_are_scanned(points, copied, scanned):
+    table, rows = copied
+    assert ids_of(await read(points, table, PointQuery((1, 2), area=EUROPE))) == intersecting(rows, EUROPE)
     assert scanned == [1]
-    # Conditions on fields are Lance's to test, so such a query is answered by its index.
+    # Lance tests conditions on fields, so the index answers a query with one.
     cloudless = PointQuery((1, 2), area=EUROPE, where=Comparison("cloud_cover", Comparator.LESS, 50.0))
     clear = rows.filter(pa.array(rows["cloud_cover"].to_numpy() < 50.0))
-    assert ids_of(await read(points, table, cloudless)) == touching(clear, EUROPE)
+    assert ids_of(await read(points, table, cloudless)) == intersecting(clear, EUROPE)
     await points.delete_collection(table, 2)
     assert await points.count(table, PointQuery((2,), area=WORLD)) == 0
 
 
-async def test_many_search_at_once_while_the_table_changes(points, placed):
-    table, rows = placed
+async def test_concurrent_area_queries_while_the_table_changes(points, copied):
+    table, rows = copied
     kept = rows
 
     async def search(west: float) -> None:
         for south in range(-80, 60, 20):
             area = Area(shapely.box(west, south, west + 40, south + 20))
             found = set(ids_of(await read(points, table, PointQuery((1, 2), area=area))))
-            assert set(touching(kept, area)) <= found <= set(touching(rows, area))
+            assert set(intersecting(kept, area)) <= found <= set(intersecting(rows, area))
 
     kept = rows.slice(200)
     async with anyio.create_task_group() as group:
@@ -121,20 +123,20 @@ async def test_many_search_at_once_while_the_table_changes(points, placed):
             await points.maintain(table)
 
 
-async def test_a_version_older_than_a_deletion_still_has_what_was_deleted(points, table):
+async def test_an_older_snapshot_still_has_deleted_datapoints(points, table):
     rows = random_scenes(300, seed=2)
     await points.ingest(table, 1, rows, allow_existing=False)
     async with points.stream(table, PointQuery((1,), limit=1)) as stream:
         snapshot = stream.snapshot
-    gone = touching(rows, EUROPE)[0]
-    await points.delete(table, 1, [gone])
+    deleted = intersecting(rows, EUROPE)[0]
+    await points.delete(table, 1, [deleted])
     await points.maintain(table)
-    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)[1:]
+    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == intersecting(rows, EUROPE)[1:]
     older = await read(points, table, PointQuery((1,), area=EUROPE, snapshot=snapshot))
-    assert ids_of(older) == touching(rows, EUROPE)
+    assert ids_of(older) == intersecting(rows, EUROPE)
 
 
-async def test_fields_that_were_added_later_are_missing_in_copies(points, table):
+async def test_fields_added_later_are_missing_in_copies(points, table):
     rows = random_scenes(300, seed=2)
     await points.ingest(table, 1, rows, allow_existing=False)
     await points.maintain(table)
@@ -148,21 +150,23 @@ async def test_fields_that_were_added_later_are_missing_in_copies(points, table)
     assert found.schema.equals(arrow_schema(wider))
     assert found["level"].drop_null().to_pylist() == [4]
     assert sorted(found["notes"].to_pylist()) == [[]] * (len(found) - 1) + [["a"]]
-    assert len(found) == len(touching(rows, EUROPE)) + 1
+    assert len(found) == len(intersecting(rows, EUROPE)) + 1
 
 
-async def test_other_processes_use_a_copy_once_it_is_there(points, table, place, tmp_path, scanned):
+async def test_other_processes_use_a_copy_once_it_exists(points, table, storage, tmp_path, scanned):
     rows = random_scenes(300, seed=2)
     await points.ingest(table, 1, rows, allow_existing=False)
-    async with opened(place[0], tmp_path, place[1]) as beside:
+    async with open_point_store(storage[0], tmp_path, storage[1]) as other:
         for expected in ([1], [0]):
             scanned.clear()
-            assert ids_of(await read(beside, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)
+            assert ids_of(await read(other, table, PointQuery((1,), area=EUROPE))) == intersecting(rows, EUROPE)
             assert scanned == expected
             await points.maintain(table)
 
 
-async def test_copies_of_merged_fragments_are_removed_after_a_while(points, table, place, tmp_path, monkeypatch):
+async def test_copies_of_merged_fragments_are_removed_after_the_retention(
+    points, table, storage, tmp_path, monkeypatch
+):
     rows = random_scenes(1_600, seed=2)
     for start in range(0, 800, 200):
         await points.ingest(table, 1, rows.slice(start, 200), allow_existing=False)
@@ -172,41 +176,41 @@ async def test_copies_of_merged_fragments_are_removed_after_a_while(points, tabl
     for start in range(800, 1_600, 200):
         await points.ingest(table, 1, rows.slice(start, 200), allow_existing=False)
     done = await points.maintain(table)
-    assert done.actions == ("compacted", "placed", "indexed")
-    session = spatial_copies.LanceFileSession(f"{place[0]}/{table.hex}.lance/_places", storage_options=place[1])
+    assert done.actions == ("compacted", "copied", "indexed")
+    session = spatial_copies.LanceFileSession(f"{storage[0]}/{table.hex}.lance/_places", storage_options=storage[1])
     assert len(session.list()) == 4 + done.fragments_after
-    older = touching(rows.slice(0, 800), EUROPE)
+    older = intersecting(rows.slice(0, 800), EUROPE)
     assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE, snapshot=snapshot))) == older
     monkeypatch.setattr(points, "_retention", timedelta(0))
     await points.maintain(table)
     assert len(session.list()) == done.fragments_after
-    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)
-    # A table of the same name starts without copies.
+    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == intersecting(rows, EUROPE)
+    # A new table of the same name starts without copies.
     await points.drop(table)
     await points.create(table, SCENES)
     assert session.list() == []
 
 
-def cut_off(folder: Path) -> None:
-    """Leave a copy as a kill does while it is written."""
+def truncate_copy(folder: Path) -> None:
+    """Leave a copy as a killed writer does."""
     [copy] = folder.iterdir()
     copy.rename(f"{copy}.part")
     Path(f"{copy}.part").write_bytes(b"torn")
 
 
-async def test_a_copy_that_was_cut_off_is_written_again(points, table, place, scanned):
-    if "://" in place[0]:
-        pytest.skip("an object is stored whole or not at all")
+async def test_a_truncated_copy_is_written_again(points, table, storage, scanned):
+    if "://" in storage[0]:
+        pytest.skip("an object is stored completely or not at all")
     rows = random_scenes(300, seed=2)
     await points.ingest(table, 1, rows, allow_existing=False)
     await points.maintain(table)
-    cut_off(Path(place[0], f"{table.hex}.lance", "_places"))
+    truncate_copy(Path(storage[0], f"{table.hex}.lance", "_places"))
     points._tables.clear()
-    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)
+    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == intersecting(rows, EUROPE)
     assert await points.needs_maintenance(table)
-    assert (await points.maintain(table)).actions == ("placed",)
+    assert (await points.maintain(table)).actions == ("copied",)
     scanned.clear()
-    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == touching(rows, EUROPE)
+    assert ids_of(await read(points, table, PointQuery((1,), area=EUROPE))) == intersecting(rows, EUROPE)
     assert scanned == [0]
 
 
@@ -217,7 +221,7 @@ EVERYTHING = Schema.of(
 
 @given(row=ROW)
 @settings(max_examples=12, suppress_health_check=list(HealthCheck))
-async def test_every_kind_of_field_comes_back_as_it_was(points, row, scanned):
+async def test_every_kind_of_field_round_trips(points, row, scanned):
     table = await new_table(points, EVERYTHING)
     names = ("geometry", "time", *row)
     given = rows_of(
@@ -234,20 +238,20 @@ async def test_every_kind_of_field_comes_back_as_it_was(points, row, scanned):
     assert found.to_pylist() == given.to_pylist()
 
 
-def test_blocks_of_like_boxes_lie_together():
+def test_neighbouring_boxes_share_blocks():
     random = np.random.default_rng(1)
     west, south = random.uniform(-180, 179, 20_000), random.uniform(-90, 89, 20_000)
     side = np.where(np.arange(20_000) % 100 == 0, 120.0, 1.0)
     bounds = np.stack([west, south, west + side, south + side], axis=1)
     bounds[::50] = np.nan
-    keys = np.empty(20_000, dtype=spatial_copies._KEY)
-    keys["box"], keys["time"] = spatial_copies._outward(bounds), 0
-    order = spatial_copies._by_place(keys["box"])
+    keys = np.empty(20_000, dtype=spatial_order.KEY)
+    keys["box"], keys["time"] = spatial_order.round_outward(bounds), 0
+    order = spatial_order.argsort(keys["box"])
     assert sorted(order) == list(range(20_000))
-    blocks = spatial_copies._blocks(keys[order], 0)
+    blocks = spatial_order.blocks_of(keys[order], 0)
     assert blocks["rows"].sum() == 20_000
-    asked = np.array([[10.0, 10.0, 11.0, 11.0]], dtype=np.float32)
-    near = spatial_copies._rows_of(blocks[spatial_copies._touch(blocks["box"], asked)])
-    wanted = np.flatnonzero(spatial_copies._touch(keys["box"][order], asked))
+    area = np.array([[10.0, 10.0, 11.0, 11.0]], dtype=np.float32)
+    near = spatial_order.rows_in(blocks[spatial_order.intersect_any(blocks["box"], area)])
+    wanted = np.flatnonzero(spatial_order.intersect_any(keys["box"][order], area))
     assert set(wanted) <= set(near)
     assert len(near) < 20_000 / 20
