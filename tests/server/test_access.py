@@ -14,7 +14,7 @@ from tilebox._core.arrow import to_stream
 from tilebox._core.protocol.datasets.v1 import collections_pb2, data_access_pb2, data_ingestion_pb2, datasets_pb2
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 from tilebox._core.protocol.workflows.v1 import job_pb2
-from tilebox.server import keys
+from tilebox.server.access import keys
 from tilebox.server.services.catalogue import now_us
 from tilebox.server.store import open_store
 from tilebox.server.store.interface import Team

@@ -17,7 +17,7 @@ from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox._core.requests import ingest_columns
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api.ingest_columns import take_apart
+from tilebox.server.api.messages.columns import take_apart
 
 COLLECTION = UUID(int=7)
 

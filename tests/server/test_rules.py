@@ -15,13 +15,13 @@ from tilebox._core import ids
 from tilebox._core.fields import DatasetKind, Field, FieldKind, Schema
 from tilebox._core.protocol.tilebox.v1.query_pb2 import IDInterval, TimeInterval
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api.connect import snake_case
-from tilebox.server.api.parse import id_range, milliseconds
+from tilebox.server.api.messages.selections import id_range, milliseconds
 from tilebox.server.loops.upkeep import Upkeep
 from tilebox.server.points.interface import Maintained
 from tilebox.server.services.catalogue import Gates, did_you_mean
 from tilebox.server.services.evolution import evolved
 from tilebox.server.settings import Settings
+from tilebox.server.web.connect_service import snake_case
 
 MICROSECONDS = st.integers(-(10**15), 10**16)
 

@@ -16,8 +16,8 @@ from uvicorn.server import ServerState
 
 from tilebox._core.protocol.workflows.v1.task_pb2 import NextTaskRequest
 from tilebox.server.connections import Gathering
-from tilebox.server.http import Answer
 from tilebox.server.short_way import MAX_HEADS, ShortWay, split
+from tilebox.server.web.envelope import Answer
 
 pytestmark = pytest.mark.anyio
 

@@ -10,21 +10,21 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from tilebox.server.access.gatekeeper import Gatekeeper
+from tilebox.server.access.keys import Permission
 from tilebox.server.api.collections import CollectionService
-from tilebox.server.api.connect import Service, to_connect_error
 from tilebox.server.api.data_access import DataAccessService
 from tilebox.server.api.data_ingestion import DataIngestionService
+from tilebox.server.api.datapoints import DatapointService, QueryArrow
 from tilebox.server.api.datasets import DatasetService
-from tilebox.server.api.direct import Direct, direct_calls
-from tilebox.server.api.extension import DatapointService, QueryArrow
-from tilebox.server.api.ingest_columns import IngestColumns
+from tilebox.server.api.messages.columns import IngestColumns
 from tilebox.server.api.otlp import OTLP_PATHS, Otlp
-from tilebox.server.auth import Gatekeeper
-from tilebox.server.http import Envelope, answer_error
-from tilebox.server.keys import Permission
 from tilebox.server.services.catalogue import Catalogue
 from tilebox.server.services.ingestion import Ingestion
 from tilebox.server.services.queries import Queries
+from tilebox.server.web.connect_service import Service, to_connect_error
+from tilebox.server.web.envelope import Envelope, answer_error
+from tilebox.server.web.unary import Direct, direct_calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

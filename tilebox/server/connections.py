@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
-    from tilebox.server.http import ShortCall
+    from tilebox.server.web.envelope import ShortCall
 
 AT_ONCE_BYTES = 16_384
 """From so many bytes on, what was written is sent without waiting for more."""

@@ -17,9 +17,9 @@ import anyio
 import uvicorn
 
 from tilebox.errors import ConflictError, ServerError
+from tilebox.server.access.keys import make_key
 from tilebox.server.claims import StartError, claim, listen, url_of
 from tilebox.server.connections import Connection
-from tilebox.server.keys import make_key
 from tilebox.server.points import open_points, reach
 from tilebox.server.store import open_store
 from tilebox.server.store.interface import Team
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tilebox.server.http import Envelope
     from tilebox.server.settings import Settings
     from tilebox.server.store.interface import Store
+    from tilebox.server.web.envelope import Envelope
 
 logger = logging.getLogger("tilebox.server")
 

@@ -19,15 +19,15 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.zttp_impl import ZttpProtocol
 
 from tilebox._core.status import REQUEST_ID_HEADER
-from tilebox.server.api.bodies import headers_of
-from tilebox.server.http import EXTENSIONS, begin_request, log_request, logger, request_id
+from tilebox.server.web.bodies import headers_of
+from tilebox.server.web.envelope import EXTENSIONS, begin_request, log_request, logger, request_id
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
     from tilebox.server.connections import Gathering
-    from tilebox.server.http import Answer, ShortCall
+    from tilebox.server.web.envelope import Answer, ShortCall
 
 MAX_HEADS = 8
 """Heads that a connection remembers: clients have one for each call they make."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tilebox._core.protocol.workflows.v1 import workflows_pb2 as wire
 from tilebox.errors import InvalidArgumentError, ServerError
-from tilebox.server.api import work_shapes
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import workflows as work_shapes
 
 if TYPE_CHECKING:
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.services.clusters import Clusters
 
 

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.datasets.v1 import collections_pb2 as wire
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse, shapes
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import datasets as shapes
+from tilebox.server.api.messages import selections as parse
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from tilebox._core.protocol.datasets.v1 import core_pb2
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.points.interface import Summary
     from tilebox.server.services.catalogue import Catalogue
 

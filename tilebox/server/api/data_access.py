@@ -12,14 +12,14 @@ from tilebox._core.protocol.datasets.v1 import core_pb2
 from tilebox._core.protocol.datasets.v1 import data_access_pb2 as wire
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox._core.protocol.tilebox.v1.query_pb2 import Pagination
-from tilebox.server.api import parse
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import selections as parse
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tilebox._core.fields import Schema
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.services.queries import Queries
     from tilebox.server.settings import Settings
 

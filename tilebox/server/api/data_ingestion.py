@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2 as wire
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
-from tilebox.server.api import parse
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import selections as parse
 
 if TYPE_CHECKING:
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.services.ingestion import Ingestion
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.datasets.v1 import datasets_pb2 as wire
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse, shapes
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import datasets as shapes
+from tilebox.server.api.messages import selections as parse
 from tilebox.server.services.catalogue import DatasetChange
 
 if TYPE_CHECKING:
     from tilebox._core.protocol.datasets.v1 import core_pb2
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.services.catalogue import Catalogue
 
 _SLUG = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")

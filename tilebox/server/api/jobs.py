@@ -9,16 +9,18 @@ from tilebox._core.protocol.tilebox.v1 import id_pb2, query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2
 from tilebox._core.protocol.workflows.v1 import job_pb2 as wire
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse, work_parse, work_shapes
+from tilebox.server.access.keys import Permission
 from tilebox.server.api.diagrams import render_options
-from tilebox.server.keys import Permission
+from tilebox.server.api.messages import job_filters as work_parse
+from tilebox.server.api.messages import selections as parse
+from tilebox.server.api.messages import workflows as work_shapes
 from tilebox.server.services.catalogue import now_us
 from tilebox.server.services.submissions import from_legacy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.services.diagrams import Diagrams
     from tilebox.server.services.jobs import Jobs, TaskPage
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api.bodies import headers_of, read_body
-from tilebox.server.api.connect import to_connect_error
-from tilebox.server.http import answer_error
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.web.bodies import headers_of, read_body
+from tilebox.server.web.connect_service import to_connect_error
+from tilebox.server.web.envelope import answer_error
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from tilebox.server.auth import Gatekeeper
+    from tilebox.server.access.gatekeeper import Gatekeeper
 
 OTLP_PATHS = ("/v1/traces", "/v1/logs")
 

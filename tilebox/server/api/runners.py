@@ -10,16 +10,16 @@ from google.protobuf.duration_pb2 import Duration
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2 as wire
 from tilebox._core.scheduling import Verdict
 from tilebox.errors import InvalidArgumentError
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages.reports import Reports, failed, microseconds, returned, task_id, text
 from tilebox.server.api.runners_reading import RunnerReading
-from tilebox.server.api.task_reports import Reports, failed, microseconds, returned, task_id, text
 from tilebox.server.api.tasks import EXTEND_AFTER, identifiers
-from tilebox.server.keys import Permission
 from tilebox.server.services.leases import Wish
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.services.explanations import Explanations
     from tilebox.server.services.jobs import Jobs
     from tilebox.server.services.leases import Handed, Leases

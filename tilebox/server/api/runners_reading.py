@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2 as wire
-from tilebox.server.api import parse, work_shapes
+from tilebox.server.api.messages import selections as parse
+from tilebox.server.api.messages import workflows as work_shapes
 
 if TYPE_CHECKING:
     from tilebox._core.protocol.workflows.v1 import core_pb2
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.services.explanations import Explanations
     from tilebox.server.services.jobs import Jobs, JobWatch
 

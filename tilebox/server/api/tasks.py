@@ -18,14 +18,14 @@ from tilebox._core.protocol.workflows.v1 import task_pb2 as wire
 from tilebox._core.scheduling import TaskState, Verdict
 from tilebox._core.versions import TaskIdentifier
 from tilebox.errors import InvalidArgumentError, NotFoundError
-from tilebox.server.api.task_reports import Reports, failed_publicly, microseconds, task_id
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages.reports import Reports, failed_publicly, microseconds, task_id
 from tilebox.server.services.leases import Wish, runner_name
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.services.jobs import Jobs
     from tilebox.server.services.leases import Identifier, Leases
     from tilebox.server.services.submissions import Submissions

@@ -14,16 +14,16 @@ from google.protobuf.message import DecodeError
 
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2 as wire
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api.bodies import headers_of, read_pieces
-from tilebox.server.api.connect import to_connect_error, to_the_end
-from tilebox.server.http import answer_error, answer_message
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.web.bodies import headers_of, read_pieces
+from tilebox.server.web.connect_service import to_connect_error, to_the_end
+from tilebox.server.web.envelope import answer_error, answer_message
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from tilebox.server.api.extension import DatapointService
-    from tilebox.server.auth import Gatekeeper
+    from tilebox.server.access.gatekeeper import Gatekeeper
+    from tilebox.server.api.datapoints import DatapointService
 
 _SMALL_BYTES = 1 << 17
 

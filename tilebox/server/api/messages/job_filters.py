@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tilebox._core.scheduling import JobState, TaskState
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse
+from tilebox.server.api.messages import selections as parse
 from tilebox.server.store.jobs import JobFilter
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from tilebox.errors import APIError, MissingExtraError, TileboxError
-from tilebox.server.auth import current_caller
-from tilebox.server.http import request_id
-from tilebox.server.keys import Permission
+from tilebox.server.access.gatekeeper import current_caller
+from tilebox.server.access.keys import Permission
+from tilebox.server.web.envelope import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from connectrpc.request import RequestContext
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
-    from tilebox.server.auth import Caller, Gatekeeper
+    from tilebox.server.access.gatekeeper import Caller, Gatekeeper
 
 logger = logging.getLogger(__name__)
 

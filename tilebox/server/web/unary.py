@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message_factory import GetMessageClass
 
 from tilebox._core.status import error_body, http_status
-from tilebox.server.api.bodies import headers_of, parsed, read_framed, read_message, unpacked
-from tilebox.server.api.connect import snake_case, to_connect_error, to_the_end
-from tilebox.server.http import Answer, answer_error, answer_framed, answer_message
+from tilebox.server.web.bodies import headers_of, parsed, read_framed, read_message, unpacked
+from tilebox.server.web.connect_service import snake_case, to_connect_error, to_the_end
+from tilebox.server.web.envelope import Answer, answer_error, answer_framed, answer_message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from tilebox.server.api.connect import Service
-    from tilebox.server.auth import Gatekeeper
-    from tilebox.server.keys import Permission
+    from tilebox.server.access.gatekeeper import Gatekeeper
+    from tilebox.server.access.keys import Permission
+    from tilebox.server.web.connect_service import Service
 
 
 def direct_calls(

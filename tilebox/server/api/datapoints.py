@@ -17,19 +17,19 @@ from tilebox._core.arrow import ERROR_KEY, MEDIA_TYPE, ROWS_KEY, SNAPSHOT_KEY
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2 as wire
 from tilebox._core.protocol.tilebox.v1.query_pb2 import SORT_DIRECTION_DESCENDING
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse
-from tilebox.server.api.bodies import headers_of, read_message
-from tilebox.server.api.connect import to_connect_error
-from tilebox.server.http import answer_error
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import selections as parse
 from tilebox.server.services.queries import with_fields
+from tilebox.server.web.bodies import headers_of, read_message
+from tilebox.server.web.connect_service import to_connect_error
+from tilebox.server.web.envelope import answer_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from starlette.types import Receive, Scope, Send
 
-    from tilebox.server.auth import Caller, Gatekeeper
+    from tilebox.server.access.gatekeeper import Caller, Gatekeeper
     from tilebox.server.points.interface import PointQuery, PointStream
     from tilebox.server.services.ingestion import Ingestion
     from tilebox.server.services.queries import Queries
