@@ -61,7 +61,7 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
     health = _Health(store, points)
     routes = [Route("/healthz", health.alive, methods=["GET"]), Route("/readyz", health.ready, methods=["GET"])]
     calls: dict[str, ASGIApp] = {}
-    short_calls: dict[str, Direct] = {}
+    direct: dict[str, Direct] = {}
     for implementation in implementations:
         service = Service(
             implementation.descriptor,
@@ -71,16 +71,16 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
             max_body_bytes=settings.max_body_bytes,
         )
         calls |= dict.fromkeys(service.paths(), service)
-        short_calls |= direct_calls(service, implementation, gatekeeper, max_body_bytes=settings.max_body_bytes)
+        direct |= direct_calls(service, implementation, gatekeeper, max_body_bytes=settings.max_body_bytes)
         if implementation is datapoints:
             columns = IngestColumns(datapoints, gatekeeper, service, max_body_bytes=settings.max_body_bytes)
             calls[IngestColumns.path] = columns
-    calls |= short_calls
+    calls |= direct
     calls |= dict.fromkeys(OTLP_PATHS, Otlp(gatekeeper, max_body_bytes=settings.max_body_bytes))
     calls[QueryArrow.path] = QueryArrow(queries, gatekeeper, max_body_bytes=settings.max_body_bytes)
     routes += [Route(path, call, methods=["POST"]) for path, call in calls.items()]
     routes.append(Route("/{path:path}", _Elsewhere(gatekeeper)))
-    return Envelope(_Calls(calls, Starlette(routes=routes)), short_calls, max_body_bytes=settings.max_body_bytes)
+    return Envelope(_Calls(calls, Starlette(routes=routes)), max_body_bytes=settings.max_body_bytes)
 
 
 class _Calls:

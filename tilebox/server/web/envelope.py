@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import anyio
@@ -20,8 +20,6 @@ from tilebox._core.status import EXTENSIONS_HEADER, REQUEST_ID_HEADER, error_bod
 from tilebox._core.workflow_requests import EXTENSION as RUNNERS_EXTENSION
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
     from google.protobuf.message import Message as ProtobufMessage
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -65,36 +63,6 @@ _GRPC_CODES = {
 }
 
 
-class Answer(NamedTuple):
-    """What a small call is answered."""
-
-    status: int
-    content_type: bytes
-    content: bytes
-
-
-class ShortCall(Protocol):
-    """Who answers a small call that was read whole: one protobuf message, as Connect sends it."""
-
-    max_body_bytes: int
-    """Largest body as it is sent; what is larger is refused before it gets here."""
-
-    def takes(self, headers: Mapping[str, str]) -> bool:
-        """Tell whether requests with these headers, read whole, may be given to `answer`."""
-
-    async def answer(
-        self, authorization: str, body: bytes, *, is_packed: bool, gone: Callable[[], Awaitable[None]]
-    ) -> Answer:
-        """Carry out the call.
-
-        Args:
-            authorization: The header of that name.
-            body: The body as it was sent.
-            is_packed: Whether with gzip.
-            gone: Returns when the caller has gone away.
-        """
-
-
 def begin_request() -> str:
     """Give the request at hand a name, and return it."""
     name = f"{random.getrandbits(64):016x}"
@@ -124,12 +92,10 @@ class Envelope:
 
     Args:
         app: The routes.
-        short_calls: Small calls that a connection may have answered without all the layers, by path.
         max_body_bytes: Largest body of a request as it is sent.
     """
 
-    def __init__(self, app: ASGIApp, short_calls: Mapping[str, ShortCall], *, max_body_bytes: int) -> None:
-        self.short_calls = short_calls
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message_factory import GetMessageClass
 
-from tilebox._core.status import error_body, http_status
-from tilebox.server.web.bodies import headers_of, parsed, read_framed, read_message, unpacked
+from tilebox.server.web.bodies import headers_of, read_framed, read_message
 from tilebox.server.web.connect_service import snake_case, to_connect_error, to_the_end
-from tilebox.server.web.envelope import Answer, answer_error, answer_framed, answer_message
+from tilebox.server.web.envelope import answer_error, answer_framed, answer_message
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from google.protobuf.message import Message
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,7 +56,7 @@ def direct_calls(
 
 
 class Direct:
-    """One call: an ASGI application, and a shorter way for requests that a connection has read whole.
+    """One call: an ASGI application.
 
     Args:
         request: What is sent.
@@ -111,27 +110,6 @@ class Direct:
             await answer_error(scope, send, failure.code.value, failure.message)
             return
         await (answer_framed if is_grpc else answer_message)(send, response)
-
-    def takes(self, headers: Mapping[str, str]) -> bool:
-        """Tell whether requests with these headers, read whole, may be given to `answer`."""
-        return _is_connect(headers) and headers.get("content-encoding", "identity") in {"identity", "gzip"}
-
-    async def answer(
-        self, authorization: str, body: bytes, *, is_packed: bool, gone: Callable[[], Awaitable[None]]
-    ) -> Answer:
-        """Answer one request that was read whole, as `ShortCall` says.
-
-        Whoever asks must not cancel this, since it may change things.
-        """
-        try:
-            caller = await self._gatekeeper.admit(authorization, self._permission)
-            request = parsed(unpacked(body, self.max_body_bytes) if is_packed else body, self._request)
-            work = self._carry_out(caller, request, gone) if self._waits else self._carry_out(caller, request)
-            return Answer(200, b"application/proto", (await work).SerializeToString())
-        except Exception as error:  # noqa: BLE001 - the wire has a code for each
-            failure = to_connect_error(error)
-            code = failure.code.value
-            return Answer(http_status(code), b"application/json", error_body(code, failure.message))
 
 
 def _is_connect(headers: Mapping[str, str]) -> bool:
