@@ -30,7 +30,7 @@ class Caller:
 
 
 current_caller: ContextVar[Caller] = ContextVar("current_caller")
-"""The caller of the request at hand, set when it was let in."""
+"""The caller of the request at hand, set by the admission layer."""
 
 
 class Gatekeeper:

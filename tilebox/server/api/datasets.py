@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from tilebox._core.protocol.datasets.v1 import datasets_pb2 as wire
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.access.keys import Permission
-from tilebox.server.api.messages import datasets as shapes
-from tilebox.server.api.messages import selections as parse
+from tilebox.server.api.messages import dataset_shapes, values
 from tilebox.server.services.catalogue import DatasetChange
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class DatasetService:
             summary=request.summary,
             description=request.description,
         )
-        return shapes.dataset(record, caller)
+        return dataset_shapes.dataset(record, caller)
 
     async def get_dataset(self, caller: Caller, request: wire.GetDatasetRequest) -> core_pb2.Dataset:
         """Find a dataset by slug or id."""
@@ -58,8 +57,8 @@ class DatasetService:
                 raise InvalidArgumentError(f"slug {request.slug!r} must be names joined by dots")
             record = await self._catalogue.get_by_slug(caller.team, request.slug)
         else:
-            record = await self._catalogue.get(caller.team, parse.required_id(request.id, "id", given=True))
-        return shapes.dataset(record, caller)
+            record = await self._catalogue.get(caller.team, values.required_id(request.id, "id", given=True))
+        return dataset_shapes.dataset(record, caller)
 
     async def update_dataset(self, caller: Caller, request: wire.UpdateDatasetRequest) -> core_pb2.Dataset:
         """Change a dataset's texts or type."""
@@ -70,12 +69,12 @@ class DatasetService:
             description=request.description if request.HasField("description") else None,
             type=request.type if request.HasField("type") else None,
         )
-        identity = parse.required_id(request.id, "id", given=request.HasField("id"))
-        return shapes.dataset(await self._catalogue.update(caller.team, identity, change), caller)
+        identity = values.required_id(request.id, "id", given=request.HasField("id"))
+        return dataset_shapes.dataset(await self._catalogue.update(caller.team, identity, change), caller)
 
     async def delete_dataset(self, caller: Caller, request: wire.DeleteDatasetRequest) -> wire.DeleteDatasetResponse:
         """Delete a dataset with all of its datapoints, at once and for good."""
-        identity = parse.required_id(request.id, "id", given=request.HasField("id"))
+        identity = values.required_id(request.id, "id", given=request.HasField("id"))
         await self._catalogue.delete(caller.team, identity)
         return wire.DeleteDatasetResponse(trashed=False)
 
@@ -83,7 +82,7 @@ class DatasetService:
         """List the team's datasets and the groups they lie in."""
         datasets, groups = await self._catalogue.datasets(caller.team)
         return wire.ListDatasetsResponse(
-            datasets=[shapes.dataset(record, caller) for record in datasets],
-            groups=[shapes.group(record) for record in groups],
+            datasets=[dataset_shapes.dataset(record, caller) for record in datasets],
+            groups=[dataset_shapes.group(record) for record in groups],
             owned_datasets=len(datasets),
         )

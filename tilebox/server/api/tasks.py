@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tilebox.server.services.jobs import Jobs
     from tilebox.server.services.leases import Identifier, Leases
     from tilebox.server.services.submissions import Submissions
-    from tilebox.server.store.orchestration import Claimed, Report
+    from tilebox.server.services.work_records import Claimed, Report
 
 IDLE_SECONDS = 0.25
 """How long a runner of the public wire is told to wait before it asks again."""
@@ -54,7 +54,6 @@ class TaskService:
         "TaskFailed": Permission.RUN,
         "ExtendTaskLease": Permission.RUN,
     }
-    direct = frozenset(permissions)
 
     def __init__(self, leases: Leases, submissions: Submissions, jobs: Jobs, *, max_lease_seconds: float) -> None:
         self._leases = leases

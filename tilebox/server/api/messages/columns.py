@@ -1,79 +1,45 @@
-"""The path that bulk ingests take, as plain ASGI: `DatapointService/Ingest` in Connect's protobuf.
+"""Requests to ingest columns, read without parsing them: what arrives is copied once, to where Arrow reads it.
 
-What arrives is copied once, to where Arrow reads it; parsing the message in the usual way would copy it three times
-more, while the loop waits.
+Parsing the message in the usual way would copy it three times more.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import anyio.to_thread
 import pyarrow as pa
 from google.protobuf.message import DecodeError
 
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2 as wire
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.access.keys import Permission
-from tilebox.server.web.bodies import headers_of, read_pieces
-from tilebox.server.web.connect_service import to_connect_error, to_the_end
-from tilebox.server.web.envelope import answer_error, answer_message
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
-    from tilebox.server.access.gatekeeper import Gatekeeper
-    from tilebox.server.api.datapoints import DatapointService
-
-_SMALL_BYTES = 1 << 17
+    from collections.abc import Sequence
 
 # How the fields of a request begin on the wire.
 _COLLECTION, _ALLOW_EXISTING, _DATAPOINTS = 0x0A, 0x10, 0x1A
 _LONG = 0x80
 
 
-class IngestColumns:
-    """An ASGI application.
+class ColumnBatch(NamedTuple):
+    """A request to ingest columns.
 
     Args:
-        datapoints: Who carries requests out.
-        gatekeeper: Who finds out on whose behalf a request speaks.
-        otherwise: Who answers requests in other forms of the protocol, such as JSON, gRPC, or packed ones.
-        max_body_bytes: Largest request.
+        request: The request, perhaps without its datapoints.
+        stream: The datapoints, an Arrow IPC stream.
     """
 
-    path = "/tilebox.ext.v1.DatapointService/Ingest"
-
-    def __init__(
-        self, datapoints: DatapointService, gatekeeper: Gatekeeper, otherwise: ASGIApp, *, max_body_bytes: int
-    ) -> None:
-        self._datapoints = datapoints
-        self._gatekeeper = gatekeeper
-        self._otherwise = otherwise
-        self._max_body_bytes = max_body_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        headers = headers_of(scope)
-        is_packed = headers.get("content-encoding", "identity") != "identity"
-        if is_packed or headers.get("content-type") != "application/proto":
-            await self._otherwise(scope, receive, send)
-            return
-        try:
-            caller = await self._gatekeeper.admit(headers.get("authorization"), Permission.WRITE)
-            pieces = await read_pieces(receive, self._max_body_bytes)
-            is_small = sum(map(len, pieces)) <= _SMALL_BYTES
-            request, stream = take_apart(pieces) if is_small else await anyio.to_thread.run_sync(take_apart, pieces)
-            response = await to_the_end(self._datapoints.ingest_stream(caller, request, stream))
-        except Exception as error:  # noqa: BLE001 - the wire has a code for each
-            failure = to_connect_error(error)
-            await answer_error(scope, send, failure.code.value, failure.message)
-            return
-        await answer_message(send, response)
+    request: wire.IngestRequest
+    stream: pa.Buffer
 
 
-def take_apart(pieces: list[bytes]) -> tuple[wire.IngestRequest, pa.Buffer]:
-    """Return a request without its datapoints, and these, aligned as Arrow likes it.
+def column_batch(request: wire.IngestRequest) -> ColumnBatch:
+    """Return a request that was parsed in the usual way."""
+    return ColumnBatch(request, pa.py_buffer(request.datapoints))
+
+
+def parse_ingest(pieces: Sequence[bytes]) -> ColumnBatch:
+    """Read a request, and align its datapoints as Arrow likes it.
 
     Args:
         pieces: The serialised request, cut anywhere.
@@ -85,8 +51,7 @@ def take_apart(pieces: list[bytes]) -> tuple[wire.IngestRequest, pa.Buffer]:
     start = _start_of_datapoints(pieces[0], size)
     try:
         if start is None:
-            request = wire.IngestRequest.FromString(b"".join(pieces))
-            return request, pa.py_buffer(request.datapoints)
+            return column_batch(wire.IngestRequest.FromString(b"".join(pieces)))
         request = wire.IngestRequest.FromString(pieces[0][: start.field])
     except DecodeError:
         raise InvalidArgumentError(f"the request is no {wire.IngestRequest.DESCRIPTOR.full_name}") from None
@@ -95,7 +60,7 @@ def take_apart(pieces: list[bytes]) -> tuple[wire.IngestRequest, pa.Buffer]:
     for piece in (pieces[0][start.value :], *pieces[1:]):
         space[end : end + len(piece)] = piece
         end += len(piece)
-    return request, stream
+    return ColumnBatch(request, stream)
 
 
 class _Start(NamedTuple):

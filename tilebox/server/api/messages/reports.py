@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.scheduling import Failure
 from tilebox.errors import APIError, InvalidArgumentError
-from tilebox.server.store.orchestration import ProgressUpdate, Report
-from tilebox.server.store.orchestration_change import MAX_ERROR_CHARACTERS
+from tilebox.server.services.work_records import MAX_ERROR_CHARACTERS, ProgressUpdate, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2
     from tilebox.server.services.submissions import Submissions
-    from tilebox.server.store.orchestration import NewGroup
+    from tilebox.server.services.work_records import NewGroup
 
 MAX_DISPLAY_CHARACTERS = 1024
 """As the docs have it; what is longer is cut."""

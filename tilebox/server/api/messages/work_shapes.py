@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
     from tilebox.server.services.explanations import Explanation
-    from tilebox.server.store.clusters import Cluster
-    from tilebox.server.store.jobs import Job, JobTask
+    from tilebox.server.services.work_records import Cluster, Job, JobTask
 
 _LEGACY_STATES = {
     JobState.SUBMITTED: core_pb2.LEGACY_JOB_STATE_QUEUED,

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from tilebox._core.fields import Schema
     from tilebox._core.protocol.datasets.v1 import dataset_type_pb2
     from tilebox.server.access.gatekeeper import Caller
-    from tilebox.server.points.interface import Summary
-    from tilebox.server.store.interface import Collection, Dataset, Group
+    from tilebox.server.services.dataset_records import Collection, Dataset, Group, Summary
 
 
 def dataset(record: Dataset, caller: Caller) -> core_pb2.Dataset:
