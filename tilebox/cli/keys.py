@@ -53,8 +53,8 @@ def create(name: str, role: str, expires: str | None, **flags: Any) -> None:
     lifetime_us = _lifetime_us(expires)
 
     async def run(store: Store, team: Team) -> None:
+        from tilebox.server.access.keys import make_key
         from tilebox.server.clock import now_us
-        from tilebox.server.keys import make_key
 
         now = now_us()
         text, key = make_key(
@@ -159,7 +159,7 @@ def _chosen(text: str, known: list[Key]) -> Key:
 
 def _is_named(key: Key, text: str) -> bool:
     """Tell whether a text names a key: by its id, the start of that, the key as shown or whole, or its name."""
-    from tilebox.server.keys import digest, is_well_formed
+    from tilebox.server.access.keys import digest, is_well_formed
 
     if is_well_formed(text):
         return key.digest == digest(text)

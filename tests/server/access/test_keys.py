@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from tilebox.errors import AuthenticationError, InvalidArgumentError, PermissionDeniedError, ServerError
-from tilebox.server import keys
-from tilebox.server.keys import Authenticator, Permission, Role, make_key
+from tilebox.server.access import keys
+from tilebox.server.access.keys import Authenticator, Permission, Role, make_key
 from tilebox.server.store import open_store
 from tilebox.server.store.interface import Team
 

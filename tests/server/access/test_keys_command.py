@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from wire import CallError, Wire
 
 from tilebox.cli.commands import tilebox
-from tilebox.server import keys
+from tilebox.server.access import keys
 
 
 def run(server, *arguments):

@@ -17,7 +17,7 @@ from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox._core.queries.dataset_calls import ingest_columns
 from tilebox._core.schema.arrow_schema import from_stream
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api.ingest_columns import take_apart
+from tilebox.server.api.messages.columns import parse_ingest
 
 COLLECTION = UUID(int=7)
 
@@ -37,7 +37,7 @@ def test_a_request_equals_its_message(allow_existing, collection, datapoints, pl
     wanted = datapoints_pb2.IngestRequest(allow_existing=allow_existing, datapoints=datapoints)
     if collection is not None:
         wanted.collection_id.CopyFrom(ID(uuid=collection))
-    request, stream = take_apart(cut(wanted.SerializeToString(), places))
+    request, stream = parse_ingest(cut(wanted.SerializeToString(), places))
     assert stream.to_pybytes() == datapoints
     request.datapoints = datapoints
     assert request == wanted
@@ -51,7 +51,7 @@ def test_the_client_writes_the_serialised_message(rows):
     assert (wanted.collection_id.uuid, wanted.allow_existing) == (COLLECTION.bytes, True)
     assert from_stream(wanted.datapoints).equals(table)
     assert wanted.SerializeToString(deterministic=True) == body
-    request, stream = take_apart([body[:70], body[70:80], body[80:]])
+    request, stream = parse_ingest([body[:70], body[70:80], body[80:]])
     assert request.collection_id == wanted.collection_id
     assert stream.address % 64 == 0
     assert from_stream(stream).equals(table)
@@ -67,7 +67,7 @@ def test_the_client_writes_the_serialised_message(rows):
     ids=["order", "repeated", "empty"],
 )
 def test_requests_of_other_serialisers_are_parsed(parts):
-    _, stream = take_apart([b"".join(part.SerializeToString() for part in parts)])
+    _, stream = parse_ingest([b"".join(part.SerializeToString() for part in parts)])
     assert stream.to_pybytes() == b"first"
 
 
@@ -76,7 +76,7 @@ def test_requests_of_other_serialisers_are_parsed(parts):
 )
 def test_malformed_requests_are_rejected(body):
     with pytest.raises(InvalidArgumentError, match=r"the request is no tilebox\.ext\.v1\.IngestRequest"):
-        take_apart([body])
+        parse_ingest([body])
 
 
 def test_compressed_requests_are_accepted(wire, proto):

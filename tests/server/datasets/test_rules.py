@@ -15,13 +15,13 @@ from tilebox._core.protocol.tilebox.v1.query_pb2 import IDInterval, TimeInterval
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind, Schema
 from tilebox._core.values import ids
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api.connect import snake_case
-from tilebox.server.api.parse import id_range, milliseconds
+from tilebox.server.api.messages.selections import id_range, milliseconds
 from tilebox.server.datasets.locks import DatasetLocks
 from tilebox.server.loops.upkeep import Upkeep
 from tilebox.server.points.interface import MaintenanceResult
 from tilebox.server.rules.schema_evolution import evolve
 from tilebox.server.settings import Settings
+from tilebox.server.web.connect_service import snake_case
 
 MICROSECONDS = st.integers(-(10**15), 10**16)
 

@@ -12,6 +12,7 @@ import anyio.lowlevel
 import httpx
 import pyarrow as pa
 import pytest
+from google.protobuf.json_format import MessageToJson
 from wire import FIELDS, DatasetKind, Schema, datapoint, query
 
 from tilebox._core.protocol.datasets.v1 import collections_pb2, core_pb2, data_ingestion_pb2, datasets_pb2
@@ -144,42 +145,83 @@ def test_a_client_that_goes_away_stops_the_scan(tmp_path, already_sent):
                     gone.set()
                     await anyio.sleep_forever()  # as a socket does that nobody reads
 
-            await app(scope(ARROW, token), receive, send)
+            with anyio.fail_after(20):
+                await app(scope(ARROW, token), receive, send)
             assert points.closed.is_set()
 
     anyio.run(main)
 
 
-def test_an_ingest_is_finished_although_its_client_goes_away(tmp_path):
+@pytest.mark.parametrize("kind", ["application/proto", "application/json"])
+def test_an_ingest_is_finished_although_its_request_is_cancelled(tmp_path, kind):
+    """A server that stops cancels the requests that last longer than its grace."""
+
     async def main():
         async with application(tmp_path, anyio.sleep_forever) as (app, points, token, dataset):
-            at_points, gone = anyio.Event(), anyio.Event()
+            at_points, may_go_on = asyncio.Event(), asyncio.Event()
 
-            async def wait_until_gone():
+            async def wait():
                 at_points.set()
-                await gone.wait()
-                await anyio.lowlevel.checkpoint()
+                await may_go_on.wait()
 
-            points.before_ingest = wait_until_gone
+            points.before_ingest = wait
             (summary,) = (await points.summary(table := UUID(bytes=dataset.id.uuid))).values()
             assert summary.count == 10
             collection = await collection_id(app, token, dataset)
             request = data_ingestion_pb2.IngestRequest(collection_id=collection, values=[datapoint(dataset, 5000)])
-            messages = iter([{"type": "http.request", "body": request.SerializeToString(), "more_body": False}])
+            body = MessageToJson(request).encode() if kind.endswith("json") else request.SerializeToString()
+            messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+            async def receive():
+                return next(messages)
+
+            async def send(message):
+                """Nobody is there to take it."""
+
+            ingest = scope("/datasets.v1.DataIngestionService/Ingest", token, kind)
+            with anyio.fail_after(20):
+                task = asyncio.ensure_future(app(ingest, receive, send))
+                await at_points.wait()
+                task.cancel()
+                await anyio.wait_all_tasks_blocked()
+                may_go_on.set()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            (summary,) = (await points.summary(table)).values()
+            assert summary.count == 11
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("kind", ["application/proto", "application/json"])
+def test_a_read_stops_when_its_client_goes_away(tmp_path, kind):
+    async def main():
+        async with application(tmp_path, anyio.sleep_forever) as (app, points, token, dataset):
+            at_points, gone = anyio.Event(), anyio.Event()
+
+            async def count_forever(*_):
+                at_points.set()
+                await anyio.sleep_forever()
+
+            points.count = count_forever
+            request = datapoints_pb2.CountRequest(query=query(dataset))
+            body = MessageToJson(request).encode() if kind.endswith("json") else request.SerializeToString()
+            messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
             async def receive():
                 for message in messages:
                     return message
-                await at_points.wait()
-                gone.set()
+                await gone.wait()
                 return {"type": "http.disconnect"}
 
             async def send(message):
                 """Nobody is there to take it."""
 
-            await app(scope("/datasets.v1.DataIngestionService/Ingest", token), receive, send)
-            (summary,) = (await points.summary(table)).values()
-            assert summary.count == 11
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(app, scope("/tilebox.ext.v1.DatapointService/Count", token, kind), receive, send)
+                    await at_points.wait()
+                    gone.set()
 
     anyio.run(main)
 
@@ -196,6 +238,6 @@ async def collection_id(app, token, dataset):
         return collections_pb2.ListCollectionsResponse.FromString(answer.content).data[0].collection.id
 
 
-def scope(path, token):
-    headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", b"application/proto")]
-    return {"type": "http", "method": "POST", "path": path, "headers": headers}
+def scope(path, token, kind="application/proto"):
+    headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", kind.encode())]
+    return {"type": "http", "method": "POST", "path": path, "root_path": "", "headers": headers}

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tilebox._core.protocol.workflows.v1 import workflows_pb2 as wire
 from tilebox.errors import InvalidArgumentError, ServerError
-from tilebox.server.api import work_shapes
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import work_shapes
 
 if TYPE_CHECKING:
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.orchestration.clusters import Clusters
 
 
@@ -19,10 +19,22 @@ class ClusterService:
 
     descriptor = wire.DESCRIPTOR.services_by_name["WorkflowsService"]
     permissions = {  # noqa: RUF012
-        **{method.name: Permission.READ for method in descriptor.methods},
         "CreateCluster": Permission.MANAGE,
+        "GetCluster": Permission.READ,
+        "ListClusters": Permission.READ,
         "UpdateCluster": Permission.MANAGE,
         "DeleteCluster": Permission.MANAGE,
+        # Nobody may, and everybody is told so.
+        "CreateWorkflow": Permission.READ,
+        "ListWorkflows": Permission.READ,
+        "ListPublicWorkflows": Permission.READ,
+        "GetWorkflow": Permission.READ,
+        "UpdateWorkflow": Permission.READ,
+        "DeleteWorkflow": Permission.READ,
+        "PublishWorkflowRelease": Permission.READ,
+        "UnpublishWorkflowRelease": Permission.READ,
+        "DeployWorkflowRelease": Permission.READ,
+        "UndeployWorkflowRelease": Permission.READ,
     }
 
     def __init__(self, clusters: Clusters) -> None:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.datasets.v1 import collections_pb2 as wire
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse, shapes
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import dataset_shapes, values
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from tilebox._core.protocol.datasets.v1 import core_pb2
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.datasets.catalogue import Catalogue
-    from tilebox.server.points.interface import Summary
+    from tilebox.server.datasets.records import Summary
 
 
 class CollectionService:
@@ -34,19 +34,19 @@ class CollectionService:
 
     async def create_collection(self, caller: Caller, request: wire.CreateCollectionRequest) -> core_pb2.CollectionInfo:
         """Create a collection."""
-        dataset = parse.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
-        return shapes.collection(await self._catalogue.create_collection(caller.team, dataset, request.name))
+        dataset = values.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        return dataset_shapes.collection(await self._catalogue.create_collection(caller.team, dataset, request.name))
 
     async def get_collection_by_name(
         self, caller: Caller, request: wire.GetCollectionByNameRequest
     ) -> core_pb2.CollectionInfo:
         """Find a collection by name."""
-        dataset = parse.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        dataset = values.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
         if not request.collection_name:
             raise InvalidArgumentError("collection_name is required")
         record = await self._catalogue.collection_by_name(caller.team, dataset, request.collection_name)
         summaries = await self._summaries(dataset, request)
-        return shapes.collection(
+        return dataset_shapes.collection(
             record,
             summaries.get(record.number),
             with_availability=request.with_availability,
@@ -57,8 +57,8 @@ class CollectionService:
         self, caller: Caller, request: wire.DeleteCollectionRequest
     ) -> wire.DeleteCollectionResponse:
         """Delete a collection with all of its datapoints."""
-        collection = parse.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
-        dataset = parse.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        collection = values.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
+        dataset = values.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
         await self._catalogue.delete_collection(caller.team, collection, dataset)
         return wire.DeleteCollectionResponse()
 
@@ -66,11 +66,11 @@ class CollectionService:
         self, caller: Caller, request: wire.ListCollectionsRequest
     ) -> wire.ListCollectionsResponse:
         """List a dataset's collections."""
-        dataset = parse.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        dataset = values.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
         records = await self._catalogue.collections(caller.team, dataset)
         summaries = await self._summaries(dataset, request)
         infos = [
-            shapes.collection(
+            dataset_shapes.collection(
                 record,
                 summaries.get(record.number),
                 with_availability=request.with_availability,

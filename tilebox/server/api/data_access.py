@@ -12,14 +12,14 @@ from tilebox._core.protocol.datasets.v1 import core_pb2
 from tilebox._core.protocol.datasets.v1 import data_access_pb2 as wire
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
 from tilebox._core.protocol.tilebox.v1.query_pb2 import Pagination
-from tilebox.server.api import parse
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import selections, values
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tilebox._core.schema.fields import Schema
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.datasets.queries import Queries
     from tilebox.server.settings import Settings
 
@@ -38,9 +38,9 @@ class DataAccessService:
         """Find one datapoint."""
         dataset, row = await self._queries.find(
             caller.team,
-            parse.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id")),
-            parse.ids(request.collection_ids, "collection_ids"),
-            parse.required_id(request.id, "id", given=request.HasField("id")).bytes,
+            values.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id")),
+            values.ids(request.collection_ids, "collection_ids"),
+            values.required_id(request.id, "id", given=request.HasField("id")).bytes,
         )
         schema = dataset.schema.select(()) if request.skip_data else dataset.schema
         # One datapoint is sooner encoded than handed over to a thread.
@@ -48,21 +48,21 @@ class DataAccessService:
 
     async def query(self, caller: Caller, request: wire.QueryRequest) -> wire.QueryResultPage:
         """Return a page of datapoints, in the order of time and id."""
-        limit = parse.page_limit(request.page, default=self._settings.page_rows, maximum=self._settings.max_page_rows)
-        dataset, query = await self._queries.resolve(caller.team, parse.selection(request))
+        limit = values.page_limit(request.page, default=self._settings.page_rows, maximum=self._settings.max_page_rows)
+        dataset, query = await self._queries.resolve(caller.team, selections.selection(request))
         query = replace(query, limit=limit, fields=() if request.skip_data else None)
         if request.page.HasField("starting_after"):
-            query = replace(query, after=parse.id_bytes(request.page.starting_after, "page.starting_after"))
+            query = replace(query, after=values.id_bytes(request.page.starting_after, "page.starting_after"))
         rows, more = await self._queries.page(dataset, query, max_bytes=self._settings.max_page_bytes)
         schema = dataset.schema.select(()) if request.skip_data else dataset.schema
-        values = await anyio.to_thread.run_sync(to_messages, schema, rows)
+        serialised = await anyio.to_thread.run_sync(to_messages, schema, rows)
         following = Pagination()
         if request.page.HasField("limit"):
             following.limit = request.page.limit
         if more:
             following.starting_after.CopyFrom(ID(uuid=rows.column("id")[-1].as_py()))
         return wire.QueryResultPage(
-            data=core_pb2.RepeatedAny(type_url=dataset.schema.type_name, value=values), next_page=following
+            data=core_pb2.RepeatedAny(type_url=dataset.schema.type_name, value=serialised), next_page=following
         )
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2 as wire
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
-from tilebox.server.api import parse
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import values
 
 if TYPE_CHECKING:
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.datasets.ingestion import Ingestion
 
 
@@ -25,7 +25,7 @@ class DataIngestionService:
 
     async def ingest(self, caller: Caller, request: wire.IngestRequest) -> wire.IngestResponse:
         """Store a batch of datapoints."""
-        collection = parse.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
+        collection = values.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
         stored = await self._ingestion.ingest(
             caller.team, collection, list(request.values), allow_existing=request.allow_existing
         )
@@ -37,9 +37,9 @@ class DataIngestionService:
 
     async def delete(self, caller: Caller, request: wire.DeleteRequest) -> wire.DeleteResponse:
         """Delete datapoints by id."""
-        collection = parse.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
+        collection = values.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
         ids = [
-            parse.id_bytes(identity, f"datapoint_ids[{position}]")
+            values.id_bytes(identity, f"datapoint_ids[{position}]")
             for position, identity in enumerate(request.datapoint_ids)
         ]
         return wire.DeleteResponse(num_deleted=await self._ingestion.delete(caller.team, collection, ids))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.datasets.v1 import datasets_pb2 as wire
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse, shapes
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import dataset_shapes, values
 from tilebox.server.datasets.catalogue import DatasetChange
-from tilebox.server.keys import Permission
 
 if TYPE_CHECKING:
     from tilebox._core.protocol.datasets.v1 import core_pb2
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.datasets.catalogue import Catalogue
 
 _SLUG = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")
@@ -46,7 +46,7 @@ class DatasetService:
             summary=request.summary,
             description=request.description,
         )
-        return shapes.dataset(record, caller)
+        return dataset_shapes.dataset(record, caller)
 
     async def get_dataset(self, caller: Caller, request: wire.GetDatasetRequest) -> core_pb2.Dataset:
         """Find a dataset by slug or id."""
@@ -57,8 +57,8 @@ class DatasetService:
                 raise InvalidArgumentError(f"slug {request.slug!r} must be names joined by dots")
             record = await self._catalogue.get_by_slug(caller.team, request.slug)
         else:
-            record = await self._catalogue.get(caller.team, parse.required_id(request.id, "id", given=True))
-        return shapes.dataset(record, caller)
+            record = await self._catalogue.get(caller.team, values.required_id(request.id, "id", given=True))
+        return dataset_shapes.dataset(record, caller)
 
     async def update_dataset(self, caller: Caller, request: wire.UpdateDatasetRequest) -> core_pb2.Dataset:
         """Change a dataset's texts or type."""
@@ -69,12 +69,12 @@ class DatasetService:
             description=request.description if request.HasField("description") else None,
             type=request.type if request.HasField("type") else None,
         )
-        identity = parse.required_id(request.id, "id", given=request.HasField("id"))
-        return shapes.dataset(await self._catalogue.update(caller.team, identity, change), caller)
+        identity = values.required_id(request.id, "id", given=request.HasField("id"))
+        return dataset_shapes.dataset(await self._catalogue.update(caller.team, identity, change), caller)
 
     async def delete_dataset(self, caller: Caller, request: wire.DeleteDatasetRequest) -> wire.DeleteDatasetResponse:
         """Delete a dataset with all of its datapoints, at once and for good."""
-        identity = parse.required_id(request.id, "id", given=request.HasField("id"))
+        identity = values.required_id(request.id, "id", given=request.HasField("id"))
         await self._catalogue.delete(caller.team, identity)
         return wire.DeleteDatasetResponse(trashed=False)
 
@@ -82,7 +82,7 @@ class DatasetService:
         """List the team's datasets and the groups they lie in."""
         datasets, groups = await self._catalogue.datasets(caller.team)
         return wire.ListDatasetsResponse(
-            datasets=[shapes.dataset(record, caller) for record in datasets],
-            groups=[shapes.group(record) for record in groups],
+            datasets=[dataset_shapes.dataset(record, caller) for record in datasets],
+            groups=[dataset_shapes.group(record) for record in groups],
             owned_datasets=len(datasets),
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.workflows.v1 import diagram_pb2 as wire
+from tilebox.server.access.keys import Permission
 from tilebox.server.diagrams.rendering import DEFAULT_PADDING, RenderOptions
-from tilebox.server.keys import Permission
 
 if TYPE_CHECKING:
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.diagrams.rendering import Diagrams
 
 

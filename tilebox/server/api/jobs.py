@@ -8,17 +8,17 @@ from tilebox._core.protocol.tilebox.v1 import id_pb2, query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2
 from tilebox._core.protocol.workflows.v1 import job_pb2 as wire
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse, work_parse, work_shapes
+from tilebox.server.access.keys import Permission
 from tilebox.server.api.diagrams import render_options
+from tilebox.server.api.messages import job_filters, values, work_shapes
 from tilebox.server.clock import now_us
 from tilebox.server.diagrams.graph import Theme
-from tilebox.server.keys import Permission
 from tilebox.server.orchestration.submissions import from_legacy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.diagrams.rendering import Diagrams
     from tilebox.server.orchestration.jobs import Jobs, TaskPage
 
@@ -50,13 +50,18 @@ class JobService:
 
     descriptor = wire.DESCRIPTOR.services_by_name["JobService"]
     permissions = {  # noqa: RUF012
-        **{method.name: Permission.READ for method in descriptor.methods},
         "SubmitJob": Permission.WRITE,
+        "GetJob": Permission.READ,
         "RetryJob": Permission.WRITE,
         "CancelJob": Permission.WRITE,
+        "QueryJobs": Permission.READ,
+        "ListJobTasks": Permission.READ,
+        "VisualizeJob": Permission.READ,
+        "GetJobPrototype": Permission.READ,
         "CloneJob": Permission.WRITE,
+        "GetJobStateCounts": Permission.READ,
+        "GetTaskQueueStats": Permission.READ,
     }
-    direct = frozenset({"SubmitJob"})
 
     def __init__(self, jobs: Jobs, diagrams: Diagrams) -> None:
         self._jobs = jobs
@@ -64,7 +69,7 @@ class JobService:
 
     async def submit_job(self, caller: Caller, request: wire.SubmitJobRequest) -> core_pb2.Job:
         """Submit a job."""
-        automation = parse.optional_id(request.automation_id, "automation_id", given=request.HasField("automation_id"))
+        automation = values.optional_id(request.automation_id, "automation_id", given=request.HasField("automation_id"))
         submitted = await self._jobs.submit(
             caller.team.id,
             root_tasks(request.tasks, request.legacy_tasks),
@@ -92,22 +97,22 @@ class JobService:
         """Return a page of jobs, the latest first unless the request says otherwise."""
         found, last = await self._jobs.query(
             caller.team.id,
-            work_parse.job_filter(request.filters),
+            job_filters.job_filter(request.filters),
             latest_first=request.sort_direction != query_pb2.SORT_DIRECTION_ASCENDING,
             after=_cursor(request.page),
-            count=parse.page_limit(request.page, default=PAGE_JOBS, maximum=MAX_PAGE),
+            count=values.page_limit(request.page, default=PAGE_JOBS, maximum=MAX_PAGE),
         )
         return wire.QueryJobsResponse(jobs=map(work_shapes.job, found), next_page=_next_page(request.page, last))
 
     async def list_job_tasks(self, caller: Caller, request: wire.ListJobTasksRequest) -> wire.ListJobTasksResponse:
         """Return a page of root tasks of a job, or of those that one of its tasks submitted."""
-        parent = parse.optional_id(request.parent_task_id, "parent_task_id", given=request.HasField("parent_task_id"))
+        parent = values.optional_id(request.parent_task_id, "parent_task_id", given=request.HasField("parent_task_id"))
         page = await self._jobs.tasks(
             caller.team.id,
             job_id(request),
             parent=None if parent is None else parent.bytes,
             after=_cursor(request.page),
-            count=parse.page_limit(request.page, default=PAGE_TASKS, maximum=MAX_PAGE),
+            count=values.page_limit(request.page, default=PAGE_TASKS, maximum=MAX_PAGE),
         )
         response = wire.ListJobTasksResponse(page=_task_page(page, request.page))
         if request.HasField("prefetch_children"):
@@ -148,7 +153,7 @@ class JobService:
         self, caller: Caller, request: wire.GetJobStateCountsRequest
     ) -> wire.GetJobStateCountsResponse:
         """Count jobs by their state."""
-        wanted = work_parse.time_filter(request.time_interval, given=request.HasField("time_interval"))
+        wanted = job_filters.time_filter(request.time_interval, given=request.HasField("time_interval"))
         counts = await self._jobs.counts(caller.team.id, wanted)
         return wire.GetJobStateCountsResponse(
             state_counts=[
@@ -162,10 +167,10 @@ class JobService:
         self, caller: Caller, request: wire.GetTaskQueueStatsRequest
     ) -> wire.GetTaskQueueStatsResponse:
         """Say how much work waits."""
-        wanted = work_parse.time_filter(request.job_time_interval, given=request.HasField("job_time_interval"))
+        wanted = job_filters.time_filter(request.job_time_interval, given=request.HasField("job_time_interval"))
         if request.HasField("job_max_age"):
             age = request.job_max_age
-            wanted = work_parse.younger(wanted, age.seconds * 1_000_000 + age.nanos // 1000, now_us())
+            wanted = job_filters.younger(wanted, age.seconds * 1_000_000 + age.nanos // 1000, now_us())
         backlog = await self._jobs.backlog(caller.team.id, wanted)
         oldest = backlog.oldest_waiting_job
         return wire.GetTaskQueueStatsResponse(
@@ -182,7 +187,7 @@ def job_id(request: _OfJob) -> bytes:
     Raises:
         InvalidArgumentError: It is missing or malformed.
     """
-    return parse.required_id(request.job_id, "job_id", given=request.HasField("job_id")).bytes
+    return values.required_id(request.job_id, "job_id", given=request.HasField("job_id")).bytes
 
 
 def root_tasks(
@@ -201,7 +206,7 @@ def root_tasks(
 
 
 def _cursor(page: query_pb2.Pagination) -> bytes | None:
-    return parse.id_bytes(page.starting_after, "page.starting_after") if page.HasField("starting_after") else None
+    return values.id_bytes(page.starting_after, "page.starting_after") if page.HasField("starting_after") else None
 
 
 def _next_page(page: query_pb2.Pagination, last: bytes | None) -> query_pb2.Pagination:

@@ -8,48 +8,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api.bodies import headers_of, read_body
-from tilebox.server.api.connect import to_connect_error
-from tilebox.server.http import answer_error
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.web.bodies import read_pieces
+from tilebox.server.web.headers import header
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from tilebox.server.auth import Gatekeeper
-
-OTLP_PATHS = ("/v1/traces", "/v1/logs")
-
 # An empty `ExportTraceServiceResponse` or `ExportLogsServiceResponse`: all of it was taken.
-_ANSWERS = {"application/x-protobuf": b"", "application/json": b"{}"}
+_ANSWERS = {b"application/x-protobuf": b"", b"application/json": b"{}"}
 
 
 class Otlp:
-    """An ASGI application.
+    """An ASGI application that takes exports.
 
     Args:
-        gatekeeper: Who finds out on whose behalf a request speaks.
         max_body_bytes: Largest request.
     """
 
-    def __init__(self, gatekeeper: Gatekeeper, *, max_body_bytes: int) -> None:
-        self._gatekeeper = gatekeeper
+    paths = ("/v1/traces", "/v1/logs")
+    permission = Permission.RUN
+
+    def __init__(self, *, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one export."""
-        headers = headers_of(scope)
-        kind = headers.get("content-type", "").partition(";")[0].strip()
-        try:
-            await self._gatekeeper.admit(headers.get("authorization"), Permission.RUN)
-            if kind not in _ANSWERS:
-                raise InvalidArgumentError(f"content-type must be one of {', '.join(_ANSWERS)}")  # noqa: TRY301
-            await read_body(receive, self._max_body_bytes)
-        except Exception as error:  # noqa: BLE001 - the wire has a code for each
-            failure = to_connect_error(error)
-            await answer_error(scope, send, failure.code.value, failure.message)
-            return
+        """Answer one export.
+
+        Raises:
+            InvalidArgumentError: It is neither protobuf nor JSON, or was cut off.
+            RateLimitedError: It is larger than allowed.
+        """
+        kind = header(scope, b"content-type").partition(b";")[0].strip()
+        if kind not in _ANSWERS:
+            raise InvalidArgumentError(f"content-type must be one of {b', '.join(_ANSWERS).decode()}")
+        await read_pieces(receive, self._max_body_bytes)
         answer = _ANSWERS[kind]
-        given = [(b"content-type", kind.encode()), (b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": given})
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(answer))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})

@@ -1,4 +1,4 @@
-"""`tilebox.ext.v1.RunnerService`: what our own runners speak, and what those who wait for jobs do."""
+"""`tilebox.ext.v1.RunnerService`: exchanges of our own runners, and calls that wait for jobs or explain them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from google.protobuf.duration_pb2 import Duration
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2 as wire
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api.runners_reading import RunnerReading
-from tilebox.server.api.task_reports import Reports, failed, microseconds, returned, task_id, text
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import values, work_shapes
+from tilebox.server.api.messages.reports import Reports, failed, microseconds, returned, task_id, text
 from tilebox.server.api.tasks import EXTEND_AFTER, identifiers
-from tilebox.server.keys import Permission
 from tilebox.server.orchestration.leases import Wish
 from tilebox.server.rules.task_states import Verdict
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tilebox.server.auth import Caller
+    from tilebox._core.protocol.workflows.v1 import core_pb2
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.orchestration.jobs import Jobs
     from tilebox.server.orchestration.leases import Handed, Leases
     from tilebox.server.orchestration.queued_reasons import Explanations
+    from tilebox.server.orchestration.records import Report
     from tilebox.server.orchestration.submissions import Submissions
     from tilebox.server.orchestration.wakeups import Gone
-    from tilebox.server.store.work.interface import Report
+
+EXPLAINED = 100
+"""Queued tasks that are explained where a request names no limit."""
 
 _NAME_BYTES = 16
 _MAX_CAUSE_CHARACTERS = 1000
@@ -37,8 +41,8 @@ _MESSAGES = {
 }
 
 
-class RunnerService(RunnerReading):
-    """Answers the calls of the service that runners make.
+class RunnerService:
+    """Answers the calls of the service.
 
     Args:
         leases: The verbs of runners.
@@ -55,13 +59,13 @@ class RunnerService(RunnerReading):
         "ExplainJob": Permission.READ,
         "AwaitJob": Permission.READ,
     }
-    direct = frozenset({"Exchange", "ExtendLeases"})
     waiting = frozenset({"Exchange"})
 
     def __init__(self, leases: Leases, submissions: Submissions, jobs: Jobs, explanations: Explanations) -> None:
-        super().__init__(jobs, explanations, leases.watch)
         self._leases = leases
         self._submissions = submissions
+        self._jobs = jobs
+        self._explanations = explanations
         self._reports = Reports(submissions)
         self._lease, self._extend_after = _duration(leases.lease_us), _duration(round(leases.lease_us * EXTEND_AFTER))
 
@@ -105,6 +109,21 @@ class RunnerService(RunnerReading):
         cause = " ".join(text(request.cause, _MAX_CAUSE_CHARACTERS).split()) or "nobody knows of what"
         crashed, returned = await self._leases.report_death(caller.team.id, request.runner_id, executing, cause)
         return wire.ReportDeathResponse(crashed=crashed, returned=returned)
+
+    async def explain_job(self, caller: Caller, request: wire.ExplainJobRequest) -> wire.ExplainJobResponse:
+        """Say why tasks of a job are queued."""
+        job = values.required_id(request.job_id, "job_id", given=request.HasField("job_id")).bytes
+        explained = await self._explanations.of_job(caller.team.id, job, limit=request.limit or EXPLAINED)
+        return wire.ExplainJobResponse(tasks=map(work_shapes.queued_task, explained))
+
+    async def await_job(self, caller: Caller, request: wire.AwaitJobRequest) -> core_pb2.Job:
+        """Return a job once it has ended, or so many of its tasks are computed, or the wait is over."""
+        job = values.required_id(request.job_id, "job_id", given=request.HasField("job_id")).bytes
+        seconds = max(0.0, request.wait.seconds + request.wait.nanos / 1e9)
+        found = await self._jobs.await_end(
+            caller.team.id, job, self._leases.watch, seconds=seconds, computed_at_least=request.computed_at_least
+        )
+        return work_shapes.job(found)
 
     def _wish(self, cluster: int, request: wire.ExchangeRequest) -> Wish:
         _check_name("runner_id", request.runner_id)

@@ -17,19 +17,19 @@ from tilebox._core.protocol.workflows.v1 import core_pb2
 from tilebox._core.protocol.workflows.v1 import task_pb2 as wire
 from tilebox._core.tasks.versions import TaskIdentifier
 from tilebox.errors import InvalidArgumentError, NotFoundError
-from tilebox.server.api.task_reports import Reports, failed_publicly, microseconds, task_id
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages.reports import Reports, failed_publicly, microseconds, task_id
 from tilebox.server.orchestration.leases import Wish, runner_name
 from tilebox.server.rules.task_states import TaskState, Verdict
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tilebox.server.auth import Caller
+    from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.orchestration.jobs import Jobs
     from tilebox.server.orchestration.leases import Identifier, Leases
+    from tilebox.server.orchestration.records import Claimed, Report
     from tilebox.server.orchestration.submissions import Submissions
-    from tilebox.server.store.work.interface import Claimed, Report
 
 IDLE_SECONDS = 0.25
 """How long a runner of the public wire is told to wait before it asks again."""
@@ -54,7 +54,6 @@ class TaskService:
         "TaskFailed": Permission.RUN,
         "ExtendTaskLease": Permission.RUN,
     }
-    direct = frozenset(permissions)
 
     def __init__(self, leases: Leases, submissions: Submissions, jobs: Jobs, *, max_lease_seconds: float) -> None:
         self._leases = leases

@@ -1,4 +1,4 @@
-"""The ASGI application: every service of the wire on its paths, health beside them, one layer around all."""
+"""The ASGI application: every service of the wire on its paths, health beside them, two layers around all."""
 
 from __future__ import annotations
 
@@ -6,32 +6,28 @@ import logging
 from typing import TYPE_CHECKING
 
 import anyio
-from starlette.applications import Starlette
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 
+from tilebox.server.access.admission import Admission
+from tilebox.server.access.gatekeeper import Gatekeeper
+from tilebox.server.api.arrow_queries import QueryArrow
 from tilebox.server.api.collections import CollectionService
-from tilebox.server.api.connect import Service, to_connect_error
 from tilebox.server.api.data_access import DataAccessService
 from tilebox.server.api.data_ingestion import DataIngestionService
+from tilebox.server.api.datapoints import DatapointService
 from tilebox.server.api.datasets import DatasetService
-from tilebox.server.api.direct import Direct, direct_calls
-from tilebox.server.api.extension import DatapointService, QueryArrow
-from tilebox.server.api.ingest_columns import IngestColumns
-from tilebox.server.api.otlp import OTLP_PATHS, Otlp
-from tilebox.server.auth import Gatekeeper
+from tilebox.server.api.otlp import Otlp
 from tilebox.server.datasets.catalogue import Catalogue
 from tilebox.server.datasets.ingestion import Ingestion
 from tilebox.server.datasets.queries import Queries
-from tilebox.server.http import Envelope, answer_error
-from tilebox.server.keys import Permission
+from tilebox.server.web.envelope import Envelope
+from tilebox.server.web.routes import Routes
+from tilebox.server.web.unary import unary_routes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from starlette.types import Receive, Scope, Send
 
-    from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
+    from tilebox.server.access.keys import Permission
     from tilebox.server.points.interface import Points
     from tilebox.server.process.workflow_parts import Orchestrator
     from tilebox.server.settings import Settings
@@ -39,79 +35,63 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tilebox.server")
 
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
+"""Paths that need no key; they tell nothing but yes or no."""
+
 _PROBE_SECONDS = 5
 _NO_DATAPOINT = bytes(16)
 
 
 def build_app(store: Store, points: Points, settings: Settings, orchestrator: Orchestrator) -> Envelope:
     """Return the whole application over a store and points that are open."""
-    gatekeeper = Gatekeeper(store)
+    routes, permissions = build_routes(store, points, settings, orchestrator)
+    admission = Admission(routes, Gatekeeper(store), permissions, public=PUBLIC_PATHS)
+    return Envelope(admission, max_body_bytes=settings.max_body_bytes)
+
+
+def build_routes(
+    store: Store, points: Points, settings: Settings, orchestrator: Orchestrator
+) -> tuple[Routes, dict[str, Permission]]:
+    """Return all routes, and the permission that each of them needs unless its path is public."""
+    routes, permissions = Routes(), {}
     catalogue = Catalogue(store, points)
     queries = Queries(catalogue, points)
     ingestion = Ingestion(catalogue, points)
-    datapoints = DatapointService(queries, ingestion)
-    implementations = (
+    services = (
         DatasetService(catalogue),
         CollectionService(catalogue),
         DataAccessService(queries, settings),
         DataIngestionService(ingestion),
-        datapoints,
+        DatapointService(queries, ingestion),
         *orchestrator.services,
     )
+    for service in services:
+        for path, app in unary_routes(service, max_body_bytes=settings.max_body_bytes).items():
+            routes.add(path, app)
+            permissions[path] = service.permissions[path.rpartition("/")[2]]
+    routes.add(QueryArrow.path, QueryArrow(queries, max_body_bytes=settings.max_body_bytes))
+    permissions[QueryArrow.path] = QueryArrow.permission
+    for path in Otlp.paths:
+        routes.add(path, Otlp(max_body_bytes=settings.max_body_bytes))
+        permissions[path] = Otlp.permission
     health = _Health(store, points)
-    routes = [Route("/healthz", health.alive, methods=["GET"]), Route("/readyz", health.ready, methods=["GET"])]
-    calls: dict[str, ASGIApp] = {}
-    short_calls: dict[str, Direct] = {}
-    for implementation in implementations:
-        service = Service(
-            implementation.descriptor,
-            implementation,
-            implementation.permissions,
-            gatekeeper,
-            max_body_bytes=settings.max_body_bytes,
-        )
-        calls |= dict.fromkeys(service.paths(), service)
-        short_calls |= direct_calls(service, implementation, gatekeeper, max_body_bytes=settings.max_body_bytes)
-        if implementation is datapoints:
-            columns = IngestColumns(datapoints, gatekeeper, service, max_body_bytes=settings.max_body_bytes)
-            calls[IngestColumns.path] = columns
-    calls |= short_calls
-    calls |= dict.fromkeys(OTLP_PATHS, Otlp(gatekeeper, max_body_bytes=settings.max_body_bytes))
-    calls[QueryArrow.path] = QueryArrow(queries, gatekeeper, max_body_bytes=settings.max_body_bytes)
-    routes += [Route(path, call, methods=["POST"]) for path, call in calls.items()]
-    routes.append(Route("/{path:path}", _Elsewhere(gatekeeper)))
-    return Envelope(_Calls(calls, Starlette(routes=routes)), short_calls, max_body_bytes=settings.max_body_bytes)
-
-
-class _Calls:
-    """Finds a call by its path at once: to try one route after the other costs as much as a small task.
-
-    Args:
-        calls: What answers a POST, by path.
-        otherwise: What answers everything else.
-    """
-
-    def __init__(self, calls: Mapping[str, ASGIApp], otherwise: ASGIApp) -> None:
-        self._calls = calls
-        self._otherwise = otherwise
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._calls.get(scope["path"]) if scope.get("method") == "POST" else None
-        await (found or self._otherwise)(scope, receive, send)
+    routes.add("/healthz", health.alive, methods=("GET", "HEAD"))
+    routes.add("/readyz", health.ready, methods=("GET", "HEAD"))
+    return routes, permissions
 
 
 class _Health:
-    """Probes, which need no key and tell nothing but yes or no."""
+    """Probes."""
 
     def __init__(self, store: Store, points: Points) -> None:
         self._store = store
         self._points = points
 
-    async def alive(self, _: Request) -> JSONResponse:
+    async def alive(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Say that the process answers."""
-        return JSONResponse({"status": "ok"})
+        await JSONResponse({"status": "ok"})(scope, receive, send)
 
-    async def ready(self, _: Request) -> JSONResponse:
+    async def ready(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Say whether store and datapoints can be reached."""
         try:
             with anyio.fail_after(_PROBE_SECONDS):
@@ -120,23 +100,6 @@ class _Health:
                     await self._points.find(dataset.id, (), _NO_DATAPOINT)
         except Exception:
             logger.exception("not ready: the database or the datapoints cannot be reached")
-            return JSONResponse({"status": "unavailable"}, status_code=503)
-        return JSONResponse({"status": "ok"})
-
-
-class _Elsewhere:
-    """Answers on every path that is not part of the wire, and only to those who have a key."""
-
-    def __init__(self, gatekeeper: Gatekeeper) -> None:
-        self._gatekeeper = gatekeeper
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        headers = dict(scope["headers"])
-        try:
-            authorization = headers.get(b"authorization", b"").decode("latin-1")
-            await self._gatekeeper.admit(authorization, Permission.READ)
-        except Exception as error:  # noqa: BLE001
-            failure = to_connect_error(error)
-            await answer_error(scope, send, failure.code.value, failure.message)
+            await JSONResponse({"status": "unavailable"}, status_code=503)(scope, receive, send)
             return
-        await answer_error(scope, send, "unimplemented", f"there is nothing at {scope['path'][:200]}")
+        await JSONResponse({"status": "ok"})(scope, receive, send)

@@ -8,7 +8,6 @@ import signal
 import threading
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from uuid import uuid4
@@ -17,8 +16,7 @@ import anyio
 import uvicorn
 
 from tilebox.errors import ConflictError, ServerError
-from tilebox.server.connections import Connection
-from tilebox.server.keys import make_key
+from tilebox.server.access.keys import make_key
 from tilebox.server.points import open_points, probe
 from tilebox.server.process.locks import StartError, claim, listen, url_of
 from tilebox.server.store import open_store
@@ -29,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tilebox.server.http import Envelope
     from tilebox.server.settings import Settings
     from tilebox.server.store.interface import Store
+    from tilebox.server.web.envelope import Envelope
 
 logger = logging.getLogger("tilebox.server")
 
@@ -143,8 +141,6 @@ class _Server(uvicorn.Server):
             # Longer than clients keep idle connections, so that theirs is the side that closes.
             timeout_keep_alive=75,
         )
-        config.load()
-        config.http_protocol_class = partial(Connection, short_calls=app.short_calls)  # type: ignore[assignment]
         super().__init__(config)
         # Its own access log holds query strings, in which people put keys; ours does not.
         logging.getLogger("uvicorn.access").disabled = True

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.datasets.v1 import core_pb2
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
-from tilebox.server.keys import Permission
+from tilebox.server.access.keys import Permission
 
 if TYPE_CHECKING:
     from tilebox._core.protocol.datasets.v1 import dataset_type_pb2
     from tilebox._core.schema.fields import Schema
-    from tilebox.server.auth import Caller
-    from tilebox.server.points.interface import Summary
-    from tilebox.server.store.interface import Collection, Dataset, Group
+    from tilebox.server.access.gatekeeper import Caller
+    from tilebox.server.datasets.records import Collection, Dataset, Group, Summary
 
 
 def dataset(record: Dataset, caller: Caller) -> core_pb2.Dataset:

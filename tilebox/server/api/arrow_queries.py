@@ -1,15 +1,13 @@
-"""`tilebox.ext.v1.DatapointService`: an answer as one Arrow stream, counts, and batches that come as columns."""
+"""`QueryArrow` of `tilebox.ext.v1.DatapointService`: a query answered with one Arrow IPC stream."""
 
 from __future__ import annotations
 
 import io
 import json
-import logging
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import anyio
 import anyio.to_thread
 import pyarrow as pa
 
@@ -17,25 +15,22 @@ from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2 as wire
 from tilebox._core.protocol.tilebox.v1.query_pb2 import SORT_DIRECTION_DESCENDING
 from tilebox._core.schema.arrow_schema import ERROR_KEY, MEDIA_TYPE, ROWS_KEY, SNAPSHOT_KEY
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse
-from tilebox.server.api.bodies import headers_of, read_message
-from tilebox.server.api.connect import to_connect_error
+from tilebox.server.access.gatekeeper import current_caller
+from tilebox.server.access.keys import Permission
+from tilebox.server.api.messages import selections, values
 from tilebox.server.datasets.queries import with_fields
-from tilebox.server.http import answer_error
-from tilebox.server.keys import Permission
+from tilebox.server.web.bodies import parser, read_request
+from tilebox.server.web.disconnects import until_gone
+from tilebox.server.web.errors import failure_of
+from tilebox.server.web.headers import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from starlette.types import Receive, Scope, Send
 
-    from tilebox.server.auth import Caller, Gatekeeper
-    from tilebox.server.datasets.ingestion import Ingestion
     from tilebox.server.datasets.queries import Queries
-    from tilebox.server.points.interface import PointQuery, PointStream
-    from tilebox.server.store.interface import Dataset
-
-logger = logging.getLogger("tilebox.server")
+    from tilebox.server.datasets.records import Dataset, PointQuery, PointStream
 
 CODEC_HEADER = "tilebox-arrow-codec"
 _CODECS = ("zstd", "lz4")
@@ -45,78 +40,46 @@ _SMALL_BYTES = 1 << 17
 _SENT_BYTES = 1 << 20
 
 
-class DatapointService:
-    """Answers the ordinary calls of the service."""
-
-    descriptor = wire.DESCRIPTOR.services_by_name["DatapointService"]
-    permissions = {"Count": Permission.READ, "Ingest": Permission.WRITE}  # noqa: RUF012
-
-    def __init__(self, queries: Queries, ingestion: Ingestion) -> None:
-        self._queries = queries
-        self._ingestion = ingestion
-
-    async def count(self, caller: Caller, request: wire.CountRequest) -> wire.CountResponse:
-        """Count what a query finds."""
-        dataset, query = await self._queries.resolve(caller.team, parse.selection(request.query))
-        return wire.CountResponse(count=await self._queries.count(dataset, query))
-
-    async def ingest(self, caller: Caller, request: wire.IngestRequest) -> wire.IngestResponse:
-        """Store a batch of datapoints that comes as columns."""
-        return await self.ingest_stream(caller, request, pa.py_buffer(request.datapoints))
-
-    async def ingest_stream(
-        self, caller: Caller, request: wire.IngestRequest, stream: pa.Buffer
-    ) -> wire.IngestResponse:
-        """Store a batch of datapoints, which are not in the request but beside it."""
-        collection = parse.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
-        stored = await self._ingestion.ingest_stream(
-            caller.team, collection, stream, allow_existing=request.allow_existing
-        )
-        return wire.IngestResponse(num_created=stored.created, num_existing=stored.existing, datapoint_ids=stored.ids)
-
-
 class QueryArrow:
     """An ASGI application that answers a query with an Arrow IPC stream.
 
-    The stream ends with an empty batch, which says how many rows went before it, or what went wrong under
-    way. Without it the answer was cut off. A client that goes away stops the scan.
+    The stream ends with an empty batch, which says how many rows went before it, or what went wrong under way. An
+    answer without it was cut off. The scan stops when the client goes away.
 
     Args:
         queries: The verbs that read datapoints.
-        gatekeeper: Who finds out on whose behalf a request speaks.
         max_body_bytes: Largest request.
     """
 
     path = "/tilebox.ext.v1.DatapointService/QueryArrow"
+    permission = Permission.READ
 
-    def __init__(self, queries: Queries, gatekeeper: Gatekeeper, *, max_body_bytes: int) -> None:
+    def __init__(self, queries: Queries, *, max_body_bytes: int) -> None:
         self._queries = queries
-        self._gatekeeper = gatekeeper
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        started = False
+        """Answer one request.
 
-        async def note_start(message: Any) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+        Raises:
+            APIError: It cannot be answered; nothing was sent.
+        """
+        headers = headers_of(scope)
+        if headers.get("content-type") != "application/proto":
+            raise InvalidArgumentError("content-type must be application/proto")
+        request = await read_request(
+            receive,
+            parser(wire.QueryArrowRequest),
+            max_bytes=self._max_body_bytes,
+            is_packed=headers.get("content-encoding") == "gzip",
+        )
+        dataset, query = await self._resolve(request)
+        codec = _codec(headers)
+        async with self._queries.stream(dataset, query) as stream:
+            await until_gone(_send_batches(stream, codec, send), receive)
 
-        try:
-            headers = headers_of(scope)
-            caller = await self._gatekeeper.admit(headers.get("authorization"), Permission.READ)
-            request = await read_message(receive, headers, wire.QueryArrowRequest, max_bytes=self._max_body_bytes)
-            dataset, query = await self._resolve(caller, request)
-            await self._answer(dataset, query, _codec(headers), receive, note_start)
-        except Exception as error:
-            if started:
-                raise
-            failure = to_connect_error(error)
-            await answer_error(scope, send, failure.code.value, failure.message)
-
-    async def _resolve(self, caller: Caller, request: wire.QueryArrowRequest) -> tuple[Dataset, PointQuery]:
-        dataset, query = await self._queries.resolve(caller.team, parse.selection(request.query))
+    async def _resolve(self, request: wire.QueryArrowRequest) -> tuple[Dataset, PointQuery]:
+        dataset, query = await self._queries.resolve(current_caller.get().team, selections.selection(request.query))
         query = replace(
             query,
             descending=request.order == SORT_DIRECTION_DESCENDING,
@@ -124,25 +87,10 @@ class QueryArrow:
             snapshot=request.snapshot if request.HasField("snapshot") else None,
         )
         if request.HasField("starting_after"):
-            query = replace(query, after=parse.id_bytes(request.starting_after, "starting_after"))
+            query = replace(query, after=values.id_bytes(request.starting_after, "starting_after"))
         if request.query.skip_data:
             return dataset, replace(query, fields=())
         return dataset, with_fields(dataset, query, request.fields) if request.fields else query
-
-    async def _answer(
-        self, dataset: Dataset, query: PointQuery, codec: str | None, receive: Receive, send: Send
-    ) -> None:
-        async with self._queries.stream(dataset, query) as stream, anyio.create_task_group() as beside:
-            beside.start_soon(_cancel_when_gone, receive, beside.cancel_scope)
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": 200,
-                    "headers": [(b"content-type", MEDIA_TYPE.encode())],
-                }
-            )
-            await _send_batches(stream, codec, send)
-            beside.cancel_scope.cancel()
 
 
 class _Writer:
@@ -186,6 +134,8 @@ def _empty_batch(schema: pa.Schema) -> pa.RecordBatch:
 
 
 async def _send_batches(stream: PointStream, codec: str | None, send: Send) -> None:
+    head = [(b"content-type", MEDIA_TYPE.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
     writer = _Writer(stream, codec)
     rows = 0
     closing: dict[bytes, bytes]
@@ -199,8 +149,8 @@ async def _send_batches(stream: PointStream, codec: str | None, send: Send) -> N
             rows += batch.num_rows
         closing = {ROWS_KEY: str(rows).encode()}
     except Exception as error:  # noqa: BLE001 - the status is sent already, so the stream itself must say it
-        failure = to_connect_error(error)
-        closing = {ERROR_KEY: json.dumps({"code": failure.code.value, "message": failure.message}).encode()}
+        failure = failure_of(error)
+        closing = {ERROR_KEY: json.dumps(failure._asdict()).encode()}
     await send({"type": "http.response.body", "body": writer.close(closing), "more_body": False})
 
 
@@ -212,12 +162,6 @@ def _pieces(encoded: Sequence[pa.Buffer | bytes]) -> Iterator[bytes]:
         whole = memoryview(one)
         for start in range(0, len(whole), _SENT_BYTES):
             yield bytes(whole[start : start + _SENT_BYTES])
-
-
-async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
 
 
 def _limit(request: wire.QueryArrowRequest) -> int | None:

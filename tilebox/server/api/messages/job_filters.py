@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from tilebox.errors import InvalidArgumentError
-from tilebox.server.api import parse
+from tilebox.server.api.messages import values
+from tilebox.server.orchestration.records import JobFilter
 from tilebox.server.rules.task_states import JobState, TaskState
-from tilebox.server.store.work.jobs import JobFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,7 @@ def job_filter(filters: job_pb2.QueryFilters) -> JobFilter:
         states=_states(JobState, filters.states, "filters.states"),
         name=filters.name,
         task_states=_states(TaskState, filters.task_states, "filters.task_states"),
-        automations=[each.bytes for each in parse.ids(filters.automation_ids, "filters.automation_ids")],
+        automations=[each.bytes for each in values.ids(filters.automation_ids, "filters.automation_ids")],
         clusters=list(filters.cluster_slugs),
     )
 
@@ -100,7 +100,7 @@ def microseconds(interval: TimeInterval) -> tuple[int, int]:
     Raises:
         InvalidArgumentError: An end is missing or out of range, or it ends before it starts.
     """
-    start, end = parse.nanoseconds(interval)
+    start, end = values.nanoseconds(interval)
     first = start // 1000 + 1 if interval.start_exclusive else -(-start // 1000)
     behind = end // 1000 + 1 if interval.end_inclusive else -(-end // 1000)
     return first, behind
@@ -114,8 +114,8 @@ def id_range(interval: IDInterval) -> tuple[bytes, bytes]:
     """
     if not interval.HasField("start_id") or not interval.HasField("end_id"):
         raise InvalidArgumentError("id_interval must have start_id and end_id")
-    start = int.from_bytes(parse.id_bytes(interval.start_id, "id_interval.start_id"), "big")
-    end = int.from_bytes(parse.id_bytes(interval.end_id, "id_interval.end_id"), "big")
+    start = int.from_bytes(values.id_bytes(interval.start_id, "id_interval.start_id"), "big")
+    end = int.from_bytes(values.id_bytes(interval.end_id, "id_interval.end_id"), "big")
     if end < start:
         raise InvalidArgumentError("id_interval ends before it starts; ids are ordered by time")
     return _id(start + 1 if interval.start_exclusive else start), _id(end if interval.end_inclusive else end - 1)

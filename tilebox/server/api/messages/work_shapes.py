@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
     from tilebox.server.orchestration.queued_reasons import Explanation
-    from tilebox.server.store.work.clusters import Cluster
-    from tilebox.server.store.work.jobs import Job, JobTask
+    from tilebox.server.orchestration.records import Cluster, Job, JobTask
 
 _LEGACY_STATES = {
     JobState.SUBMITTED: core_pb2.LEGACY_JOB_STATE_QUEUED,

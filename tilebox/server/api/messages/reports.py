@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox.errors import APIError, InvalidArgumentError
+from tilebox.server.orchestration.records import MAX_ERROR_CHARACTERS, ProgressUpdate, Report
 from tilebox.server.rules.task_states import Failure
-from tilebox.server.store.work.interface import ProgressUpdate, Report
-from tilebox.server.store.work.reports import MAX_ERROR_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
     from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2
+    from tilebox.server.orchestration.records import NewGroup
     from tilebox.server.orchestration.submissions import Submissions
-    from tilebox.server.store.work.interface import NewGroup
 
 MAX_DISPLAY_CHARACTERS = 1024
 """As the docs have it; what is longer is cut."""

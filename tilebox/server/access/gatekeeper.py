@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tilebox.errors import AuthenticationError
-from tilebox.server import keys
+from tilebox.server.access import keys
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tilebox.server.keys import Permission
+    from tilebox.server.access.keys import Permission
     from tilebox.server.store.interface import Key, Store, Team
 
 
@@ -30,7 +30,7 @@ class Caller:
 
 
 current_caller: ContextVar[Caller] = ContextVar("current_caller")
-"""The caller of the request at hand, set when it was let in."""
+"""The caller of the request at hand, set by the admission layer."""
 
 
 class Gatekeeper:

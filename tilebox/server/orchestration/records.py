@@ -1,0 +1,20 @@
+"""Records that the verbs of workflows take and return."""
+
+from __future__ import annotations
+
+from tilebox.server.store.work.clusters import Cluster
+from tilebox.server.store.work.interface import Claimed, NewGroup, ProgressUpdate, Report
+from tilebox.server.store.work.jobs import Job, JobFilter, JobTask
+from tilebox.server.store.work.reports import MAX_ERROR_CHARACTERS
+
+__all__ = (
+    "MAX_ERROR_CHARACTERS",
+    "Claimed",
+    "Cluster",
+    "Job",
+    "JobFilter",
+    "JobTask",
+    "NewGroup",
+    "ProgressUpdate",
+    "Report",
+)
