@@ -16,8 +16,9 @@ from postgres import fresh_database, running_postgres
 from store_records import NOW_US, add_dataset, make_team, opened
 
 from tilebox.errors import ServerError
-from tilebox.server.store import migrate, postgres, sqlite
+from tilebox.server.store import migrate, sqlite
 from tilebox.server.store.migrate import Migration, migrations
+from tilebox.server.store.postgres import store as postgres
 from tilebox.server.store.statements import script
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +176,7 @@ async def test_a_lost_writer_connection_is_told_in_the_log(postgres_server, capl
 
 
 async def test_a_database_that_is_away_is_told_as_unavailable(monkeypatch):
-    monkeypatch.setattr("tilebox.server.store.postgres_engine.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("tilebox.server.store.postgres.pool.CONNECT_SECONDS", 0.2)
     async with opened("postgresql://nobody:secret@127.0.0.1:1/nothing") as store:
         for attempt in (store.teams(), store.add_team(make_team("x")), store.migrate()):
             with pytest.raises(ServerError) as told:

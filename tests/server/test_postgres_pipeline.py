@@ -17,9 +17,9 @@ from store_records import opened
 
 from tilebox.errors import InvalidArgumentError, ServerError
 from tilebox.server.store import open_store
-from tilebox.server.store.postgres_engine import PostgresEngine, is_lost
-from tilebox.server.store.postgres_pipeline import Pipeline
-from tilebox.server.store.postgres_together import Together
+from tilebox.server.store.postgres.group_commit import Together
+from tilebox.server.store.postgres.pipeline import Pipeline
+from tilebox.server.store.postgres.pool import PostgresEngine, is_lost
 from tilebox.server.store.statements import Call, Statement, later, statements
 
 __all__ = ["postgres_server"]

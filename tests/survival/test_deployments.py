@@ -18,8 +18,9 @@ from wire import Wire, submissions, task_group
 
 from tilebox._core.protocol.workflows.v1 import job_pb2
 from tilebox._core.scheduling import TaskState
-from tilebox.server.store import postgres, sqlite
+from tilebox.server.store import sqlite
 from tilebox.server.store.migrate import Migration, migrations
+from tilebox.server.store.postgres import store as postgres
 from tilebox.server.store.statements import script
 
 pytestmark = pytest.mark.slow

@@ -19,8 +19,8 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tilebox.errors import InvalidArgumentError, ServerError, TileboxError
-from tilebox.server.store.postgres_pipeline import SETTINGS as PIPELINE_SETTINGS
-from tilebox.server.store.postgres_pipeline import Pipeline
+from tilebox.server.store.postgres.pipeline import SETTINGS as PIPELINE_SETTINGS
+from tilebox.server.store.postgres.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

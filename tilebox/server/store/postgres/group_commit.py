@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import psycopg
 
-from tilebox.server.store.postgres_engine import is_lost
+from tilebox.server.store.postgres.pool import is_lost
 from tilebox.server.store.statements import call_each, later
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tilebox.server.store.postgres_engine import PostgresEngine
-    from tilebox.server.store.postgres_pipeline import Pipeline
+    from tilebox.server.store.postgres.pipeline import Pipeline
+    from tilebox.server.store.postgres.pool import PostgresEngine
     from tilebox.server.store.statements import Steps
 
 T = TypeVar("T")

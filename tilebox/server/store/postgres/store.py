@@ -18,15 +18,15 @@ from tilebox.server.store.jobs_verbs import JobVerbs
 from tilebox.server.store.migrate import Migration, apply, migrations, pending
 from tilebox.server.store.orchestration import Effects
 from tilebox.server.store.orchestration_verbs import OrchestrationVerbs, read_announcement
-from tilebox.server.store.postgres_engine import PostgresEngine, run_steps
-from tilebox.server.store.postgres_together import Together
+from tilebox.server.store.postgres.group_commit import Together
+from tilebox.server.store.postgres.pool import PostgresEngine, run_steps
 from tilebox.server.store.verbs import Verbs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
     from uuid import UUID
 
-    from tilebox.server.store.postgres_engine import Connection
+    from tilebox.server.store.postgres.pool import Connection
     from tilebox.server.store.statements import Steps
 
 T = TypeVar("T")

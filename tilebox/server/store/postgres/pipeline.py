@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from psycopg import abc
 
-    from tilebox.server.store.postgres_engine import Connection
+    from tilebox.server.store.postgres.pool import Connection
     from tilebox.server.store.statements import Call, Row, Statement, Steps
 
     Encoder = Callable[[Any], bytes]
