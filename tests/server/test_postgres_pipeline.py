@@ -17,7 +17,7 @@ from store_records import opened
 
 from tilebox.errors import InvalidArgumentError, ServerError
 from tilebox.server.store import open_store
-from tilebox.server.store.postgres.group_commit import Together
+from tilebox.server.store.postgres.group_commit import GroupCommitter
 from tilebox.server.store.postgres.pipeline import Pipeline
 from tilebox.server.store.postgres.pool import PostgresEngine, is_lost
 from tilebox.server.store.statements import Call, Statement, later, statements
@@ -209,7 +209,7 @@ async def test_a_step_from_a_task_to_the_next_is_waited_for_twice(url, monkeypat
 
 
 async def test_verbs_that_share_a_commit_hear_of_their_own_failure_only(engine):
-    together = Together(engine)
+    committer = GroupCommitter(engine)
     await engine.write(lambda: one(ask("CREATE TABLE kept (n bigint PRIMARY KEY)")))
 
     def insert(number):
@@ -222,7 +222,7 @@ async def test_verbs_that_share_a_commit_hear_of_their_own_failure_only(engine):
 
     async def keep(name, number):
         try:
-            told[name] = await together.write(lambda: insert(number), [])
+            told[name] = await committer.write(lambda: insert(number), [])
         except (KeyError, InvalidArgumentError, ServerError) as error:
             told[name] = error
 
@@ -236,4 +236,4 @@ async def test_verbs_that_share_a_commit_hear_of_their_own_failure_only(engine):
         assert [row["n"] for row in stored] == [1, 2, 4]
     # The second time all of them were there.
     assert all(isinstance(told[name], InvalidArgumentError) for name in ("a", "again", "b", "c"))
-    await together.close()
+    await committer.close()

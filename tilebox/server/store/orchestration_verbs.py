@@ -73,7 +73,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         self, job: NewJob, claims: Sequence[Claim], *, now_us: int, virtual_rank: int
     ) -> tuple[Effects, list[Exchanged]]:
         """Keep a job and its root tasks, and hand out tasks to those who wait for some; returns what each was handed."""
-        return await self.write_in_company(lambda: self._submit(job, claims, now_us, virtual_rank))
+        return await self.write_grouped(lambda: self._submit(job, claims, now_us, virtual_rank))
 
     def _submit(
         self, job: NewJob, claims: Sequence[Claim], now_us: int, virtual_rank: int
@@ -114,9 +114,10 @@ class OrchestrationVerbs(Transactions, Orchestration):
         limits: Limits,
     ) -> Exchanged:
         """Carry out reports, then hand out tasks, which may be ones that the reports made ready."""
-        return await self.write_together(
+        return await self.write_grouped(
             lambda: self._exchange(team, reports, claim, Change(now_us, virtual_rank, limits)),
             [report.task for report in reports],
+            is_repeatable=True,
         )
 
     def _exchange(self, team: UUID, reports: Sequence[Report], claim: Claim | None, change: Change) -> Steps[Exchanged]:

@@ -54,7 +54,7 @@ class _Waiting(Generic[T]):
             self.answer.set_result(self.result)
 
 
-class Together:
+class GroupCommitter:
     """The queue, and the connection it uses.
 
     Args:

@@ -18,7 +18,7 @@ from tilebox.server.store.jobs_verbs import JobVerbs
 from tilebox.server.store.migrate import Migration, apply, migrations, pending
 from tilebox.server.store.orchestration import Effects
 from tilebox.server.store.orchestration_verbs import OrchestrationVerbs, read_announcement
-from tilebox.server.store.postgres.group_commit import Together
+from tilebox.server.store.postgres.group_commit import GroupCommitter
 from tilebox.server.store.postgres.pool import PostgresEngine, run_steps
 from tilebox.server.store.verbs import Verbs
 
@@ -57,7 +57,7 @@ class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
 
     def __init__(self, url: str) -> None:
         self._engine = PostgresEngine(url)
-        self._together = Together(self._engine)
+        self._group_committer = GroupCommitter(self._engine)
         self._locks: WeakValueDictionary[UUID, anyio.Lock] = WeakValueDictionary()
         self._idle: list[Connection] = []
         self._is_closed = False
@@ -70,13 +70,15 @@ class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
         """Run a verb in a transaction of its own."""
         return await self._engine.write(verb)
 
-    async def write_together(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:
-        """Run a verb in a transaction that it may share with others that wait."""
-        return await self._together.write(verb, tasks)
-
-    async def write_in_company(self, verb: Callable[[], Steps[T]]) -> T:
-        """Run a verb in a transaction that it may share with others that wait."""
-        return await self._together.write(verb, ())
+    async def write_grouped(
+        self,
+        verb: Callable[[], Steps[T]],
+        tasks: Sequence[bytes] = (),
+        *,
+        is_repeatable: bool = False,  # noqa: ARG002
+    ) -> T:
+        """Run a verb in a transaction that it may share with other waiting verbs."""
+        return await self._group_committer.write(verb, tasks)
 
     async def migrate(self) -> None:
         """Create or update the tables; other processes that try the same wait their turn."""
@@ -100,7 +102,7 @@ class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
     async def close(self) -> None:
         """Let go of all connections."""
         self._is_closed = True
-        await self._together.close()
+        await self._group_committer.close()
         while self._idle:
             await self._idle.pop().close()
         await self._engine.close()
