@@ -176,7 +176,7 @@ async def test_a_lost_writer_connection_is_told_in_the_log(postgres_server, capl
 
 
 async def test_a_database_that_is_away_is_told_as_unavailable(monkeypatch):
-    monkeypatch.setattr("tilebox.server.store.postgres.pool.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("tilebox.server.store.postgres.session.CONNECT_SECONDS", 0.2)
     async with opened("postgresql://nobody:secret@127.0.0.1:1/nothing") as store:
         for attempt in (store.teams(), store.add_team(make_team("x")), store.migrate()):
             with pytest.raises(ServerError) as told:

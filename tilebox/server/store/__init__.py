@@ -41,7 +41,7 @@ def open_store(url: str, *, flushes_reports: bool = True, is_served: bool = Fals
         try:
             from tilebox.server.store.postgres.store import PostgresStore
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in {"psycopg", "psycopg_pool"}:
+            if (error.name or "").partition(".")[0] != "asyncpg":
                 raise
             raise MissingExtraError("a PostgreSQL database", "postgres") from error
 

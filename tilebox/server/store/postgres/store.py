@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import logging
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
-from weakref import WeakValueDictionary
 
 import anyio
-import psycopg
-from psycopg import errors
+import asyncpg
 
 from tilebox.errors import ServerError
 from tilebox.server.store.clusters_verbs import ClusterVerbs
@@ -18,28 +15,36 @@ from tilebox.server.store.jobs_verbs import JobVerbs
 from tilebox.server.store.migrate import Migration, apply, migrations, pending
 from tilebox.server.store.orchestration import Effects
 from tilebox.server.store.orchestration_verbs import OrchestrationVerbs, read_announcement
+from tilebox.server.store.postgres.address import read_url
+from tilebox.server.store.postgres.errors import explained
 from tilebox.server.store.postgres.group_commit import GroupCommitter
-from tilebox.server.store.postgres.pool import PostgresEngine, run_steps
+from tilebox.server.store.postgres.pool import PostgresPool
+from tilebox.server.store.postgres.session import Connection, opened, probe, run_steps
+from tilebox.server.store.postgres.writer_locks import WriterLocks, lock, lock_key
 from tilebox.server.store.verbs import Verbs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
-    from tilebox.server.store.postgres.pool import Connection
     from tilebox.server.store.statements import Steps
 
 T = TypeVar("T")
 
 logger = logging.getLogger("tilebox.server")
 
+MIGRATION_SECONDS = 3600.0
+"""How long a statement of a migration may take."""
+
 MIGRATION_LOCK_SECONDS = 5.0
-"""How long a migration waits for a table. Who waits for a table makes all others wait behind it."""
+"""How long a migration waits for a table. Whoever waits for a table makes all others wait behind it."""
 
 MIGRATION_ATTEMPTS = 5
 """How often a migration tries to get its tables."""
 
-_IDLE_LOCK_CONNECTIONS = 8
+PROBE_SECONDS = 10.0
+"""How long nothing is announced before the connection is tried."""
 
 
 class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
@@ -47,7 +52,7 @@ class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
 
     Args:
         url: `postgresql://user:password@host/database`. A pooler between, such as PgBouncer, must pool sessions:
-            `writer_lock` belongs to one.
+            locks, prepared statements and LISTEN belong to one.
 
     Raises:
         ValueError: The URL cannot be read.
@@ -56,19 +61,18 @@ class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
     is_shared = True
 
     def __init__(self, url: str) -> None:
-        self._engine = PostgresEngine(url)
-        self._group_committer = GroupCommitter(self._engine)
-        self._locks: WeakValueDictionary[UUID, anyio.Lock] = WeakValueDictionary()
-        self._idle: list[Connection] = []
-        self._is_closed = False
+        self._address = read_url(url)
+        self._pool = PostgresPool(self._address)
+        self._group_committer = GroupCommitter(self._pool)
+        self._writer_locks = WriterLocks(self._address)
 
     async def read(self, verb: Callable[[], Steps[T]]) -> T:
         """Run a verb that changes nothing."""
-        return await self._engine.read(verb)
+        return await self._pool.read(verb)
 
     async def write(self, verb: Callable[[], Steps[T]]) -> T:
         """Run a verb in a transaction of its own."""
-        return await self._engine.write(verb)
+        return await self._pool.write(verb)
 
     async def write_grouped(
         self,
@@ -82,92 +86,46 @@ class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
 
     async def migrate(self) -> None:
         """Create or update the tables; other processes that try the same wait their turn."""
-        async with self._engine.explained(), await self._engine.connect() as connection:
-            await _lock(connection, _lock_key("migrate"))
-            async with connection.transaction():
-                missing = await run_steps(connection, pending(migrations("postgres")))
-            for migration in missing:
-                await _apply_patiently(connection, migration)
+        with explained(self._address.name):
+            async with opened(self._address.url, statement_seconds=MIGRATION_SECONDS) as connection:
+                await lock(connection, lock_key("migrate"))
+                async with connection.transaction():
+                    missing = await run_steps(connection, pending(migrations("postgres")))
+                for migration in missing:
+                    await _apply_patiently(connection, migration)
 
     async def announcements(self) -> AsyncGenerator[Effects, None]:
         """Yield what other processes changed; first of all, once nothing will be missed any more, nothing."""
-        async with self._engine.explained(), await self._engine.connect() as connection:
-            await connection.execute("LISTEN tilebox_work")
-            yield Effects()
-            async for notification in connection.notifies():
-                effects = read_announcement(notification.payload, self.process)
-                if effects is not None:
-                    yield effects
+        with explained(self._address.name):
+            async with opened(self._address.url) as connection:
+                heard: asyncio.Queue[str | None] = asyncio.Queue()
+                await connection.add_listener("tilebox_work", lambda *notification: heard.put_nowait(notification[3]))
+                connection.add_termination_listener(lambda _: heard.put_nowait(None))
+                yield Effects()
+                while True:
+                    payload: str | None = None
+                    with anyio.move_on_after(PROBE_SECONDS) as silence:
+                        payload = await heard.get()
+                    if payload is None:
+                        if not silence.cancelled_caught:
+                            raise asyncpg.ConnectionDoesNotExistError("the connection was closed")
+                        await probe(connection)
+                    elif (effects := read_announcement(payload, self.process)) is not None:
+                        yield effects
 
     async def close(self) -> None:
         """Let go of all connections."""
-        self._is_closed = True
         await self._group_committer.close()
-        while self._idle:
-            await self._idle.pop().close()
-        await self._engine.close()
+        await self._writer_locks.close()
+        await self._pool.close()
 
-    @asynccontextmanager
-    async def writer_lock(self, table: UUID) -> AsyncIterator[None]:
+    def writer_lock(self, table: UUID) -> AbstractAsyncContextManager[None]:
         """Keep every other process of this database from writing to a dataset's datapoints meanwhile.
 
         A process that dies gives the lock back with its connection. If only the connection dies, the holder does
         not notice before it ends: then the commits of the datapoints themselves must settle who was first.
         """
-        # Tasks of this process wait here, and do not take a connection each.
-        lock = self._locks.setdefault(table, anyio.Lock())
-        key = _lock_key(f"write {table}")
-        async with lock:
-            async with self._engine.explained():
-                connection = await self._take(key)
-            try:
-                yield
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._give_back(connection, key)
-
-    async def _take(self, key: int) -> Connection:
-        """Return a connection that holds the lock."""
-        while self._idle:
-            connection = self._idle.pop()
-            try:
-                await _lock(connection, key)
-            except psycopg.OperationalError:
-                # It idled while the database was restarted; only a fresh connection tells whether it is back.
-                await connection.close()
-            except BaseException:
-                await connection.close()
-                raise
-            else:
-                return connection
-        connection = await self._engine.connect()
-        try:
-            await _lock(connection, key)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
-
-    async def _give_back(self, connection: Connection, key: int) -> None:
-        try:
-            await connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
-        except psycopg.Error as error:
-            logger.warning("the connection that held a writer lock was lost: %s", error)
-            await connection.close()
-            return
-        if self._is_closed or len(self._idle) >= _IDLE_LOCK_CONNECTIONS:
-            await connection.close()
-        else:
-            self._idle.append(connection)
-
-
-async def _lock(connection: Connection, key: int) -> None:
-    await connection.execute("SELECT pg_advisory_lock(%s)", (key,))
-
-
-def _lock_key(subject: str) -> int:
-    """Return the 64 bits that PostgreSQL knows a lock by."""
-    return int.from_bytes(hashlib.blake2b(f"tilebox {subject}".encode(), digest_size=8).digest(), signed=True)
+        return self._writer_locks.hold(table)
 
 
 async def _apply_patiently(connection: Connection, migration: Migration) -> None:
@@ -175,10 +133,10 @@ async def _apply_patiently(connection: Connection, migration: Migration) -> None
         try:
             async with connection.transaction():
                 await connection.execute(
-                    "SELECT set_config('lock_timeout', %s, true)", (f"{MIGRATION_LOCK_SECONDS * 1000:.0f}ms",)
+                    "SELECT set_config('lock_timeout', $1, true)", f"{MIGRATION_LOCK_SECONDS * 1000:.0f}ms"
                 )
                 await run_steps(connection, apply(migration))
-        except errors.LockNotAvailable:
+        except asyncpg.LockNotAvailableError:
             logger.warning("migration %04d: its tables are in use (attempt %d)", migration.number, attempt)
             # Those who waited behind this migration get their turn.
             await anyio.sleep(MIGRATION_LOCK_SECONDS)
