@@ -21,8 +21,8 @@ from tilebox.server.store.postgres import session, writer_locks
 from tilebox.server.store.postgres import store as postgres_store
 from tilebox.server.store.postgres.address import read_url
 from tilebox.server.store.postgres.errors import is_lost
-from tilebox.server.store.postgres.session import run_steps
-from tilebox.server.store.statements import Call, Statement, statements
+from tilebox.server.store.postgres.session import combined, run_steps
+from tilebox.server.store.statements import Call, Numbered, Statement, deferred, statements
 
 __all__ = ["postgres_server"]
 
@@ -106,25 +106,46 @@ async def test_a_value_that_does_not_fit_is_refused(store, value, kind):
             await write(lambda: one(ask(f"SELECT :value::{kind} AS value", value=value)))
 
 
-async def test_a_step_from_a_task_to_the_next_takes_few_statements(store, monkeypatch):
-    asked = []
-
-    async def counted(connection, call):
-        if call.each != []:
-            asked.append(call.statement.name)
-        return await ask_once(connection, call)
-
-    ask_once = session._rows
-    monkeypatch.setattr(session, "_rows", counted)
+async def test_a_step_from_a_task_to_the_next_takes_few_round_trips(store):
     await store.migrate()
     world = await World.make(store)
     await world.submit(group(world.task("t0")), *[group(world.task(f"t{n}"), after=[n - 1]) for n in range(1, 6)])
     tasks = await world.claim()
-    asked.clear()
+    sent = []
+    store._group_committer._connection.add_query_logger(lambda query: sent.append(query.query.partition("\n")[0]))
     tasks = (await world.exchange([done(task) for task in tasks], world.wish())).tasks
     assert [task.input for task in tasks] == [b"t1"]
-    # Each is a round trip, and a step of a chain waits for all of them.
-    assert len(asked) <= 9, asked
+    # BEGIN, the locks of the jobs, three reads, all writes at once, COMMIT.
+    assert len(sent) == 7, sent
+
+
+async def test_deferred_writes_are_done_before_the_next_call_and_at_the_end(store):
+    await store.write(lambda: one(ask("CREATE TABLE kept (n bigint PRIMARY KEY)")))
+
+    def insert(n):
+        return deferred(ask("INSERT INTO kept VALUES (:n)", n=n))
+
+    def verb():
+        yield insert(1)
+        yield insert(2)
+        yield deferred(ask("INSERT INTO kept SELECT unnest(:n::bigint[])", []))
+        found = yield ask("SELECT n FROM kept ORDER BY n")
+        yield insert(3)
+        yield deferred(ask("SELECT pg_notify('said', :n)", n="4"))
+        return [row["n"] for row in found]
+
+    for write in (store.write, store.write_grouped):
+        assert await write(verb) == [1, 2]
+        (row,) = await store.read(lambda: one(ask("SELECT array_agg(n ORDER BY n) AS ns FROM kept")))
+        assert row["ns"] == [1, 2, 3]
+        await store.write(lambda: one(ask("DELETE FROM kept")))
+
+
+def test_a_deferred_select_must_be_the_last():
+    write, select = Numbered("INSERT INTO kept VALUES ($1, $2)", ("a", "b")), Numbered("SELECT f($1)", ("c",))
+    assert combined((write, select)) == "WITH part_0 AS (INSERT INTO kept VALUES ($1, $2)) SELECT f($3)"
+    with pytest.raises(ValueError, match="SELECT"):
+        combined((select, write))
 
 
 async def test_verbs_that_share_a_commit_hear_of_their_own_failure_only(store):

@@ -14,7 +14,7 @@ from tilebox._core.scheduling import Attempts, Failure, TaskEvent, TaskState, Ve
 from tilebox.server.store.orchestration import Claimed, Effects, Limits, NewGroup, Report, new_ids
 from tilebox.server.store.orchestration_completion import Completion, Release
 from tilebox.server.store.orchestration_lines import Line
-from tilebox.server.store.statements import Call, Steps, call, call_each
+from tilebox.server.store.statements import Call, Steps, call, call_each, deferred
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ class Change:
         yield from self.completion.write()
         if self._stopped:
             yield call_each("stop_jobs", self._stopped)
-        yield call_each("change_jobs", [line.change(job) for job, line in sorted(self.jobs.items())])
+        yield deferred(call_each("change_jobs", [line.change(job) for job, line in sorted(self.jobs.items())]))
         if handing_out is None:
             yield from self._release(self.completion.releases)
         elif self._ready is not None and all(release.tasks is not None for release in self.completion.releases):
@@ -288,7 +288,9 @@ class Change:
     def _flush(self) -> Steps[None]:
         for statement in _WRITES:
             if rows := self._rows.pop(statement, None):
-                yield call_each(statement, rows)
+                write = call_each(statement, rows)
+                # What was just computed is changed by nothing else that is written before the next read.
+                yield deferred(write) if statement == "compute_tasks" else write
 
     def _requeue(self, row: Row, report: Report, attempts: Attempts, *, error: str | None) -> None:
         line = self.jobs[bytes(row["job_id"])]

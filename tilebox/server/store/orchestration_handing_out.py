@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 from tilebox.server.store.orchestration import Claim, Claimed, Effects
-from tilebox.server.store.statements import Call, Row, Steps, call, call_each
+from tilebox.server.store.statements import Call, Row, Steps, call, call_each, deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,7 @@ class HandingOut:
             "claim": self.claim.claim,
             "now_us": self.now_us,
         }
-        yield call_each("lease_tasks", [{"task": task, **lease} for _, task, _ in line])
+        yield deferred(call_each("lease_tasks", [{"task": task, **lease} for _, task, _ in line]))
         handed = {task for _, task, _ in line}
         for _, task, row in waiting:
             if task not in handed:

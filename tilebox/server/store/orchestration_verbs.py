@@ -22,7 +22,7 @@ from tilebox.server.store.orchestration import (
 from tilebox.server.store.orchestration_change import Change, is_foreign
 from tilebox.server.store.orchestration_handing_out import HandingOut
 from tilebox.server.store.orchestration_lines import Line
-from tilebox.server.store.statements import Steps, call, call_each
+from tilebox.server.store.statements import Steps, call, call_each, deferred
 from tilebox.server.store.transactions import Transactions, reads, writes
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             # PostgreSQL carries 8,000 bytes. Who waits for one of very many jobs looks by itself after a while.
             if len(message) >= MAX_ANNOUNCEMENT_BYTES:
                 message = json.dumps({"by": self.process, "ready": dict(list(ready.items())[:100]), "jobs": []})
-            yield call("announce", message=message)
+            yield deferred(call("announce", message=message))
 
 
 def read_announcement(message: str, process: str) -> Effects | None:

@@ -76,11 +76,13 @@ class Call:
         statement: What to run.
         arguments: By parameter.
         each: Rows of arguments, for a statement that is called for each of them.
+        is_deferred: Whether a back end may run it later, see `deferred`.
     """
 
     statement: Statement
     arguments: dict[str, Any]
     each: Sequence[dict[str, Any]] | None = None
+    is_deferred: bool = False
 
     @property
     def arrays(self) -> dict[str, list[Any]]:
@@ -114,6 +116,15 @@ def call_each(name: str, rows: Sequence[dict[str, Any]], /) -> Call:
     Texts in the rows are not checked, unlike those of `call`: whoever makes the rows has to.
     """
     return Call(statements()[name], {}, rows)
+
+
+def deferred(made: Call) -> Call:
+    """Return a write that may be run together with the deferred ones right behind it, in one round trip.
+
+    They must change different rows, since PostgreSQL shows none of them what the others did. They are run before
+    the next call that is not deferred, and at the end of the verb at the latest. Their rows are not answered.
+    """
+    return Call(made.statement, made.arguments, made.each, is_deferred=True)
 
 
 def script(text: str) -> list[Call]:

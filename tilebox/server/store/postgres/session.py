@@ -6,7 +6,9 @@ binary form. Every wait has a time limit here, so a server that is gone without 
 
 from __future__ import annotations
 
+import re
 from contextlib import asynccontextmanager, suppress
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import anyio
@@ -17,9 +19,11 @@ from tilebox.server.store.postgres.errors import FAILURES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from tilebox.server.store.statements import Call, Row, Steps
+    from tilebox.server.store.statements import Call, Numbered, Row, Steps
 
 T = TypeVar("T")
+
+_NUMBER = re.compile(r"\$(\d+)")
 
 Connection: TypeAlias = asyncpg.Connection
 """A session."""
@@ -118,19 +122,65 @@ async def probe(connection: Connection) -> None:
 
 async def run_steps(connection: Connection, steps: Steps[T]) -> T:
     """Run a verb's calls on a connection and return its answer."""
+    deferred: list[Call] = []
     try:
         step = next(steps)
         while True:
-            step = steps.send(await _rows(connection, step))
+            if step.is_deferred:
+                deferred.append(step)
+                step = steps.send([])
+            else:
+                await _run_deferred(connection, deferred)
+                step = steps.send(await _rows(connection, step))
     except StopIteration as stop:
+        await _run_deferred(connection, deferred)
         answer: T = stop.value
         return answer
 
 
 async def _rows(connection: Connection, call: Call) -> list[Row]:
-    numbered = call.statement.numbered
-    if not numbered.text or call.each == []:
+    if not _runs(call):
         return []
-    given = call.arguments if call.each is None else call.arrays
-    rows: list[Row] = await connection.fetch(numbered.text, *[given[name] for name in numbered.parameters])
+    rows: list[Row] = await connection.fetch(call.statement.numbered.text, *_values(call))
     return rows
+
+
+async def _run_deferred(connection: Connection, calls: list[Call]) -> None:
+    """Run calls in one statement, and forget them."""
+    runs = [call for call in calls if _runs(call)]
+    calls.clear()
+    if runs:
+        text = combined(tuple(call.statement.numbered for call in runs))
+        await connection.fetch(text, *[value for call in runs for value in _values(call)])
+
+
+def _runs(call: Call) -> bool:
+    return bool(call.statement.numbered.text) and call.each != []
+
+
+def _values(call: Call) -> list[Any]:
+    given = call.arguments if call.each is None else call.arrays
+    return [given[name] for name in call.statement.numbered.parameters]
+
+
+@cache
+def combined(texts: tuple[Numbered, ...]) -> str:
+    """Return one statement that does what several do: data-modifying CTEs, which PostgreSQL runs to their end.
+
+    Raises:
+        ValueError: A SELECT is not the last of them; PostgreSQL would leave it out.
+    """
+    parts: list[str] = []
+    count = 0
+    for numbered in texts:
+        parts.append(_NUMBER.sub(partial(_moved, count), numbered.text))
+        count += len(numbered.parameters)
+    *before, last = parts
+    if any(part.startswith("SELECT") for part in before):
+        raise ValueError("a SELECT among deferred statements must be the last")
+    named = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(before))
+    return f"WITH {named} {last}" if before else last
+
+
+def _moved(count: int, number: re.Match[str]) -> str:
+    return f"${count + int(number[1])}"
