@@ -81,7 +81,7 @@ class SimulatedStore(SqliteStore):
         self._fail_by_chance()
         return answer
 
-    async def write_together(self, verb, tasks):
+    async def write_grouped(self, verb, tasks=(), *, is_repeatable=False):
         return await self.write(verb)
 
     async def exchange(self, team, reports, claim, **rules):

@@ -11,17 +11,17 @@ import anyio
 import pytest
 from postgres import fresh_database
 from store_records import opened
-from survival.harness.invariants import Expectation
-from survival.harness.stage import wait_until
-from survival.harness.work import Chain, Diamond, Fan, Mixed, Poison, Tree, Verbose
+from survival.invariants import Expectation
+from survival.stage import wait_until
+from survival.work import Chain, Diamond, Fan, Mixed, Poison, Tree, Verbose
 from wire import Wire, submissions, task_group
 
 from tilebox._core.protocol.workflows.v1 import job_pb2
 from tilebox.server.rules.task_states import TaskState
-from tilebox.server.store import postgres
+from tilebox.server.store import sqlite
+from tilebox.server.store.postgres import store as postgres
 from tilebox.server.store.sql.migrate import Migration, migrations
 from tilebox.server.store.sql.statements import script
-from tilebox.server.store.sqlite import store as sqlite
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ RUNNING, FAILED = TaskState.RUNNING, TaskState.FAILED
 
 
 def test_runners_replaced_one_after_the_other_fail_no_task(stage):
-    there = stage(lease_seconds=20)
+    there = stage(lease_seconds=5)
     there.submit(Tree(2, 20, milliseconds=5), Chain(50))
     runners = [there.start_runner(concurrency=1 + number % 2) for number in range(6)]
     wait_until(lambda: len(there.lines("end")) >= 20, "the first tasks")
@@ -39,7 +39,7 @@ def test_runners_replaced_one_after_the_other_fail_no_task(stage):
         # One that was still starting had nothing to finish, and ends as programs do.
         assert runner.stop() in (0, -signal.SIGTERM)
     there.wait_for_jobs()
-    counted = there.check(longest_gap_seconds=60)
+    counted = there.check(longest_gap_seconds=10)
     assert counted["start"] == counted["end"] == 421 + 51
     assert there.read().attempts == []
     assert "taken back" not in there.server.log.read_text()
@@ -47,7 +47,7 @@ def test_runners_replaced_one_after_the_other_fail_no_task(stage):
 
 @pytest.mark.parametrize(("how", "cause"), [("exit", "exit code 7"), ("SIGSEGV", "killed by signal SIGSEGV")])
 def test_a_task_that_kills_its_process_is_given_up_and_its_runner_lives(stage, how, cause):
-    there = stage(lease_seconds=20, max_crashes=2)
+    there = stage(lease_seconds=5, max_crashes=2)
     runner = there.start_runner(isolation="process")
     poison = there.submit(Poison(how), expect=Expectation("FAILED", failed=1))
     other = there.submit(Fan(5))
@@ -61,11 +61,22 @@ def test_a_task_that_kills_its_process_is_given_up_and_its_runner_lives(stage, h
 
 
 def test_a_task_that_kills_its_runner_is_given_up_and_others_go_on(stage):
-    there = stage(lease_seconds=10, max_crashes=2)
-    there.submit(Poison("SIGKILL"), expect=Expectation("FAILED", failed=1))
-    there.submit(Fan(60, milliseconds=2), Chain(20))
+    there = stage(lease_seconds=1, max_crashes=2)
+    poison = there.submit(Poison("SIGKILL"), expect=Expectation("FAILED", failed=1))
+    other = there.submit(Fan(60, milliseconds=2), Chain(20))
     runners = [there.start_runner() for _ in range(2)]
-    assert there.count_deaths(runners) == 3
+    deaths = 0
+
+    def is_over():
+        nonlocal deaths
+        for number, runner in enumerate(runners):
+            if not runner.is_alive():
+                deaths += 1
+                runners[number] = there.start_runner()
+        return {poison.id.hex, other.id.hex} <= there.ended()
+
+    wait_until(is_over, "the end of both jobs")
+    assert deaths == 3
     there.check()
 
 
@@ -75,7 +86,18 @@ def test_a_task_that_kills_its_runners_drags_no_neighbour_with_it(stage, count):
     there = stage(lease_seconds=600, max_crashes=3)
     there.submit(Mixed(60, 40))
     runners = [there.start_runner() for _ in range(count)]
-    assert there.count_deaths(runners) == 4
+    deaths = 0
+
+    def is_over():
+        nonlocal deaths
+        for number, runner in enumerate(runners):
+            if not runner.is_alive():
+                deaths += 1
+                runners[number] = there.start_runner()
+        return set(there.jobs) == there.ended()
+
+    wait_until(is_over, "the end of the job")
+    assert deaths == 4
     counted = there.check()
     database = there.read()
     (poison,) = (task for task in database.tasks.values() if task["state"] == TaskState.FAILED_OPTIONAL)
@@ -91,11 +113,19 @@ def test_a_task_that_kills_its_runners_drags_no_neighbour_with_it(stage, count):
 
 
 def test_a_task_that_kills_a_runner_of_many_slots_is_found_out(stage):
-    there = stage(lease_seconds=10, max_crashes=3)
+    there = stage(lease_seconds=2, max_crashes=3)
     poison = there.submit(Poison("SIGKILL"), expect=Expectation("FAILED", failed=1))
     # Some of them are executed beside it each time.
     there.submit(Fan(12, milliseconds=100))
-    assert there.count_deaths([there.start_runner(concurrency=4)], concurrency=4) >= 4
+    runner = there.start_runner(concurrency=4)
+
+    def is_over():
+        nonlocal runner
+        if not runner.is_alive():
+            runner = there.start_runner(concurrency=4)
+        return set(there.jobs) == there.ended()
+
+    wait_until(is_over, "the end of both jobs")
     there.check()
     (given_up,) = (task for task in there.read().tasks.values() if task["state"] == TaskState.FAILED)
     assert given_up["job_id"] == poison.id.bytes
@@ -168,7 +198,7 @@ async def _migrate(url):
 
 
 def test_an_error_of_ten_megabytes_is_cut_and_others_go_on(stage):
-    there = stage(lease_seconds=20)
+    there = stage(lease_seconds=5)
     runner = there.start_runner()
     verbose = there.submit(Verbose(10_000_000), expect=Expectation("FAILED", failed=1))
     other = there.submit(Fan(5))
@@ -181,7 +211,7 @@ def test_an_error_of_ten_megabytes_is_cut_and_others_go_on(stage):
 
 
 def test_an_input_that_nobody_can_read_fails_its_task_and_others_go_on(stage):
-    there = stage(lease_seconds=20)
+    there = stage(lease_seconds=5)
     runner = there.start_runner()
     with Wire(there.url, there.token) as wire:
         groups = [

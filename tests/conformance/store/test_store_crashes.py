@@ -16,11 +16,11 @@ from postgres import fresh_database, running_postgres
 from store_records import NOW_US, add_dataset, make_team, opened
 
 from tilebox.errors import ServerError
-from tilebox.server.store import postgres
+from tilebox.server.store import sqlite
+from tilebox.server.store.postgres import store as postgres
 from tilebox.server.store.sql import migrate
 from tilebox.server.store.sql.migrate import Migration, migrations
 from tilebox.server.store.sql.statements import script
-from tilebox.server.store.sqlite import store as sqlite
 
 pytestmark = pytest.mark.anyio
 
@@ -118,13 +118,13 @@ def test_both_dialects_have_the_same_migrations():
 
 
 async def test_a_migration_gives_up_on_a_table_that_is_held(postgres_server, monkeypatch):
+    monkeypatch.setattr(postgres, "MIGRATION_LOCK_SECONDS", 0.02)
+    monkeypatch.setattr(postgres, "MIGRATION_ATTEMPTS", 2)
     with fresh_database(postgres_server) as url:
         async with opened(url) as store:
             await store.migrate()
             _with_another(monkeypatch, "ALTER TABLE teams ADD COLUMN motto text;\n")
-            with psycopg.connect(url) as holder, monkeypatch.context() as impatient:
-                impatient.setattr(postgres, "MIGRATION_LOCK_SECONDS", 0.02)
-                impatient.setattr(postgres, "MIGRATION_ATTEMPTS", 2)
+            with psycopg.connect(url) as holder:
                 holder.execute("SELECT * FROM teams")
                 with pytest.raises(ServerError, match=rf"migration {NEXT} .* nothing was changed"):
                     await store.migrate()
@@ -142,8 +142,9 @@ async def test_a_writer_lock_dies_with_its_process(postgres_server):
                         pass
                 assert too_long.cancelled_caught
                 child.kill()
-            async with store.writer_lock(table):
-                pass
+            with anyio.fail_after(20):
+                async with store.writer_lock(table):
+                    pass
 
 
 async def test_a_restart_of_the_database_goes_by():
@@ -176,7 +177,7 @@ async def test_a_lost_writer_connection_is_told_in_the_log(postgres_server, capl
 
 
 async def test_a_database_that_is_away_is_told_as_unavailable(monkeypatch):
-    monkeypatch.setattr("tilebox.server.store.postgres_engine.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("tilebox.server.store.postgres.session.CONNECT_SECONDS", 0.2)
     async with opened("postgresql://nobody:secret@127.0.0.1:1/nothing") as store:
         for attempt in (store.teams(), store.add_team(make_team("x")), store.migrate()):
             with pytest.raises(ServerError) as told:

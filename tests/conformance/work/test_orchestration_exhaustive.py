@@ -42,7 +42,7 @@ class MemoryStore(SqliteStore):
 
     write = read
 
-    async def write_together(self, verb, tasks):
+    async def write_grouped(self, verb, tasks=(), *, is_repeatable=False):
         return run_steps(self.connection, verb())
 
 

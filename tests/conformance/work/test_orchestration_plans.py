@@ -100,11 +100,11 @@ def plans(database_url):
                     rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", given)
                     yield name, [row[3] for row in rows]
     else:
-        with psycopg.connect(database_url) as connection:
+        with psycopg.connect(database_url, cursor_factory=psycopg.RawCursor) as connection:
             for name, arguments in ASKED.items():
-                text = statements()[name].pyformat
+                text, parameters = statements()[name].numbered.text, statements()[name].numbered.parameters
                 is_each = "unnest(" in text or "ANY(" in text
-                given = {key: [value] for key, value in arguments.items()} if is_each else arguments
+                given = [[arguments[key]] if is_each else arguments[key] for key in parameters]
                 lines = connection.execute(f"EXPLAIN {text}", given).fetchall()
                 yield name, [line for (line,) in lines]
 

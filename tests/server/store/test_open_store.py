@@ -43,13 +43,13 @@ def test_the_missing_driver_is_named(monkeypatch):
     for module in [name for name in sys.modules if name.startswith("tilebox.server.store.postgres")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delattr(store, "postgres", raising=False)
-    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(MissingExtraError, match=r"tilebox-open\[postgres\]"):
         open_store("postgresql://host/db")
 
 
 def test_sqlite_needs_no_postgres_driver():
-    check = "import sys; from tilebox.server.store import open_store; open_store('sqlite:////x'); assert 'psycopg' not in sys.modules"
+    check = "import sys; from tilebox.server.store import open_store; open_store('sqlite:////x'); assert 'asyncpg' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
@@ -106,10 +106,11 @@ def test_every_statement_about_a_teams_rows_takes_the_team():
     assert len(known) == sum(map(len, WITHOUT_TEAM.values())), "one is named twice"
 
 
-def test_parameters_are_rewritten_for_psycopg():
+def test_parameters_are_numbered_for_postgresql():
     statement = call("dataset_by_slug", team=None, slug="x").statement
-    assert "slug = :slug" in statement.sql
-    assert "slug = %(slug)s" in statement.pyformat
+    assert "team_id = :team AND slug = :slug" in statement.sql
+    assert "team_id = $1 AND slug = $2" in statement.numbered.text
+    assert statement.numbered.parameters == ("team", "slug")
 
 
 def test_a_script_is_split_at_line_ends_only():

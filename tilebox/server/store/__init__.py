@@ -39,9 +39,9 @@ def open_store(url: str, *, flushes_reports: bool = True, is_served: bool = Fals
         return SqliteStore(_sqlite_path(url), flushes_reports=flushes_reports, is_served=is_served)
     if parts.scheme in {"postgresql", "postgres"}:
         try:
-            from tilebox.server.store.postgres import PostgresStore
+            from tilebox.server.store.postgres.store import PostgresStore
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in {"psycopg", "psycopg_pool"}:
+            if (error.name or "").partition(".")[0] != "asyncpg":
                 raise
             raise MissingExtraError("a PostgreSQL database", "postgres") from error
 

@@ -53,12 +53,6 @@ class Statement:
     postgres: str | None = None
 
     @cached_property
-    def pyformat(self) -> str:
-        """The text for PostgreSQL with parameters written `%(parameter)s`, as psycopg has them."""
-        text = self.sql if self.postgres is None else self.postgres
-        return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
-
-    @cached_property
     def numbered(self) -> Numbered:
         """The text for PostgreSQL with parameters written `$1`, as the database itself has them."""
         text = self.sql if self.postgres is None else self.postgres
@@ -82,14 +76,13 @@ class Call:
         statement: What to run.
         arguments: By parameter.
         each: Rows of arguments, for a statement that is called for each of them.
-        is_awaited: Whether its rows are needed at once. Otherwise a back end may answer with a list that it fills
-            later, but before it answers the next call whose rows are needed.
+        is_deferred: Whether a back end may run it later, see `deferred`.
     """
 
     statement: Statement
     arguments: dict[str, Any]
     each: Sequence[dict[str, Any]] | None = None
-    is_awaited: bool = True
+    is_deferred: bool = False
 
     @property
     def arrays(self) -> dict[str, list[Any]]:
@@ -125,9 +118,13 @@ def call_each(name: str, rows: Sequence[dict[str, Any]], /) -> Call:
     return Call(statements()[name], {}, rows)
 
 
-def later(made: Call) -> Call:
-    """Return a call whose rows are looked at only after those of the next one that is not called so."""
-    return Call(made.statement, made.arguments, made.each, is_awaited=False)
+def deferred(made: Call) -> Call:
+    """Return a write that may be run together with the deferred ones right behind it, in one round trip.
+
+    They must change different rows, since PostgreSQL shows none of them what the others did. They are run before
+    the next call that is not deferred, and at the end of the verb at the latest. Their rows are not answered.
+    """
+    return Call(made.statement, made.arguments, made.each, is_deferred=True)
 
 
 def script(text: str) -> list[Call]:

@@ -33,17 +33,19 @@ class Transactions(ABC):
     async def write(self, verb: Callable[[], Steps[T]]) -> T:
         """Run a verb in a transaction of its own: whatever it raises undoes what it did."""
 
-    async def write_together(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:  # noqa: ARG002
-        """Run a verb in a transaction that it may share with others that wait; whatever it raises undoes only it.
+    async def write_grouped(
+        self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes] = (), *, is_repeatable: bool = False
+    ) -> T:
+        """Run a verb in a transaction that it may share with other waiting verbs (group commit).
+
+        Whatever the verb raises undoes only the verb. The default is a transaction of its own.
 
         Args:
-            verb: What to run.
-            tasks: Those whose jobs it locks.
+            verb: The verb.
+            tasks: The tasks whose jobs the verb locks.
+            is_repeatable: Whether the caller repeats the verb if a loss of power undoes it.
         """
-        return await self.write(verb)
-
-    async def write_in_company(self, verb: Callable[[], Steps[T]]) -> T:
-        """Run a verb as `write` does, that locks nothing and may share the transaction with those of runners."""
+        del tasks, is_repeatable
         return await self.write(verb)
 
 

@@ -52,9 +52,15 @@ class SqliteStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
         """Run a verb in a transaction of its own."""
         return await self._engine.write(lambda connection: run_steps(connection, verb()))
 
-    async def write_together(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:  # noqa: ARG002
-        """Run a verb of runners in a transaction: what is lost of these is executed again."""
-        return await self._engine.write(lambda connection: run_steps(connection, verb()), is_repeatable=True)
+    async def write_grouped(
+        self,
+        verb: Callable[[], Steps[T]],
+        tasks: Sequence[bytes] = (),  # noqa: ARG002
+        *,
+        is_repeatable: bool = False,
+    ) -> T:
+        """Run a verb in a transaction. The engine commits all waiting verbs together anyway."""
+        return await self._engine.write(lambda connection: run_steps(connection, verb()), is_repeatable=is_repeatable)
 
     async def migrate(self) -> None:
         """Create or update the tables; other processes that try the same wait their turn."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias
 
-from tilebox.server.store.sql.statements import Call, Row, Steps, call, call_each
+from tilebox.server.store.sql.statements import Call, Row, Steps, call, call_each, deferred
 from tilebox.server.store.work.interface import Claim, Claimed, Effects
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class HandingOut:
             "claim": self.claim.claim,
             "now_us": self.now_us,
         }
-        yield call_each("lease_tasks", [{"task": task, **lease} for _, task, _ in line])
+        yield deferred(call_each("lease_tasks", [{"task": task, **lease} for _, task, _ in line]))
         handed = {task for _, task, _ in line}
         for _, task, row in waiting:
             if task not in handed:

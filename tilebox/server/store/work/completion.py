@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from tilebox.server.store.sql.statements import Call, Steps, call_each
+from tilebox.server.store.sql.statements import Call, Steps, call_each, deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -171,5 +171,7 @@ class Completion:
 
     def write(self) -> Steps[None]:
         """Write down what was found out, but for the releases."""
-        yield call_each("count_off_groups", [self._off_groups[group] for group in sorted(self._off_groups)])
-        yield call_each("count_off_submitters", [self._off_submitters[task] for task in sorted(self._off_submitters)])
+        groups = [self._off_groups[group] for group in sorted(self._off_groups)]
+        yield deferred(call_each("count_off_groups", groups))
+        submitters = [self._off_submitters[task] for task in sorted(self._off_submitters)]
+        yield deferred(call_each("count_off_submitters", submitters))

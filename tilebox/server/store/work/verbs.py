@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from tilebox.errors import NotFoundError
-from tilebox.server.store.sql.statements import Steps, call, call_each, later
+from tilebox.server.store.sql.statements import Steps, call, call_each, deferred
 from tilebox.server.store.sql.transactions import Transactions, reads, writes
 from tilebox.server.store.work.claims import HandingOut
 from tilebox.server.store.work.interface import (
@@ -73,7 +73,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
         self, job: NewJob, claims: Sequence[Claim], *, now_us: int, virtual_rank: int
     ) -> tuple[Effects, list[Exchanged]]:
         """Keep a job and its root tasks, and hand out tasks to those who wait for some; returns what each was handed."""
-        return await self.write_in_company(lambda: self._submit(job, claims, now_us, virtual_rank))
+        return await self.write_grouped(lambda: self._submit(job, claims, now_us, virtual_rank))
 
     def _submit(
         self, job: NewJob, claims: Sequence[Claim], now_us: int, virtual_rank: int
@@ -114,9 +114,10 @@ class OrchestrationVerbs(Transactions, Orchestration):
         limits: Limits,
     ) -> Exchanged:
         """Carry out reports, then hand out tasks, which may be ones that the reports made ready."""
-        return await self.write_together(
+        return await self.write_grouped(
             lambda: self._exchange(team, reports, claim, Change(now_us, virtual_rank, limits)),
             [report.task for report in reports],
+            is_repeatable=True,
         )
 
     def _exchange(self, team: UUID, reports: Sequence[Report], claim: Claim | None, change: Change) -> Steps[Exchanged]:
@@ -264,7 +265,7 @@ class OrchestrationVerbs(Transactions, Orchestration):
             # PostgreSQL carries 8,000 bytes. Who waits for one of very many jobs looks by itself after a while.
             if len(message) >= MAX_ANNOUNCEMENT_BYTES:
                 message = json.dumps({"by": self.process, "ready": dict(list(ready.items())[:100]), "jobs": []})
-            yield later(call("announce", message=message))
+            yield deferred(call("announce", message=message))
 
 
 def read_announcement(message: str, process: str) -> Effects | None:

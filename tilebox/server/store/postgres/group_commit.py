@@ -1,4 +1,4 @@
-"""One connection for the verbs that come by the thousand, and one commit for those that wait together.
+"""Group commit: one connection for the verbs that come by the thousand, and one commit for those that wait together.
 
 One connection that carries 32 rows a transaction does eight to thirteen times what it does with one row, and four of
 them side by side do less than one: they wait for each other's rows and flushes. So these verbs queue, as SQLite's do.
@@ -13,16 +13,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import psycopg
-
-from tilebox.server.store.postgres_engine import is_lost
-from tilebox.server.store.sql.statements import call_each, later
+from tilebox.server.store.postgres.errors import FAILURES, is_lost, told
+from tilebox.server.store.postgres.session import SHORT_STATEMENTS, Connection, close, connect, probe, run_steps
+from tilebox.server.store.sql.statements import call_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tilebox.server.store.postgres_engine import PostgresEngine
-    from tilebox.server.store.postgres_pipeline import Pipeline
+    from tilebox.server.store.postgres.pool import PostgresPool
     from tilebox.server.store.sql.statements import Steps
 
 T = TypeVar("T")
@@ -45,7 +43,7 @@ class _Waiting(Generic[T]):
         self.error: Exception | None = None
 
     def tell(self) -> None:
-        """Answer whoever waits."""
+        """Answer the caller, unless it was cancelled."""
         if self.answer.cancelled():
             return
         if self.error is not None:
@@ -54,18 +52,18 @@ class _Waiting(Generic[T]):
             self.answer.set_result(self.result)
 
 
-class Together:
+class GroupCommitter:
     """The queue, and the connection it uses.
 
     Args:
-        engine: Opens connections, and runs alone what failed in company.
+        pool: Runs a verb in a transaction of its own when its group failed.
     """
 
-    def __init__(self, engine: PostgresEngine) -> None:
-        self._engine = engine
+    def __init__(self, pool: PostgresPool) -> None:
+        self._pool = pool
         self._queue: list[_Waiting[Any]] = []
         self._worker: asyncio.Task[None] | None = None
-        self._pipeline: Pipeline | None = None
+        self._connection: Connection | None = None
         self._used = 0.0
 
     async def write(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:
@@ -82,78 +80,71 @@ class Together:
         self._queue.append(waiting)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.ensure_future(self._work())
-        # Whoever goes away leaves the verb done or undone, never half done.
+        # A caller that is cancelled leaves the verb done or undone, never half done.
         return await asyncio.shield(waiting.answer)
 
     async def close(self) -> None:
-        """Finish what waits, then let go of the connection."""
+        """Finish what waits, then close the connection."""
         if self._worker is not None:
             await asyncio.wait([self._worker])
-        await self._drop()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await close(connection)
 
     async def _work(self) -> None:
         while self._queue:
             group, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
             try:
                 await self._commit(group)
-            except Exception as error:  # noqa: BLE001 - whoever waits must be answered
-                await self._drop()
-                if isinstance(error, psycopg.Error) and is_lost(error):
-                    # Perhaps it was committed. Who asked can ask again, and say so.
-                    await self._fail(group, error)
+            except Exception as error:  # noqa: BLE001 - every caller must be answered
+                self._cut()
+                if is_lost(error) or isinstance(error, TimeoutError):
+                    # Perhaps it was committed. The caller can ask again, and say so.
+                    for waiting in group:
+                        waiting.error = told(error, self._pool.address.name, is_change=True)
+                        waiting.error.__cause__ = error
                 else:
-                    # One of them collided with another transaction, or broke a rule of the database or of its own.
+                    # One verb collided with another transaction, or broke a rule of the database or of its own.
                     # Alone, each hears of its own failure only.
                     await asyncio.gather(*map(self._run_alone, group))
             for waiting in group:
                 waiting.tell()
 
     async def _commit(self, group: list[_Waiting[Any]]) -> None:
-        pipeline = await self._connect()
-        pipeline.command(b"BEGIN")
-        if len(group) > 1:
-            await pipeline.run(_lock([task for waiting in group for task in waiting.tasks]))
-        for waiting in group:
-            waiting.result = await pipeline.run(waiting.verb())
-        pipeline.command(b"COMMIT")
-        await pipeline.sync()
-
-    async def _connect(self) -> Pipeline:
-        """Return the session; one that idled is tried first, since the database may have been restarted."""
-        now = time.monotonic()
-        if self._pipeline is not None:
-            try:
-                if self._pipeline.is_lost:
-                    await self._drop()
-                elif now - self._used > IDLE_SECONDS:
-                    await self._pipeline.sync()
-            except psycopg.OperationalError:
-                await self._drop()
-        if self._pipeline is None:
-            self._pipeline = await self._engine.open_pipeline()
-        self._used = now
-        return self._pipeline
-
-    async def _fail(self, group: list[_Waiting[Any]], error: Exception) -> None:
-        try:
-            async with self._engine.explained(is_change=True):
-                raise error  # noqa: TRY301
-        except Exception as told:  # noqa: BLE001 - told to the ones who asked
+        connection = await self._connect()
+        async with connection.transaction():
+            if len(group) > 1:
+                await run_steps(connection, _lock([task for waiting in group for task in waiting.tasks]))
             for waiting in group:
-                waiting.error = told
+                waiting.result = await run_steps(connection, waiting.verb())
+
+    async def _connect(self) -> Connection:
+        """Return the session; one that idled is tried first, since the network forgets idle connections."""
+        now = time.monotonic()
+        if self._connection is not None and now - self._used > IDLE_SECONDS:
+            try:
+                await probe(self._connection)
+            except FAILURES:
+                self._cut()
+        if self._connection is not None and self._connection.is_closed():
+            self._cut()
+        if self._connection is None:
+            self._connection = await connect(self._pool.address.url, settings=SHORT_STATEMENTS)
+        self._used = now
+        return self._connection
 
     async def _run_alone(self, waiting: _Waiting[Any]) -> None:
-        waiting.error = None
         try:
-            waiting.result = await self._engine.write(waiting.verb)
-        except Exception as error:  # noqa: BLE001 - told to the one who asked
+            waiting.result = await self._pool.write(waiting.verb)
+        except Exception as error:  # noqa: BLE001 - passed on to the caller
             waiting.error = error
 
-    async def _drop(self) -> None:
-        pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            await pipeline.close()
+    def _cut(self) -> None:
+        """Drop the connection, whatever state it is in; the server undoes what was not committed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
 
 def _lock(tasks: Sequence[bytes]) -> Steps[None]:
-    yield later(call_each("lock_jobs_of_tasks", [{"task": task} for task in tasks]))
+    yield call_each("lock_jobs_of_tasks", [{"task": task} for task in tasks])
