@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tilebox.server.rules.task_states import Failure, Verdict
-from tilebox.server.store.work.interface import Claim, Effects, Exchanged, Report
+from tilebox.server.store.work.interface import Claim, Effects, ExchangeResult, Report
 
 DEATH = "its runner died"
 """How the error of a task begins whose runner died of it, maybe."""
 
 
 @dataclass(slots=True)
-class Held:
+class HeldTask:
     """The latest lease of a task, and whether a report on it was accepted."""
 
     lease: int
@@ -32,7 +32,7 @@ class Held:
 class Ledger:
     """Who held what, and what was accepted of whom."""
 
-    held: dict[bytes, Held] = field(default_factory=dict)
+    held: dict[bytes, HeldTask] = field(default_factory=dict)
     computed: set[bytes] = field(default_factory=set)
     stopped: set[bytes] = field(default_factory=set)
     retried: set[bytes] = field(default_factory=set)
@@ -41,7 +41,7 @@ class Ledger:
     # Task and lease of what was executed by a runner when it died, and whether the runner had not given it up.
     killed: dict[tuple[bytes, int], bool] = field(default_factory=dict)
 
-    def exchanged(self, reports: list[Report], claim: Claim | None, answer: Exchanged) -> None:
+    def exchanged(self, reports: list[Report], claim: Claim | None, answer: ExchangeResult) -> None:
         """Note an exchange."""
         assert len(answer.verdicts) == len(reports)
         for report, verdict in zip(reports, answer.verdicts, strict=True):
@@ -84,4 +84,4 @@ class Ledger:
         assert task.lease == (1 if held is None else held.lease + 1), "I6: leases are not counted up"
         assert task.task not in self.computed, "I2: a completed task was handed out"
         assert task.job not in self.stopped, "I7: a task of a canceled job was handed out"
-        self.held[task.task] = Held(task.lease, claim)
+        self.held[task.task] = HeldTask(task.lease, claim)

@@ -90,13 +90,13 @@ class SimulatedStore(SqliteStore):
             lambda answer: self._world.exchanged(self.process, reports, claim, answer),
         )
 
-    async def submit_job_to(self, job, claims, **rules):
+    async def submit_and_claim(self, job, claims, **rules):
         def note(answer):
             self._world.ledger.submitted.add(job.id)
             for claim, handed in zip(claims, answer[1], strict=True):
                 self._world.exchanged(self.process, (), claim, handed)
 
-        return await self._noted(super().submit_job_to(job, claims, **rules), note)
+        return await self._noted(super().submit_and_claim(job, claims, **rules), note)
 
     async def cancel_job(self, team, job):
         return await self._noted(super().cancel_job(team, job), lambda effects: self._world.canceled(job, effects))

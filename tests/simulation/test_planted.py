@@ -50,12 +50,12 @@ def a_report_is_applied_twice(monkeypatch):
 @mistake
 def a_dependency_is_counted_twice(monkeypatch):
     twice = "max(0, open_dependencies - 2 * :dependencies)"
-    change_sql(monkeypatch, "count_off_groups", "open_dependencies - :dependencies", twice)
+    change_sql(monkeypatch, "decrement_groups", "open_dependencies - :dependencies", twice)
 
 
 @mistake
 def a_group_is_done_with_its_first_task(monkeypatch):
-    change_sql(monkeypatch, "held_tasks", "task_groups.open_tasks AS", "1 AS")
+    change_sql(monkeypatch, "tasks_with_jobs", "task_groups.open_tasks AS", "1 AS")
 
 
 @mistake
@@ -78,7 +78,7 @@ def one_retry_more_than_allowed(monkeypatch):
 
 @mistake
 def a_canceled_job_goes_on(monkeypatch):
-    change_sql(monkeypatch, "stop_jobs", "rank IS NOT NULL", "false")
+    change_sql(monkeypatch, "unqueue_jobs", "rank IS NOT NULL", "false")
 
 
 @mistake
@@ -98,7 +98,7 @@ def leases_end_because_the_database_was_away(monkeypatch):
 
 @mistake
 def leases_outlast_a_clock_that_is_set_back(monkeypatch):
-    change_sql(monkeypatch, "shorten_leases", "state = 2", "false")
+    change_sql(monkeypatch, "cap_fenced_leases", "state = 2", "false")
 
 
 @mistake
@@ -128,7 +128,7 @@ def what_a_runner_died_of_is_given_back(monkeypatch):
 
 @mistake
 def nobody_hears_of_a_death(monkeypatch):
-    change_sql(monkeypatch, "tasks_of_runner", "tasks.state = 2", "false")
+    change_sql(monkeypatch, "tasks_held_by_runner", "tasks.state = 2", "false")
 
 
 def change_deaths(monkeypatch, change):
@@ -142,7 +142,7 @@ def change_deaths(monkeypatch, change):
 
 @mistake
 def what_failed_is_not_tried_again(monkeypatch):
-    change_sql(monkeypatch, "requeue_failed", "state = 4", "false")
+    change_sql(monkeypatch, "requeue_failed_tasks", "state = 4", "false")
 
 
 @mistake
