@@ -194,7 +194,7 @@ async def test_what_could_not_be_set_back_is_set_back_in_the_next_round(server, 
         raise ServerError("the database went away", code="unavailable")
 
     with monkeypatch.context() as broken:
-        broken.setattr(server.world.store, "set_back", fails)
+        broken.setattr(server.world.store, "rewind_deadlines", fails)
         with pytest.raises(ServerError):
             await server.go_round()
     await server.go_round(2)

@@ -75,14 +75,14 @@ class LeaseReaper:
             self._is_set_back = False
         self._last_round = now
         if not self._is_set_back:
-            await self._store.set_back(now_us=self._leases.clock.now_us(), lease_us=self._leases.lease_us)
+            await self._store.rewind_deadlines(now_us=self._leases.clock.now_us(), lease_us=self._leases.lease_us)
             self._is_set_back = True
-        self._leases.learn_ranks(await self._store.note_ranks(self._leases.ranks))
+        self._leases.learn_ranks(await self._store.record_ranks(self._leases.ranks))
         if now >= self._quiet_until:
             await self._expire()
         if now >= self._forget_at:
             self._forget_at = now + FORGET_SECONDS
-            await self._store.forget_runners(self._leases.clock.now_us() - round(FORGET_SECONDS * 1e6))
+            await self._store.delete_runners(self._leases.clock.now_us() - round(FORGET_SECONDS * 1e6))
         return await self._wake()
 
     def be_quiet(self) -> None:

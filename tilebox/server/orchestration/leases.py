@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tilebox.server.orchestration.lease_clock import Clock
     from tilebox.server.orchestration.submissions import Submissions
     from tilebox.server.orchestration.wakeups import Gone
-    from tilebox.server.store.work.interface import Claimed, Exchanged, Held, NewJob, Orchestration, Queue
+    from tilebox.server.store.work.interface import ClaimedTask, ExchangeResult, HeldTask, NewJob, Orchestration, Queue
 
 logger = logging.getLogger("tilebox.server")
 
@@ -86,7 +86,7 @@ class Handed:
     """
 
     verdicts: list[Verdict]
-    tasks: list[Claimed] = field(default_factory=list)
+    tasks: list[ClaimedTask] = field(default_factory=list)
     identifiers: list[int] = field(default_factory=list)
     is_more_to_come: bool = False
 
@@ -239,9 +239,9 @@ class Leases:
         ready = Counter(task.queue for group in job.groups if not group.dependencies for task in group.tasks)
         queues = [queue for number in ready if (queue := await self._submissions.queue(number)) is not None]
         chosen = [one for queue in queues for one in self.room.choose(queue, ready[queue.number])]
-        handed: Sequence[Exchanged] = ()
+        handed: Sequence[ExchangeResult] = ()
         try:
-            effects, handed = await self._store.submit_job_to(
+            effects, handed = await self._store.submit_and_claim(
                 job, [one.claim for one in chosen], now_us=self.clock.now_us(), virtual_rank=virtual_rank
             )
         finally:
@@ -281,7 +281,7 @@ class Leases:
         claim = self._claim(wish, queues, is_repeated=is_repeated)
         return await self._step(team, reports, claim, wish.cluster)
 
-    def _crash(self, held: Held, suspects: Sequence[Held], error: str) -> Report:
+    def _crash(self, held: HeldTask, suspects: Sequence[HeldTask], error: str) -> Report:
         pause = crash_backoff_seconds(held.task, held.lease, held.crashes + 1, self.lease_us / 1e6)
         return Report(
             task=held.task,
@@ -318,7 +318,7 @@ class Leases:
         await self.tell(exchanged.effects)
         return Handed(exchanged.verdicts, exchanged.tasks)
 
-    def _learn_rank(self, cluster: int, exchanged: Exchanged) -> None:
+    def _learn_rank(self, cluster: int, exchanged: ExchangeResult) -> None:
         if exchanged.effects.last_rank:
             self.learn_ranks({cluster: exchanged.effects.last_rank})
 
@@ -350,7 +350,7 @@ class Leases:
             self._noted.clear()
         self._noted[key] = now
         identifiers = json.dumps([list(identifier) for identifier in wish.identifiers])
-        await self._store.note_runner(wish.runner, wish.cluster, identifiers, self.clock.now_us())
+        await self._store.record_runner(wish.runner, wish.cluster, identifiers, self.clock.now_us())
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tilebox._core.tasks.versions import TaskIdentifier
-    from tilebox.server.store.work.jobs import Job, JobStore, JobTask, SeenRunner, Waits
+    from tilebox.server.store.work.jobs import Blockers, Job, JobStore, JobTask, RunnerStatus
 
 SEEN_SECONDS = 60
 """How long ago a runner may have been heard of to count as being there."""
@@ -82,7 +82,7 @@ class Explanations:
             raise NotFoundError(f"there is no job {UUID(bytes=job)}")
         tasks = await self._store.queued_tasks(job, count=min(limit, MAX_EXPLAINED))
         blocked = sorted({task.group for task in tasks if task.is_blocked})
-        waits = await self._store.waits(blocked, count=MAX_NAMED)
+        waits = await self._store.blockers(blocked, count=MAX_NAMED)
         clusters = {task.cluster for task in tasks if not task.is_blocked}
         runners = {cluster: await self._store.runners(cluster, count=MAX_RUNNERS) for cluster in sorted(clusters)}
         now = self._now_us()
@@ -90,7 +90,7 @@ class Explanations:
 
 
 def _explain(
-    job: Job, task: JobTask, waits: Mapping[bytes, Waits], runners: Sequence[SeenRunner], now_us: int
+    job: Job, task: JobTask, waits: Mapping[bytes, Blockers], runners: Sequence[RunnerStatus], now_us: int
 ) -> Explanation:
     if job.state in (JobState.FAILED, JobState.CANCELED):
         why = "a task of its job failed" if job.state is JobState.FAILED else "its job was canceled"
@@ -106,7 +106,7 @@ def _explain(
     return _runnable(task, runners, now_us)
 
 
-def _blocked(task: JobTask, waits: Waits | None) -> Explanation:
+def _blocked(task: JobTask, waits: Blockers | None) -> Explanation:
     if waits is None or not waits.first:
         return Explanation(task, Reason.DEPENDENCIES, "the tasks that it depends on are being completed right now")
     named = ", ".join(f"{_short(each.display)} ({_WHERE[each.state]})" for each in waits.first)
@@ -118,7 +118,7 @@ def _blocked(task: JobTask, waits: Waits | None) -> Explanation:
     )
 
 
-def _runnable(task: JobTask, runners: Sequence[SeenRunner], now_us: int) -> Explanation:
+def _runnable(task: JobTask, runners: Sequence[RunnerStatus], now_us: int) -> Explanation:
     there = [runner for runner in runners if runner.is_busy or now_us - runner.seen_us <= SEEN_SECONDS * 1_000_000]
     slug, wanted = task.cluster_slug, task.identifier
     if not there:

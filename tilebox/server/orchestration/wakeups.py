@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from tilebox.server.store.work.interface import Claim, Claimed, Queue
+    from tilebox.server.store.work.interface import Claim, ClaimedTask, Queue
 
     Gone = Callable[[], Awaitable[None]]
     """Returns when the runner has gone away."""
@@ -45,7 +45,7 @@ class Waiter:
         self.was_served = False
         self._is_woken = False
         self._sleep: asyncio.Future[None] | None = None
-        self._served: asyncio.Future[list[Claimed]] | None = None
+        self._served: asyncio.Future[list[ClaimedTask]] | None = None
 
     @property
     def is_woken(self) -> bool:
@@ -78,14 +78,14 @@ class Waiter:
         self.was_served = True
         self._served = asyncio.get_running_loop().create_future()
 
-    def hand(self, tasks: list[Claimed]) -> None:
+    def hand(self, tasks: list[ClaimedTask]) -> None:
         """Give it what was got for it. If that is nothing, it looks itself, for it was passed over meanwhile."""
         if self._served is not None:
             self._served.set_result(tasks)
         self._is_woken = self._is_woken or not tasks
         self._end_sleep()
 
-    async def handed(self) -> list[Claimed]:
+    async def handed(self) -> list[ClaimedTask]:
         """Return what somebody got for it since this was last asked; waits until that is sure."""
         if self._served is None:
             return []

@@ -40,11 +40,11 @@ def job_filter(filters: job_pb2.QueryFilters) -> JobFilter:
     for name in ("automation_ids", "cluster_slugs"):
         if len(getattr(filters, name)) > MAX_LISTED:
             raise InvalidArgumentError(f"filters.{name} must have at most {MAX_LISTED} entries")
-    first_us, behind_us = microseconds(filters.time_interval) if has_times else (None, None)
+    start_us, end_us = microseconds(filters.time_interval) if has_times else (None, None)
     first, last = id_range(filters.id_interval) if has_ids else (None, None)
     return interval_filter(
-        first_us,
-        behind_us,
+        start_us,
+        end_us,
         first=first,
         last=last,
         states=_states(JobState, filters.states, "filters.states"),
@@ -73,12 +73,12 @@ def younger(wanted: JobFilter, age_us: int, now_us: int) -> JobFilter:
     if age_us < 0:
         raise InvalidArgumentError("job_max_age must not be below zero")
     least = interval_filter(now_us - age_us, None)
-    return replace(wanted, first_us=max(wanted.first_us, least.first_us), first=max(wanted.first, least.first))
+    return replace(wanted, start_us=max(wanted.start_us, least.start_us), first=max(wanted.first, least.first))
 
 
 def interval_filter(
-    first_us: int | None,
-    behind_us: int | None,
+    start_us: int | None,
+    end_us: int | None,
     *,
     first: bytes | None = None,
     last: bytes | None = None,
@@ -86,10 +86,10 @@ def interval_filter(
 ) -> JobFilter:
     """Return a filter of jobs by when they were submitted; ids carry that too, by which they are found at once."""
     given: dict[str, object] = dict(others)
-    if first_us is not None:
-        given |= {"first_us": first_us, "first": _id(_millisecond(first_us) << _TAIL_BITS)}
-    if behind_us is not None:
-        given |= {"behind_us": behind_us, "last": _id(((_millisecond(behind_us) + 1) << _TAIL_BITS) - 1)}
+    if start_us is not None:
+        given |= {"start_us": start_us, "first": _id(_millisecond(start_us) << _TAIL_BITS)}
+    if end_us is not None:
+        given |= {"end_us": end_us, "last": _id(((_millisecond(end_us) + 1) << _TAIL_BITS) - 1)}
     given |= {name: value for name, value in (("first", first), ("last", last)) if value is not None}
     return JobFilter(**given)  # type: ignore[arg-type]
 
