@@ -11,7 +11,7 @@ import anyio
 import pytest
 from postgres import fresh_database
 from store_records import opened
-from survival.invariants import Expectation
+from survival.harness.invariants import Expectation
 from survival.stage import wait_until
 from survival.work import Chain, Diamond, Fan, Mixed, Poison, Tree, Verbose
 from wire import Wire, submissions, task_group
