@@ -223,7 +223,7 @@ async def test_a_use_that_cannot_be_noted_does_not_refuse_the_key(store, team, c
     text, key = await _stored(store, team)
     store.refuses_touch = True
     assert await Authenticator(store).authenticate(text, NOW_US) == key
-    assert "could not be noted" in caplog.text
+    assert "cannot store the last use of API key" in caplog.text
     assert text not in caplog.text
 
 
@@ -233,5 +233,5 @@ async def test_the_memory_for_keys_is_bounded(store, team, monkeypatch):
     for _ in range(5):
         text, _ = await _stored(store, team)
         await authenticator.authenticate(text, NOW_US)
-    assert len(authenticator._known) == 3
+    assert len(authenticator._cache) == 3
     assert len(authenticator._touched_us) == 3

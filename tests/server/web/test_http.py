@@ -61,7 +61,7 @@ def test_what_is_not_there_says_so(proto):
 def test_grpc_over_http_1_is_told_in_grpc(proto):
     answer = proto.http.post(LIST, content=b"\0\0\0\0\0", headers={"content-type": "application/grpc"})
     assert (answer.status_code, answer.headers["grpc-status"]) == (200, "12")
-    assert answer.headers["grpc-message"] == "gRPC needs HTTP%2F2; over HTTP%2F1.1, speak Connect"
+    assert answer.headers["grpc-message"] == "gRPC needs HTTP%2F2; use Connect over HTTP%2F1.1"
 
 
 @pytest.mark.parametrize(

@@ -114,13 +114,13 @@ async def test_a_call_is_answered_with_a_message_and_a_status(call, content_type
 async def test_what_is_not_one_message_is_refused(call, body):
     assert status(await call("workflows.v1.TaskService/NextTask", body)) == (
         "3",
-        "the request's body must be one gRPC message that is not packed",
+        "the request's body must be one uncompressed gRPC message",
     )
 
 
 async def test_what_is_no_message_of_the_call_is_refused(call):
     sent = await call("workflows.v1.TaskService/NextTask", framed(b"\xff"))
-    assert status(sent) == ("3", "the request is no workflows.v1.NextTaskRequest")
+    assert status(sent) == ("3", "the request is not a valid workflows.v1.NextTaskRequest")
 
 
 async def test_errors_have_the_codes_of_grpc(call):
