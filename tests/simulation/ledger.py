@@ -15,7 +15,7 @@ from typing import Any
 from tilebox.server.rules.task_states import Failure, Verdict
 from tilebox.server.store.work.interface import Claim, Effects, Exchanged, Report
 
-DEATH = "its runner died"
+DEATH = "the runner died"
 """How the error of a task begins whose runner died of it, maybe."""
 
 

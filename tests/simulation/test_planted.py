@@ -93,7 +93,7 @@ def leases_end_though_they_were_extended(monkeypatch):
 
 @mistake
 def leases_end_because_the_database_was_away(monkeypatch):
-    monkeypatch.setattr(LeaseReaper, "be_quiet", lambda _: None)
+    monkeypatch.setattr(LeaseReaper, "postpone_expiry", lambda _: None)
 
 
 @mistake

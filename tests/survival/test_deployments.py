@@ -102,7 +102,9 @@ def test_a_task_that_kills_its_runners_drags_no_neighbour_with_it(stage, count):
     database = there.read()
     (poison,) = (task for task in database.tasks.values() if task["state"] == TaskState.FAILED_OPTIONAL)
     assert poison["crashes"] == 4
-    assert re.match(r"its runner died while it was executed: process \d+ on .* ended without a word", poison["error"])
+    assert re.match(
+        r"the runner died while it executed this task: process \d+ on .* ended without a word", poison["error"]
+    )
     assert [(one["task_id"], one["outcome"]) for one in database.attempts] == [(poison["id"], "crashed")] * 4
     # That of the poison aside, whatever had no report is executed again, and what had one is not.
     assert counted["start"] - counted["end"] == 4

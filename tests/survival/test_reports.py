@@ -126,7 +126,7 @@ def test_of_two_hundred_that_wait_one_gets_the_one_task_and_the_others_do_not_st
 
     monkeypatch.setattr(OrchestrationVerbs, "exchange", counted)
     # Nobody looks for other reasons meanwhile.
-    monkeypatch.setattr(leases, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(leases, "POLL_SECONDS", 3600.0)
     runner = hand()
     waiting = [ask(runner, number.to_bytes(16, "big"), wait=30) for number in range(200)]
     wait_until(lambda: len(looks) == 200, "the first looks of all")
@@ -183,7 +183,7 @@ def test_a_death_is_put_down_to_what_was_executed_and_nothing_else(hand):
     assert {task["id"]: task["crashes"] for task in tasks.tasks.values() if task["crashes"]} == {poison.task_id: 1}
     (attempt,) = tasks.attempts
     assert attempt["outcome"] == "crashed"
-    assert attempt["error"] == "its runner died while it was executed: process 7 on earth ended without a word"
+    assert attempt["error"] == "the runner died while it executed this task: process 7 on earth ended without a word"
 
 
 def test_a_report_that_is_ahead_of_the_death_counts(hand):
@@ -220,7 +220,7 @@ def test_what_takes_runners_down_waits_longer_and_longer(hand):
     pauses = [later - earlier for earlier, later in zip(stopped, started[1:], strict=False)]
     assert min(pauses[1:]) >= 500_000
     assert (task["crashes"], task["state"]) == (4, TaskState.FAILED)
-    assert "its runner died while it was executed: process 7" in task["error"]
+    assert "the runner died while it executed this task: process 7" in task["error"]
     assert job.id.uuid == task["job_id"]
 
 

@@ -187,7 +187,7 @@ def test_jobs_are_found_by_an_interval_of_times_or_ids(proto):
         ({"cluster_slugs": ["x"] * 101}, {}, "at most 100 entries"),
         ({}, {"limit": 0}, "page.limit must be at least 1"),
         ({}, {"starting_after": wire_id(b"short")}, "UUID of 16 bytes"),
-        ({}, {"starting_after": wire_id(uuid4())}, "does not belong here"),
+        ({}, {"starting_after": wire_id(uuid4())}, "not part of this listing"),
     ],
 )
 def test_a_query_that_makes_no_sense_is_refused(proto, filters, page, named):
@@ -233,7 +233,7 @@ def test_tasks_come_page_by_page_with_those_below_them(proto):
     assert all(task.started_at.ToMicroseconds() <= task.stopped_at.ToMicroseconds() for task in roots[:3])
     for named, values in (
         ("no task", {"parent_task_id": wire_id(uuid4())}),
-        ("does not belong", {"page": query_pb2.Pagination(starting_after=children[0].id)}),
+        ("not part of this listing", {"page": query_pb2.Pagination(starting_after=children[0].id)}),
         ("at least 1", {"prefetch_children": job_pb2.JobTaskChildrenPrefetch()}),
     ):
         with pytest.raises(CallError, match=named):

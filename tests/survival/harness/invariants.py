@@ -196,7 +196,7 @@ def _check_attempts(database: Database, jobs: dict[str, Expectation], max_crashe
         has_failed = task["state"] in (TaskState.FAILED, TaskState.FAILED_OPTIONAL)
         assert task["retries"] <= task["max_retries"] + has_failed, "I5"
         # Where others were executed beside it when runners died, it may have crashed twice as often.
-        is_doubtful = any(attempt["error"].startswith("its runner died") for attempt in own)
+        is_doubtful = any(attempt["error"].startswith("the runner died") for attempt in own)
         assert task["crashes"] <= max_crashes * (1 + is_doubtful) + has_failed, "I5"
         failures = Counter(attempt["outcome"] for attempt in own)
         counted = failures["failed"], failures["crashed"] + failures["expired"]
