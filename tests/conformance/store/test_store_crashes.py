@@ -16,11 +16,11 @@ from postgres import fresh_database, running_postgres
 from store_records import NOW_US, add_dataset, make_team, opened
 
 from tilebox.errors import ServerError
-from tilebox.server.store import sqlite
 from tilebox.server.store.postgres import store as postgres
 from tilebox.server.store.sql import migrate
 from tilebox.server.store.sql.migrate import Migration, migrations
 from tilebox.server.store.sql.statements import script
+from tilebox.server.store.sqlite import store as sqlite
 
 pytestmark = pytest.mark.anyio
 
