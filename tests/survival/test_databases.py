@@ -1,4 +1,4 @@
-"""A PostgreSQL that stops, starts, and loses sessions under two servers; a disk that is full under SQLite."""
+"""PostgreSQL that restarts and loses sessions below two servers, and a full disk below SQLite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def own_postgres():
-    """A server that no other tests use, to be stopped and started."""
+    """A PostgreSQL server for this module only, which tests stop and start."""
     with running_postgres() as server:
         yield server
 
@@ -28,13 +28,13 @@ def own_postgres():
 def pair(stage, own_postgres):
     """A stage with two servers on one database, and the URLs of both."""
     with fresh_database(own_postgres) as database:
-        # Longer than a restart takes on a busy machine: what is handed out twice was lost on its way.
+        # Longer than a restart takes on a busy machine, so a task that is leased twice was lost.
         there = stage(database=database, lease_seconds=15)
         yield there, (there.url, there.start_server_beside().url)
         there.close()
 
 
-def test_sessions_that_are_cut_lose_nothing(pair, own_postgres):
+def test_terminated_sessions_lose_nothing(pair, own_postgres):
     there, urls = pair
     there.submit(Tree(2, 12, milliseconds=5), Chain(60))
     runners = [there.start_runner(url) for url in (*urls, *urls)]
@@ -53,7 +53,7 @@ def test_sessions_that_are_cut_lose_nothing(pair, own_postgres):
     assert counted["start"] == counted["end"] == 157 + 61
 
 
-def test_a_database_that_is_stopped_and_started_loses_nothing(pair, own_postgres):
+def test_a_database_restart_loses_nothing(pair, own_postgres):
     there, urls = pair
     there.submit(Fan(60, milliseconds=20), Chain(30), Gated("gate"))
     runners = [there.start_runner(url) for url in (*urls, *urls)]
@@ -63,7 +63,7 @@ def test_a_database_that_is_stopped_and_started_loses_nothing(pair, own_postgres
         wait_until(lambda goal=goal: len(there.lines("end")) >= goal, "more tasks")
         stop_at_once(own_postgres)
         if is_last:
-            # What ends while there is no database is delivered later.
+            # Reports on tasks that end without a database are delivered later.
             there.open_gate("gate")
         own_postgres.ensure_postgres_running()
     there.wait_for_jobs()
@@ -81,7 +81,7 @@ def stop_at_once(server) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder on a file system that holds little."""
+    """A folder on a small file system."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(
@@ -93,7 +93,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_full_disk_is_said_and_got_over(stage, small_disk):
+def test_a_full_disk_is_reported_and_survived(stage, small_disk):
     there = stage(data_dir=small_disk, lease_seconds=5)
     there.submit(Gated("gate"))
     runner = there.start_runner()

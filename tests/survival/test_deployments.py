@@ -1,4 +1,4 @@
-"""Runners, servers and tables replaced under load, tasks that kill their runner or hurt it, many runners on one file."""
+"""Rolling replacement of runners, servers and tables, harmful tasks, and many runners on one SQLite file."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ pytestmark = pytest.mark.slow
 RUNNING, FAILED = TaskState.RUNNING, TaskState.FAILED
 
 
-def test_runners_replaced_one_after_the_other_fail_no_task(stage):
+def test_a_rolling_replacement_of_runners_fails_no_task(stage):
     there = stage(lease_seconds=5)
     there.submit(Tree(2, 20, milliseconds=5), Chain(50))
     runners = [there.start_runner(concurrency=1 + number % 2) for number in range(6)]
     wait_until(lambda: len(there.lines("end")) >= 20, "the first tasks")
     for number, runner in enumerate(runners):
-        # The new one comes first, as in a rolling deployment.
+        # The new runner starts first, as in a rolling deployment.
         runners[number] = there.start_runner()
-        # One that was still starting had nothing to finish, and ends as programs do.
+        # A runner that was still starting has no task to finish, and SIGTERM kills it.
         assert runner.stop() in (0, -signal.SIGTERM)
     there.wait_for_jobs()
     counted = there.check(longest_gap_seconds=10)
@@ -46,7 +46,7 @@ def test_runners_replaced_one_after_the_other_fail_no_task(stage):
 
 
 @pytest.mark.parametrize(("how", "cause"), [("exit", "exit code 7"), ("SIGSEGV", "killed by signal SIGSEGV")])
-def test_a_task_that_kills_its_process_is_given_up_and_its_runner_lives(stage, how, cause):
+def test_a_task_that_kills_its_process_fails_and_its_runner_survives(stage, how, cause):
     there = stage(lease_seconds=5, max_crashes=2)
     runner = there.start_runner(isolation="process")
     poison = there.submit(Poison(how), expect=Expectation("FAILED", failed=1))
@@ -60,7 +60,7 @@ def test_a_task_that_kills_its_process_is_given_up_and_its_runner_lives(stage, h
     assert all(cause in attempt["error"] for attempt in attempts)
 
 
-def test_a_task_that_kills_its_runner_is_given_up_and_others_go_on(stage):
+def test_a_task_that_kills_its_runner_fails_and_others_continue(stage):
     there = stage(lease_seconds=1, max_crashes=2)
     poison = there.submit(Poison("SIGKILL"), expect=Expectation("FAILED", failed=1))
     other = there.submit(Fan(60, milliseconds=2), Chain(20))
@@ -81,8 +81,8 @@ def test_a_task_that_kills_its_runner_is_given_up_and_others_go_on(stage):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_task_that_kills_its_runners_drags_no_neighbour_with_it(stage, count):
-    # Nobody waits for a lease to end here.
+def test_a_task_that_kills_its_runners_fails_no_other_task(stage, count):
+    # No lease expires in this test.
     there = stage(lease_seconds=600, max_crashes=3)
     there.submit(Mixed(60, 40))
     runners = [there.start_runner() for _ in range(count)]
@@ -106,7 +106,7 @@ def test_a_task_that_kills_its_runners_drags_no_neighbour_with_it(stage, count):
         r"the runner died while it executed this task: process \d+ on .* ended without a word", poison["error"]
     )
     assert [(one["task_id"], one["outcome"]) for one in database.attempts] == [(poison["id"], "crashed")] * 4
-    # That of the poison aside, whatever had no report is executed again, and what had one is not.
+    # Except for the poison, exactly the tasks without a report are executed again.
     assert counted["start"] - counted["end"] == 4
     assert counted["end"] >= 1 + 60
     given_back = [int(number) for number in re.findall(r"(\d+) were given back", there.server.log.read_text())]
@@ -114,10 +114,10 @@ def test_a_task_that_kills_its_runners_drags_no_neighbour_with_it(stage, count):
     assert "taken back" not in there.server.log.read_text()
 
 
-def test_a_task_that_kills_a_runner_of_many_slots_is_found_out(stage):
+def test_a_task_that_kills_a_runner_of_many_slots_is_identified(stage):
     there = stage(lease_seconds=2, max_crashes=3)
     poison = there.submit(Poison("SIGKILL"), expect=Expectation("FAILED", failed=1))
-    # Some of them are executed beside it each time.
+    # Some other tasks are executed beside it each time.
     there.submit(Fan(12, milliseconds=100))
     runner = there.start_runner(concurrency=4)
 
@@ -157,10 +157,10 @@ def test_tables_migrated_and_servers_replaced_under_load_fail_no_task(stage, kin
         there.submit(Tree(2, 20, milliseconds=5), Chain(60), Fan(60, milliseconds=10))
         runners = [there.start_runner() for _ in range(3)]
         wait_for_more(there)
-        # As the next version will do it, while this one works on.
+        # The next version migrates the tables while this version still runs.
         migrate(monkeypatch, database or f"sqlite://{there.data_dir}/tilebox.sqlite")
         wait_for_more(there)
-        # This version starts on the tables of the next, as when that is rolled back.
+        # This version starts on migrated tables, as after a roll-back.
         assert there.server.terminate() == 0
         there.start_server()
         wait_for_more(there)
@@ -179,7 +179,7 @@ def wait_for_more(there):
 
 
 def migrate(monkeypatch, url):
-    """Apply one migration more than there is: columns and an index of the tables that everything goes through."""
+    """Apply one further migration: new columns and an index on the busiest tables."""
     text = """
 ALTER TABLE tasks ADD COLUMN remark TEXT;
 ALTER TABLE jobs ADD COLUMN remark TEXT;
@@ -199,7 +199,7 @@ async def _migrate(url):
         await store.migrate()
 
 
-def test_an_error_of_ten_megabytes_is_cut_and_others_go_on(stage):
+def test_an_error_of_ten_megabytes_is_cut_and_other_tasks_continue(stage):
     there = stage(lease_seconds=5)
     runner = there.start_runner()
     verbose = there.submit(Verbose(10_000_000), expect=Expectation("FAILED", failed=1))
@@ -212,7 +212,7 @@ def test_an_error_of_ten_megabytes_is_cut_and_others_go_on(stage):
     assert len(attempt["error"]) <= 16_384
 
 
-def test_an_input_that_nobody_can_read_fails_its_task_and_others_go_on(stage):
+def test_an_unreadable_input_fails_its_task_and_other_tasks_continue(stage):
     there = stage(lease_seconds=5)
     runner = there.start_runner()
     with Wire(there.url, there.token) as wire:

@@ -1,4 +1,4 @@
-"""Slow, lossy, half-open and torn connections, byte by byte; and real partitions between network namespaces."""
+"""Slow, lossy, half-open and torn connections, and real partitions between network namespaces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def link():
-    """A function that lays a link to a stage's server."""
+    """A function that opens a link to a stage's server."""
     links = []
 
     def start(stage, **options):
@@ -28,7 +28,7 @@ def link():
         one.__exit__()
 
 
-def test_half_a_second_of_latency_costs_time_and_nothing_else(stage, link):
+def test_half_a_second_of_latency_only_costs_time(stage, link):
     there = stage(lease_seconds=10)
     way = link(there)
     way.delay_seconds = 0.25  # each way
@@ -44,7 +44,7 @@ def test_half_a_second_of_latency_costs_time_and_nothing_else(stage, link):
     assert there.read().attempts == []
 
 
-def test_a_fifth_of_all_packets_lost_costs_time_and_nothing_else(stage, link):
+def test_twenty_percent_packet_loss_only_costs_time(stage, link):
     there = stage(lease_seconds=10)
     way = link(there, seed=5)
     way.delay_seconds, way.loss = 0.01, 0.2
@@ -57,29 +57,29 @@ def test_a_fifth_of_all_packets_lost_costs_time_and_nothing_else(stage, link):
     assert there.read().attempts == []
 
 
-def test_connections_torn_off_in_the_middle_of_a_message_lose_and_double_nothing(stage, link):
+def test_connections_reset_in_the_middle_of_a_message_lose_and_duplicate_nothing(stage, link):
     there = stage(lease_seconds=20)
     way = link(there, seed=11)
     way.tears = 60
-    # Tasks long enough that few come at once: an answer that is longer than what a connection lasts never arrives.
+    # Long tasks, so that a response holds few: one that is longer than the life of a connection never arrives.
     there.submit(Fan(60, milliseconds=20), Tree(2, 6, milliseconds=20), Chain(40))
     runners = [there.start_runner(way.url) for _ in range(3)]
     there.wait_for_jobs()
     assert all(runner.is_alive() for runner in runners)
     assert way.torn >= 20
     counted = there.check()
-    # Half a report is none, and half an answer is asked for again.
+    # A partial report has no effect, and a partial response is requested again.
     assert counted["start"] == counted["end"] == 62 + 43 + 41
     assert there.read().attempts == []
 
 
-def test_tasks_handed_to_a_runner_behind_a_dead_connection_come_back(stage, link):
+def test_tasks_leased_over_a_dead_connection_are_requeued(stage, link):
     there = stage(lease_seconds=5)
     way = link(there)
     cut_off = there.start_runner(way.url)
     wait_until(lambda: way.carried[BACK], "the runner")
     there.wait_for_jobs(there.submit(Chain(0)))
-    # It waits for work, over a connection that looks as it did before; the server hands it some.
+    # The runner waits over a connection that still looks open, and the server leases it tasks.
     way.cut(THERE, BACK)
     job = there.submit(Chain(3))
     wait_until(
@@ -87,18 +87,18 @@ def test_tasks_handed_to_a_runner_behind_a_dead_connection_come_back(stage, link
     )
     there.start_runner()
     there.wait_for_jobs(job)
-    # What it was handed arrives now, long after its lease.
+    # The tasks arrive now, long after their leases expired.
     way.heal()
     there.wait_for_jobs(there.submit(Fan(20, milliseconds=5)))
     assert cut_off.is_alive()
     counted = there.check()
-    # It cannot know how long the answer was under way, so it may execute what is another's by now.
+    # The runner cannot know how old the response is, so it may execute tasks that another runner holds by now.
     assert counted["start"] == counted["end"] in (1 + 4 + 22, 1 + 4 + 22 + 1)
     assert [attempt["outcome"] for attempt in there.read().attempts] == ["expired"]
 
 
 @pytest.mark.parametrize("direction", [THERE, BACK])
-def test_a_way_that_is_cut_in_one_direction_and_heals(stage, link, direction):
+def test_a_link_that_is_cut_in_one_direction_and_heals(stage, link, direction):
     there = stage(lease_seconds=5)
     way = link(there)
     gated = there.submit(Gated("gate"))
@@ -106,7 +106,7 @@ def test_a_way_that_is_cut_in_one_direction_and_heals(stage, link, direction):
     there.wait_for_file("gate.started")
     way.cut(direction)
     if direction == BACK:
-        # It is heard, though it hears nothing, so it keeps its lease.
+        # Its requests arrive although it gets no responses, so it keeps its lease.
         there.wait_for_extensions(1)
         there.open_gate("gate")
         wait_until(lambda: there.lines("end"), "the end of the task")
@@ -125,7 +125,7 @@ def test_a_way_that_is_cut_in_one_direction_and_heals(stage, link, direction):
     assert [attempt["outcome"] for attempt in there.read().attempts] == outcomes
 
 
-def test_a_way_that_flaps_loses_and_doubles_nothing(stage, link):
+def test_a_flapping_link_loses_and_duplicates_nothing(stage, link):
     there = stage(lease_seconds=2)
     way = link(there)
     there.submit(Tree(2, 14, milliseconds=5), Chain(30))
@@ -143,7 +143,7 @@ def test_a_way_that_flaps_loses_and_doubles_nothing(stage, link):
 
 
 def wait_for_silence(way):
-    """Return once nothing has arrived between three looks."""
+    """Wait until no data has arrived between three polls."""
     seen = []
 
     def is_silent():
@@ -185,7 +185,7 @@ class Namespace:
 
     @contextmanager
     def cut(self, direction: str):
-        """Let nothing arrive meanwhile, at the server (`there`), at the runner (`back`), or anywhere (`both`)."""
+        """Drop all packets to the server (`there`), to the runner (`back`), or both (`both`), for the duration."""
         routes = {
             THERE: [("-n", self.name, self.here)],
             BACK: [(self.there,)],
@@ -204,7 +204,7 @@ def ip(*arguments: str, check: bool = True) -> None:
 
 @pytest.fixture
 def namespace():
-    """A network namespace; skips where none can be made."""
+    """A network namespace; skips the test if none can be created."""
     made = Namespace(f"tb{os.getpid() % 100_000}", os.getpid() % 250)
     try:
         made.open()
@@ -223,12 +223,12 @@ def test_a_partition_between_network_namespaces(stage, namespace, direction):
     cut_off = there.start_runner(url, inside=namespace.name)
     there.wait_for_file("gate.started")
     with namespace.cut(direction):
-        # Not a packet says that it is gone; others take over.
+        # No packet tells the server about the partition; other runners take over.
         there.start_runner()
         wait_until(lambda: len(there.lines("start")) == 2, "another runner")
         there.open_gate("gate")
         there.wait_for_jobs(gated)
-    # It delivers what does not count, and goes on with other work.
+    # Its late report is stale, and it continues with other tasks.
     there.wait_for_jobs(there.submit(Fan(60, milliseconds=20)))
     wait_until(
         lambda: "its lease was lost" in cut_off.log.read_text() or "not valid" in cut_off.log.read_text(), "word of it"

@@ -1,4 +1,4 @@
-"""Networks that lose answers, hold them up, double requests and cut connections; the runner rides all of it out."""
+"""Networks that lose or delay responses, duplicate requests and cut connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 class Weather:
-    """A rule under which calls of runners get lost, one way or the other, or arrive twice, by chance.
+    """A rule that loses requests or responses of runners, or duplicates requests, at random.
 
     Args:
         seed: Of the chance.
@@ -33,12 +33,12 @@ class Weather:
             return None
         answer = call.forward()
         if what == "doubled":
-            # What a proxy does that tries again by itself; the runner gets the second answer.
+            # Like a proxy that retries by itself; the runner gets the second response.
             answer = call.forward()
         return None if what == "answer lost" else answer
 
 
-def test_lost_and_doubled_messages_lose_and_double_nothing(stage, proxy):
+def test_lost_and_duplicate_messages_lose_and_duplicate_no_task(stage, proxy):
     there = stage(lease_seconds=1)
     way = proxy(there)
     weather = way.rule = Weather(seed=3)
@@ -58,7 +58,7 @@ def test_a_partition_in_one_direction_and_its_end(stage, proxy):
     is_cut = threading.Event()
 
     def rule(call):
-        # Requests arrive, answers do not: the server sees a living runner, the runner a dead server.
+        # Requests arrive and responses do not: the server sees a live runner, the runner a dead server.
         answer = call.forward()
         return None if is_cut.is_set() else answer
 
@@ -68,7 +68,7 @@ def test_a_partition_in_one_direction_and_its_end(stage, proxy):
     there.wait_for_file("gate.started")
     is_cut.set()
     there.open_gate("gate")
-    # The report has arrived, many times over.
+    # The report has arrived many times.
     wait_until(lambda: there.read().jobs[job.id.bytes]["computed"] >= 1, "the report")
     wait_until(lambda: "trying again" in runner.log.read_text(), "the runner's notice")
     is_cut.clear()
@@ -76,7 +76,7 @@ def test_a_partition_in_one_direction_and_its_end(stage, proxy):
     there.check()
 
 
-def test_a_connection_that_is_half_open_costs_the_lease_and_nothing_else(stage, proxy):
+def test_a_half_open_connection_only_costs_the_lease(stage, proxy):
     there = stage(lease_seconds=5)
     way = proxy(there)
     is_dead = threading.Event()
@@ -91,7 +91,7 @@ def test_a_connection_that_is_half_open_costs_the_lease_and_nothing_else(stage, 
     cut_off = there.start_runner(way.url)
     there.wait_for_file("gate.started")
     is_dead.set()
-    # Nothing arrives any more, though nobody hung up: to the server the runner has gone silent.
+    # No data arrives any more over the open connection: to the server, the runner is silent.
     there.open_gate("gate")
     there.start_runner()
     there.wait_for_jobs(job)

@@ -1,4 +1,4 @@
-"""Runners that die without a word, are suspended, or execute what holds their interpreter up."""
+"""Runners that are killed or suspended, or execute code that holds the GIL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from survival.harness.work import Fan, Gated, Locking, Mixed, Tree
 
 pytestmark = pytest.mark.slow
 
-# As the runner learns it first: from the answer to its report, or from its companion process.
+# The runner learns it from the response to its report, or from its companion process.
 LOST = re.compile(r"the lease is not valid any more|its lease was lost")
 
 
@@ -25,7 +25,7 @@ def test_runners_killed_at_random_lose_nothing(stage):
     there.submit(Tree(2, 16, milliseconds=10), Fan(60, milliseconds=10))
     runners = [there.start_runner() for _ in range(4)]
     for _ in range(6):
-        # Somewhere in the course of things, whatever it is doing then.
+        # At a random moment, whatever the runner is doing.
         goal = len(there.lines("start")) + chosen.randint(10, 30)
         wait_until(lambda goal=goal: len(there.lines("start")) >= goal, "more tasks")
         number = chosen.randrange(4)
@@ -37,8 +37,8 @@ def test_runners_killed_at_random_lose_nothing(stage):
     assert counted["start"] - counted["end"] <= 6
 
 
-def test_a_runner_killed_in_a_task_has_it_executed_by_another(stage):
-    # At once: its companion says so, and nobody waits for the lease.
+def test_the_task_of_a_killed_runner_is_executed_by_another(stage):
+    # At once: its companion reports the death, so no lease has to expire.
     there = stage(lease_seconds=600)
     job = there.submit(Gated("gate"))
     first = there.start_runner()
@@ -51,13 +51,13 @@ def test_a_runner_killed_in_a_task_has_it_executed_by_another(stage):
     assert (counted["start"], counted["end"]) == (3, 2)
 
 
-def test_a_runner_killed_with_its_companion_is_missed_when_its_lease_is_over(stage):
+def test_the_task_of_a_runner_killed_with_its_companion_is_requeued_when_its_lease_expires(stage):
     there = stage(lease_seconds=5)
     job = there.submit(Gated("gate"))
     first = there.start_runner()
     there.wait_for_file("gate.started")
     (companion,) = wait_until(lambda: companions(first.pid), "its companion")
-    # In this order, or it would say so; and the runner would start another one.
+    # In this order, since the companion would report the death and the runner would restart its companion.
     first.send(signal.SIGSTOP)
     os.kill(companion, signal.SIGKILL)
     first.kill()
@@ -106,7 +106,7 @@ def test_a_runner_killed_between_its_messages(stage, proxy, moment, executions):
     assert counted["end"] == executions + 1
 
 
-def test_a_suspended_runner_comes_back_too_late(stage):
+def test_a_suspended_runner_resumes_too_late(stage):
     there = stage(lease_seconds=5)
     job = there.submit(Gated("gate"))
     first = there.start_runner()
@@ -117,7 +117,7 @@ def test_a_suspended_runner_comes_back_too_late(stage):
     there.wait_for_jobs(job)
     second.stop()
     first.send(signal.SIGCONT)
-    # It goes on with other work, and with that learns that it came too late.
+    # It continues with other tasks, and learns by that that its report is late.
     there.wait_for_jobs(there.submit(Fan(3)))
     wait_until(lambda: LOST.search(first.log.read_text()), "word of the lost lease")
     counted = there.check()
@@ -126,14 +126,14 @@ def test_a_suspended_runner_comes_back_too_late(stage):
     assert [attempt["outcome"] for attempt in attempts] == ["expired"]
 
 
-def test_code_that_holds_the_interpreter_lock_is_executed_once(stage):
+def test_code_that_holds_the_gil_is_executed_once(stage):
     there = stage(lease_seconds=5)
     release = there.make_lock("lock")
     job = there.submit(Locking("lock"))
     there.start_runner()
     wait_until(lambda: there.lines("start"), "its start")
     there.start_runner()
-    # There are three in a lease, so without them it would be over by then.
+    # There are three extensions in a lease, so without them the lease would have expired by now.
     there.wait_for_extensions(4)
     release()
     there.wait_for_jobs(job)
@@ -142,14 +142,14 @@ def test_code_that_holds_the_interpreter_lock_is_executed_once(stage):
     assert there.read().attempts == []
 
 
-def test_code_that_holds_the_interpreter_lock_keeps_no_neighbour_from_others(stage):
+def test_code_that_holds_the_gil_does_not_block_other_tasks_of_its_runner(stage):
     there = stage(lease_seconds=5)
     release = there.make_lock("lock")
     job = there.submit(Mixed(60, 40, lock="lock"))
     there.start_runner()
     wait_until(lambda: len(there.lines("start")) - len(there.lines("end")) == 1 and len(there.lines("end")) > 40, "it")
     there.start_runner()
-    # What had come with it, reported or not, is given to the other runner meanwhile, and nobody is blamed for it.
+    # The other tasks of its batch, reported or not, go to the other runner, and none of them counts a crash.
     wait_until(lambda: len({line.task for line in there.lines("end")}) == 1 + 60, "the end of all others")
     wait_until(lambda: there.read().jobs[job.id.bytes]["computed"] == 1 + 60, "all other reports")
     release()

@@ -1,4 +1,4 @@
-"""A server that is killed at every step of the protocol, or is away for long; its runners stay."""
+"""A server that is killed at every step of the protocol, or is down for long, while its runners keep running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 class Killer:
-    """A rule that kills the server at one step, and starts it again.
+    """A rule that kills the server at one step of the protocol, and restarts it.
 
     Args:
         stage: Whose server.
@@ -59,7 +59,7 @@ def submits(call, answer):
 
 
 def claims(call, answer):
-    """Tell whether tasks are asked for, and with an answer whether there are some in it."""
+    """Return whether a call requests tasks, and, given a response, whether it has some."""
     return call.name == "Exchange" and (answer is None or bool(answer_body(answer).tasks))
 
 
@@ -73,13 +73,13 @@ def extends(call, answer):
 
 @pytest.mark.parametrize("is_carried_out", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", [submits, claims, reports, extends])
-def test_a_server_killed_at_a_step_loses_and_doubles_nothing(stage, proxy, step, is_carried_out):
+def test_a_server_killed_at_a_step_loses_and_duplicates_nothing(stage, proxy, step, is_carried_out):
     there = stage(lease_seconds=5)
     way = proxy(there)
     killer = way.rule = Killer(there, step, is_carried_out=is_carried_out)
     runner = there.start_runner(way.url)
     if step is submits:
-        # A client that got no answer looks whether its job is there, and never makes a second one.
+        # A client without a response looks for its job, and never submits a second one.
         if is_carried_out:
             there.submit(Chain(1), url=way.url)
         else:
@@ -94,18 +94,18 @@ def test_a_server_killed_at_a_step_loses_and_doubles_nothing(stage, proxy, step,
     assert killer.has_killed
     assert runner.is_alive()
     counted = there.check()
-    # Nothing is executed twice: who executes it reports it when the server is back.
+    # No task is executed twice: its runner reports it when the server is back.
     assert counted["start"] == counted["end"] == 2 + 7 + (2 if step is submits and is_carried_out else 0)
     assert there.read().attempts == []
 
 
-def test_what_was_finished_while_the_server_was_away_is_delivered(stage):
+def test_reports_on_tasks_that_ended_during_an_outage_are_delivered(stage):
     there = stage(lease_seconds=5)
     job = there.submit(Gated("gate"))
     runners = [there.start_runner() for _ in range(2)]
     there.wait_for_file("gate.started")
     there.server.kill()
-    # As if ten minutes had passed: the lease is long over when the server comes back.
+    # As if ten minutes had passed: the lease has expired when the server comes back.
     with closing(sqlite3.connect(there.data_dir / "tilebox.sqlite")) as connection:
         connection.execute("UPDATE tasks SET leased_until_us = leased_until_us - 600000000 WHERE state = 2")
         connection.commit()
@@ -119,7 +119,7 @@ def test_what_was_finished_while_the_server_was_away_is_delivered(stage):
     assert there.read().attempts == []
 
 
-def test_a_server_killed_again_and_again_under_load(stage):
+def test_a_server_killed_repeatedly_under_load(stage):
     there = stage(lease_seconds=2)
     there.submit(Fan(60, milliseconds=20), Fan(60, milliseconds=20), Chain(40))
     runners = [there.start_runner() for _ in range(3)]
@@ -134,7 +134,7 @@ def test_a_server_killed_again_and_again_under_load(stage):
     assert counted["start"] == counted["end"] == 62 + 62 + 41
 
 
-def test_runners_that_wait_find_a_server_again_that_was_restarted(stage):
+def test_waiting_runners_reconnect_to_a_restarted_server(stage):
     there = stage(lease_seconds=2)
     runners = [there.start_runner() for _ in range(8)]
     wait_until(lambda: there.server.log.read_text().count("GetCluster") >= 8, "all runners")

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from survival.harness.hand import ACCEPTED, Hand
+from survival.harness.scripted_runner import ACCEPTED, ScriptedRunner
 from survival.harness.stage import wait_until
 from survival.harness.work import Chain, Diamond, Leaf, Steps, Tree
 from wire import task_group
@@ -33,7 +33,7 @@ def test_every_shape_is_executed_once_and_in_order(stage):
     assert there.read().attempts == []
 
 
-def test_a_small_job_ends_while_a_large_one_before_it_goes_on(stage):
+def test_a_small_job_ends_while_an_earlier_large_one_continues(stage):
     there = stage(lease_seconds=10)
     large = there.submit(*(Leaf(index, milliseconds=2) for index in range(1500)), name="large")
     there.start_runner()
@@ -48,7 +48,7 @@ def test_a_small_job_ends_while_a_large_one_before_it_goes_on(stage):
 
 def test_a_claim_costs_the_same_from_a_queue_of_a_hundred_thousand(fresh_server):
     server = fresh_server()
-    runner = Hand(server)
+    runner = ScriptedRunner(server)
     runner.submit(task_group(100))
     before = cost_of_a_claim(server)
     for _ in range(10):
@@ -57,13 +57,13 @@ def test_a_claim_costs_the_same_from_a_queue_of_a_hundred_thousand(fresh_server)
     tasks = runner.claim(100)
     assert len(tasks) == 100
     assert runner.report(*[runner.computed(task) for task in tasks]) == [ACCEPTED] * 100
-    # Nor when many rows in front are done.
+    # The same with many completed rows in front.
     assert cost_of_a_claim(server) <= 2 * before
     runner.wire.http.close()
 
 
 def cost_of_a_claim(server) -> int:
-    """Return how many steps SQLite's machine takes to find the first ten tasks."""
+    """Return the number of SQLite virtual machine steps that it takes to find the first ten tasks."""
     statement = STATEMENTS.read_text().partition("-- name: ready_tasks")[2].partition("SELECT")[2].partition(";")[0]
     steps = 0
 

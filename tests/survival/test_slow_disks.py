@@ -1,4 +1,4 @@
-"""Databases that are slow, locked by others, or that fail to write; runners keep their leases, and nothing is lost."""
+"""Databases that are slow, locked, or fail to write: runners keep their leases, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def resident_bytes(pid):
-    """Return how much memory a process has."""
+    """Return the resident memory of a process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
@@ -40,7 +40,7 @@ def test_a_postgres_that_takes_half_a_second_a_statement(stage, postgres_server)
         before = resident_bytes(there.server.process.pid)
         other = there.submit(Fan(12))
         runners = [there.start_runner() for _ in range(3)]
-        # Claims and reports take seconds each, of several statements; what extends leases comes through all the same.
+        # Claims and reports of several statements take seconds each; extensions of leases still arrive in time.
         there.wait_for_extensions(2)
         there.open_gate("gate")
         there.wait_for_jobs(gated, other)
@@ -53,7 +53,7 @@ def test_a_postgres_that_takes_half_a_second_a_statement(stage, postgres_server)
 
 
 class Intruder(threading.Thread):
-    """Another process's writes, each of which takes two seconds, with hardly a pause between them."""
+    """Writes of another process that take two seconds each, with short pauses."""
 
     def __init__(self, path):
         super().__init__(daemon=True)
@@ -75,7 +75,7 @@ class Intruder(threading.Thread):
         self.join(300)
 
 
-def test_a_sqlite_file_that_others_lock_for_two_seconds_again_and_again(stage):
+def test_a_sqlite_file_that_is_locked_repeatedly_for_two_seconds(stage):
     there = stage(lease_seconds=20)
     gated = there.submit(Gated("gate"))
     runners = [there.start_runner() for _ in range(3)]
@@ -95,13 +95,13 @@ def test_a_sqlite_file_that_others_lock_for_two_seconds_again_and_again(stage):
     assert there.read().attempts == []
 
 
-def test_a_disk_that_fails_to_write_is_said_and_got_over(stage):
+def test_failing_writes_are_reported_and_survived(stage):
     there = stage(lease_seconds=20)
     gated = there.submit(Gated("gate"))
     runner = there.start_runner()
     there.wait_for_file("gate.started")
     pid = there.server.process.pid
-    # No byte more goes into any file: SQLite's log fails with an I/O error in the middle of a transaction.
+    # All further writes fail: SQLite's WAL gets an I/O error in the middle of a transaction.
     usual = resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
     with pytest.raises(TransportError, match=r"the server cannot do JobService/SubmitJob.*Nothing was stored"):
         there.submit(Chain(1), name="refused")
