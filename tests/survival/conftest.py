@@ -11,7 +11,7 @@ __all__ = ["postgres_server"]
 
 
 @pytest.fixture
-def stage(tmp_path):
+def start_stage(tmp_path):
     """A function that starts a stage with server settings; all of its processes are killed after the test."""
     stages = []
 
@@ -27,7 +27,7 @@ def stage(tmp_path):
 
 
 @pytest.fixture
-def proxy():
+def start_proxy():
     """A function that starts a proxy in front of a stage's server."""
     proxies = []
 

@@ -90,7 +90,10 @@ def test_a_repeated_claim_gets_the_same_response(start_runner):
     reports = [runner.computed(task) for task in tasks]
     second = uuid4().bytes
     answers = [runner.exchange(computed=reports, count=3, claim=second, is_repeated=bool(n)) for n in range(3)]
-    assert [[one.verdict for one in answer.outcomes] for answer in answers] == [[ACCEPTED] * 4, *[[REPEATED] * 4] * 2]
+    assert [[outcome.verdict for outcome in answer.outcomes] for answer in answers] == [
+        [ACCEPTED] * 4,
+        *[[REPEATED] * 4] * 2,
+    ]
     assert answers[0].tasks == answers[1].tasks == answers[2].tasks
     for task in answers[0].tasks:
         runner.note("start", task.task_id)
@@ -117,11 +120,11 @@ def test_a_repeated_report_on_the_public_wire_gets_the_same_response(start_runne
 
 
 def test_one_of_two_hundred_waiting_runners_is_woken_for_one_task(start_runner, monkeypatch):
-    looks = []
+    exchanges = []
     exchange = OrchestrationVerbs.exchange
 
     async def counted(self, *arguments, **rules):
-        looks.append(arguments)
+        exchanges.append(arguments)
         return await exchange(self, *arguments, **rules)
 
     monkeypatch.setattr(OrchestrationVerbs, "exchange", counted)
@@ -129,12 +132,12 @@ def test_one_of_two_hundred_waiting_runners_is_woken_for_one_task(start_runner, 
     monkeypatch.setattr(leases, "POLL_SECONDS", 3600.0)
     runner = start_runner()
     waiting = [ask(runner, number.to_bytes(16, "big"), wait=30) for number in range(200)]
-    wait_until(lambda: len(looks) == 200, "the first looks of all")
+    wait_until(lambda: len(exchanges) == 200, "the first exchange of every runner")
     runner.submit()
     (answered,), _, _ = select.select(waiting, [], [], 300)
     (task,) = answer_body(b"".join(read_message(answered))).tasks
     # That runner may have been woken, or may have got the task from the submission.
-    assert len(looks) <= 201
+    assert len(exchanges) <= 201
     for connection in waiting:
         connection.close()
     assert task.lease_number == 1

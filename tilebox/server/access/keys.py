@@ -76,6 +76,7 @@ PERMISSIONS = {
 """The permissions of each role. READ covers queries; WRITE datapoints, collections and jobs; RUN the calls of runners;
 MANAGE datasets, clusters and keys."""
 
+# By name, since the store keeps the role of a key as text.
 _PERMISSIONS_BY_NAME = {role.value: allowed for role, allowed in PERMISSIONS.items()}
 
 

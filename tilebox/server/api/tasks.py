@@ -134,7 +134,10 @@ def identifiers(messages: object) -> tuple[Identifier, ...]:
 
 
 def lease(seconds: float) -> core_pb2.TaskLease:
-    """Build a lease message of some length, with the recommended wait before it is extended."""
+    """Build the message of a lease, with the recommended wait before its extension.
+
+    Official runners read only the whole seconds of a duration.
+    """
     return core_pb2.TaskLease(
         lease=_duration(seconds), recommended_wait_until_next_extension=_duration(seconds * EXTEND_AFTER)
     )

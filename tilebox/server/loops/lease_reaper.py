@@ -83,6 +83,7 @@ class LeaseReaper:
         if not self._has_shortened:
             await self._store.set_back(now_us=self._leases.clock.now_us(), lease_us=self._leases.lease_us)
             self._has_shortened = True
+        # Servers exchange ranks through the store, so that jobs submitted to any of them join the queue order fairly.
         self._leases.learn_ranks(await self._store.note_ranks(self._leases.ranks))
         if now >= self._expire_from:
             await self._expire()
@@ -101,6 +102,7 @@ class LeaseReaper:
                 now_us=self._leases.clock.now_us(), virtual_rank=0, limits=self._leases.limits, count=_BATCH
             )
             await self._leases.notify(effects)
+            # In batches, so that no transaction blocks the writer for long.
             if expired:
                 logger.warning("took back %d tasks whose runners did not extend their leases", expired)
             if expired < _BATCH:
@@ -112,4 +114,5 @@ class LeaseReaper:
         await self._leases.notify(effects)
         if next_us is None:
             return self._pause_seconds
+        # Never longer than the usual pause, since leases have to be checked too.
         return min(max((next_us - now_us) / 1e6, _MIN_PAUSE_SECONDS), self._pause_seconds)

@@ -28,7 +28,7 @@ class ClaimRequest:
         identifiers: Tasks that the runner executes.
         runner_id: Id of the runner, 16 bytes.
         claim_id: Id of the request, 16 bytes, under which it can be repeated; empty if it will not be.
-        max_tasks: Most tasks to hand out.
+        max_tasks: Most tasks to lease.
         wait_seconds: How long to wait for a task.
         is_fenced: Whether the runner names lease numbers in its reports, as fencing tokens.
     """

@@ -95,6 +95,7 @@ class Clusters:
         try:
             updated = await self._store.update_cluster(team, slug, display_name=name, description=description)
         except NotFoundError:
+            # Raised again with suggestions, which need the list of clusters.
             raise await self._not_found(team, slug) from None
         self._submissions.forget_cluster(team, slug)
         return updated

@@ -169,8 +169,10 @@ class Jobs:
             if await self._store.job_brief(team, after) is None:
                 raise invalid_cursor("job", after)
             job_filter = _start_after(job_filter, after, latest_first=latest_first)
+        # The interval is empty, or the cursor was its last id.
         if job_filter.first > job_filter.last:
             return [], None
+        # One job more than asked for tells whether there is another page.
         jobs = await self._store.jobs(team, job_filter, latest_first=latest_first, count=count + 1)
         return jobs[:count], jobs[count - 1].id if len(jobs) > count else None
 
@@ -331,6 +333,7 @@ def _as_accepted(job: NewJob) -> Job:
 
 
 def _start_after(job_filter: JobFilter, job: bytes, *, latest_first: bool) -> JobFilter:
+    # Ids ascend in the order of submission, so the next page starts at the neighbouring id.
     number = int.from_bytes(job, "big")
     if latest_first:
         return replace(job_filter, last=min(job_filter.last, max(number - 1, 0).to_bytes(16, "big")))

@@ -96,7 +96,7 @@ class Leases:
 
     @property
     def ranks(self) -> dict[int, int]:
-        """The highest rank of a task handed out so far, by cluster."""
+        """The highest rank of the tasks leased so far, by cluster."""
         return dict(self._ranks)
 
     def learn_ranks(self, ranks: Mapping[int, int]) -> None:

@@ -253,6 +253,7 @@ def _check_columns(
 
 
 def _check_inputs(inputs: Sequence[bytes], name: str, max_bytes: int) -> None:
+    # The common case of valid inputs runs in C; the offending position is looked up only after a failure.
     if max(map(len, inputs)) > max_bytes:
         position, size = next((position, len(item)) for position, item in enumerate(inputs) if len(item) > max_bytes)
         raise InvalidArgumentError(

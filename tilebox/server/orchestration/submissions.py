@@ -116,6 +116,7 @@ class Submissions:
         cached = self._clusters.get((team, slug))
         if cached is not None and self._monotonic() - cached[0] < self._cache_seconds:
             return cached[1]
+        # Taken before the read, so that a change during the read is not hidden for longer than the cache lasts.
         read_at = self._monotonic()
         cluster = await self._store.cluster(team, slug) if slug else await self._default_cluster(team)
         if cluster is None:
@@ -166,6 +167,7 @@ class Submissions:
         return queue
 
     async def _default_cluster(self, team: UUID) -> Cluster:
+        # A conflict means that the random slug is taken, so another one is tried.
         for _ in range(_SLUG_ATTEMPTS):
             try:
                 return await self._store.ensure_default_cluster(

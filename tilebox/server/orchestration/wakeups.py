@@ -201,6 +201,7 @@ class WaitQueue:
             count -= 1
 
     def _able(self, kind: TaskKind, minor: int) -> Iterator[Waiter]:
+        # A woken or reserved runner is about to claim or to get a task; waking it for a second one would lose that wake-up.
         for waiter in self._waiters.get(kind, ()):
             if waiter.minors[kind] >= minor and not waiter.is_woken and not waiter.is_reserved:
                 yield waiter

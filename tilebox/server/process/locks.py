@@ -37,6 +37,7 @@ def lock_data_dir(data_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise StartError(f"cannot use data directory {data_dir}: {error.strerror or error}") from None
     with file:
+        # The kernel releases the lock when the process ends, however it ends, so there are no stale locks to clean up.
         try:
             _lock(file.fileno())
         except OSError:

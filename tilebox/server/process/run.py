@@ -63,6 +63,7 @@ async def serve(settings: Settings, started: Callable[[Running], None]) -> None:
         StartError: The data directory or the port is in use, or the database or the storage cannot be used.
     """
     async with AsyncExitStack() as stack:
+        # With both elsewhere, several servers may share a data directory, and the database has locks of its own.
         if settings.database is None or settings.storage is None:
             stack.enter_context(lock_data_dir(settings.data_dir))
         listener = stack.enter_context(listen(settings.host, settings.port))

@@ -52,6 +52,7 @@ def unary_routes(implementation: Any, *, max_body_bytes: int) -> dict[str, ASGIA
     """
     service = ConnectService(implementation, max_body_bytes=max_body_bytes)
     parsers = getattr(implementation, "parsers", {})
+    # Every method has its own route, so that the path is dispatched by one look-up.
     return {
         f"{service.path}/{method.name}": Unary(
             getattr(implementation, snake_case(method.name)),
