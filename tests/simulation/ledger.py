@@ -15,8 +15,8 @@ from typing import Any
 from tilebox.server.rules.task_states import Failure, Verdict
 from tilebox.server.store.work.interface import Claim, Effects, ExchangeResult, Report
 
-DEATH = "its runner died"
-"""The start of the error of a task that may have killed its runner."""
+DEATH = "the runner died"
+"""How the error of a task begins whose runner died of it, maybe."""
 
 
 @dataclass(slots=True)

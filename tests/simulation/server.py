@@ -15,10 +15,10 @@ from tilebox._core.protocol.workflows.v1 import job_pb2
 from tilebox.errors import APIError
 from tilebox.server.api.jobs import JobService
 from tilebox.server.api.runners import RunnerService
-from tilebox.server.loops.announcements import Announcements
+from tilebox.server.loops.announcements import AnnouncementListener
 from tilebox.server.loops.lease_reaper import LeaseReaper
 from tilebox.server.orchestration.jobs import Jobs
-from tilebox.server.orchestration.lease_clock import Clock
+from tilebox.server.orchestration.lease_clock import LeaseClock
 from tilebox.server.orchestration.leases import Leases
 from tilebox.server.orchestration.submissions import Submissions
 from tilebox.server.settings import Settings
@@ -49,7 +49,7 @@ class Server:
         self.process = Process(world.loop, world.on_error)
         store = SimulatedStore(world, self, self.name)
         submissions = Submissions(store, SETTINGS, monotonic=world.loop.time)
-        clock = Clock(lambda: world.wall_us(host), lambda: round(world.loop.time() * 1e9))
+        clock = LeaseClock(lambda: world.wall_us(host), lambda: round(world.loop.time() * 1e9))
         limits = Limits(max_crashes=MAX_CRASHES)
         self.leases = Leases(
             store, submissions, clock, lease_seconds=LEASE_SECONDS, limits=limits, monotonic=world.loop.time
@@ -58,7 +58,7 @@ class Server:
             store,
             submissions,
             virtual_rank=self.leases.virtual_rank,
-            on_effects=self.leases.tell,
+            on_effects=self.leases.notify,
             submit=self.leases.submit,
             clock=clock.now_us,
         )
@@ -80,7 +80,7 @@ class Server:
         self.world.note(self.name, "starts")
         self.process.start(LeaseReaper(self._store, self.leases, monotonic=self.world.loop.time).run())
         if self._store.is_shared:
-            self.process.start(Announcements(self._store, self.leases).run())
+            self.process.start(AnnouncementListener(self._store, self.leases).run())
 
     def die(self) -> None:
         """Die as in a loss of power."""

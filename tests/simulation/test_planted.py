@@ -92,8 +92,8 @@ def leases_expire_although_they_were_extended(monkeypatch):
 
 
 @mistake
-def leases_expire_because_the_database_was_down(monkeypatch):
-    monkeypatch.setattr(LeaseReaper, "be_quiet", lambda _: None)
+def leases_end_because_the_database_was_away(monkeypatch):
+    monkeypatch.setattr(LeaseReaper, "postpone_expiry", lambda _: None)
 
 
 @mistake

@@ -1,4 +1,4 @@
-"""A server that answers each method of the wire as told, for both clients."""
+"""A transport with scripted responses for each method of the wire, for both clients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MODULES = (job_pb2, workflows_pb2, runners_pb2)
 
 
 class Answers(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """Answers the requests of each method with its steps, one after the other; the last one repeats.
+    """Responds to the requests of each method with its steps, one after the other; the last one repeats.
 
     A step is a message, a response, an error to raise, or a function of the request's message that returns one of
     these.
@@ -34,7 +34,7 @@ class Answers(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
     @property
     def methods(self) -> list[str]:
-        """The methods asked for, in order."""
+        """The requested methods, in order."""
         return [method for method, _ in self.requests]
 
     def asked(self, method: str) -> list[Message]:

@@ -1,4 +1,4 @@
-"""The whole server application over real parts, without a socket."""
+"""The server's ASGI application with its real store and datapoints, without a socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tilebox.server.store import open_store
 
 @asynccontextmanager
 async def application(folder, **settings):
-    """Open an application on SQLite in a folder, and yield it with the key that it asks for."""
+    """Open an application on SQLite in a folder, and yield it with an API key."""
     chosen = Settings(**settings)
     store = open_store(f"sqlite://{folder}/control.sqlite")
     points = open_points(folder / "points", writer_lock=store.writer_lock)

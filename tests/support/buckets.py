@@ -1,4 +1,4 @@
-"""Real servers of buckets for tests of caches: S3 by moto, Google Cloud Storage by fake-gcs-server."""
+"""Object stores for tests of caches: S3 by moto, Google Cloud Storage by fake-gcs-server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def running_gcs(seed: Path) -> Iterator[str]:
         for line in process.stderr:
             if "server started" in line:
                 break
-        # It logs every request, and would wait for somebody to read that.
+        # The server logs every request, and would block on a full pipe.
         reader = threading.Thread(target=process.stderr.read, daemon=True)
         reader.start()
         yield url
@@ -71,7 +71,7 @@ def s3_url() -> Iterator[str]:
         for bucket in ("caches", "seeded"):
             client.create_bucket(Bucket=bucket)
         client.close()
-        # Not by requests, which would take longer than all tests.
+        # Not by requests: they would take longer than all tests.
         backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
         for key in seeded_keys():
             backend.put_object("seeded", key, b"")

@@ -1,4 +1,4 @@
-"""Every cache in both worlds behind one face, so that one suite can ask all of them the same."""
+"""One interface to every cache of the sync and the async client, so that one suite tests all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACK_ENDS = ["memory", "files", "s3", "gcs"]
 
 
 class Plain:
-    """A cache of either world, without waiting.
+    """A synchronous wrapper of a cache of either client.
 
     Args:
         cache: The cache.
@@ -52,7 +52,7 @@ class Plain:
         return Plain(self.cache.group(name), self._runner)
 
     def again(self, cache: Any) -> Plain:
-        """Return another cache of the same world."""
+        """Wrap another cache of the same client."""
         return Plain(cache, self._runner)
 
     def _wait(self, result: Any) -> Any:
@@ -67,7 +67,7 @@ async def _collect(cache: Any) -> list[str]:
 
 
 def make_cache(request: Any, world: str, back_end: str, bucket: str = "caches") -> Any:
-    """Return a cache, empty unless in another bucket; servers and folders come from fixtures of the request."""
+    """Return a cache, empty unless in another bucket, with servers and folders from the fixtures of the request."""
     classes = WORLDS[world]
     prefix = fresh_prefix() if bucket == "caches" else "jobs"
     if back_end == "memory":
@@ -83,7 +83,7 @@ def make_cache(request: Any, world: str, back_end: str, bucket: str = "caches") 
 
 @contextmanager
 def opened_cache(request: Any, world: str, back_end: str, bucket: str = "caches") -> Iterator[Plain]:
-    """Make a cache, and a loop for it if it needs one."""
+    """Open a cache, with an event loop if it needs one."""
     made = make_cache(request, world, back_end, bucket)
     if world == "sync":
         yield Plain(made, None)

@@ -45,7 +45,7 @@ def message_class(schema: Schema):
 
 
 def serialise(message) -> bytes:
-    """Protobuf's own deterministic serialisation."""
+    """Return protobuf's deterministic serialisation of a message."""
     return message.SerializeToString(deterministic=True)
 
 
@@ -110,7 +110,7 @@ def messages(draw, schema: Schema = EVERY_KIND):
     }
     message = message_class(schema)(**values)
     for name, given in structs.items():
-        # A mapping is no initial value of a Struct in older versions of protobuf.
+        # Older versions of protobuf do not initialise a Struct from a mapping.
         for one in given if isinstance(given, list) else [given]:
             target = getattr(message, name).add() if isinstance(given, list) else getattr(message, name)
             target.SetInParent()

@@ -1,4 +1,4 @@
-"""Oracles and shapes for the geometry tests: none of them shares code or method with what they judge.
+"""Oracles and shapes for the geometry tests. They share neither code nor methods with the code under test.
 
 The spherical oracle projects both geometries gnomonically, which turns great circles into straight lines.
 The planar one keeps what it built before the longitudes were wrapped, and tries every whole turn.
@@ -70,7 +70,7 @@ class Star:
 
 
 def spherical_oracle(footprint, area, mode):
-    """Tell what holds between two stars whose edges are great circles; None if they are too far apart to tell."""
+    """Return whether a relation holds between two stars with great-circle edges; None if they are too far apart to decide."""
     centres = vectors([footprint.centre, area.centre])
     if distance(*centres) > max(footprint.distances) + max(area.distances):
         return False
@@ -83,7 +83,7 @@ def spherical_oracle(footprint, area, mode):
         if height.min() < 0.05:
             return None
         flat.append(shapely.Polygon(np.column_stack([units @ east, units @ north]) / height[:, None]))
-    # Older versions of shapely divide by zero on the way.
+    # Older versions of shapely divide by zero here.
     with np.errstate(divide="ignore", invalid="ignore"):
         return bool(RELATIONS[mode](*flat))
 
@@ -115,7 +115,7 @@ def wrapped(longitude):
 
 
 def planar_oracle(footprint, area, mode):
-    """Tell what holds between two sheets, by trying every whole turn."""
+    """Return whether a relation holds between two sheets, by trying shifts by every multiple of 360 degrees."""
     return any(bool(RELATIONS[mode](translate(footprint.flat, turn), area.flat)) for turn in (-720, -360, 0, 360, 720))
 
 
@@ -163,7 +163,7 @@ class Orbit:
         return shapely.MultiPolygon([self.strip(a + 1e-4, b - 1e-4, 8) for a, b in pairwise(edges)])
 
     def sees(self, units):
-        """Tell whether it sees places (n, 3): 1 surely, -1 surely not, 0 near an edge."""
+        """Return whether the strip covers points (n, 3): 1 if inside, -1 if outside, 0 near an edge."""
         track = self.track(np.linspace(0, self.part, 4000))
         apart = np.degrees(np.arccos(np.clip(units @ track.T, -1, 1)))
         nearest = apart.argmin(axis=1)
@@ -180,7 +180,7 @@ def scattered(number, seed=0):
 
 
 def overlap(bounds, boxes):
-    """Tell whether a footprint's bounds (west > east allowed) overlap any box, as a store prunes."""
+    """Return whether the bounds of a footprint (west > east allowed) overlap any box, as the pruning of a store does."""
     west, south, east, north = bounds
     pieces = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
     return any(w <= b[2] and e >= b[0] and south <= b[3] and north >= b[1] for b in boxes for w, e in pieces)

@@ -1,4 +1,4 @@
-"""A server on a real socket that answers with whatever bytes it is told to, for both clients."""
+"""A server on a real socket that responds with arbitrary bytes, for both clients."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import ssl
 import threading
 
 CLOSE = object()
-"""A step of an answer: close the connection."""
+"""A step of a response: close the connection."""
 RESET = object()
-"""A step of an answer: reset the connection."""
+"""A step of a response: reset the connection."""
 SILENCE = object()
-"""A step of an answer: say nothing more, until the client closes the connection."""
+"""A step of a response: send nothing more until the client closes the connection."""
 
 
 def sized(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """Return an answer with a content-length."""
+    """Return a response with a content-length."""
     lines = [f"HTTP/1.1 {status}", *headers, f"content-length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body
 
 
 def chunked(*chunks: bytes) -> bytes:
-    """Return an answer in chunks, without the last one, which ends it."""
+    """Return a chunked response, without the chunk that ends it."""
     head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
 

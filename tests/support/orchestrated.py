@@ -1,4 +1,4 @@
-"""A store with a cluster and queues, and a way to look at everything that it keeps of tasks."""
+"""A store with a team, a cluster and queues, and access to all rows of its tasks."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def group(*tasks: NewTask, after: Sequence[int] = ()) -> NewGroup:
 
 
 class World:
-    """A team of its own in a store, with a clock that stands still until it is set.
+    """A new team in a store, with a clock that the test sets.
 
-    Tasks are known by their input. The last rank handed out is remembered, as a server does.
+    Tasks are identified by their input. The highest rank is remembered, as in a server.
     """
 
     def __init__(self, store: Any, team: Any, cluster: int, queues: list[int]) -> None:
@@ -53,7 +53,7 @@ class World:
         return cls(store, team.id, cluster.number, [queue.number for queue in made])
 
     def beside(self, store: Any) -> World:
-        """The same team as another process sees it."""
+        """Return the same team through the store of another process."""
         return World(store, self.team, self.cluster, self.queues)
 
     def task(self, label: str, *, queue: int = 0, **changes: Any) -> NewTask:
@@ -79,7 +79,7 @@ class World:
         return (await self.exchange((), self.wish(count, **changes))).tasks
 
     async def report(self, task: Any, **changes: Any) -> Any:
-        """Report on one task, as computed unless told otherwise; returns the verdict."""
+        """Report on one task, by default as computed, and return the verdict."""
         return (await self.exchange([done(task, **changes)])).verdicts[0]
 
     async def expire(self, count: int = 1000) -> tuple[int, Any]:
@@ -100,7 +100,7 @@ class World:
         return (await self.store.job(self.team, job)).state
 
     async def tasks(self) -> dict[str, Any]:
-        """All rows of tasks, by label."""
+        """Return all rows of tasks, by label."""
         return {bytes(row["input"]).decode(): row for row in await self.select(_TASKS)}
 
     async def states(self) -> dict[str, int]:
@@ -113,7 +113,7 @@ class World:
         return await self.select(_ATTEMPTS)
 
     async def everything(self) -> list[list[dict[str, Any]]]:
-        """All that is kept of this team's tasks, to be compared."""
+        """Return all rows of this team's jobs and tasks, for comparison."""
         orders = ((_TASKS, "tasks.id"), (_JOBS, "id"))
         found = [await self.select(f"{sql.strip()} ORDER BY {order}") for sql, order in orders]
         return [[dict(row) for row in rows] for rows in (*found, await self.attempts())]
@@ -126,12 +126,12 @@ class World:
 
 
 def done(task: Any, **changes: Any) -> Report:
-    """A report on a task that was handed out: computed, unless told otherwise."""
+    """Return a report on a claimed task, by default as computed."""
     return Report(**{"task": task.task, "lease": task.lease, **changes})
 
 
 async def clear(store: Any) -> None:
-    """Forget all jobs."""
+    """Delete all jobs."""
 
     def verb():
         for table in ("task_attempts", "task_progress", "tasks", "task_group_dependencies", "task_groups", "jobs"):

@@ -1,4 +1,4 @@
-"""Who may call which method of the wire. Written out rather than taken from the code: this is what is promised."""
+"""The documented permissions of each method of the wire, written out rather than derived from the code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ READING = {
     "tilebox.ext.v1.RunnerService/ExplainJob",
     "tilebox.ext.v1.RunnerService/AwaitJob",
 }
-# Nobody may, and everybody is told so.
+# Not implemented; every caller gets that error.
 NOT_OFFERED = {
     f"workflows.v1.WorkflowsService/{name}"
     for name in (

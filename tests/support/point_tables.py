@@ -143,7 +143,7 @@ def ids_of(rows: pa.Table) -> list[bytes]:
 
 
 def sorted_ids(rows: pa.Table) -> list[bytes]:
-    """Return ids sorted by (time, id), in the slow and obvious way."""
+    """Return ids sorted by (time, id), in a slow but simple way."""
     return [pair[1] for pair in sorted(zip(rows["time"].cast(pa.int64()).to_pylist(), ids_of(rows), strict=True))]
 
 

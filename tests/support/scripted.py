@@ -1,4 +1,4 @@
-"""HTTP transports that do as told, for both clients: answers from a script, and faults on the way to a real server."""
+"""HTTP transports for both clients: scripted responses, and faults on the way to a real server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tilebox._core.wire import status
 
 
 def proto(message, **headers) -> httpx.Response:
-    """Return a good answer."""
+    """Return a successful response."""
     return httpx.Response(
         200, content=message.SerializeToString(), headers={"content-type": "application/proto", **headers}
     )
@@ -27,7 +27,7 @@ def refusal(code: str, message: str = "no", **headers) -> httpx.Response:
 
 
 class Script(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """Answers every request with the next step: a response, an error to raise, or a function of the request.
+    """Responds to every request with the next step: a response, an error to raise, or a function of the request.
 
     The last step repeats, so that a client which asks once too often is seen in `requests`.
     """
@@ -43,7 +43,7 @@ class Script(httpx.AsyncBaseTransport, httpx.BaseTransport):
         if isinstance(step, Exception):
             raise step
         answer = step(request) if callable(step) else step
-        # A copy, since httpx marks an answer as read.
+        # A copy, since httpx marks a response as read.
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -52,13 +52,13 @@ class Script(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
     @property
     def methods(self) -> list[str]:
-        """The methods asked for, in order."""
+        """The requested methods, in order."""
         return [request.url.path.rpartition("/")[2] for request in self.requests]
 
 
 @dataclass
 class Cut:
-    """A fault: the answer ends after so many bytes, cleanly or with a reset."""
+    """A fault: the response ends after some bytes, cleanly or with a reset."""
 
     after_bytes: int
     is_reset: bool = True
@@ -120,7 +120,7 @@ class Faults(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
 @dataclass
 class Rendezvous(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """Lets requests of one method through only when so many of them are there at the same time."""
+    """Holds requests of one method until a given number of them is under way."""
 
     wire: object
     method: str

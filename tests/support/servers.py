@@ -14,12 +14,12 @@ import httpx
 
 from tilebox.server.settings import PREFIX
 
-# Only a server that hangs takes longer, however busy the machine.
+# Long enough for a busy machine; only a server that hangs takes longer.
 PATIENCE_SECONDS = 300
 
 
 class ServerProcess:
-    """`tilebox serve` as a process of its own, to be killed.
+    """`tilebox serve` as a process of its own, which the test can kill.
 
     Args:
         data_dir: Where it keeps everything.
@@ -44,7 +44,7 @@ class ServerProcess:
             )
 
     def wait_until_ready(self) -> ServerProcess:
-        """Return once it answers."""
+        """Wait until the server responds."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             found = re.search(r"Tilebox server at (\S+)", self.log.read_text())
@@ -56,12 +56,12 @@ class ServerProcess:
         raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
 
     def kill(self) -> None:
-        """End it without warning, as a power loss would."""
+        """Kill the process, as a power loss would."""
         self.process.kill()
         self.process.wait()
 
     def terminate(self, number: int = signal.SIGTERM) -> int:
-        """Tell it to stop, and return its exit code."""
+        """Stop the process with a signal, and return its exit code."""
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_SECONDS)
 

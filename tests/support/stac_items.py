@@ -1,4 +1,4 @@
-"""STAC items: a few small ones, made up, and real ones where a folder of them is at hand."""
+"""STAC items: small synthetic ones, and real ones if a folder of them is available."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ needs_real_items = pytest.mark.skipif(
 
 
 def real_items(name):
-    """Return the items of a file of real ones."""
+    """Return the items of a file of real items."""
     path = REAL_ITEMS / name
     if name.endswith(".json"):
         return parse_items(json.loads(path.read_text()))

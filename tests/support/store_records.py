@@ -79,7 +79,7 @@ async def opened(url: str) -> AsyncIterator[Store]:
 
 
 async def add_dataset(store: Store, team: UUID, slug: str, **changes: Any) -> Dataset:
-    """Store a dataset and the groups on its way."""
+    """Store a dataset and the groups of its slug."""
     group = await store.ensure_groups(team, slug.split(".")[:-1])
     dataset = make_dataset(team, group.id, slug, **changes)
     await store.add_dataset(dataset)

@@ -1,4 +1,4 @@
-"""Programs run in a pseudo terminal, and what its screen shows in the end."""
+"""Programs in a pseudo terminal, and the final content of its screen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOKEN = re.compile(r"\x1b\[(\d*)A|(\x1b\[\d*[A-Za-z])|([\s\S])")
 
 
 def screen_of(program: str, *, rows: int = 30, columns: int = 100) -> list[str]:
-    """Run a Python program in a terminal and return its screen's lines, without what is blank at the end."""
+    """Run a Python program in a terminal, and return the lines of its screen without trailing blank ones."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     with subprocess.Popen(
@@ -33,7 +33,7 @@ def _read_all(descriptor: int) -> str:
     try:
         while piece := os.read(descriptor, 65_536):
             data += piece
-    except OSError:  # how Linux says that the other side is closed
+    except OSError:  # on Linux, the other side is closed
         pass
     return data.decode()
 

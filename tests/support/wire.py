@@ -1,4 +1,4 @@
-"""Raw Connect calls: what any HTTP client can send, without our client in between."""
+"""Plain Connect calls over HTTP, without this SDK's client."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FIELDS = [
 
 
 class CallError(Exception):
-    """An answer that is an error: its code, message, HTTP status and headers."""
+    """An error response: its code, message, HTTP status and headers."""
 
     def __init__(self, response):
         content = response.json()
@@ -67,7 +67,7 @@ class CallError(Exception):
 
 
 class Wire:
-    """Calls methods of a server, as proto or as JSON."""
+    """Calls methods of a server, in protobuf or JSON."""
 
     def __init__(self, url: str, token: str | None, *, json: bool = False):
         headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -81,7 +81,7 @@ class Wire:
         self.http.close()
 
     def call(self, path: str, request: Message | None = None) -> Message:
-        """Call `Service/Method` and return its answer."""
+        """Call `Service/Method`, and return the response."""
         service, _, name = path.rpartition(".")[2].partition("/")
         method = SERVICES[service].methods_by_name[name]
         request = request if request is not None else GetMessageClass(method.input_type)()
@@ -90,7 +90,11 @@ class Wire:
         return Parse(response.content, answer()) if self._json else answer.FromString(response.content)
 
     def post(self, path: str, request: Message) -> httpx.Response:
-        """Send a message and return the answer if it is none of the errors."""
+        """Send a message, and return the response.
+
+        Raises:
+            CallError: The response is an error.
+        """
         if self._json:
             body, kind = MessageToJson(request).encode(), "application/json"
         else:
@@ -120,7 +124,7 @@ class Wire:
         return self.call("WorkflowsService/CreateCluster", workflows_pb2.CreateClusterRequest(name=name, **values))
 
     def submit_job(self, *groups, name="A job", **values):
-        """Submit a job of `task_group`s, by default one of one task."""
+        """Submit a job of task groups; by default of one task."""
         request = job_pb2.SubmitJobRequest(
             tasks=submissions(*(groups or (task_group(1),))), job_name=name, trace_parent="00-trace", **values
         )
@@ -138,12 +142,12 @@ class Wire:
 
 
 def unique(prefix: str) -> str:
-    """Return a name that no other test has."""
+    """Return a name that no other test uses."""
     return f"{prefix}_{uuid4().hex[:12]}"
 
 
 def task_group(count=1, *, depends_on=(), cluster=0, identifier=0, display=0, **values):
-    """Return so many equal tasks."""
+    """Return a group of equal tasks."""
     columns = {
         "inputs": [b"{}"] * count,
         "cluster_slug_pointers": [cluster] * count,
@@ -155,7 +159,7 @@ def task_group(count=1, *, depends_on=(), cluster=0, identifier=0, display=0, **
 
 
 def submissions(*groups, clusters=("",), identifiers=(("tasks.Leaf", "v1.0"),), displays=("Leaf",)):
-    """Return groups of tasks with what they point to."""
+    """Return a submission: groups of tasks, with the lookups that they point to."""
     lookup = [core_pb2.TaskIdentifier(name=name, version=version) for name, version in identifiers]
     return core_pb2.TaskSubmissions(
         task_groups=groups, cluster_slug_lookup=clusters, identifier_lookup=lookup, display_lookup=displays
@@ -168,13 +172,13 @@ def wire_id(value: UUID | bytes) -> ID:
 
 
 def message_class(dataset):
-    """Return the class of a dataset's datapoints."""
+    """Return the message class of a dataset's datapoints."""
     schema = Schema.from_annotated_type(dataset.type)
     return GetMessageClass(schema.message_pool().FindMessageTypeByName(schema.type_name))
 
 
 def datapoint(dataset, milliseconds: int, **values) -> bytes:
-    """Return a serialised datapoint; spatio-temporal ones lie at 11 degrees east and 48 north if nothing is said."""
+    """Return a serialised datapoint; a spatio-temporal one lies at 11 degrees east and 48 north by default."""
     message = message_class(dataset)()
     message.time.FromMilliseconds(milliseconds)
     if "geometry" in message.DESCRIPTOR.fields_by_name:

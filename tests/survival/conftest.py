@@ -1,4 +1,4 @@
-"""Stages for scenarios."""
+"""Fixtures for scenarios: stages and proxies."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ __all__ = ["postgres_server"]
 
 
 @pytest.fixture
-def stage(tmp_path):
-    """A function that starts a server process, with settings; everything started on it is ended at the end."""
+def start_stage(tmp_path):
+    """A function that starts a stage with server settings; all of its processes are killed after the test."""
     stages = []
 
     def start(**settings):
-        made = Stage(tmp_path / f"stage-{len(stages)}", **settings)
-        made.folder.mkdir()
-        stages.append(made)
-        return made.__enter__()
+        created = Stage(tmp_path / f"stage-{len(stages)}", **settings)
+        created.folder.mkdir()
+        stages.append(created)
+        return created.__enter__()
 
     yield start
-    for made in stages:
-        made.__exit__(None, None, None)
+    for created in stages:
+        created.__exit__(None, None, None)
 
 
 @pytest.fixture
-def proxy():
-    """A function that starts a proxy before a stage's server."""
+def start_proxy():
+    """A function that starts a proxy in front of a stage's server."""
     proxies = []
 
     def start(stage):
-        made = Proxy(stage.port)
-        proxies.append(made)
-        return made.__enter__()
+        created = Proxy(stage.port)
+        proxies.append(created)
+        return created.__enter__()
 
     yield start
-    for made in proxies:
-        made.__exit__(None, None, None)
+    for created in proxies:
+        created.__exit__(None, None, None)

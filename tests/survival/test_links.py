@@ -1,4 +1,4 @@
-"""Slow, lossy, half-open and torn connections, byte by byte; and real partitions between network namespaces."""
+"""Slow, lossy, half-open and torn connections, and real partitions between network namespaces."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def link():
-    """A function that lays a link to a stage's server."""
+def open_link():
+    """A function that opens a link to a stage's server."""
     links = []
 
     def start(stage, **options):
@@ -28,137 +28,137 @@ def link():
         one.__exit__()
 
 
-def test_half_a_second_of_latency_costs_time_and_nothing_else(stage, link):
-    there = stage(lease_seconds=10)
-    way = link(there)
-    way.delay_seconds = 0.25  # each way
-    there.submit(Gated("gate"), Fan(10), Chain(2))
-    runners = [there.start_runner(way.url, concurrency=2) for _ in range(2)]
-    there.wait_for_file("gate.started")
-    there.wait_for_extensions(3)
-    there.open_gate("gate")
-    there.wait_for_jobs()
+def test_half_a_second_of_latency_only_costs_time(start_stage, open_link):
+    stage = start_stage(lease_seconds=10)
+    link = open_link(stage)
+    link.delay_seconds = 0.25  # each direction
+    stage.submit(Gated("gate"), Fan(10), Chain(2))
+    runners = [stage.start_runner(link.url, concurrency=2) for _ in range(2)]
+    stage.wait_for_file("gate.started")
+    stage.wait_for_extensions(3)
+    stage.open_gate("gate")
+    stage.wait_for_jobs()
     assert all(runner.is_alive() for runner in runners)
-    counted = there.check()
+    counted = stage.check()
     assert counted["start"] == counted["end"] == 2 + 12 + 3
-    assert there.read().attempts == []
+    assert stage.read().attempts == []
 
 
-def test_a_fifth_of_all_packets_lost_costs_time_and_nothing_else(stage, link):
-    there = stage(lease_seconds=10)
-    way = link(there, seed=5)
-    way.delay_seconds, way.loss = 0.01, 0.2
-    there.submit(Fan(40), Chain(10))
-    runners = [there.start_runner(way.url) for _ in range(3)]
-    there.wait_for_jobs()
+def test_twenty_percent_packet_loss_only_costs_time(start_stage, open_link):
+    stage = start_stage(lease_seconds=10)
+    link = open_link(stage, seed=5)
+    link.delay_seconds, link.loss = 0.01, 0.2
+    stage.submit(Fan(40), Chain(10))
+    runners = [stage.start_runner(link.url) for _ in range(3)]
+    stage.wait_for_jobs()
     assert all(runner.is_alive() for runner in runners)
-    counted = there.check()
+    counted = stage.check()
     assert counted["start"] == counted["end"] == 42 + 11
-    assert there.read().attempts == []
+    assert stage.read().attempts == []
 
 
-def test_connections_torn_off_in_the_middle_of_a_message_lose_and_double_nothing(stage, link):
-    there = stage(lease_seconds=20)
-    way = link(there, seed=11)
-    way.tears = 60
-    # Tasks long enough that few come at once: an answer that is longer than what a connection lasts never arrives.
-    there.submit(Fan(60, milliseconds=20), Tree(2, 6, milliseconds=20), Chain(40))
-    runners = [there.start_runner(way.url) for _ in range(3)]
-    there.wait_for_jobs()
+def test_connections_reset_in_the_middle_of_a_message_lose_and_duplicate_nothing(start_stage, open_link):
+    stage = start_stage(lease_seconds=20)
+    link = open_link(stage, seed=11)
+    link.tears = 60
+    # Long tasks, so that a response holds few: one that is longer than the life of a connection never arrives.
+    stage.submit(Fan(60, milliseconds=20), Tree(2, 6, milliseconds=20), Chain(40))
+    runners = [stage.start_runner(link.url) for _ in range(3)]
+    stage.wait_for_jobs()
     assert all(runner.is_alive() for runner in runners)
-    assert way.torn >= 20
-    counted = there.check()
-    # Half a report is none, and half an answer is asked for again.
+    assert link.torn >= 20
+    counted = stage.check()
+    # A partial report has no effect, and a partial response is requested again.
     assert counted["start"] == counted["end"] == 62 + 43 + 41
-    assert there.read().attempts == []
+    assert stage.read().attempts == []
 
 
-def test_tasks_handed_to_a_runner_behind_a_dead_connection_come_back(stage, link):
-    there = stage(lease_seconds=5)
-    way = link(there)
-    cut_off = there.start_runner(way.url)
-    wait_until(lambda: way.carried[BACK], "the runner")
-    there.wait_for_jobs(there.submit(Chain(0)))
-    # It waits for work, over a connection that looks as it did before; the server hands it some.
-    way.cut(THERE, BACK)
-    job = there.submit(Chain(3))
+def test_tasks_leased_over_a_dead_connection_are_requeued(start_stage, open_link):
+    stage = start_stage(lease_seconds=5)
+    link = open_link(stage)
+    cut_off = stage.start_runner(link.url)
+    wait_until(lambda: link.carried[BACK], "the runner")
+    stage.wait_for_jobs(stage.submit(Chain(0)))
+    # The runner waits over a connection that still looks open, and the server leases it tasks.
+    link.cut(THERE, BACK)
+    job = stage.submit(Chain(3))
     wait_until(
-        lambda: any(task["lease_number"] for task in there.read().tasks.values() if task["state"] == 2), "a claim"
+        lambda: any(task["lease_number"] for task in stage.read().tasks.values() if task["state"] == 2), "a claim"
     )
-    there.start_runner()
-    there.wait_for_jobs(job)
-    # What it was handed arrives now, long after its lease.
-    way.heal()
-    there.wait_for_jobs(there.submit(Fan(20, milliseconds=5)))
+    stage.start_runner()
+    stage.wait_for_jobs(job)
+    # The tasks arrive now, long after their leases expired.
+    link.heal()
+    stage.wait_for_jobs(stage.submit(Fan(20, milliseconds=5)))
     assert cut_off.is_alive()
-    counted = there.check()
-    # It cannot know how long the answer was under way, so it may execute what is another's by now.
+    counted = stage.check()
+    # The runner cannot know how old the response is, so it may execute tasks that another runner holds by now.
     assert counted["start"] == counted["end"] in (1 + 4 + 22, 1 + 4 + 22 + 1)
-    assert [attempt["outcome"] for attempt in there.read().attempts] == ["expired"]
+    assert [attempt["outcome"] for attempt in stage.read().attempts] == ["expired"]
 
 
 @pytest.mark.parametrize("direction", [THERE, BACK])
-def test_a_way_that_is_cut_in_one_direction_and_heals(stage, link, direction):
-    there = stage(lease_seconds=5)
-    way = link(there)
-    gated = there.submit(Gated("gate"))
-    cut_off = there.start_runner(way.url)
-    there.wait_for_file("gate.started")
-    way.cut(direction)
+def test_a_link_that_is_cut_in_one_direction_and_heals(start_stage, open_link, direction):
+    stage = start_stage(lease_seconds=5)
+    link = open_link(stage)
+    gated = stage.submit(Gated("gate"))
+    cut_off = stage.start_runner(link.url)
+    stage.wait_for_file("gate.started")
+    link.cut(direction)
     if direction == BACK:
-        # It is heard, though it hears nothing, so it keeps its lease.
-        there.wait_for_extensions(1)
-        there.open_gate("gate")
-        wait_until(lambda: there.lines("end"), "the end of the task")
-        wait_until(lambda: there.read().jobs[gated.id.bytes]["computed"], "the report")
+        # Its requests arrive although it gets no responses, so it keeps its lease.
+        stage.wait_for_extensions(1)
+        stage.open_gate("gate")
+        wait_until(lambda: stage.lines("end"), "the end of the task")
+        wait_until(lambda: stage.read().jobs[gated.id.bytes]["computed"], "the report")
         outcomes = []
     else:
-        there.start_runner()
-        wait_until(lambda: len(there.lines("start")) == 2, "another runner")
-        there.open_gate("gate")
+        stage.start_runner()
+        wait_until(lambda: len(stage.lines("start")) == 2, "another runner")
+        stage.open_gate("gate")
         outcomes = ["expired"]
-    way.heal()
-    there.wait_for_jobs(there.submit(Fan(20, milliseconds=2)))
-    there.wait_for_jobs()
+    link.heal()
+    stage.wait_for_jobs(stage.submit(Fan(20, milliseconds=2)))
+    stage.wait_for_jobs()
     assert cut_off.is_alive()
-    there.check()
-    assert [attempt["outcome"] for attempt in there.read().attempts] == outcomes
+    stage.check()
+    assert [attempt["outcome"] for attempt in stage.read().attempts] == outcomes
 
 
-def test_a_way_that_flaps_loses_and_doubles_nothing(stage, link):
-    there = stage(lease_seconds=2)
-    way = link(there)
-    there.submit(Tree(2, 14, milliseconds=5), Chain(30))
-    runners = [there.start_runner(way.url) for _ in range(3)]
+def test_a_flapping_link_loses_and_duplicates_nothing(start_stage, open_link):
+    stage = start_stage(lease_seconds=2)
+    link = open_link(stage)
+    stage.submit(Tree(2, 14, milliseconds=5), Chain(30))
+    runners = [stage.start_runner(link.url) for _ in range(3)]
     for number in range(6):
-        goal = len(there.lines("end")) + 15
-        wait_until(lambda goal=goal: len(there.lines("end")) >= goal, "more tasks")
-        way.cut(*[(THERE,), (BACK,), (THERE, BACK)][number % 3])
-        wait_for_silence(way)
-        way.heal()
-    there.wait_for_jobs()
+        goal = len(stage.lines("end")) + 15
+        wait_until(lambda goal=goal: len(stage.lines("end")) >= goal, "more tasks")
+        link.cut(*[(THERE,), (BACK,), (THERE, BACK)][number % 3])
+        wait_for_silence(link)
+        link.heal()
+    stage.wait_for_jobs()
     assert all(runner.is_alive() for runner in runners)
-    counted = there.check()
+    counted = stage.check()
     assert counted["end"] >= 211 + 31
 
 
-def wait_for_silence(way):
-    """Return once nothing has arrived between three looks."""
+def wait_for_silence(link):
+    """Wait until no data has arrived between three polls."""
     seen = []
 
     def is_silent():
-        seen.append(way.carried.total())
+        seen.append(link.carried.total())
         return seen[-3:] == [seen[-1]] * 3
 
     wait_until(is_silent, "silence")
 
 
 class Namespace:
-    """A network of its own, with one wire to this one.
+    """A network namespace with a virtual Ethernet pair to this one.
 
     Args:
-        name: Of the namespace.
-        number: Of its addresses.
+        name: Name of the namespace.
+        number: Third part of its addresses.
     """
 
     def __init__(self, name: str, number: int) -> None:
@@ -185,7 +185,7 @@ class Namespace:
 
     @contextmanager
     def cut(self, direction: str):
-        """Let nothing arrive meanwhile, at the server (`there`), at the runner (`back`), or anywhere (`both`)."""
+        """Drop all packets to the server (`there`), to the runner (`back`), or both (`both`), for the duration."""
         routes = {
             THERE: [("-n", self.name, self.here)],
             BACK: [(self.there,)],
@@ -204,39 +204,40 @@ def ip(*arguments: str, check: bool = True) -> None:
 
 @pytest.fixture
 def namespace():
-    """A network namespace; skips where none can be made."""
-    made = Namespace(f"tb{os.getpid() % 100_000}", os.getpid() % 250)
+    """A network namespace; skips the test if none can be created."""
+    namespace = Namespace(f"tb{os.getpid() % 100_000}", os.getpid() % 250)
     try:
-        made.open()
+        namespace.open()
     except (OSError, subprocess.CalledProcessError) as error:
-        made.close()
+        namespace.close()
         pytest.skip(f"no network namespaces here: {error}")
-    yield made
-    made.close()
+    yield namespace
+    namespace.close()
 
 
 @pytest.mark.parametrize("direction", [THERE, BACK, "both"])
-def test_a_partition_between_network_namespaces(stage, namespace, direction):
-    there = stage(lease_seconds=5, host="0.0.0.0")
-    url = f"http://{namespace.here}:{there.port}"
-    gated = there.submit(Gated("gate"))
-    cut_off = there.start_runner(url, inside=namespace.name)
-    there.wait_for_file("gate.started")
+def test_a_partition_between_network_namespaces(start_stage, namespace, direction):
+    stage = start_stage(lease_seconds=5, host="0.0.0.0")
+    url = f"http://{namespace.here}:{stage.port}"
+    gated = stage.submit(Gated("gate"))
+    cut_off = stage.start_runner(url, inside=namespace.name)
+    stage.wait_for_file("gate.started")
     with namespace.cut(direction):
-        # Not a packet says that it is gone; others take over.
-        there.start_runner()
-        wait_until(lambda: len(there.lines("start")) == 2, "another runner")
-        there.open_gate("gate")
-        there.wait_for_jobs(gated)
-    # It delivers what does not count, and goes on with other work.
-    there.wait_for_jobs(there.submit(Fan(60, milliseconds=20)))
+        # No packet tells the server about the partition; other runners take over.
+        stage.start_runner()
+        wait_until(lambda: len(stage.lines("start")) == 2, "another runner")
+        stage.open_gate("gate")
+        stage.wait_for_jobs(gated)
+    # Its late report is stale, and it continues with other tasks.
+    stage.wait_for_jobs(stage.submit(Fan(60, milliseconds=20)))
     wait_until(
-        lambda: "its lease was lost" in cut_off.log.read_text() or "not valid" in cut_off.log.read_text(), "word of it"
+        lambda: "its lease was lost" in cut_off.log.read_text() or "not valid" in cut_off.log.read_text(),
+        "the runner to report the lost lease",
     )
     assert cut_off.is_alive()
-    there.check()
-    # The gated one; and what was handed over in the cut or just after it may have come too late as well, since a
-    # sender that is not answered waits longer and longer before it sends again.
-    outcomes = [attempt["outcome"] for attempt in there.read().attempts]
+    stage.check()
+    # The gated task expired. Tasks that were leased during the cut or just after it may have arrived too late as well,
+    # since TCP waits longer before each retransmission.
+    outcomes = [attempt["outcome"] for attempt in stage.read().attempts]
     assert outcomes
     assert set(outcomes) == {"expired"}

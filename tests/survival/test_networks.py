@@ -1,4 +1,4 @@
-"""Networks that lose answers, hold them up, double requests and cut connections; the runner rides all of it out."""
+"""Networks that lose or delay responses, duplicate requests and cut connections."""
 
 from __future__ import annotations
 
@@ -13,89 +13,91 @@ from survival.harness.work import Chain, Fan, Gated
 pytestmark = pytest.mark.slow
 
 
-class Weather:
-    """A rule under which calls of runners get lost, one way or the other, or arrive twice, by chance.
+class RandomFaults:
+    """A rule that loses requests or responses of runners, or duplicates requests, at random.
 
     Args:
-        seed: Of the chance.
+        seed: Seed of the random faults.
     """
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self.happened: list[str] = []
+        self.faults: list[str] = []
 
     def __call__(self, call):
         with self._lock:
-            what = self._random.choices(["well", "request lost", "answer lost", "doubled"], [7, 1, 1, 1])[0]
-            self.happened.append(what)
-        if what == "request lost":
+            fault = self._random.choices(["none", "request lost", "response lost", "duplicate request"], [7, 1, 1, 1])[
+                0
+            ]
+            self.faults.append(fault)
+        if fault == "request lost":
             return None
-        answer = call.forward()
-        if what == "doubled":
-            # What a proxy does that tries again by itself; the runner gets the second answer.
-            answer = call.forward()
-        return None if what == "answer lost" else answer
+        response = call.forward()
+        if fault == "duplicate request":
+            # Like a proxy that retries by itself; the runner gets the second response.
+            response = call.forward()
+        return None if fault == "response lost" else response
 
 
-def test_lost_and_doubled_messages_lose_and_double_nothing(stage, proxy):
-    there = stage(lease_seconds=1)
-    way = proxy(there)
-    weather = way.rule = Weather(seed=3)
-    there.submit(Fan(60, milliseconds=5), Chain(60))
-    runners = [there.start_runner(way.url) for _ in range(2)]
-    there.wait_for_jobs()
+def test_lost_and_duplicate_messages_lose_and_duplicate_no_task(start_stage, start_proxy):
+    stage = start_stage(lease_seconds=1)
+    proxy = start_proxy(stage)
+    faults = proxy.rule = RandomFaults(seed=3)
+    stage.submit(Fan(60, milliseconds=5), Chain(60))
+    runners = [stage.start_runner(proxy.url) for _ in range(2)]
+    stage.wait_for_jobs()
     assert all(runner.is_alive() for runner in runners)
-    assert {"request lost", "answer lost", "doubled"} <= set(weather.happened)
-    way.rule = Call.forward
-    counted = there.check()
+    assert {"request lost", "response lost", "duplicate request"} <= set(faults.faults)
+    proxy.rule = Call.forward
+    counted = stage.check()
     assert counted["end"] >= 62 + 61
 
 
-def test_a_partition_in_one_direction_and_its_end(stage, proxy):
-    there = stage(lease_seconds=1)
-    way = proxy(there)
+def test_a_partition_in_one_direction_and_its_end(start_stage, start_proxy):
+    stage = start_stage(lease_seconds=1)
+    proxy = start_proxy(stage)
     is_cut = threading.Event()
 
     def rule(call):
-        # Requests arrive, answers do not: the server sees a living runner, the runner a dead server.
-        answer = call.forward()
-        return None if is_cut.is_set() else answer
+        # Requests arrive and responses do not: the server sees a live runner, the runner a dead server.
+        response = call.forward()
+        return None if is_cut.is_set() else response
 
-    way.rule = rule
-    job = there.submit(Gated("gate"), Chain(20))
-    runner = there.start_runner(way.url)
-    there.wait_for_file("gate.started")
+    proxy.rule = rule
+    job = stage.submit(Gated("gate"), Chain(20))
+    runner = stage.start_runner(proxy.url)
+    stage.wait_for_file("gate.started")
     is_cut.set()
-    there.open_gate("gate")
-    # The report has arrived, many times over.
-    wait_until(lambda: there.read().jobs[job.id.bytes]["computed"] >= 1, "the report")
+    stage.open_gate("gate")
+    # The report has arrived many times.
+    wait_until(lambda: stage.read().jobs[job.id.bytes]["computed"] >= 1, "the report")
     wait_until(lambda: "trying again" in runner.log.read_text(), "the runner's notice")
     is_cut.clear()
-    there.wait_for_jobs(job)
-    there.check()
+    stage.wait_for_jobs(job)
+    stage.check()
 
 
-def test_a_connection_that_is_half_open_costs_the_lease_and_nothing_else(stage, proxy):
-    there = stage(lease_seconds=5)
-    way = proxy(there)
+def test_a_half_open_connection_only_costs_the_lease(start_stage, start_proxy):
+    stage = start_stage(lease_seconds=5)
+    proxy = start_proxy(stage)
     is_dead = threading.Event()
 
     def rule(call):
         if is_dead.is_set():
-            way.hold()
+            proxy.hold()
         return call.forward()
 
-    way.rule = rule
-    job = there.submit(Gated("gate"))
-    cut_off = there.start_runner(way.url)
-    there.wait_for_file("gate.started")
+    proxy.rule = rule
+    job = stage.submit(Gated("gate"))
+    cut_off = stage.start_runner(proxy.url)
+    stage.wait_for_file("gate.started")
     is_dead.set()
-    # Nothing arrives any more, though nobody hung up: to the server the runner has gone silent.
-    there.open_gate("gate")
-    there.start_runner()
-    there.wait_for_jobs(job)
+    # No data arrives any more over the open connection: to the server, the runner is silent.
+    stage.open_gate("gate")
+    stage.start_runner()
+    stage.wait_for_jobs(job)
     cut_off.kill()
-    counted = there.check()
+    counted = stage.check()
     assert (counted["start"], counted["end"]) == (3, 3)
-    assert [attempt["outcome"] for attempt in there.read().attempts] == ["expired"]
+    assert [attempt["outcome"] for attempt in stage.read().attempts] == ["expired"]

@@ -1,4 +1,4 @@
-"""Reports that come twice, late, out of order or all at once, sent by hand; and claims whose answer got lost."""
+"""Scripted runners: repeated, late, reordered and concurrent reports, and claims whose response was lost."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import suppress
 from uuid import uuid4
 
 import pytest
-from survival.harness.hand import ACCEPTED, LEAF, REPEATED, STALE, Hand
 from survival.harness.invariants import read_sqlite
 from survival.harness.proxy import answer_body, read_message
+from survival.harness.scripted_runner import ACCEPTED, LEAF, REPEATED, STALE, ScriptedRunner
 from survival.harness.stage import wait_until
 from wire import CallError, submissions, task_group
 
@@ -25,21 +25,21 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def hand(fresh_server):
-    """A function that starts a server, and a runner by hand."""
-    hands = []
+def start_runner(fresh_server):
+    """A function that starts a server and a scripted runner."""
+    runners = []
 
     def start(**settings):
-        hands.append(Hand(fresh_server(**settings)))
-        return hands[-1]
+        runners.append(ScriptedRunner(fresh_server(**settings)))
+        return runners[-1]
 
     yield start
-    for one in hands:
-        one.wire.http.close()
+    for runner in runners:
+        runner.wire.http.close()
 
 
-def test_a_report_that_comes_many_times_at_once_is_accepted_once(hand):
-    runner = hand()
+def test_concurrent_copies_of_a_report_are_accepted_once(start_runner):
+    runner = start_runner()
     runner.submit()
     (task,) = runner.claim()
     report = runner.computed(task, children=5)
@@ -49,8 +49,8 @@ def test_a_report_that_comes_many_times_at_once_is_accepted_once(hand):
     assert len(runner.finish().tasks) == 6
 
 
-def test_reports_in_any_order_and_doubled_within_one_request(hand):
-    runner = hand()
+def test_reports_in_any_order_and_repeated_within_one_request(start_runner):
+    runner = start_runner()
     runner.submit(task_group(4))
     tasks = runner.claim(4)
     reports = [runner.computed(task, children=index) for index, task in enumerate(tasks)]
@@ -59,8 +59,8 @@ def test_reports_in_any_order_and_doubled_within_one_request(hand):
     assert len(runner.finish().tasks) == 4 + 0 + 1 + 2 + 3
 
 
-def test_a_report_after_the_lease_has_passed_on_is_stale(hand):
-    runner = hand(lease_seconds=3)
+def test_a_report_after_the_task_was_leased_again_is_stale(start_runner):
+    runner = start_runner(lease_seconds=3)
     runner.submit()
     (old,) = runner.claim()
     (new,) = wait_until(runner.claim, "the end of the lease")
@@ -79,18 +79,21 @@ def test_a_report_after_the_lease_has_passed_on_is_stale(hand):
     assert len(runner.finish().tasks) == 2
 
 
-def test_a_claim_whose_answer_got_lost_is_answered_the_same_again(hand):
-    runner = hand()
+def test_a_repeated_claim_gets_the_same_response(start_runner):
+    runner = start_runner()
     runner.submit(task_group(10))
     claim = uuid4().bytes
     tasks = runner.claim(4, claim=claim)
     again = runner.exchange(count=4, claim=claim, is_repeated=True).tasks
     assert list(again) == tasks
-    # Together with reports that were accepted the first time.
+    # The request also repeats reports that were accepted the first time.
     reports = [runner.computed(task) for task in tasks]
     second = uuid4().bytes
     answers = [runner.exchange(computed=reports, count=3, claim=second, is_repeated=bool(n)) for n in range(3)]
-    assert [[one.verdict for one in answer.outcomes] for answer in answers] == [[ACCEPTED] * 4, *[[REPEATED] * 4] * 2]
+    assert [[outcome.verdict for outcome in answer.outcomes] for answer in answers] == [
+        [ACCEPTED] * 4,
+        *[[REPEATED] * 4] * 2,
+    ]
     assert answers[0].tasks == answers[1].tasks == answers[2].tasks
     for task in answers[0].tasks:
         runner.note("start", task.task_id)
@@ -98,8 +101,8 @@ def test_a_claim_whose_answer_got_lost_is_answered_the_same_again(hand):
     assert len(runner.finish().tasks) == 10
 
 
-def test_the_public_wire_says_twice_what_it_says_once(hand):
-    runner = hand()
+def test_a_repeated_report_on_the_public_wire_gets_the_same_response(start_runner):
+    runner = start_runner()
     runner.submit()
     cluster = runner.wire.call("WorkflowsService/GetCluster", workflows_pb2.GetClusterRequest())
     wanted = task_pb2.NextTaskToRun(cluster_slug=cluster.slug, identifiers=[LEAF])
@@ -109,32 +112,32 @@ def test_the_public_wire_says_twice_what_it_says_once(hand):
     done = task_pb2.ComputedTask(id=task.id, sub_tasks=submissions(task_group(2)))
     for _ in range(3):
         runner.wire.call("TaskService/NextTask", task_pb2.NextTaskRequest(computed_task=done))
-    # Nor can a failure undo it.
+    # A later failure does not undo it.
     failure = task_pb2.TaskFailedRequest(task_id=task.id, was_workflow_error=True)
     with suppress(CallError):
         runner.wire.call("TaskService/TaskFailed", failure)
     assert len(runner.finish().tasks) == 3
 
 
-def test_of_two_hundred_that_wait_one_gets_the_one_task_and_the_others_do_not_stir(hand, monkeypatch):
-    looks = []
+def test_one_of_two_hundred_waiting_runners_is_woken_for_one_task(start_runner, monkeypatch):
+    exchanges = []
     exchange = OrchestrationVerbs.exchange
 
     async def counted(self, *arguments, **rules):
-        looks.append(arguments)
+        exchanges.append(arguments)
         return await exchange(self, *arguments, **rules)
 
     monkeypatch.setattr(OrchestrationVerbs, "exchange", counted)
-    # Nobody looks for other reasons meanwhile.
-    monkeypatch.setattr(leases, "LOOK_SECONDS", 3600.0)
-    runner = hand()
+    # No runner polls during the test.
+    monkeypatch.setattr(leases, "POLL_SECONDS", 3600.0)
+    runner = start_runner()
     waiting = [ask(runner, number.to_bytes(16, "big"), wait=30) for number in range(200)]
-    wait_until(lambda: len(looks) == 200, "the first looks of all")
+    wait_until(lambda: len(exchanges) == 200, "the first exchange of every runner")
     runner.submit()
     (answered,), _, _ = select.select(waiting, [], [], 300)
     (task,) = answer_body(b"".join(read_message(answered))).tasks
-    # The one may have been woken, or handed it by whoever submitted it.
-    assert len(looks) <= 201
+    # That runner may have been woken, or may have got the task from the submission.
+    assert len(exchanges) <= 201
     for connection in waiting:
         connection.close()
     assert task.lease_number == 1
@@ -144,7 +147,7 @@ def test_of_two_hundred_that_wait_one_gets_the_one_task_and_the_others_do_not_st
 
 
 def ask(runner, name, **values):
-    """Send a request for one task, and return the connection, on which the answer will be."""
+    """Send a request for one task, and return the connection with the pending response."""
     body = runner.request(runner=name, count=1, **values).SerializeToString()
     host, port = runner.server.url.removeprefix("http://").split(":")
     head = (
@@ -157,21 +160,21 @@ def ask(runner, name, **values):
 
 
 def died(runner, *executing, cause="process 7 on earth ended without a word", who=b"r" * 16):
-    """Say that the runner is dead, and return how many tasks that was put down to, and how many were given back."""
+    """Report the death of a runner, and return the number of tasks with a crash and of requeued tasks."""
     leases = [runners_pb2.TaskLeaseNumber(task_id=task.task_id, lease_number=task.lease_number) for task in executing]
     request = runners_pb2.ReportDeathRequest(runner_id=who, executing=leases, cause=cause)
     answer = runner.wire.call("RunnerService/ReportDeath", request)
     return answer.crashed, answer.returned
 
 
-def test_a_death_is_put_down_to_what_was_executed_and_nothing_else(hand):
-    runner = hand()
+def test_only_executing_tasks_count_a_crash_after_a_death(start_runner):
+    runner = start_runner()
     runner.submit(task_group(5))
     poison, done, *waiting = runner.claim(4)
     (elsewhere,) = runner.claim(1, runner=b"s" * 16)
     lost = runner.computed(done)
     assert died(runner, poison, cause="process 7 on earth\nended without a word") == (1, 3)
-    # It may be said again, and the reports of the dead may arrive after it.
+    # The death may be reported again, and late reports of the dead runner may follow.
     assert died(runner, poison) == (0, 0)
     assert runner.report(lost, runner.computed(waiting[0])) == [STALE, STALE]
     assert runner.report(runner.computed(elsewhere)) == [ACCEPTED]
@@ -183,32 +186,32 @@ def test_a_death_is_put_down_to_what_was_executed_and_nothing_else(hand):
     assert {task["id"]: task["crashes"] for task in tasks.tasks.values() if task["crashes"]} == {poison.task_id: 1}
     (attempt,) = tasks.attempts
     assert attempt["outcome"] == "crashed"
-    assert attempt["error"] == "its runner died while it was executed: process 7 on earth ended without a word"
+    assert attempt["error"] == "the runner died while it executed this task: process 7 on earth ended without a word"
 
 
-def test_a_report_that_is_ahead_of_the_death_counts(hand):
-    runner = hand()
+def test_a_report_before_the_death_counts(start_runner):
+    runner = start_runner()
     runner.submit(task_group(3))
     first, second, third = runner.claim(3)
     assert runner.report(runner.computed(first)) == [ACCEPTED]
-    # What was executed had ended meanwhile, and its report was on its way.
+    # The executing task had ended, and its report arrived first.
     assert runner.report(runner.computed(second)) == [ACCEPTED]
     assert died(runner, first, second) == (0, 1)
     assert runner.finish().attempts == []
     assert third.lease_number == 1
 
 
-def test_a_death_with_more_tasks_than_one_transaction_settles(hand, monkeypatch):
+def test_a_death_with_more_tasks_than_fit_one_transaction(start_runner, monkeypatch):
     monkeypatch.setattr(leases, "_DEATH_BATCH", 10)
-    runner = hand()
+    runner = start_runner()
     runner.submit(task_group(35))
     tasks = runner.claim(35)
     assert died(runner, *tasks[:12]) == (12, 23)
     assert len(runner.finish().attempts) == 12
 
 
-def test_what_takes_runners_down_waits_longer_and_longer(hand):
-    runner = hand(lease_seconds=5, max_crashes=3)
+def test_a_task_that_kills_runners_waits_longer_each_time(start_runner):
+    runner = start_runner(lease_seconds=5, max_crashes=3)
     job = runner.submit()
     for _ in range(4):
         (task,) = runner.claim(wait=20)
@@ -220,20 +223,20 @@ def test_what_takes_runners_down_waits_longer_and_longer(hand):
     pauses = [later - earlier for earlier, later in zip(stopped, started[1:], strict=False)]
     assert min(pauses[1:]) >= 500_000
     assert (task["crashes"], task["state"]) == (4, TaskState.FAILED)
-    assert "its runner died while it was executed: process 7" in task["error"]
+    assert "the runner died while it executed this task: process 7" in task["error"]
     assert job.id.uuid == task["job_id"]
 
 
 def together(runner, count):
-    """Claim tasks until there are so many, and die of all of them."""
+    """Claim some number of tasks, and die while executing all of them."""
     tasks = []
     while len(tasks) < count:
         tasks += runner.claim(count - len(tasks), wait=20)
     assert died(runner, *tasks) == (count, 0)
 
 
-def test_of_tasks_that_were_executed_together_one_that_has_crashed_as_often_is_not_given_up_as_soon(hand):
-    runner = hand(lease_seconds=5, max_crashes=1)
+def test_a_task_with_an_equal_suspect_may_crash_more_often(start_runner):
+    runner = start_runner(lease_seconds=5, max_crashes=1)
     runner.submit(task_group(2))
 
     def states():
@@ -246,8 +249,8 @@ def test_of_tasks_that_were_executed_together_one_that_has_crashed_as_often_is_n
     assert states() == {TaskState.FAILED}
 
 
-def test_of_tasks_that_were_executed_together_the_one_that_has_crashed_most_often_is_given_up(hand):
-    runner = hand(lease_seconds=5, max_crashes=1)
+def test_the_suspect_with_the_most_crashes_fails(start_runner):
+    runner = start_runner(lease_seconds=5, max_crashes=1)
     runner.submit(task_group(1))
     together(runner, 1)
     innocent = runner.submit(task_group(1))
@@ -258,8 +261,8 @@ def test_of_tasks_that_were_executed_together_the_one_that_has_crashed_most_ofte
 
 
 @pytest.mark.parametrize("how", ["runner", "task"])
-def test_a_death_that_names_nobody_is_refused(hand, how):
-    runner = hand()
+def test_a_death_without_a_valid_runner_id_is_refused(start_runner, how):
+    runner = start_runner()
     lease = runners_pb2.TaskLeaseNumber(task_id=b"short", lease_number=1)
     executing, who = ([lease], b"r" * 16) if how == "task" else ([], b"")
     request = runners_pb2.ReportDeathRequest(runner_id=who, executing=executing)

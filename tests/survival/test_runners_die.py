@@ -1,4 +1,4 @@
-"""Runners that die without a word, are suspended, or execute what holds their interpreter up."""
+"""Runners that are killed or suspended, or execute code that holds the GIL."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ from survival.harness.work import Fan, Gated, Locking, Mixed, Tree
 
 pytestmark = pytest.mark.slow
 
-# As the runner learns it first: from the answer to its report, or from its companion process.
+# The runner learns it from the response to its report, or from its companion process.
 LOST = re.compile(r"the lease is not valid any more|its lease was lost")
 
 
-def test_runners_killed_at_random_lose_nothing(stage):
-    there = stage(lease_seconds=2)
+def test_runners_killed_at_random_lose_nothing(start_stage):
+    stage = start_stage(lease_seconds=2)
     chosen = random.Random(7)
-    there.submit(Tree(2, 16, milliseconds=10), Fan(60, milliseconds=10))
-    runners = [there.start_runner() for _ in range(4)]
+    stage.submit(Tree(2, 16, milliseconds=10), Fan(60, milliseconds=10))
+    runners = [stage.start_runner() for _ in range(4)]
     for _ in range(6):
-        # Somewhere in the course of things, whatever it is doing then.
-        goal = len(there.lines("start")) + chosen.randint(10, 30)
-        wait_until(lambda goal=goal: len(there.lines("start")) >= goal, "more tasks")
+        # At a random moment, whatever the runner is doing.
+        goal = len(stage.lines("start")) + chosen.randint(10, 30)
+        wait_until(lambda goal=goal: len(stage.lines("start")) >= goal, "more tasks")
         number = chosen.randrange(4)
         runners[number].kill()
-        runners[number] = there.start_runner()
-    there.wait_for_jobs()
-    counted = there.check(longest_gap_seconds=60)
+        runners[number] = stage.start_runner()
+    stage.wait_for_jobs()
+    counted = stage.check(longest_gap_seconds=60)
     assert counted["end"] >= 1 + 16 + 256 + 1 + 61
     assert counted["start"] - counted["end"] <= 6
 
 
-def test_a_runner_killed_in_a_task_has_it_executed_by_another(stage):
-    # At once: its companion says so, and nobody waits for the lease.
-    there = stage(lease_seconds=600)
-    job = there.submit(Gated("gate"))
-    first = there.start_runner()
-    assert int(there.wait_for_file("gate.started")) == first.pid
+def test_the_task_of_a_killed_runner_is_executed_by_another(start_stage):
+    # At once: its companion reports the death, so no lease has to expire.
+    stage = start_stage(lease_seconds=600)
+    job = stage.submit(Gated("gate"))
+    first = stage.start_runner()
+    assert int(stage.wait_for_file("gate.started")) == first.pid
     first.kill()
-    there.open_gate("gate")
-    there.start_runner()
-    there.wait_for_jobs(job)
-    counted = there.check()
+    stage.open_gate("gate")
+    stage.start_runner()
+    stage.wait_for_jobs(job)
+    counted = stage.check()
     assert (counted["start"], counted["end"]) == (3, 2)
 
 
-def test_a_runner_killed_with_its_companion_is_missed_when_its_lease_is_over(stage):
-    there = stage(lease_seconds=5)
-    job = there.submit(Gated("gate"))
-    first = there.start_runner()
-    there.wait_for_file("gate.started")
+def test_the_task_of_a_runner_killed_with_its_companion_is_requeued_when_its_lease_expires(start_stage):
+    stage = start_stage(lease_seconds=5)
+    job = stage.submit(Gated("gate"))
+    first = stage.start_runner()
+    stage.wait_for_file("gate.started")
     (companion,) = wait_until(lambda: companions(first.pid), "its companion")
-    # In this order, or it would say so; and the runner would start another one.
+    # In this order, since the companion would report the death and the runner would restart its companion.
     first.send(signal.SIGSTOP)
     os.kill(companion, signal.SIGKILL)
     first.kill()
-    there.open_gate("gate")
-    there.start_runner()
-    there.wait_for_jobs(job)
-    there.check()
-    assert [attempt["outcome"] for attempt in there.read().attempts] == ["expired"]
+    stage.open_gate("gate")
+    stage.start_runner()
+    stage.wait_for_jobs(job)
+    stage.check()
+    assert [attempt["outcome"] for attempt in stage.read().attempts] == ["expired"]
 
 
 def companions(pid: int) -> list[int]:
@@ -79,11 +79,11 @@ def companions(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("moment", "executions"), [("claimed", 1), ("computed", 2), ("acknowledged", 1)])
-def test_a_runner_killed_between_its_messages(stage, proxy, moment, executions):
-    there = stage(lease_seconds=5)
-    way = proxy(there)
-    job = there.submit(Gated("gate"))
-    there.open_gate("gate")
+def test_a_runner_killed_between_its_messages(start_stage, start_proxy, moment, executions):
+    stage = start_stage(lease_seconds=5)
+    proxy = start_proxy(stage)
+    job = stage.submit(Gated("gate"))
+    stage.open_gate("gate")
 
     def rule(call):
         is_report = call.name == "Exchange" and call.exchange().computed
@@ -97,63 +97,63 @@ def test_a_runner_killed_between_its_messages(stage, proxy, moment, executions):
             return None
         return answer
 
-    way.rule = rule
-    victim = there.start_runner(way.url)
+    proxy.rule = rule
+    victim = stage.start_runner(proxy.url)
     victim.process.wait()
-    there.start_runner()
-    there.wait_for_jobs(job)
-    counted = there.check()
+    stage.start_runner()
+    stage.wait_for_jobs(job)
+    counted = stage.check()
     assert counted["end"] == executions + 1
 
 
-def test_a_suspended_runner_comes_back_too_late(stage):
-    there = stage(lease_seconds=5)
-    job = there.submit(Gated("gate"))
-    first = there.start_runner()
-    there.wait_for_file("gate.started")
+def test_a_suspended_runner_resumes_too_late(start_stage):
+    stage = start_stage(lease_seconds=5)
+    job = stage.submit(Gated("gate"))
+    first = stage.start_runner()
+    stage.wait_for_file("gate.started")
     first.send(signal.SIGSTOP)
-    there.open_gate("gate")
-    second = there.start_runner()
-    there.wait_for_jobs(job)
+    stage.open_gate("gate")
+    second = stage.start_runner()
+    stage.wait_for_jobs(job)
     second.stop()
     first.send(signal.SIGCONT)
-    # It goes on with other work, and with that learns that it came too late.
-    there.wait_for_jobs(there.submit(Fan(3)))
+    # It continues with other tasks, and learns by that that its report is late.
+    stage.wait_for_jobs(stage.submit(Fan(3)))
     wait_until(lambda: LOST.search(first.log.read_text()), "word of the lost lease")
-    counted = there.check()
+    counted = stage.check()
     assert (counted["start"], counted["end"]) == (3 + 5, 3 + 5)
-    attempts = there.read().attempts
+    attempts = stage.read().attempts
     assert [attempt["outcome"] for attempt in attempts] == ["expired"]
 
 
-def test_code_that_holds_the_interpreter_lock_is_executed_once(stage):
-    there = stage(lease_seconds=5)
-    release = there.make_lock("lock")
-    job = there.submit(Locking("lock"))
-    there.start_runner()
-    wait_until(lambda: there.lines("start"), "its start")
-    there.start_runner()
-    # There are three in a lease, so without them it would be over by then.
-    there.wait_for_extensions(4)
+def test_code_that_holds_the_gil_is_executed_once(start_stage):
+    stage = start_stage(lease_seconds=5)
+    release = stage.make_lock("lock")
+    job = stage.submit(Locking("lock"))
+    stage.start_runner()
+    wait_until(lambda: stage.lines("start"), "its start")
+    stage.start_runner()
+    # There are three extensions in a lease, so without them the lease would have expired by now.
+    stage.wait_for_extensions(4)
     release()
-    there.wait_for_jobs(job)
-    counted = there.check()
+    stage.wait_for_jobs(job)
+    counted = stage.check()
     assert (counted["start"], counted["end"]) == (1, 1)
-    assert there.read().attempts == []
+    assert stage.read().attempts == []
 
 
-def test_code_that_holds_the_interpreter_lock_keeps_no_neighbour_from_others(stage):
-    there = stage(lease_seconds=5)
-    release = there.make_lock("lock")
-    job = there.submit(Mixed(60, 40, lock="lock"))
-    there.start_runner()
-    wait_until(lambda: len(there.lines("start")) - len(there.lines("end")) == 1 and len(there.lines("end")) > 40, "it")
-    there.start_runner()
-    # What had come with it, reported or not, is given to the other runner meanwhile, and nobody is blamed for it.
-    wait_until(lambda: len({line.task for line in there.lines("end")}) == 1 + 60, "the end of all others")
-    wait_until(lambda: there.read().jobs[job.id.bytes]["computed"] == 1 + 60, "all other reports")
+def test_code_that_holds_the_gil_does_not_block_other_tasks_of_its_runner(start_stage):
+    stage = start_stage(lease_seconds=5)
+    release = stage.make_lock("lock")
+    job = stage.submit(Mixed(60, 40, lock="lock"))
+    stage.start_runner()
+    wait_until(lambda: len(stage.lines("start")) - len(stage.lines("end")) == 1 and len(stage.lines("end")) > 40, "it")
+    stage.start_runner()
+    # The other tasks of its batch, reported or not, go to the other runner, and none of them counts a crash.
+    wait_until(lambda: len({line.task for line in stage.lines("end")}) == 1 + 60, "the end of all others")
+    wait_until(lambda: stage.read().jobs[job.id.bytes]["computed"] == 1 + 60, "all other reports")
     release()
-    there.wait_for_jobs(job)
-    there.check()
-    assert there.read().attempts == []
-    assert len({line.execution.partition(".")[0] for line in there.lines("end")}) == 2
+    stage.wait_for_jobs(job)
+    stage.check()
+    assert stage.read().attempts == []
+    assert len({line.execution.partition(".")[0] for line in stage.lines("end")}) == 2

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from survival.harness.hand import ACCEPTED, Hand
+from survival.harness.scripted_runner import ACCEPTED, ScriptedRunner
 from survival.harness.stage import wait_until
 from survival.harness.work import Chain, Diamond, Leaf, Steps, Tree
 from wire import task_group
@@ -19,36 +19,36 @@ pytestmark = pytest.mark.slow
 STATEMENTS = Path(tilebox.server.store.sql.__file__).parent / "queries" / "orchestration.sqlite.sql"
 
 
-def test_every_shape_is_executed_once_and_in_order(stage):
-    there = stage(lease_seconds=10)
-    there.submit(Tree(2, 64), name="wide")
-    there.submit(Chain(1000), name="deep")
-    there.submit(*(Diamond(20) for _ in range(5)), name="diamonds")
-    there.submit(*(Steps(60) for _ in range(5)), name="steps")
+def test_every_shape_is_executed_once_and_in_order(start_stage):
+    stage = start_stage(lease_seconds=10)
+    stage.submit(Tree(2, 64), name="wide")
+    stage.submit(Chain(1000), name="deep")
+    stage.submit(*(Diamond(20) for _ in range(5)), name="diamonds")
+    stage.submit(*(Steps(60) for _ in range(5)), name="steps")
     for _ in range(3):
-        there.start_runner(concurrency=2)
-    there.wait_for_jobs()
-    counted = there.check(longest_gap_seconds=60)
+        stage.start_runner(concurrency=2)
+    stage.wait_for_jobs()
+    counted = stage.check(longest_gap_seconds=60)
     assert counted["start"] == counted["end"] == 1 + 64 + 64 * 64 + 1001 + 5 * (1 + 3 * 22 + 1) + 5 * 61
-    assert there.read().attempts == []
+    assert stage.read().attempts == []
 
 
-def test_a_small_job_ends_while_a_large_one_before_it_goes_on(stage):
-    there = stage(lease_seconds=10)
-    large = there.submit(*(Leaf(index, milliseconds=2) for index in range(1500)), name="large")
-    there.start_runner()
-    wait_until(lambda: len(there.lines("end")) >= 10, "the large job's start")
-    small = there.submit(Leaf(0), name="small")
-    there.wait_for_jobs(small)
-    done = there.read().jobs[large.id.bytes]["computed"]
+def test_a_small_job_ends_while_an_earlier_large_one_continues(start_stage):
+    stage = start_stage(lease_seconds=10)
+    large = stage.submit(*(Leaf(index, milliseconds=2) for index in range(1500)), name="large")
+    stage.start_runner()
+    wait_until(lambda: len(stage.lines("end")) >= 10, "the large job's start")
+    small = stage.submit(Leaf(0), name="small")
+    stage.wait_for_jobs(small)
+    done = stage.read().jobs[large.id.bytes]["computed"]
     assert done < 1000
-    there.wait_for_jobs(large)
-    there.check()
+    stage.wait_for_jobs(large)
+    stage.check()
 
 
 def test_a_claim_costs_the_same_from_a_queue_of_a_hundred_thousand(fresh_server):
     server = fresh_server()
-    runner = Hand(server)
+    runner = ScriptedRunner(server)
     runner.submit(task_group(100))
     before = cost_of_a_claim(server)
     for _ in range(10):
@@ -57,13 +57,13 @@ def test_a_claim_costs_the_same_from_a_queue_of_a_hundred_thousand(fresh_server)
     tasks = runner.claim(100)
     assert len(tasks) == 100
     assert runner.report(*[runner.computed(task) for task in tasks]) == [ACCEPTED] * 100
-    # Nor when many rows in front are done.
+    # The same with many completed rows in front.
     assert cost_of_a_claim(server) <= 2 * before
     runner.wire.http.close()
 
 
 def cost_of_a_claim(server) -> int:
-    """Return how many steps SQLite's machine takes to find the first ten tasks."""
+    """Return the number of SQLite virtual machine steps that it takes to find the first ten tasks."""
     statement = STATEMENTS.read_text().partition("-- name: ready_tasks")[2].partition("SELECT")[2].partition(";")[0]
     steps = 0
 

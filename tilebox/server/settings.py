@@ -1,4 +1,4 @@
-"""What a server can be told: from flags, and from environment variables that start with TILEBOX_SERVER_."""
+"""The settings of a server, from flags and from environment variables that start with TILEBOX_SERVER_."""
 
 from __future__ import annotations
 
@@ -68,7 +68,11 @@ class Settings(BaseModel):
 
     @classmethod
     def read(cls, environment: Mapping[str, str], **flags: Any) -> Settings:
-        """Take settings from flags that are not None, then from the environment, then from the defaults.
+        """Return settings: flags that are not None win over the environment, and the environment over the defaults.
+
+        Args:
+            environment: Environment variables; those without the prefix are ignored.
+            flags: Settings by name.
 
         Raises:
             ValueError: A setting is unknown or malformed; the message names it.

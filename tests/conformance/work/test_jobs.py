@@ -12,7 +12,7 @@ from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.diagrams.job_diagram import to_d2
 from tilebox.server.diagrams.job_graphs import read_graph
 from tilebox.server.orchestration.jobs import Jobs
-from tilebox.server.orchestration.queued_reasons import Explanations, Reason
+from tilebox.server.orchestration.queued_reasons import QueueExplainer, Reason
 from tilebox.server.orchestration.submissions import Submissions
 from tilebox.server.rules.task_states import Failure, JobState, TaskState
 from tilebox.server.settings import Settings
@@ -169,17 +169,17 @@ async def test_jobs_of_another_team_are_invisible(work, stranger):
         jobs.get(stranger.id, job),
         jobs.cancel(stranger.id, job),
         jobs.retry(stranger.id, job),
-        jobs.tasks(stranger.id, job, parent=None, after=None, count=1),
-        jobs.prototype(stranger.id, job),
+        jobs.tasks.page(stranger.id, job, parent=None, after=None, count=1),
+        jobs.tasks.prototype(stranger.id, job),
         jobs.clone(stranger.id, job, name="mine", overrides=()),
         jobs.graph(stranger.id, job, 10),
-        Explanations(work.store).of_job(stranger.id, job, limit=1),
+        QueueExplainer(work.store).explain_job(stranger.id, job, limit=1),
     ):
         with pytest.raises(NotFoundError, match="no job"):
             await refused
     own = await jobs.query(work.team.id, JobFilter(), latest_first=True, after=job, count=1)
     assert own == ([], None)
-    with pytest.raises(InvalidArgumentError, match="does not belong here"):
+    with pytest.raises(InvalidArgumentError, match="not part of this listing"):
         await jobs.query(stranger.id, JobFilter(), latest_first=True, after=job, count=1)
 
 
@@ -269,7 +269,7 @@ async def test_pages_of_tasks_contain_every_task_once_in_the_order_of_submission
     async def walk(parent):
         seen, after = [], None
         while True:
-            page = await jobs.tasks(work.team.id, job, parent=parent, after=after, count=size)
+            page = await jobs.tasks.page(work.team.id, job, parent=parent, after=after, count=size)
             assert len(page.tasks) <= size
             seen += page.tasks
             if not page.has_more:
@@ -281,21 +281,21 @@ async def test_pages_of_tasks_contain_every_task_once_in_the_order_of_submission
     assert [task.display for task in children] == ["Leaf 0", "Leaf 1", "Leaf 2", "Leaf 3", "Leaf 0"]
     assert {task.parent for task in children} == {root.task}
     assert [task.has_children for task in roots] == [task.id == root.task for task in roots]
-    page = await jobs.tasks(work.team.id, job, parent=None, after=None, count=100)
-    (below,) = await jobs.first_children(page, size)
+    page = await jobs.tasks.page(work.team.id, job, parent=None, after=None, count=100)
+    (below,) = await jobs.tasks.first_children(page, size)
     assert below.parent == root.task
     assert list(below.tasks) == children[:size]
     assert below.has_more == (size < 5)
-    with pytest.raises(InvalidArgumentError, match="does not belong here"):
-        await jobs.tasks(work.team.id, job, parent=None, after=children[0].id, count=1)
+    with pytest.raises(InvalidArgumentError, match="not part of this listing"):
+        await jobs.tasks.page(work.team.id, job, parent=None, after=children[0].id, count=1)
     with pytest.raises(NotFoundError, match="no task"):
-        await jobs.tasks(work.team.id, job, parent=b"x" * 16, after=None, count=1)
+        await jobs.tasks.page(work.team.id, job, parent=b"x" * 16, after=None, count=1)
 
 
 async def test_a_prototype_is_the_submission_and_a_clone_is_equal(work):
     jobs = Jobs(work.store, Submissions(work.store, Settings()))
     job = await work.submit(work.group(2, max_retries=3), work.group(1, 0), work.group(1, 0, 1), name="First")
-    name, tasks = await jobs.prototype(work.team.id, job)
+    name, tasks = await jobs.tasks.prototype(work.team.id, job)
     assert name == "First"
     assert [list(task.dependencies) for task in tasks] == [[], [], [0, 1], [0, 1, 2]]
     assert [task.max_retries for task in tasks] == [3, 3, 0, 0]
@@ -304,27 +304,27 @@ async def test_a_prototype_is_the_submission_and_a_clone_is_equal(work):
     }
     clone = await jobs.clone(work.team.id, job, name="Second", overrides=())
     assert clone.name == "Second"
-    assert await jobs.prototype(work.team.id, clone.id) == ("Second", tasks)
+    assert await jobs.tasks.prototype(work.team.id, clone.id) == ("Second", tasks)
     smaller = await jobs.clone(work.team.id, job, name="", overrides=tasks[:1])
     assert (smaller.name, smaller.counts.total) == ("First", 1)
 
 
-async def test_every_reason_to_wait_is_explained(work):
-    explanations = Explanations(work.store, clock=lambda: work.now_us)
+async def test_every_reason_to_wait_is_told(work):
+    explanations = QueueExplainer(work.store, clock=lambda: work.now_us)
 
     async def reasons(job):
         return {
-            (explanation.task.display, explanation.reason): explanation.sentence
-            for explanation in await explanations.of_job(work.team.id, job, limit=100)
+            (one.task.display, one.reason): one.sentence
+            for one in await explanations.explain_job(work.team.id, job, limit=100)
         }
 
     async def runner(*identifiers):
         await work.store.record_runner(RUNNER, work.cluster, json.dumps(identifiers), work.now_us)
 
     job = await work.submit(work.group(1, max_retries=1), work.group(1, 0))
-    explained = await reasons(job)
-    assert explained["Leaf 0", Reason.NO_RUNNER] == "no runner is there in cluster alps"
-    assert explained["Leaf 0", Reason.DEPENDENCIES] == "it waits for 1 task: Leaf 0 (queued)"
+    told = await reasons(job)
+    assert told["Leaf 0", Reason.NO_RUNNER] == "no runner is active in cluster alps"
+    assert told["Leaf 0", Reason.DEPENDENCIES] == "it waits for 1 task: Leaf 0 (queued)"
 
     await runner(("tasks.Other", 1, 0))
     assert (await reasons(job))["Leaf 0", Reason.UNKNOWN_TASK] == (
@@ -339,7 +339,7 @@ async def test_every_reason_to_wait_is_explained(work):
     await runner(("tasks.Leaf", 1, 4))
     assert ("Leaf 0", Reason.NEXT) in await reasons(job)
     work.now_us += 61_000_000
-    assert (await reasons(job))["Leaf 0", Reason.NO_RUNNER].endswith("the last one was heard of 61 s ago")
+    assert (await reasons(job))["Leaf 0", Reason.NO_RUNNER].endswith("the last one was seen 61 s ago")
 
     (task,) = await work.claim()
     assert (await reasons(job)) == {("Leaf 0", Reason.DEPENDENCIES): "it waits for 1 task: Leaf 0 (running)"}
@@ -355,27 +355,27 @@ async def test_every_reason_to_wait_is_explained(work):
         ]
     )
     assert (await reasons(job))["Leaf 0", Reason.RETRY_DELAY] == (
-        "it failed, and will be tried again in 10 min: no tile"
+        "it failed, and its next attempt starts in 10 min: no tile"
     )
     await work.store.cancel_job(work.team.id, job)
-    explained = await reasons(job)
-    assert {reason for _, reason in explained} == {Reason.JOB_STOPPED}
-    assert set(explained.values()) == {"its job was canceled; retry the job to let it go on"}
+    told = await reasons(job)
+    assert {reason for _, reason in told} == {Reason.JOB_STOPPED}
+    assert set(told.values()) == {"its job was canceled; retry the job to continue it"}
 
 
-async def test_a_runner_that_is_busy_for_long_counts_as_present(work):
-    explanations = Explanations(work.store, clock=lambda: work.now_us)
+async def test_a_runner_that_is_busy_for_long_is_there(work):
+    explanations = QueueExplainer(work.store, clock=lambda: work.now_us)
     job = await work.submit(work.group(2))
     await work.store.record_runner(RUNNER, work.cluster, json.dumps([("tasks.Leaf", 1, 3)]), work.now_us)
     await work.claim()
     work.now_us += 3_600_000_000
-    (explanation,) = await explanations.of_job(work.team.id, job, limit=100)
-    assert explanation.reason is Reason.NEXT
+    (told,) = await explanations.explain_job(work.team.id, job, limit=100)
+    assert told.reason is Reason.NEXT
 
 
 async def test_of_many_blocking_tasks_five_are_named(work):
     job = await work.submit(work.group(7), work.group(1, 0), work.group(1, 0, 1))
-    explained = await Explanations(work.store).of_job(work.team.id, job, limit=100)
+    explained = await QueueExplainer(work.store).explain_job(work.team.id, job, limit=100)
     first, second = explained[-2:]
     assert first.sentence == (
         "it waits for 7 tasks: Leaf 0 (queued), Leaf 1 (queued), Leaf 2 (queued), Leaf 3 (queued), Leaf 4 (queued) "
@@ -383,7 +383,7 @@ async def test_of_many_blocking_tasks_five_are_named(work):
     )
     assert list(first.waits_for) == [explanation.task.id for explanation in explained[:5]]
     assert second.sentence.startswith("it waits for 8 tasks: ")
-    assert len(await Explanations(work.store).of_job(work.team.id, job, limit=3)) == 3
+    assert len(await QueueExplainer(work.store).explain_job(work.team.id, job, limit=3)) == 3
 
 
 @pytest.mark.parametrize("max_tasks", [4, 8, 200])

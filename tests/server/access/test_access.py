@@ -1,4 +1,4 @@
-"""Who may do what: every method, every role, and the ids of another team."""
+"""Authorization: every method with every role, and with ids of another team."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tilebox.server.store import open_store
 from tilebox.server.store.interface import Team
 
 
-def test_the_table_knows_every_method():
+def test_the_table_has_every_method():
     assert set(EVERY_METHOD) == READING | NOT_OFFERED | WRITING | RUNNING | MANAGING
 
 
 @pytest.mark.parametrize("role", ALLOWED)
 @pytest.mark.parametrize("method", EVERY_METHOD)
-def test_a_role_allows_what_it_should_and_no_more(server, method, role):
+def test_a_role_has_exactly_its_permissions(server, method, role):
     with Wire(server.url, new_key(server, role=role)) as wire:
         code = code_of(wire, method)
     if method in ALLOWED[role]:
@@ -38,14 +38,14 @@ def test_a_role_allows_what_it_should_and_no_more(server, method, role):
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
 @pytest.mark.parametrize("token", [None, "nonsense", "tbx_" + "a" * 32])
-def test_without_a_good_key_nothing_is_allowed(server, method, token):
+def test_without_a_valid_key_every_method_is_refused(server, method, token):
     with Wire(server.url, token) as wire:
         assert code_of(wire, method) == "unauthenticated"
 
 
 @pytest.fixture(scope="module")
 def foreign(server):
-    """Another team's admin, and what the first team has, as the requests that would touch it."""
+    """The admin of another team, and requests that name resources of the first team."""
     with Wire(server.url, server.token) as wire:
         dataset = wire.create_dataset()
         collection = wire.create_collection(dataset)
@@ -98,7 +98,7 @@ def foreign(server):
 
 
 @pytest.mark.parametrize("method", sorted({*METHODS, ARROW} - {"datasets.v1.DatasetService/CreateDataset"}))
-def test_what_another_team_has_is_not_there(foreign, method):
+def test_resources_of_another_team_are_not_found(foreign, method):
     other, dataset, requests = foreign
     if method.endswith("/ListDatasets"):
         listed = other.call(method)
@@ -136,7 +136,7 @@ OF_A_JOB = sorted(
 
 
 @pytest.mark.parametrize("method", OF_A_JOB)
-def test_another_teams_jobs_are_not_there(server, foreign, method):
+def test_jobs_of_another_team_are_not_found(server, foreign, method):
     other, *_ = foreign
     with Wire(server.url, server.token) as wire:
         job = wire.submit_job(task_group(2))
@@ -151,7 +151,7 @@ def test_another_teams_jobs_are_not_there(server, foreign, method):
 
 
 @pytest.mark.parametrize("name", ["GetCluster", "UpdateCluster", "DeleteCluster"])
-def test_another_teams_clusters_are_not_there(server, foreign, name):
+def test_clusters_of_another_team_are_not_found(server, foreign, name):
     other, *_ = foreign
     with Wire(server.url, server.token) as wire:
         cluster = wire.create_cluster(unique("foreign"))
@@ -171,7 +171,7 @@ def test_teams_may_use_the_same_names(server, foreign):
     assert twin.slug != dataset.slug
 
 
-def test_a_revoked_key_dies(server, monkeypatch):
+def test_a_revoked_key_is_refused(server, monkeypatch):
     monkeypatch.setattr(keys, "CACHE_SECONDS", 0)
     token = new_key(server, role="read")
     with Wire(server.url, token) as wire:
@@ -181,14 +181,14 @@ def test_a_revoked_key_dies(server, monkeypatch):
             wire.call("DatasetService/ListDatasets")
 
 
-def test_an_expired_key_is_dead(server):
+def test_an_expired_key_is_refused(server):
     token = new_key(server, role="read", expires_us=now_us() + 1)
     with Wire(server.url, token) as wire, pytest.raises(CallError, match=r"unauthenticated: .*expired"):
         wire.call("DatasetService/ListDatasets")
 
 
 def code_of(wire, method):
-    """Return the code of the error that an empty request meets, or None."""
+    """Return the error code of an empty request, or None."""
     service, _, name = method.rpartition(".")[2].partition("/")
     request = datapoints_pb2.QueryArrowRequest()
     if method != ARROW:
@@ -201,7 +201,7 @@ def code_of(wire, method):
 
 
 def new_key(server, *, team="local", role="admin", expires_us=None) -> str:
-    """Put a key into the server's database, beside the server."""
+    """Insert a key into the database of a running server."""
 
     async def add(store):
         teams = {known.slug: known for known in await store.teams()}

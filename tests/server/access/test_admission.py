@@ -1,4 +1,4 @@
-"""The admission layer in front of every route: one table, one judgement, before the body is read."""
+"""The admission layer in front of every route: one table, and one check before the body is read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class World:
         return build_routes(*self._parts)
 
     def closed(self, app):
-        """An application behind an admission layer of which every path needs to be allowed to run."""
+        """An application behind an admission layer in which every path needs the permission RUN."""
         return Envelope(Admission(app, Gatekeeper(self.store), {"/known": Permission.RUN}, public=()), max_body_bytes=9)
 
 
@@ -80,7 +80,7 @@ async def world(tmp_path):
 
 
 class Piece(bytes):
-    """A piece of a body; counts how many exist."""
+    """A piece of a body that counts the live pieces."""
 
     alive = most = 0
 
@@ -93,7 +93,7 @@ class Piece(bytes):
 
 
 class Call:
-    """One request, and what came of it."""
+    """One request, and its response."""
 
     def __init__(self, path, authorization, form="application/proto", method="POST", pieces=0):
         headers = [(b"content-type", form.encode())]
@@ -113,12 +113,12 @@ class Call:
         if not any(message["type"] == "http.response.start" for message in self.sent):
             self.reads_before_answer += 1
         if self._is_read:
-            await anyio.sleep_forever()  # as for a client that waits for its answer
+            await anyio.sleep_forever()  # like a client that waits for its response
         self._is_read = self._pieces <= 1
         if self._pieces:
             self._pieces -= 1
             return {"type": "http.request", "body": Piece(1000), "more_body": not self._is_read}
-        # An empty message, as the form of the request has it.
+        # An empty message in the form of the request.
         is_grpc = b"grpc" in self.scope["headers"][0][1]
         return {"type": "http.request", "body": bytes(5) if is_grpc else b"", "more_body": False}
 
@@ -126,7 +126,7 @@ class Call:
         self.sent.append(message)
 
     async def code(self, app):
-        """Make the call, and return the code of its error, or None."""
+        """Make the call, and return its error code, or None."""
         await app(self.scope, self.receive, self.send)
         headers = dict(header for message in self.sent for header in message.get("headers", ()))
         if b"grpc-status" in headers:
@@ -137,7 +137,7 @@ class Call:
         return json.loads(b"".join(message.get("body", b"") for message in self.sent))["code"]
 
 
-async def test_the_table_is_what_is_promised_and_no_route_lacks_in_it(world):
+async def test_the_table_has_the_documented_permission_of_every_route(world):
     routes, permissions = world.routes()
     assert {path.removeprefix("/") for path in permissions} == set(PROTECTED)
     assert {path.removeprefix("/") for path in PUBLIC_PATHS} == PUBLIC
@@ -150,7 +150,7 @@ async def test_the_table_is_what_is_promised_and_no_route_lacks_in_it(world):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("who", WITHOUT_A_GOOD_KEY)
-async def test_without_a_good_key_every_route_is_closed_before_its_body_is_read(world, who, form):
+async def test_without_a_valid_key_every_route_is_refused_before_its_body_is_read(world, who, form):
     for path in (*PROTECTED, "", "nowhere", PROTECTED[0] + "/", "/" + PROTECTED[0], PROTECTED[0].lower()):
         call = Call(f"/{path}", world.headers[who], form, pieces=3)
         assert (path, await call.code(world.app)) == (path, "unauthenticated")
@@ -159,7 +159,7 @@ async def test_without_a_good_key_every_route_is_closed_before_its_body_is_read(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("role", ALLOWED)
-async def test_a_role_opens_the_routes_that_the_table_says(world, role, form):
+async def test_a_role_may_call_the_routes_of_its_permissions(world, role, form):
     for path in PROTECTED:
         call = Call(f"/{path}", world.headers[role], form)
         code = await call.code(world.app)
@@ -186,7 +186,7 @@ async def test_two_authorization_headers_are_refused_on_every_route(world, secon
         assert call.sent[0]["status"] == (200 if "grpc" in form else 400)
 
 
-async def test_a_route_that_is_not_in_the_table_is_closed_even_to_admins(world):
+async def test_a_route_without_an_entry_is_refused_even_for_admins(world):
     asked = []
 
     async def app(scope, receive, send):
@@ -204,12 +204,12 @@ async def test_a_route_that_is_not_in_the_table_is_closed_even_to_admins(world):
         current_caller.get()
 
 
-async def test_other_methods_than_those_of_a_route_find_nothing(world):
+async def test_other_http_methods_of_a_route_are_unimplemented(world):
     assert await Call(f"/{EVERY_METHOD[0]}", world.headers["admin"], method="GET").code(world.app) == "unimplemented"
     assert await Call("/healthz", [], method="POST").code(world.app) == "unimplemented"
 
 
-async def test_the_body_of_a_refused_request_is_thrown_away_piece_by_piece(world):
+async def test_the_body_of_a_refused_request_is_discarded_piece_by_piece(world):
     Piece.most = 0
     call = Call(f"/{PROTECTED[0]}", world.headers["none"], pieces=500)
     assert await call.code(world.app) == "unauthenticated"
@@ -218,13 +218,13 @@ async def test_the_body_of_a_refused_request_is_thrown_away_piece_by_piece(world
 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan"])
-async def test_nothing_but_http_is_let_in(world, kind):
+async def test_only_http_is_accepted(world, kind):
     with pytest.raises(ValueError, match=f"HTTP only, not {kind}"):
         await world.app({"type": kind, "path": "/healthz", "headers": []}, None, None)
 
 
-def test_keys_are_judged_in_one_place():
-    """Handlers find the caller in one way, and none of them lets callers in by itself."""
+def test_keys_are_checked_in_one_place():
+    """Handlers read the caller from one context variable, and none of them authenticates callers itself."""
     root = Path(tilebox.server.__file__).parent
     judges = {
         path.relative_to(root).as_posix()

@@ -1,4 +1,4 @@
-"""API keys: their form, their roles, and who a caller is."""
+"""API keys: their form, their roles, and authentication."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def anyio_backend():
 
 
 class CountingStore:
-    """A real store that counts what is asked of it, and fails to note uses on request."""
+    """A real store that counts its reads and writes of keys, and fails to write uses on request."""
 
     def __init__(self, store):
         self._store, self.look_ups, self.touches, self.refuses_touch = store, 0, 0, False
@@ -69,7 +69,7 @@ async def _stored(store, team, **changes):
     return text, key
 
 
-def test_a_key_is_recognisable_random_and_kept_as_a_hash():
+def test_a_key_is_recognisable_random_and_stored_as_a_hash():
     made = [make_key(uuid4(), name="x", role="read", now_us=NOW_US) for _ in range(100)]
     texts = {text for text, _ in made}
     assert len(texts) == 100
@@ -87,7 +87,7 @@ def test_a_key_is_recognisable_random_and_kept_as_a_hash():
 @pytest.mark.parametrize(
     "text", ["", "tbx_", "tbx_short", "TBX_" + "a" * 32, "tbx_" + "a" * 33, "tbx_" + "é" * 32, "tbx_" + "a" * 32 + "\n"]
 )
-def test_other_texts_are_no_keys(text):
+def test_other_texts_are_not_keys(text):
     assert not keys.is_well_formed(text)
 
 
@@ -103,7 +103,7 @@ def test_the_table_of_roles():
 
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("permission", Permission)
-def test_a_role_is_held_to_its_permissions(role, permission):
+def test_a_role_has_only_its_permissions(role, permission):
     _, key = make_key(uuid4(), name="laptop", role=role.value, now_us=NOW_US)
     if permission in role.permissions:
         keys.require(key, permission)
@@ -113,14 +113,14 @@ def test_a_role_is_held_to_its_permissions(role, permission):
     assert keys.permits(key, permission) is (permission in role.permissions)
 
 
-def test_keys_that_make_no_sense_are_not_made():
+def test_invalid_keys_are_not_created():
     with pytest.raises(InvalidArgumentError, match="read, submit, run, admin"):
         make_key(uuid4(), name="x", role="root", now_us=NOW_US)
     with pytest.raises(InvalidArgumentError, match="has passed"):
         make_key(uuid4(), name="x", role="read", now_us=NOW_US, expires_us=NOW_US)
 
 
-async def test_a_good_key_is_known(store, team):
+async def test_a_valid_key_is_accepted(store, team):
     text, key = await _stored(store, team)
     assert await Authenticator(store).authenticate(text, NOW_US) == key
 
@@ -140,7 +140,7 @@ async def test_other_keys_are_refused_without_repeating_them(store, team, text, 
     assert not text or text not in str(told.value)
 
 
-async def test_a_key_ends_at_its_time_even_if_remembered(store, team):
+async def test_a_cached_key_expires_in_time(store, team):
     text, key = await _stored(store, team, expires_us=NOW_US + SECOND_US)
     authenticator = Authenticator(store)
     assert await authenticator.authenticate(text, NOW_US + SECOND_US - 1) == key
@@ -149,7 +149,7 @@ async def test_a_key_ends_at_its_time_even_if_remembered(store, team):
     assert text not in str(told.value)
 
 
-async def test_a_revocation_takes_effect_at_once_here_and_within_seconds_elsewhere(store, team):
+async def test_a_revocation_takes_effect_at_once_here_and_within_seconds_in_other_processes(store, team):
     text, key = await _stored(store, team)
     here, elsewhere = Authenticator(store), Authenticator(store)
     for authenticator in (here, elsewhere):
@@ -165,7 +165,7 @@ async def test_a_revocation_takes_effect_at_once_here_and_within_seconds_elsewhe
     assert keys.CACHE_SECONDS <= 5
 
 
-async def test_a_revocation_during_a_look_up_is_not_forgotten(store, team):
+async def test_a_revocation_during_a_read_is_not_lost(store, team):
     text, key = await _stored(store, team)
     authenticator = Authenticator(store)
 
@@ -179,7 +179,7 @@ async def test_a_revocation_during_a_look_up_is_not_forgotten(store, team):
         await authenticator.authenticate(text, NOW_US + 2)
 
 
-async def test_the_store_is_asked_once_in_a_few_seconds(store, team):
+async def test_the_store_is_read_once_in_a_few_seconds(store, team):
     text, _ = await _stored(store, team)
     authenticator = Authenticator(store)
     for second in (0, 1, 4.999):
@@ -187,7 +187,7 @@ async def test_the_store_is_asked_once_in_a_few_seconds(store, team):
     assert store.look_ups == 1
     await authenticator.authenticate(text, NOW_US + 5 * SECOND_US)
     assert store.look_ups == 2
-    # A clock that was set back does not keep what was read in the future.
+    # After the clock was set back, a cached key of the future is not used.
     await authenticator.authenticate(text, NOW_US)
     assert store.look_ups == 3
 
@@ -201,7 +201,7 @@ async def test_a_new_key_works_at_once_though_it_was_tried_before(store, team):
     assert await authenticator.authenticate(text, NOW_US) == key
 
 
-async def test_the_last_use_is_noted_at_most_once_a_minute(store, team):
+async def test_the_last_use_is_written_at_most_once_a_minute(store, team):
     text, _ = await _stored(store, team)
     authenticator = Authenticator(store)
     async with anyio.create_task_group() as group:
@@ -214,24 +214,24 @@ async def test_the_last_use_is_noted_at_most_once_a_minute(store, team):
     assert store.touches == 2
     (key,) = await store.keys(team.id)
     assert key.last_used_us == NOW_US + 60 * SECOND_US
-    # A process that just started goes by what the store knows.
+    # A process that just started uses the stored time.
     await Authenticator(store).authenticate(text, NOW_US + 61 * SECOND_US)
     assert store.touches == 2
 
 
-async def test_a_use_that_cannot_be_noted_does_not_refuse_the_key(store, team, caplog):
+async def test_a_failed_write_of_the_last_use_does_not_refuse_the_key(store, team, caplog):
     text, key = await _stored(store, team)
     store.refuses_touch = True
     assert await Authenticator(store).authenticate(text, NOW_US) == key
-    assert "could not be noted" in caplog.text
+    assert "cannot store the last use of API key" in caplog.text
     assert text not in caplog.text
 
 
-async def test_the_memory_for_keys_is_bounded(store, team, monkeypatch):
+async def test_the_cache_is_bounded(store, team, monkeypatch):
     monkeypatch.setattr(keys, "_CACHED_KEYS", 3)
     authenticator = Authenticator(store)
     for _ in range(5):
         text, _ = await _stored(store, team)
         await authenticator.authenticate(text, NOW_US)
-    assert len(authenticator._known) == 3
+    assert len(authenticator._cache) == 3
     assert len(authenticator._touched_us) == 3

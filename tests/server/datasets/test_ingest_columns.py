@@ -75,7 +75,7 @@ def test_requests_of_other_serialisers_are_parsed(parts):
     "body", [b"\x0a", b"\x1a\xff", b"\x0a\x7f\x1a\x01x", b"\x1a\x05four", b"\x00", b"\x10\x01\x1a\x80"]
 )
 def test_malformed_requests_are_rejected(body):
-    with pytest.raises(InvalidArgumentError, match=r"the request is no tilebox\.ext\.v1\.IngestRequest"):
+    with pytest.raises(InvalidArgumentError, match=r"the request is not a valid tilebox\.ext\.v1\.IngestRequest"):
         parse_ingest([body])
 
 
@@ -90,5 +90,5 @@ def test_compressed_requests_are_accepted(wire, proto):
     assert datapoints_pb2.IngestResponse.FromString(packed.content).num_created == 3
     plain = proto.http.post(path, content=body, headers={"content-type": "application/proto"})
     assert "already_exists" in plain.text
-    with pytest.raises(CallError, match="invalid_argument: the request is no"):
+    with pytest.raises(CallError, match="invalid_argument: the request is not a valid"):
         raise CallError(proto.http.post(path, content=b"\x0a", headers={"content-type": "application/proto"}))

@@ -279,13 +279,19 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (bad_interval, "ends before it starts"),
+        (bad_interval, "the end of time_interval is before its start"),
         (both_intervals, "exactly one of"),
         (lambda r: r.filters.ClearField("time_interval"), "exactly one of"),
         (lambda r: r.ClearField("filters"), "exactly one of"),
         (lambda r: r.filters.time_interval.ClearField("end_time"), "start_time and end_time"),
-        (lambda r: setattr(r.filters.time_interval.end_time, "nanos", -1), "no time between"),
-        (lambda r: setattr(r.filters.time_interval.end_time, "seconds", 10**12), "no time between"),
+        (
+            lambda r: setattr(r.filters.time_interval.end_time, "nanos", -1),
+            "must be a time between the years 1 and 9999",
+        ),
+        (
+            lambda r: setattr(r.filters.time_interval.end_time, "seconds", 10**12),
+            "must be a time between the years 1 and 9999",
+        ),
         (lambda r: setattr(r.page, "limit", 0), "page.limit must be at least 1, not 0"),
         (lambda r: setattr(r.page, "limit", -5), "page.limit must be at least 1, not -5"),
         (lambda r: r.page.starting_after.CopyFrom(wire_id(b"short")), "starting_after must be a UUID of 16 bytes"),

@@ -69,7 +69,7 @@ def test_a_range_of_ids_equals_its_interval(one, other, candidate, exclusive, in
 
 def test_an_id_interval_that_ends_before_it_starts():
     early, late = bytes(5) + bytes([1] * 11), bytes(5) + bytes([2] * 11)
-    with pytest.raises(InvalidArgumentError, match="ends before it starts"):
+    with pytest.raises(InvalidArgumentError, match="the end of datapoint_interval is before its start"):
         id_range(IDInterval(start_id=wire_id(late), end_id=wire_id(early)))
     before_1970 = b"\xff" * 16
     assert id_range(IDInterval(start_id=wire_id(before_1970), end_id=wire_id(early)))[0] == before_1970

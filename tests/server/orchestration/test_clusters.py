@@ -10,7 +10,7 @@ from wire import CallError, submissions, task_group, unique, wire_id
 from tilebox._core.protocol.workflows.v1 import job_pb2, workflows_pb2
 
 
-def test_a_cluster_is_created_found_listed_changed_and_deleted(wire):
+def test_a_cluster_is_created_found_listed_updated_and_deleted(wire):
     created = wire.create_cluster("Sentinel-2, Zürich", description="For the valley")
     assert re.fullmatch(r"sentinel-2-zurich-[1-9A-HJ-NP-Za-km-z]{14}", created.slug)
     assert (created.display_name, created.description, created.deletable) == (
@@ -20,11 +20,11 @@ def test_a_cluster_is_created_found_listed_changed_and_deleted(wire):
     )
     assert get(wire, created.slug) == created
     assert created in wire.call("WorkflowsService/ListClusters").clusters
-    changed = wire.call(
+    updated = wire.call(
         "WorkflowsService/UpdateCluster", workflows_pb2.UpdateClusterRequest(cluster_slug=created.slug, name="Alps")
     )
-    assert (changed.slug, changed.display_name, changed.description) == (created.slug, "Alps", "For the valley")
-    assert get(wire, created.slug) == changed
+    assert (updated.slug, updated.display_name, updated.description) == (created.slug, "Alps", "For the valley")
+    assert get(wire, created.slug) == updated
     delete(wire, created.slug)
     with pytest.raises(CallError, match=f"not_found: there is no cluster {created.slug}"):
         get(wire, created.slug)
@@ -32,17 +32,17 @@ def test_a_cluster_is_created_found_listed_changed_and_deleted(wire):
         delete(wire, created.slug)
 
 
-def test_the_default_cluster_is_there_and_cannot_be_deleted(proto):
+def test_the_default_cluster_exists_and_cannot_be_deleted(proto):
     default = get(proto, "")
     assert re.fullmatch(r"default-\w{14}", default.slug)
     assert not default.deletable
     assert get(proto, "") == default == get(proto, default.slug)
-    assert [each.deletable for each in proto.call("WorkflowsService/ListClusters").clusters].count(False) == 1
+    assert [cluster.deletable for cluster in proto.call("WorkflowsService/ListClusters").clusters].count(False) == 1
     with pytest.raises(CallError, match=r"failed_precondition: .* default cluster"):
         delete(proto, default.slug)
 
 
-def test_a_slug_may_be_chosen_is_taken_once_and_free_again(proto):
+def test_a_chosen_slug_is_unique_and_free_again_after_deletion(proto):
     slug = unique("cluster").replace("_", "-")
     first = proto.create_cluster("One", slug=slug)
     assert first.slug == slug
@@ -53,7 +53,7 @@ def test_a_slug_may_be_chosen_is_taken_once_and_free_again(proto):
 
 
 @pytest.mark.parametrize(
-    ("values", "named"),
+    ("values", "message"),
     [
         ({"name": ""}, "name of a cluster must have 1 to 100"),
         ({"name": "x" * 101}, "name of a cluster must have 1 to 100"),
@@ -64,19 +64,19 @@ def test_a_slug_may_be_chosen_is_taken_once_and_free_again(proto):
         ({"name": "nul\0"}, "NUL"),
     ],
 )
-def test_what_breaks_a_rule_is_refused(proto, values, named):
-    with pytest.raises(CallError, match=f"invalid_argument: .*{named}"):
+def test_an_invalid_cluster_is_refused(proto, values, message):
+    with pytest.raises(CallError, match=f"invalid_argument: .*{message}"):
         proto.create_cluster(**values)
 
 
-def test_an_unknown_slug_names_those_that_are_near(proto):
+def test_the_error_for_an_unknown_slug_suggests_similar_ones(proto):
     slug = unique("near").replace("_", "-")
     proto.create_cluster(slug=slug)
     with pytest.raises(CallError, match=f"not_found: .*did you mean {slug}"):
         get(proto, slug + "x")
 
 
-def test_a_cluster_with_waiting_tasks_is_kept_until_their_jobs_end(proto):
+def test_a_cluster_with_queued_tasks_cannot_be_deleted_before_their_jobs_end(proto):
     slug = proto.create_cluster().slug
     job = proto.call(
         "JobService/SubmitJob",
@@ -98,8 +98,8 @@ def test_a_cluster_with_waiting_tasks_is_kept_until_their_jobs_end(proto):
 
 
 @pytest.mark.parametrize("method", ["CreateWorkflow", "ListWorkflows", "GetWorkflow", "DeployWorkflowRelease"])
-def test_workflows_and_releases_are_not_offered_and_that_is_said(proto, method):
-    with pytest.raises(CallError, match="unimplemented: this server keeps no workflows and releases"):
+def test_workflows_and_releases_are_not_implemented(proto, method):
+    with pytest.raises(CallError, match="unimplemented: this server does not host workflows and releases"):
         proto.call(f"WorkflowsService/{method}")
 
 

@@ -1,4 +1,4 @@
-"""Jobs, over the wire."""
+"""Jobs over the wire: state, listings, diagrams, clones, and requests that wait."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tilebox._core.protocol.tilebox.v1 import query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
 from tilebox.server.orchestration import jobs, leases
 
-# Longer than the timeout of a test: what is not answered hangs.
+# Longer than the time-out of a test, so that a missing notification fails the test.
 LONG_SECONDS = 3600
 
 
 @pytest.fixture(autouse=True)
-def _waits_are_long(monkeypatch):
+def _long_waits(monkeypatch):
     for module in (jobs, leases):
         monkeypatch.setattr(module, "MAX_WAIT_SECONDS", LONG_SECONDS)
 
 
-def test_a_job_is_submitted_and_found(wire):
+def test_a_submitted_job_can_be_read(wire):
     submitted = wire.submit_job(task_group(2), task_group(1, depends_on=[0]), name="Mosaic")
     assert (submitted.name, submitted.trace_parent) == ("Mosaic", "00-trace")
     assert submitted.state == core_pb2.JOB_STATE_SUBMITTED
@@ -37,19 +37,19 @@ def test_a_job_is_submitted_and_found(wire):
     assert get(wire, submitted) == submitted
 
 
-def test_a_job_is_canceled_and_goes_on_when_it_is_retried(proto):
+def test_a_canceled_job_continues_after_a_retry(proto):
     job = proto.submit_job()
     proto.call("JobService/CancelJob", job_pb2.CancelJobRequest(job_id=job.id))
     proto.call("JobService/CancelJob", job_pb2.CancelJobRequest(job_id=job.id))
     canceled = get(proto, job)
     assert (canceled.state, canceled.canceled) == (core_pb2.JOB_STATE_CANCELED, True)
-    answer = proto.call("JobService/RetryJob", job_pb2.RetryJobRequest(job_id=job.id))
-    assert answer.num_tasks_rescheduled == 0
+    response = proto.call("JobService/RetryJob", job_pb2.RetryJobRequest(job_id=job.id))
+    assert response.num_tasks_rescheduled == 0
     assert get(proto, job).state == core_pb2.JOB_STATE_SUBMITTED
 
 
 @pytest.mark.parametrize("method", ["GetJob", "CancelJob", "RetryJob"])
-def test_a_job_that_is_not_there_is_not_found(proto, method):
+def test_an_unknown_job_is_not_found(proto, method):
     request = getattr(job_pb2, f"{method}Request")
     with pytest.raises(CallError, match="not_found: there is no job"):
         proto.call(f"JobService/{method}", request(job_id=wire_id(uuid4())))
@@ -57,74 +57,7 @@ def test_a_job_that_is_not_there_is_not_found(proto, method):
         proto.call(f"JobService/{method}", request())
 
 
-@pytest.mark.parametrize(
-    ("tasks", "named"),
-    [
-        (submissions(), "no root tasks"),
-        (submissions(*[task_group() for _ in range(65)]), "65 groups of root tasks"),
-        (submissions(task_group(10_001)), "10,001 root tasks"),
-        (submissions(task_group(0)), r"task_groups\[0\] has no inputs"),
-        (submissions(task_group(2, display_pointers=[0])), "display_pointers has 1 entries for 2 inputs"),
-        (submissions(task_group(2, optional_values=[True])), "optional_values has 1 entries"),
-        (submissions(task_group(identifier=1)), "identifier_pointers points to 1, and identifier_lookup has 1"),
-        (submissions(task_group(cluster=7)), "cluster_slug_pointers points to 7"),
-        (submissions(task_group(display=2)), "display_pointers points to 2"),
-        (submissions(task_group(max_retries_values=[-1])), "max_retries_values must be .* not -1"),
-        (submissions(task_group(inputs=[b"x" * 2049])), "2,049 bytes, and at most 2,048"),
-        (submissions(task_group(), identifiers=[("", "v1.0")]), r"identifier_lookup\[0\]: .*1 to 256 bytes"),
-        (submissions(task_group(), identifiers=[("x" * 257, "v1.0")]), "1 to 256 bytes"),
-        (submissions(task_group(), identifiers=[("tasks.Leaf", "1.0")]), "version"),
-        (submissions(task_group(), displays=[""]), r"display_lookup\[0\] must not be empty"),
-        (submissions(task_group(depends_on=[0])), "depends on itself, which is a cycle"),
-        (submissions(task_group(depends_on=[3])), "depends on group 3"),
-        (submissions(task_group(depends_on=[1]), task_group(depends_on=[0])), "task_groups 0, 1 .* a cycle"),
-        (submissions(task_group(), clusters=["no-such-cluster"]), "not_found: there is no cluster no-such-cluster"),
-    ],
-)
-def test_a_submission_that_breaks_a_rule_is_refused_whole(proto, tasks, named):
-    request = job_pb2.SubmitJobRequest(tasks=tasks, job_name="Refused", trace_parent="00-trace")
-    with pytest.raises(CallError, match=f"(invalid_argument|not_found): .*{named}|{named}"):
-        proto.call("JobService/SubmitJob", request)
-
-
-@pytest.mark.parametrize("missing", ["job_name", "trace_parent"])
-def test_a_job_needs_a_name_and_a_trace(proto, missing):
-    request = job_pb2.SubmitJobRequest(tasks=submissions(task_group()), job_name="A job", trace_parent="00-trace")
-    request.ClearField(missing)
-    with pytest.raises(CallError, match=f"invalid_argument: {missing} must have 1 to"):
-        proto.call("JobService/SubmitJob", request)
-
-
-def test_tasks_in_the_earlier_form_are_taken_too(proto):
-    def task(*dependencies):
-        return core_pb2.SingleTaskSubmission(
-            identifier=core_pb2.TaskIdentifier(name="tasks.Leaf", version="v1.0"),
-            display="Leaf",
-            dependencies=dependencies,
-        )
-
-    request = job_pb2.SubmitJobRequest(
-        legacy_tasks=[task(), task(), task(0), task(1), task(0)], job_name="Earlier", trace_parent="00-trace"
-    )
-    job = proto.call("JobService/SubmitJob", request)
-    prototype = proto.call("JobService/GetJobPrototype", job_pb2.GetJobPrototypeRequest(job_id=job.id))
-    tasks = prototype.root_tasks
-    # In an order of their own, but with the very dependencies that they had.
-    heads = [position for position, each in enumerate(tasks) if not each.dependencies]
-    assert len(heads) == 2
-    assert sorted(len([each for each in tasks if list(each.dependencies) == [head]]) for head in heads) == [1, 2]
-    request.legacy_tasks[0].dependencies.append(2)
-    with pytest.raises(CallError, match=r"invalid_argument: .* a cycle"):
-        proto.call("JobService/SubmitJob", request)
-    request.legacy_tasks[0].dependencies[0] = 5
-    with pytest.raises(CallError, match="invalid_argument: task 0 depends on task 5, and there are 5 tasks"):
-        proto.call("JobService/SubmitJob", request)
-    request.tasks.CopyFrom(submissions(task_group()))
-    with pytest.raises(CallError, match="not both"):
-        proto.call("JobService/SubmitJob", request)
-
-
-def test_jobs_come_page_by_page_the_latest_first(wire):
+def test_jobs_are_listed_page_by_page_latest_first(wire):
     automation = wire_id(uuid4())
     made = [wire.submit_job(name=f"Page {each}", automation_id=automation) for each in range(5)]
     filters = job_pb2.QueryFilters(automation_ids=[automation])
@@ -137,16 +70,16 @@ def test_jobs_come_page_by_page_the_latest_first(wire):
         request.page.limit = 2
         found = []
         while True:
-            answer = wire.call("JobService/QueryJobs", request)
-            found.append(list(answer.jobs))
-            if not answer.next_page.HasField("starting_after"):
+            response = wire.call("JobService/QueryJobs", request)
+            found.append(list(response.jobs))
+            if not response.next_page.HasField("starting_after"):
                 break
-            request.page.CopyFrom(answer.next_page)
+            request.page.CopyFrom(response.next_page)
         assert [len(page) for page in found] == [2, 2, 1]
         assert [job for page in found for job in page] == expected
 
 
-def test_jobs_are_found_by_an_interval_of_times_or_ids(proto):
+def test_jobs_are_filtered_by_an_interval_of_times_or_ids(proto):
     automation = wire_id(uuid4())
     first, second, third = (proto.submit_job(automation_id=automation) for _ in range(3))
 
@@ -169,7 +102,7 @@ def test_jobs_are_found_by_an_interval_of_times_or_ids(proto):
 
 
 @pytest.mark.parametrize(
-    ("filters", "page", "named"),
+    ("filters", "page", "message"),
     [
         (
             {"time_interval": query_pb2.TimeInterval(), "id_interval": query_pb2.IDInterval()},
@@ -187,16 +120,16 @@ def test_jobs_are_found_by_an_interval_of_times_or_ids(proto):
         ({"cluster_slugs": ["x"] * 101}, {}, "at most 100 entries"),
         ({}, {"limit": 0}, "page.limit must be at least 1"),
         ({}, {"starting_after": wire_id(b"short")}, "UUID of 16 bytes"),
-        ({}, {"starting_after": wire_id(uuid4())}, "does not belong here"),
+        ({}, {"starting_after": wire_id(uuid4())}, "not part of this listing"),
     ],
 )
-def test_a_query_that_makes_no_sense_is_refused(proto, filters, page, named):
+def test_an_invalid_query_is_refused(proto, filters, page, message):
     request = job_pb2.QueryJobsRequest(filters=job_pb2.QueryFilters(**filters), page=query_pb2.Pagination(**page))
-    with pytest.raises(CallError, match=f"invalid_argument: .*{named}"):
+    with pytest.raises(CallError, match=f"invalid_argument: .*{message}"):
         proto.call("JobService/QueryJobs", request)
 
 
-def test_tasks_come_page_by_page_with_those_below_them(proto):
+def test_tasks_are_listed_page_by_page_with_their_subtasks(proto):
     runner = Executor(proto)
     job = runner.submit(task_group(3), task_group(1, depends_on=[0]))
     for _ in range(3):
@@ -231,16 +164,16 @@ def test_tasks_come_page_by_page_with_those_below_them(proto):
         task.submitted_at.ToMicroseconds() // 1000 == job.submitted_at.ToMicroseconds() // 1000 for task in roots
     )
     assert all(task.started_at.ToMicroseconds() <= task.stopped_at.ToMicroseconds() for task in roots[:3])
-    for named, values in (
+    for message, values in (
         ("no task", {"parent_task_id": wire_id(uuid4())}),
-        ("does not belong", {"page": query_pb2.Pagination(starting_after=children[0].id)}),
+        ("not part of this listing", {"page": query_pb2.Pagination(starting_after=children[0].id)}),
         ("at least 1", {"prefetch_children": job_pb2.JobTaskChildrenPrefetch()}),
     ):
-        with pytest.raises(CallError, match=named):
+        with pytest.raises(CallError, match=message):
             proto.call("JobService/ListJobTasks", job_pb2.ListJobTasksRequest(job_id=job.id, **values))
 
 
-def test_a_failed_task_says_why_behind_its_display(proto):
+def test_the_display_of_a_failed_task_ends_with_its_error(proto):
     runner = Executor(proto)
     job = runner.submit(task_group(1))
     (task,) = runner.claim()
@@ -262,40 +195,40 @@ def test_a_failed_task_says_why_behind_its_display(proto):
     assert queued.display == "Leaf"
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
-def test_a_runner_that_waits_is_handed_what_is_submitted(proto, known):
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "new"])
+def test_a_waiting_runner_gets_a_submitted_task(proto, is_known):
     runner = Executor(proto)
-    if known:
+    if is_known:
         runner.submit(task_group(1))
         runner.compute(*runner.claim())
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(runner.exchange, max_tasks=2, wait=Duration(seconds=LONG_SECONDS))
-        # It may wait by then or not: what is submitted is handed over, or found by looking.
+        # The runner may wait by now or not: the task is delivered, or the runner claims it itself.
         job = runner.submit(task_group(3), task_group(1, depends_on=[0]))
-        answer = waiting.result()
-    assert [bytes(one.job_id) for one in answer.jobs] == [job.id.uuid]
-    assert answer.jobs[0].name == job.name
-    assert [task.identifier for task in answer.tasks] == [0, 0]
-    for task in (*answer.tasks, *runner.claim(5)):
+        response = waiting.result()
+    assert [bytes(entry.job_id) for entry in response.jobs] == [job.id.uuid]
+    assert response.jobs[0].name == job.name
+    assert [task.identifier for task in response.tasks] == [0, 0]
+    for task in (*response.tasks, *runner.claim(5)):
         runner.compute(task)
     runner.compute(*runner.claim(5))
     assert get(proto, job).state == core_pb2.JOB_STATE_COMPLETED
 
 
-@pytest.mark.parametrize("what", ["stale", "refused"])
-def test_a_report_that_does_not_count_is_answered_before_there_is_another_task(proto, what):
+@pytest.mark.parametrize("verdict", ["stale", "refused"])
+def test_a_rejected_report_is_responseed_without_waiting_for_a_task(proto, verdict):
     runner = Executor(proto)
     runner.submit(task_group(1))
     (task,) = runner.claim()
-    report = runners_pb2.ComputedReport(task_id=task.task_id, lease_number=task.lease_number + (what == "stale"))
-    if what == "refused":
+    report = runners_pb2.ComputedReport(task_id=task.task_id, lease_number=task.lease_number + (verdict == "stale"))
+    if verdict == "refused":
         report.progress_updates.add(label="x" * 1000, total=1, done=0)
-    answer = runner.exchange(computed=[report], max_tasks=1, wait=Duration(seconds=LONG_SECONDS))
-    [outcome] = answer.outcomes
-    assert outcome.verdict == getattr(runners_pb2, f"REPORT_VERDICT_{what.upper()}")
+    response = runner.exchange(computed=[report], max_tasks=1, wait=Duration(seconds=LONG_SECONDS))
+    [outcome] = response.outcomes
+    assert outcome.verdict == getattr(runners_pb2, f"REPORT_VERDICT_{verdict.upper()}")
 
 
-def test_the_numbers_of_a_job_that_ended(proto):
+def test_the_statistics_of_a_completed_job(proto):
     runner = Executor(proto)
     job = runner.submit(task_group(2))
     for done in (1, 3):
@@ -314,7 +247,7 @@ def test_the_numbers_of_a_job_that_ended(proto):
     assert ended.started_at == stats.first_task_started_at
 
 
-def test_a_job_is_drawn(proto):
+def test_a_job_is_visualized(proto):
     job = proto.submit_job(task_group(2), task_group(1, depends_on=[0]), name="Drawn & named")
     request = job_pb2.VisualizeJobRequest(
         job_id=job.id, include_job_name=True, theme=job_pb2.WORKFLOW_DIAGRAM_THEME_CONSOLE_DARK
@@ -331,7 +264,7 @@ def test_a_job_is_drawn(proto):
         proto.call("JobService/VisualizeJob", request)
 
 
-def test_a_job_is_cloned_with_other_tasks_or_the_same(proto):
+def test_a_job_is_cloned_with_the_same_or_other_tasks(proto):
     job = proto.submit_job(task_group(2), task_group(1, depends_on=[0]), name="First")
     prototype = proto.call("JobService/GetJobPrototype", job_pb2.GetJobPrototypeRequest(job_id=job.id))
     same = proto.call("JobService/CloneJob", job_pb2.CloneJobRequest(job_id=job.id, job_name="Second"))
@@ -348,7 +281,7 @@ def test_a_job_is_cloned_with_other_tasks_or_the_same(proto):
         proto.call("JobService/CloneJob", job_pb2.CloneJobRequest(job_id=job.id, root_tasks_overrides=overrides))
 
 
-def test_jobs_are_counted_and_what_waits_is_told(proto):
+def test_jobs_and_queued_tasks_are_counted(proto):
     early = proto.submit_job(task_group(2))
     late = proto.submit_job(task_group(3))
     interval = query_pb2.TimeInterval(start_time=early.submitted_at, end_time=late.submitted_at, end_inclusive=True)
@@ -365,7 +298,7 @@ def test_jobs_are_counted_and_what_waits_is_told(proto):
     assert proto.call("JobService/GetTaskQueueStats", request) == stats
 
 
-def test_a_job_is_waited_for_until_it_ends(proto, server):
+def test_a_request_waits_for_the_end_of_a_job(proto, server):
     runner = Executor(proto)
     job = runner.submit(task_group(2))
     (task,) = runner.claim()
@@ -387,7 +320,7 @@ def test_a_job_is_waited_for_until_it_ends(proto, server):
     assert ask() == get(proto, job)
 
 
-def test_a_wait_that_is_over_answers_with_the_job_as_it_is(proto):
+def test_a_wait_that_times_out_returns_the_job(proto):
     job = proto.submit_job()
     assert proto.call("RunnerService/AwaitJob", runners_pb2.AwaitJobRequest(job_id=job.id)) == job
 
@@ -417,7 +350,7 @@ def test_queued_tasks_are_explained(wire):
 
 
 class Executor:
-    """A runner that does what it is told, in a cluster of its own."""
+    """A runner that the test drives, in a cluster of its own."""
 
     def __init__(self, wire):
         self._wire = wire

@@ -1,4 +1,4 @@
-"""States of tasks and jobs: every state with every event, and every report that can come."""
+"""States of tasks and jobs: every state with every event, and every possible report."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_every_state_after_every_event(state, event):
     assert next_state(state, event) is TABLE[state][list(TaskEvent).index(event)]
 
 
-def test_what_is_final_stays():
+def test_final_states_have_no_transitions():
     assert {state for state in TaskState if all(next_state(state, event) is state for event in TaskEvent)} == FINAL
 
 
-def test_every_state_is_reached_from_the_first():
+def test_every_state_is_reachable():
     reached, frontier = {QUEUED}, {QUEUED}
     while frontier:
         frontier = {next_state(state, event) for state in frontier for event in TaskEvent} - reached
@@ -59,12 +59,12 @@ def test_every_state_is_reached_from_the_first():
     assert reached == set(TaskState)
 
 
-def test_no_transition_leads_where_it_came_from():
+def test_every_transition_changes_the_state():
     assert all(after is not before for (before, _), after in TRANSITIONS.items())
 
 
 @given(st.lists(st.sampled_from(TaskEvent)))
-def test_whatever_happens_a_task_is_computed_once_at_most(events):
+def test_a_task_is_computed_at_most_once(events):
     state, computed = QUEUED, 0
     for event in events:
         before, state = state, next_state(state, event)
@@ -80,7 +80,7 @@ def test_whatever_happens_a_task_is_computed_once_at_most(events):
         (Verdict, "REPORT_VERDICT_", runners_pb2.ReportVerdict),
     ],
 )
-def test_numbers_are_those_of_the_wire(states, prefix, wire):
+def test_states_have_the_numbers_of_the_wire(states, prefix, wire):
     numbers = {name.removeprefix(prefix): number for name, number in wire.items() if not name.endswith("UNSPECIFIED")}
     assert {state.name: state.value for state in states} == numbers
 
@@ -93,14 +93,14 @@ COUNTS = [
 
 
 def _expected(counts, *, is_canceled, is_completed, was_started):
-    """Return the state of a job by the words of the documentation."""
-    someone_finished = counts.computed + counts.failed_optional + counts.skipped > 0
+    """Return the state of a job by the rules of the documentation."""
+    has_finished_tasks = counts.computed + counts.failed_optional + counts.skipped > 0
     rules = {
         JobState.FAILED: counts.failed > 0,
         JobState.COMPLETED: is_completed,
         JobState.CANCELED: is_canceled,
         JobState.RUNNING: counts.running > 0,
-        JobState.STARTED: was_started or someone_finished,
+        JobState.STARTED: was_started or has_finished_tasks,
         JobState.SUBMITTED: True,
     }
     return next(state for state, holds in rules.items() if holds)
@@ -116,11 +116,11 @@ def test_the_state_of_every_small_job():
     assert seen == set(JobState)
 
 
-def test_a_job_that_ended_hands_out_nothing():
+def test_a_job_ends_completed_failed_or_canceled():
     assert {JobState.COMPLETED, JobState.FAILED, JobState.CANCELED} == ENDED
 
 
-def test_what_is_not_counted_otherwise_is_queued():
+def test_the_remaining_tasks_are_queued():
     assert JobCounts(21, running=1, computed=2, failed=3, failed_optional=4, skipped=5).queued == 6
     assert all(counts.queued >= 0 for counts in COUNTS)
 
@@ -132,7 +132,7 @@ CRASHES = {Failure.CRASH, Failure.EXPIRED}
     ("failure", "retries", "crashes", "max_retries", "is_optional"),
     [*product(Failure, range(4), range(5), range(3), (False, True))],
 )
-def test_every_failure_with_every_past(failure, retries, crashes, max_retries, is_optional):
+def test_every_failure_after_any_history(failure, retries, crashes, max_retries, is_optional):
     attempts = Attempts(retries, crashes).after(failure)
     event = after_failure(failure, attempts, max_retries=max_retries, max_crashes=2, is_optional=is_optional)
 
@@ -147,7 +147,7 @@ def test_every_failure_with_every_past(failure, retries, crashes, max_retries, i
 
 @pytest.mark.parametrize("max_retries", [0, 1, 5])
 @pytest.mark.parametrize("max_crashes", [0, 1, 10])
-def test_attempts_are_counted_apart(max_retries, max_crashes):
+def test_retries_and_crashes_are_counted_separately(max_retries, max_crashes):
     limits = {"max_retries": max_retries, "max_crashes": max_crashes, "is_optional": False}
     attempts, tried = Attempts(0, 0), 0
     for failure in [Failure.CRASH, Failure.EXPIRED] * max_crashes:
@@ -166,7 +166,7 @@ def pauses(task, crashes=range(1, 12), lease_seconds=60.0):
 
 
 @given(st.binary(min_size=16, max_size=16))
-def test_the_first_crash_costs_no_time_and_none_costs_more_than_a_lease(task):
+def test_the_crash_backoff_starts_at_zero_and_is_at_most_one_lease(task):
     longest = [0, 1, 3, 7, 15, 31, 60, 60, 60, 60, 60]
     assert all(most / 2 <= pause <= most for pause, most in zip(pauses(task), longest, strict=True))
     assert crash_backoff_seconds(task, 1, 1_000_000, 0.5) <= 0.5
@@ -174,7 +174,7 @@ def test_the_first_crash_costs_no_time_and_none_costs_more_than_a_lease(task):
 
 
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
-def test_tasks_that_crashed_together_do_not_come_back_together_every_time(one, other):
+def test_the_crash_backoff_separates_tasks_that_crashed_together(one, other):
     if one != other:
         ahead = {mine < its for mine, its in zip(pauses(one, range(2, 40)), pauses(other, range(2, 40)), strict=True)}
         assert ahead == {True, False}
@@ -185,7 +185,7 @@ def test_tasks_that_crashed_together_do_not_come_back_together_every_time(one, o
     [*product(TaskState, (False, True), (None, 1, 2, 3), (False, True))],
 )
 def test_every_report(state, is_fenced, reported, was_computed):
-    """The latest lease has the number 2; of those without a number, every one counts as the latest."""
+    """The latest lease has number 2. A report without a number counts as one of the latest lease."""
     verdict = judge(state, lease_number=2, is_fenced=is_fenced, reported_lease=reported, was_computed=was_computed)
     if reported != (2 if is_fenced else None):
         assert verdict is Verdict.STALE

@@ -1,4 +1,4 @@
-"""Who waits inside a request: as many are woken as there are tasks, and nobody's wake is lost."""
+"""Wake-ups of waiting requests: as many runners are woken as tasks become ready, and no wake-up is lost."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from tilebox.server.orchestration.wakeups import JobWatch, Waiter, WaitingRoom
+from tilebox.server.orchestration.wakeups import JobChanges, Waiter, WaitQueue
 from tilebox.server.store.work.interface import Claim, Queue
 
 pytestmark = pytest.mark.anyio
 
 KIND = (1, "Task", 1)
-# Longer than the timeout of a test: what is not woken hangs.
+# Longer than the time-out of a test, so that a lost wake-up fails the test.
 LONG = 3600.0
 
 
@@ -30,10 +30,10 @@ def queue(minor=0, *, name="Task", major=1):
     return Queue(number=minor, cluster=1, name=name, major=major, minor=minor)
 
 
-def enter(room, *minors):
+def add(wait_queue, *minors):
     waiters = [Waiter({KIND: minor}) for minor in minors]
     for waiter in waiters:
-        room.enter(waiter)
+        wait_queue.add(waiter)
     return waiters
 
 
@@ -43,273 +43,273 @@ def woken(waiters):
 
 @pytest.mark.parametrize(("tasks", "expected"), [(0, 0), (1, 1), (3, 3), (9, 5)])
 def test_as_many_are_woken_as_there_are_tasks_the_first_ones_first(tasks, expected):
-    room = WaitingRoom()
-    waiters = enter(room, *[0] * 5)
-    room.wake(queue(), tasks)
+    wait_queue = WaitQueue()
+    waiters = add(wait_queue, *[0] * 5)
+    wait_queue.wake(queue(), tasks)
     assert woken(waiters) == [*range(expected)]
 
 
-def test_who_is_woken_already_is_passed_over():
-    room = WaitingRoom()
-    waiters = enter(room, 0, 0, 0)
-    room.wake(queue(), 1)
-    room.wake(queue(), 1)
+def test_a_woken_runner_is_passed_over():
+    wait_queue = WaitQueue()
+    waiters = add(wait_queue, 0, 0, 0)
+    wait_queue.wake(queue(), 1)
+    wait_queue.wake(queue(), 1)
     assert woken(waiters) == [0, 1]
-    waiters[0].look()
-    room.wake(queue(), 1)
+    waiters[0].clear()
+    wait_queue.wake(queue(), 1)
     assert woken(waiters) == [0, 1]
 
 
-def test_only_those_are_woken_who_could_execute_it():
-    room = WaitingRoom()
-    waiters = enter(room, 0, 3, 5)
-    room.wake(queue(minor=4), 9)
+def test_only_runners_that_can_execute_the_task_are_woken():
+    wait_queue = WaitQueue()
+    waiters = add(wait_queue, 0, 3, 5)
+    wait_queue.wake(queue(minor=4), 9)
     assert woken(waiters) == [2]
-    room.wake(queue(minor=1), 1)
+    wait_queue.wake(queue(minor=1), 1)
     assert woken(waiters) == [1, 2]
     for other in (queue(name="Other"), queue(major=2), Queue(1, 2, "Task", 1, 0)):
-        room.wake(other, 9)
+        wait_queue.wake(other, 9)
     assert woken(waiters) == [1, 2]
 
 
-def test_a_leaver_passes_its_wake_on():
-    room = WaitingRoom()
-    first, second, third = waiters = enter(room, 0, 0, 0)
-    room.wake(queue(), 1)
-    room.leave(first)
+def test_a_removed_runner_passes_its_wake_up_on():
+    wait_queue = WaitQueue()
+    first, second, third = waiters = add(wait_queue, 0, 0, 0)
+    wait_queue.wake(queue(), 1)
+    wait_queue.remove(first)
     assert woken(waiters) == [0, 1]
-    room.leave(second)
+    wait_queue.remove(second)
     assert third.is_woken
 
 
-def test_a_leaver_that_looked_passes_nothing_on():
-    room = WaitingRoom()
-    first, second = enter(room, 0, 0)
-    room.wake(queue(), 1)
-    first.look()
-    room.leave(first)
+def test_a_removed_runner_that_acted_on_its_wake_up_passes_nothing_on():
+    wait_queue = WaitQueue()
+    first, second = add(wait_queue, 0, 0)
+    wait_queue.wake(queue(), 1)
+    first.clear()
+    wait_queue.remove(first)
     assert not second.is_woken
 
 
-def test_a_leaver_passes_on_what_it_was_woken_for():
-    room = WaitingRoom()
+def test_a_removed_runner_wakes_another_for_the_same_kind_of_task():
+    wait_queue = WaitQueue()
     both = Waiter({KIND: 0, (1, "Other", 1): 0})
-    room.enter(both)
-    (one,) = enter(room, 0)
+    wait_queue.add(both)
+    (first_kind,) = add(wait_queue, 0)
     other = Waiter({(1, "Other", 1): 0})
-    room.enter(other)
-    room.wake(queue(name="Other"), 1)
+    wait_queue.add(other)
+    wait_queue.wake(queue(name="Other"), 1)
     assert both.is_woken
-    room.leave(both)
+    wait_queue.remove(both)
     assert other.is_woken
-    assert not one.is_woken
+    assert not first_kind.is_woken
 
 
-def test_a_leaver_with_a_newer_version_passes_on_to_an_older_one():
-    room = WaitingRoom()
-    newer, older = enter(room, 5, 0)
-    room.wake(queue(minor=0), 1)
+def test_a_removed_runner_of_a_newer_version_wakes_one_of_an_older_version():
+    wait_queue = WaitQueue()
+    newer, older = add(wait_queue, 5, 0)
+    wait_queue.wake(queue(minor=0), 1)
     assert woken([newer, older]) == [0]
-    room.leave(newer)
-    assert older.is_woken, "the task was one that the older version executes, too"
+    wait_queue.remove(newer)
+    assert older.is_woken, "the older version executes the task, too"
 
 
-def test_everyone_looks_when_nobody_knows_what_changed():
-    room = WaitingRoom()
-    waiters = enter(room, 0, 1, 2)
-    room.wake_everyone()
+def test_wake_all_wakes_every_runner():
+    wait_queue = WaitQueue()
+    waiters = add(wait_queue, 0, 1, 2)
+    wait_queue.wake_all()
     assert woken(waiters) == [0, 1, 2]
 
 
-def test_leaving_twice_or_without_entering_does_nothing():
-    room = WaitingRoom()
-    (waiter,) = enter(room, 0)
-    room.leave(waiter)
-    room.leave(waiter)
-    room.leave(Waiter({KIND: 0}))
-    room.wake(queue(), 1)
+def test_removing_a_runner_twice_or_before_adding_it_does_nothing():
+    wait_queue = WaitQueue()
+    (waiter,) = add(wait_queue, 0)
+    wait_queue.remove(waiter)
+    wait_queue.remove(waiter)
+    wait_queue.remove(Waiter({KIND: 0}))
+    wait_queue.wake(queue(), 1)
     assert not waiter.is_woken
 
 
-class Rooms(RuleBasedStateMachine):
-    """Runners of one version that come, look and go; tasks that become ready. Nobody waits while a task does."""
+class WaitQueues(RuleBasedStateMachine):
+    """Runners of one version that arrive, claim and leave, and tasks that become ready."""
 
     def __init__(self):
         super().__init__()
-        self.room, self.waiting, self.ready = WaitingRoom(), [], 0
+        self.wait_queue, self.waiting, self.ready = WaitQueue(), [], 0
 
     @rule()
-    def come_and_look(self):
-        (waiter,) = enter(self.room, 0)
+    def arrive_and_claim(self):
+        (waiter,) = add(self.wait_queue, 0)
         self.waiting.append(waiter)
-        self._look(waiter)
+        self._claim(waiter)
 
     @rule(count=st.integers(1, 3))
-    def become_ready(self, count):
+    def make_ready(self, count):
         self.ready += count
-        self.room.wake(queue(), count)
+        self.wait_queue.wake(queue(), count)
 
     @precondition(lambda self: any(waiter.is_woken for waiter in self.waiting))
     @rule(pick=st.integers(0, 9))
-    def woken_looks(self, pick):
+    def claim_after_wake_up(self, pick):
         candidates = [waiter for waiter in self.waiting if waiter.is_woken]
-        self._look(candidates[pick % len(candidates)])
+        self._claim(candidates[pick % len(candidates)])
 
     @precondition(lambda self: self.waiting)
     @rule(pick=st.integers(0, 9))
-    def go(self, pick):
-        self.room.leave(self.waiting.pop(pick % len(self.waiting)))
+    def leave(self, pick):
+        self.wait_queue.remove(self.waiting.pop(pick % len(self.waiting)))
 
-    def _look(self, waiter):
-        waiter.look()
+    def _claim(self, waiter):
+        waiter.clear()
         if self.ready:
             self.ready -= 1
             self.waiting.remove(waiter)
-            self.room.leave(waiter)
+            self.wait_queue.remove(waiter)
 
     @invariant()
-    def no_task_waits_beside_an_idle_runner(self):
+    def no_runner_sleeps_while_a_task_is_ready(self):
         awake = sum(waiter.is_woken for waiter in self.waiting)
         idle = len(self.waiting) - awake
         assert self.ready <= awake or not idle
 
 
-def test_no_task_waits_beside_an_idle_runner_whoever_comes_and_goes():
-    run_state_machine_as_test(Rooms, settings=settings(max_examples=100, stateful_step_count=30))
+def test_no_runner_sleeps_while_a_task_is_ready():
+    run_state_machine_as_test(WaitQueues, settings=settings(max_examples=100, stateful_step_count=30))
 
 
 async def test_one_task_wakes_one_of_a_thousand():
-    room, looked = WaitingRoom(), []
+    wait_queue, claimed = WaitQueue(), []
 
     async def wait(waiter):
         await waiter.wait(LONG)
-        looked.append(waiter)
-        waiter.look()
+        claimed.append(waiter)
+        waiter.clear()
 
-    waiters = enter(room, *[0] * 1000)
+    waiters = add(wait_queue, *[0] * 1000)
     async with anyio.create_task_group() as group:
         for waiter in waiters:
             group.start_soon(wait, waiter)
         await anyio.wait_all_tasks_blocked()
-        room.wake(queue(), 1)
+        wait_queue.wake(queue(), 1)
         await anyio.wait_all_tasks_blocked()
-        assert looked == waiters[:1]
+        assert claimed == waiters[:1]
         group.cancel_scope.cancel()
 
 
-async def test_a_wait_ends_with_the_time():
+async def test_a_wait_times_out():
     waiter = Waiter({KIND: 0})
     await waiter.wait(0)
     assert not waiter.is_woken
 
 
-async def test_a_wake_before_the_wait_is_not_lost():
+async def test_a_wake_up_before_the_wait_is_not_lost():
     waiter = Waiter({KIND: 0})
     waiter.wake()
     await waiter.wait(LONG)
 
 
-async def test_a_wait_ends_when_the_runner_is_gone():
-    waiter, gone = Waiter({KIND: 0}), anyio.Event()
+async def test_a_wait_ends_when_the_runner_disconnects():
+    waiter, disconnected = Waiter({KIND: 0}), anyio.Event()
     async with anyio.create_task_group() as group:
-        group.start_soon(waiter.wait, LONG, gone.wait)
+        group.start_soon(waiter.wait, LONG, disconnected.wait)
         await anyio.wait_all_tasks_blocked()
-        gone.set()
-    await waiter.wait(LONG, gone.wait)
-    assert waiter.is_gone
+        disconnected.set()
+    await waiter.wait(LONG, disconnected.wait)
+    assert waiter.is_disconnected
     assert not waiter.is_woken
 
 
-WISH = Claim(queues=(), count=2, runner=b"", claim=b"", is_fenced=True, lease_us=1)
+CLAIM = Claim(queues=(), count=2, runner=b"", claim=b"", is_fenced=True, lease_us=1)
 
 
-async def asleep(room, *wishes):
-    """Let runners wait that others may get tasks for, and return them with what they wait for."""
-    waiters = [Waiter({KIND: 0}, wish) for wish in wishes]
+async def asleep(wait_queue, *claims):
+    """Add sleeping runners, and return them with their `wait` calls."""
+    waiters = [Waiter({KIND: 0}, claim) for claim in claims]
     for waiter in waiters:
-        room.enter(waiter)
+        wait_queue.add(waiter)
     waits = [asyncio.ensure_future(waiter.wait(LONG)) for waiter in waiters]
     await anyio.wait_all_tasks_blocked()
     return waiters, waits
 
 
-async def test_tasks_are_handed_to_as_many_as_take_them_all_and_each_gets_its_own():
-    room = WaitingRoom()
-    waiters, waits = await asleep(room, WISH, None, WISH, WISH)
-    chosen = room.choose(queue(), 3)
-    assert [one.waiter for one in chosen] == [waiters[0], waiters[2]]
-    assert [list(one.claim.queues) for one in chosen] == [[queue().number]] * 2
-    for name, one in zip("ab", chosen, strict=True):
-        one.waiter.hand([name])
+async def test_as_many_runners_are_reserved_as_it_takes_and_each_gets_its_own_delivery():
+    wait_queue = WaitQueue()
+    waiters, waits = await asleep(wait_queue, CLAIM, None, CLAIM, CLAIM)
+    reservations = wait_queue.reserve(queue(), 3)
+    assert [reservation.waiter for reservation in reservations] == [waiters[0], waiters[2]]
+    assert [list(reservation.claim.queues) for reservation in reservations] == [[queue().number]] * 2
+    for name, reservation in zip("ab", reservations, strict=True):
+        reservation.waiter.deliver([name])
     await asyncio.gather(waits[0], waits[2])
-    assert [await waiters[0].handed(), await waiters[2].handed()] == [["a"], ["b"]]
+    assert [await waiters[0].delivered(), await waiters[2].delivered()] == [["a"], ["b"]]
     assert woken(waiters) == []
     for wait in (waits[1], waits[3]):
         wait.cancel()
 
 
-async def test_who_looks_at_this_moment_or_is_served_already_is_not_chosen():
-    room = WaitingRoom()
-    looking = Waiter({KIND: 0}, WISH)
-    room.enter(looking)
-    assert room.choose(queue(), 1) == []
-    (waiter,), (wait,) = await asleep(room, WISH)
-    assert [one.waiter for one in room.choose(queue(), 1)] == [waiter]
-    assert room.choose(queue(), 1) == []
-    room.wake(queue(), 2)
-    assert [looking.is_woken, waiter.is_woken] == [True, False]
-    waiter.hand([])
+async def test_a_runner_that_makes_a_claim_or_is_reserved_already_is_not_reserved():
+    wait_queue = WaitQueue()
+    claiming = Waiter({KIND: 0}, CLAIM)
+    wait_queue.add(claiming)
+    assert wait_queue.reserve(queue(), 1) == []
+    (waiter,), (wait,) = await asleep(wait_queue, CLAIM)
+    assert [reservation.waiter for reservation in wait_queue.reserve(queue(), 1)] == [waiter]
+    assert wait_queue.reserve(queue(), 1) == []
+    wait_queue.wake(queue(), 2)
+    assert [claiming.is_woken, waiter.is_woken] == [True, False]
+    waiter.deliver([])
     await wait
-    # Whatever it was passed over for meanwhile, it finds by looking.
+    # Whatever it was passed over for meanwhile, it finds by claiming.
     assert waiter.is_woken
-    assert await waiter.handed() == []
+    assert await waiter.delivered() == []
 
 
-async def test_whose_time_is_over_while_it_is_served_waits_for_what_it_gets():
-    room = WaitingRoom()
-    waiter = Waiter({KIND: 0}, WISH)
-    room.enter(waiter)
+async def test_a_reserved_runner_waits_for_its_delivery_even_after_its_time_out():
+    wait_queue = WaitQueue()
+    waiter = Waiter({KIND: 0}, CLAIM)
+    wait_queue.add(waiter)
     wait = asyncio.ensure_future(waiter.wait(0.001))
     await asyncio.sleep(0)
-    room.choose(queue(), 1)
+    wait_queue.reserve(queue(), 1)
     await wait
-    getting = asyncio.ensure_future(waiter.handed())
+    delivery = asyncio.ensure_future(waiter.delivered())
     await anyio.wait_all_tasks_blocked()
-    waiter.hand(["it"])
-    assert await getting == ["it"]
+    waiter.deliver(["task"])
+    assert await delivery == ["task"]
 
 
-async def test_a_job_that_changes_wakes_all_who_watch_it_and_nobody_else():
-    watch, told = JobWatch(), []
+async def test_a_change_of_a_job_notifies_all_requests_that_wait_for_it_and_no_others():
+    changes, notified = JobChanges(), []
     mine, other = uuid4().bytes, uuid4().bytes
 
-    async def look_at(job):
-        await watch.next_change(job).wait()
-        told.append(job)
+    async def wait_for(job):
+        await changes.next_change(job).wait()
+        notified.append(job)
 
     async with anyio.create_task_group() as group:
         for job in (mine, mine, other):
-            group.start_soon(look_at, job)
+            group.start_soon(wait_for, job)
         await anyio.wait_all_tasks_blocked()
-        watch.tell([mine, uuid4().bytes])
+        changes.notify([mine, uuid4().bytes])
         await anyio.wait_all_tasks_blocked()
-        assert told == [mine, mine]
-        watch.tell(iter([other]))
-    assert told == [mine, mine, other]
+        assert notified == [mine, mine]
+        changes.notify(iter([other]))
+    assert notified == [mine, mine, other]
 
 
-def test_a_watch_begins_when_it_is_taken():
-    watch, job = JobWatch(), uuid4().bytes
-    watch.tell([job])
-    change = watch.next_change(job)
+def test_an_event_reports_changes_from_its_creation_on():
+    changes, job = JobChanges(), uuid4().bytes
+    changes.notify([job])
+    change = changes.next_change(job)
     assert not change.is_set()
-    watch.tell([job])
+    changes.notify([job])
     assert change.is_set()
-    assert not watch.next_change(job).is_set()
+    assert not changes.next_change(job).is_set()
 
 
-def test_who_watches_in_vain_leaves_nothing_behind():
-    watch = JobWatch()
+def test_events_without_a_change_are_not_kept():
+    changes = JobChanges()
     for _ in range(100):
-        watch.next_change(uuid4().bytes)
-    assert len(watch._watched) == 0
+        changes.next_change(uuid4().bytes)
+    assert len(changes._events) == 0

@@ -1,4 +1,4 @@
-"""`tilebox serve` as a process: first start, restart, signals, crashes, and what it refuses."""
+"""`tilebox serve` as a process: first start, restart, signals, crashes, and refused starts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["bucket"]
 BATCH = 400
 
 
-def test_the_first_start_makes_a_key_and_later_ones_keep_it(tmp_path):
+def test_the_first_start_creates_a_key_and_later_starts_keep_it(tmp_path):
     with ServerProcess(tmp_path / "data") as first:
         token = first.token
         assert f"shown only now: {token}" in first.log.read_text()
@@ -52,7 +52,7 @@ def test_the_first_start_makes_a_key_and_later_ones_keep_it(tmp_path):
         assert second.terminate() == 0
 
 
-def test_a_request_under_way_is_finished_before_the_server_stops(tmp_path):
+def test_a_request_under_way_completes_before_the_server_stops(tmp_path):
     with ServerProcess(tmp_path / "data") as server, Wire(server.url, server.token) as wire:
         dataset = wire.create_dataset()
         collection = wire.create_collection(dataset)
@@ -67,7 +67,7 @@ def test_a_request_under_way_is_finished_before_the_server_stops(tmp_path):
                 f"content-length: {len(body)}\r\n\r\n"
             )
             connection.sendall(head.encode() + body[:100])
-            wire.call("DatasetService/ListDatasets")  # by now the server has seen the first part
+            wire.call("DatasetService/ListDatasets")  # by now the server has received the first part
             server.process.send_signal(signal.SIGTERM)
             wait_until_closed(address)
             connection.sendall(body[100:])
@@ -123,7 +123,7 @@ def test_a_second_server_on_the_same_data_is_refused(tmp_path):
         assert after_crash.terminate() == 0
 
 
-def test_a_start_does_without_pandas_and_a_refused_one_without_all_that_is_slow_to_import(tmp_path, monkeypatch):
+def test_a_start_imports_no_pandas_and_a_refused_start_no_slow_module(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     with ServerProcess(tmp_path / "data") as server:
         refused = run("serve", "--data-dir", str(server.data_dir), "--port", "0")
@@ -137,7 +137,7 @@ def test_a_start_does_without_pandas_and_a_refused_one_without_all_that_is_slow_
 
 
 def imported(log: str) -> set[str]:
-    """Return the modules that a process noted that it imported, or tried to."""
+    """Return the modules that a process imported or tried to import."""
     return set(re.findall(r"^import time: .*\| +(\S+)$", log, re.MULTILINE))
 
 
@@ -151,7 +151,7 @@ def test_what_a_server_has_when_it_starts_is_not_searched_for_garbage(tmp_path, 
     assert "Tilebox server at http://127.0.0.1:1" in capsys.readouterr().out
 
 
-def test_a_port_in_use_is_named(tmp_path):
+def test_the_error_for_a_port_in_use_names_it(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refused = run("serve", "--data-dir", str(tmp_path / "data"), "--port", port)
@@ -177,7 +177,7 @@ def test_a_port_in_use_is_named(tmp_path):
         (["--port", "0", "--database", "postgresql://u:secret@127.0.0.1:9/x"], "Connection refused; check the URL in"),
     ],
 )
-def test_wrong_settings_are_named_without_a_traceback(tmp_path, arguments, says):
+def test_invalid_settings_are_named_without_a_traceback(tmp_path, arguments, says):
     refused = run("serve", "--data-dir", str(tmp_path / "data"), *arguments)
     assert refused.returncode in (1, 2)
     assert says in refused.stderr
@@ -185,7 +185,7 @@ def test_wrong_settings_are_named_without_a_traceback(tmp_path, arguments, says)
     assert "secret" not in refused.stderr
 
 
-def test_a_database_that_is_none_is_named(tmp_path):
+def test_a_file_that_is_not_a_database_is_named(tmp_path):
     broken = tmp_path / "100% data?" / "tilebox.sqlite"
     broken.parent.mkdir()
     broken.write_text("this is no database, and long enough that SQLite would read a header from it")
@@ -194,7 +194,7 @@ def test_a_database_that_is_none_is_named(tmp_path):
     assert f"Error: cannot use the database {broken}: file is not a database; restore it" in refused.stderr
 
 
-def test_an_object_store_that_does_not_answer_is_named_at_start(tmp_path):
+def test_an_unreachable_object_store_is_named_at_start(tmp_path):
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_REGION": "eu-1", "AWS_ALLOW_HTTP": "true"}
     where = ("--data-dir", str(tmp_path / "data"), "--port", "0", "--storage", "s3://points")
     refused = run("serve", *where, **keys, AWS_ENDPOINT="http://127.0.0.1:9")
@@ -203,7 +203,7 @@ def test_an_object_store_that_does_not_answer_is_named_at_start(tmp_path):
     assert "AWS_ACCESS_KEY_ID" in refused.stderr
 
 
-def test_whether_an_object_store_answers(bucket):
+def test_probing_an_object_store(bucket):
     anyio.run(partial(probe, "s3://points/a/prefix", storage_options=bucket))
     with pytest.raises(OSError, match=r"^The specified bucket does not exist \(NoSuchBucket\)$"):
         anyio.run(partial(probe, "s3://no-points", storage_options=bucket))
@@ -213,7 +213,7 @@ def test_whether_an_object_store_answers(bucket):
             anyio.run(partial(probe, "s3://points", storage_options=options, seconds=0.3))
 
 
-def test_only_its_owner_can_read_what_a_server_writes(tmp_path):
+def test_only_the_owner_can_read_the_files_of_a_server(tmp_path):
     data_dir = tmp_path / "data"
     data_dir.mkdir(mode=0o755)
     with ServerProcess(data_dir) as server, Wire(server.url, server.token) as wire:
@@ -224,14 +224,14 @@ def test_only_its_owner_can_read_what_a_server_writes(tmp_path):
         assert not [path for path in written if path.stat().st_mode & 0o077]
 
 
-def test_a_data_directory_that_cannot_be_made_is_named(tmp_path):
+def test_a_data_directory_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").touch()
     refused = run("serve", "--data-dir", str(tmp_path / "file" / "data"))
     assert refused.returncode == 1
     assert "cannot use data directory" in refused.stderr
 
 
-def test_help_teaches():
+def test_the_help_text():
     for arguments in ((), ("serve",), ("keys",), ("keys", "create")):
         shown = run(*arguments, "--help")
         assert shown.returncode == 0
@@ -265,7 +265,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def wait_until_closed(address) -> None:
-    """Return once nobody listens any more."""
+    """Wait until the port is closed."""
     while True:
         try:
             socket.create_connection(address, timeout=PATIENCE_SECONDS).close()

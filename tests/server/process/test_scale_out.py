@@ -23,13 +23,13 @@ def two_servers(postgres_server, tmp_path):
             yield first, second
 
 
-def test_the_first_of_them_makes_the_key_and_all_take_it(two_servers):
+def test_the_first_server_creates_the_key_and_both_accept_it(two_servers):
     for server in two_servers:
         with Wire(server.url, server.token) as wire:
             assert wire.call("DatasetService/ListDatasets").owned_datasets == 0
 
 
-def test_writers_on_both_neither_lose_nor_repeat(two_servers):
+def test_writers_on_both_servers_neither_lose_nor_duplicate(two_servers):
     first, second = two_servers
     with Wire(first.url, first.token) as one, Wire(second.url, second.token) as other:
         dataset = one.create_dataset()
@@ -43,7 +43,7 @@ def test_writers_on_both_neither_lose_nor_repeat(two_servers):
             assert sum(pool.map(write, [one, other])) == 600
         for wire in (one, other):
             assert sum(map(len, wire.query(query(dataset)))) == 600
-        gone = collections_pb2.DeleteCollectionRequest(collection_id=collection.id)
-        one.call("CollectionService/DeleteCollection", gone)
+        request = collections_pb2.DeleteCollectionRequest(collection_id=collection.id)
+        one.call("CollectionService/DeleteCollection", request)
         with pytest.raises(CallError, match="not_found"):
             other.ingest(collection, batches[0])

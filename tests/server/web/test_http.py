@@ -1,4 +1,4 @@
-"""What holds for every request: headers, errors, bounds, silence about secrets."""
+"""Properties of every request: headers, errors, size limits, and no secrets in logs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_health_needs_no_key_and_everything_else_does(server):
             assert "TILEBOX_API_KEY" in answer.json()["message"]
 
 
-def test_every_answer_names_its_request_and_the_extensions(proto):
+def test_every_response_has_a_request_id_and_the_extensions(proto):
     answers = [
         proto.http.get("/healthz"),
         proto.http.post(LIST, content=b"", headers=PROTO),
@@ -53,15 +53,15 @@ def test_every_answer_names_its_request_and_the_extensions(proto):
     assert {answer.headers["tilebox-extensions"] for answer in answers} == {"arrow/1, arrow-ingest/1, runners/1"}
 
 
-def test_what_is_not_there_says_so(proto):
+def test_an_unknown_path_is_unimplemented(proto):
     answer = proto.http.post("/datasets.v1.DatasetService/Nonsense", content=b"", headers=PROTO)
     assert (answer.status_code, answer.json()["code"]) == (501, "unimplemented")
 
 
-def test_grpc_over_http_1_is_told_in_grpc(proto):
+def test_grpc_over_http_1_gets_a_grpc_error(proto):
     answer = proto.http.post(LIST, content=b"\0\0\0\0\0", headers={"content-type": "application/grpc"})
     assert (answer.status_code, answer.headers["grpc-status"]) == (200, "12")
-    assert answer.headers["grpc-message"] == "gRPC needs HTTP%2F2; over HTTP%2F1.1, speak Connect"
+    assert answer.headers["grpc-message"] == "gRPC needs HTTP%2F2; use Connect over HTTP%2F1.1"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_malformed_requests_are_invalid(proto, path, body, headers):
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument")
 
 
-def test_a_field_that_does_not_exist_is_named(proto):
+def test_the_error_for_an_unknown_field_names_it(proto):
     answer = proto.http.post(LIST, content=b'{"colection": 1}', headers=JSON)
     assert "colection" in answer.json()["message"]
 
@@ -89,14 +89,14 @@ def test_gzip_both_ways(proto, dataset):
     body = gzip.compress(b"{}")
     headers = JSON | {"content-encoding": "gzip", "accept-encoding": "gzip"}
     assert proto.http.post(LIST, content=body, headers=headers).headers["content-encoding"] == "identity"
-    # A proxy on the same machine speaks for somebody on another one.
+    # A proxy on this machine forwards requests of other machines.
     answer = proto.http.post(LIST, content=body, headers=headers | {"x-forwarded-for": "192.0.2.1"})
     assert answer.headers["content-encoding"] == "gzip"
     assert MessageToDict(dataset)["slug"] in {entry["slug"] for entry in answer.json()["datasets"]}
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["content-length", "chunked"])
-def test_a_body_of_400_megabytes_is_refused_and_the_connection_lives_on(proto, announced):
+def test_a_body_of_400_megabytes_is_refused_and_the_connection_survives(proto, announced):
     size = 400 * MEBIBYTE
     headers = PROTO | ({"content-length": str(size)} if announced else {})
     answer = proto.http.post(INGEST, content=repeat(bytes(MEBIBYTE), 400), headers=headers)
@@ -106,14 +106,14 @@ def test_a_body_of_400_megabytes_is_refused_and_the_connection_lives_on(proto, a
     assert proto.call("DatasetService/ListDatasets")
 
 
-def test_a_body_that_unpacks_to_400_megabytes_is_refused(proto):
+def test_a_body_that_decompresses_to_400_megabytes_is_refused(proto):
     bomb = gzip.compress(bytes(400 * MEBIBYTE), 1)
     for path in (INGEST, "/tilebox.ext.v1.DatapointService/QueryArrow"):
         answer = proto.http.post(path, content=bomb, headers=PROTO | {"content-encoding": "gzip"})
         assert (answer.status_code, answer.json()["code"]) == (429, "resource_exhausted")
 
 
-def test_an_unexpected_failure_is_logged_and_not_told(fresh_server, caplog):
+def test_an_unexpected_failure_is_logged_and_hidden_from_the_caller(fresh_server, caplog):
     server = fresh_server()
     with Wire(server.url, server.token) as wire:
         dataset = wire.create_dataset()
@@ -150,21 +150,21 @@ def test_keys_are_never_logged(server, caplog):
 def test_requests_are_logged_with_their_id(proto, caplog):
     caplog.set_level(logging.INFO)
     answer = proto.http.post(LIST, content=b"", headers=PROTO)
-    # The line is written once the answer is out, and a later answer on the same connection follows it.
+    # The line is written after the response, and before a later response on the same connection.
     proto.http.get("/healthz")
     name = answer.headers["x-request-id"]
     (line,) = [record.getMessage() for record in caplog.records if name in record.getMessage()]
     assert f"POST {LIST} 200" in line
 
 
-def test_an_ingest_as_json_takes_base64(proto, dataset, collection):
+def test_an_ingest_in_json_takes_base64(proto, dataset, collection):
     request = data_ingestion_pb2.IngestRequest(collection_id=collection.id, values=[datapoint(dataset, 1000)])
     answer = proto.http.post(INGEST, json=MessageToDict(request), headers=JSON)
     assert answer.json()["numCreated"] == "1"
 
 
 def test_no_request_blocks_the_loop(server, proto):
-    """Every method runs while calls that would block an event loop, in whichever thread, raise."""
+    """Every method runs while calls that block the event loop raise errors."""
     request = datapoints_pb2.QueryArrowRequest()
     watch = BlockBuster()
     watch.activate()
@@ -187,4 +187,4 @@ def test_no_request_blocks_the_loop(server, proto):
 
 
 async def block():
-    time.sleep(0.001)  # noqa: ASYNC251 - which is the point
+    time.sleep(0.001)  # noqa: ASYNC251 - the call that must raise

@@ -1,4 +1,4 @@
-"""Requests that break off: the server fails under way, or the client goes away."""
+"""Interrupted requests: the server fails during a response, or the client disconnects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ARROW = "/tilebox.ext.v1.DatapointService/QueryArrow"
 
 
 class Faulty:
-    """Real points, whose streams send a batch and then do what a test wants; notes when they are closed."""
+    """Real datapoint storage whose streams send one batch and then run a step of the test; records their closing."""
 
     def __init__(self, points, then):
         self._points, self._then = points, then
@@ -66,7 +66,7 @@ class _Broken:
 
 @asynccontextmanager
 async def application(folder, then):
-    """The whole application over real parts, without a socket, with one dataset of ten datapoints."""
+    """The application with its real parts, without a socket, and one dataset of ten datapoints."""
     store = open_store(f"sqlite:///{folder / 'control.sqlite'}")
     await store.migrate()
     points = open_points(folder / "points", writer_lock=store.writer_lock)
@@ -102,7 +102,7 @@ async def fill(app, token):
         return dataset
 
 
-def test_a_failure_under_way_is_told_in_the_closing_batch(tmp_path, caplog):
+def test_a_failure_during_a_stream_is_reported_in_the_closing_batch(tmp_path, caplog):
     async def fail():
         raise OSError("disk gone, at /secret/place")
 
@@ -126,7 +126,7 @@ def test_a_failure_under_way_is_told_in_the_closing_batch(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("already_sent", [1, 2], ids=["after the head", "after a batch"])
-def test_a_client_that_goes_away_stops_the_scan(tmp_path, already_sent):
+def test_a_client_that_disconnects_stops_the_scan(tmp_path, already_sent):
     async def main():
         async with application(tmp_path, anyio.sleep_forever) as (app, points, token, dataset):
             gone, sent = anyio.Event(), []
@@ -143,7 +143,7 @@ def test_a_client_that_goes_away_stops_the_scan(tmp_path, already_sent):
                 sent.append(message)
                 if len(sent) == already_sent:
                     gone.set()
-                    await anyio.sleep_forever()  # as a socket does that nobody reads
+                    await anyio.sleep_forever()  # like a socket whose peer does not read
 
             with anyio.fail_after(20):
                 await app(scope(ARROW, token), receive, send)
@@ -153,8 +153,8 @@ def test_a_client_that_goes_away_stops_the_scan(tmp_path, already_sent):
 
 
 @pytest.mark.parametrize("kind", ["application/proto", "application/json"])
-def test_an_ingest_is_finished_although_its_request_is_cancelled(tmp_path, kind):
-    """A server that stops cancels the requests that last longer than its grace."""
+def test_an_ingest_completes_although_its_request_is_cancelled(tmp_path, kind):
+    """A server that stops cancels requests that exceed its grace period."""
 
     async def main():
         async with application(tmp_path, anyio.sleep_forever) as (app, points, token, dataset):
@@ -176,7 +176,7 @@ def test_an_ingest_is_finished_although_its_request_is_cancelled(tmp_path, kind)
                 return next(messages)
 
             async def send(message):
-                """Nobody is there to take it."""
+                """Discard the response."""
 
             ingest = scope("/datasets.v1.DataIngestionService/Ingest", token, kind)
             with anyio.fail_after(20):
@@ -194,7 +194,7 @@ def test_an_ingest_is_finished_although_its_request_is_cancelled(tmp_path, kind)
 
 
 @pytest.mark.parametrize("kind", ["application/proto", "application/json"])
-def test_a_read_stops_when_its_client_goes_away(tmp_path, kind):
+def test_a_read_stops_when_its_client_disconnects(tmp_path, kind):
     async def main():
         async with application(tmp_path, anyio.sleep_forever) as (app, points, token, dataset):
             at_points, gone = anyio.Event(), anyio.Event()
@@ -215,7 +215,7 @@ def test_a_read_stops_when_its_client_goes_away(tmp_path, kind):
                 return {"type": "http.disconnect"}
 
             async def send(message):
-                """Nobody is there to take it."""
+                """Discard the response."""
 
             with anyio.fail_after(20):
                 async with anyio.create_task_group() as group:

@@ -1,4 +1,4 @@
-"""Unary calls in protobuf: over gRPC without a socket, since httpx speaks no HTTP/2 here, and over Connect."""
+"""Unary protobuf calls without a socket: over gRPC, which httpx does not speak here, and over Connect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def anyio_backend():
 
 @pytest.fixture
 async def call(tmp_path):
-    """A function that makes a gRPC call, and returns the messages of ASGI that answer it."""
+    """A function that makes a gRPC call, and returns the ASGI messages of the response."""
     async with application(tmp_path, max_body_bytes=10_000) as (app, key):
 
         async def call(method, body, *, key=key, **headers):
@@ -52,19 +52,19 @@ async def call(tmp_path):
         yield call
 
 
-def framed(message: bytes, *, is_packed: bool = False) -> bytes:
-    return bytes([is_packed]) + len(message).to_bytes(4) + message
+def framed(message: bytes, *, is_compressed: bool = False) -> bytes:
+    return bytes([is_compressed]) + len(message).to_bytes(4) + message
 
 
 def status(sent) -> tuple[str, str]:
-    """Return gRPC's status and message, which clients over HTTP/2 look for in the trailers only."""
+    """Return the gRPC status and message, which HTTP/2 clients read from the trailers only."""
     kinds = [message["type"].rpartition(".")[2] for message in sent]
     assert kinds == ["start", *["body"] * (len(kinds) - 2), "trailers"]
     headers = dict(sent[-1]["headers"])
     return headers[b"grpc-status"].decode(), headers.get(b"grpc-message", b"").decode()
 
 
-def wish(cluster: str = "elsewhere") -> bytes:
+def next_task(cluster: str = "elsewhere") -> bytes:
     request = NextTaskRequest()
     request.next_task_to_run.cluster_slug = cluster
     request.next_task_to_run.identifiers.add(name="Task", version="v1.0")
@@ -82,12 +82,12 @@ async def default_cluster(call) -> str:
     ("pack", "headers"),
     [
         (bytes, {}),
-        (bytes, {"grpc_timeout": "10S"}),  # this and the next go through the library
+        (bytes, {"grpc_timeout": "10S"}),  # this case and the next go through connectrpc
         (gzip.compress, {"grpc_encoding": "gzip"}),
     ],
 )
-async def test_a_call_is_answered_with_a_message_and_a_status(call, content_type, pack, headers):
-    body = framed(pack(wish(await default_cluster(call))), is_packed=pack is gzip.compress)
+async def test_a_call_returns_a_message_and_a_status(call, content_type, pack, headers):
+    body = framed(pack(next_task(await default_cluster(call))), is_compressed=pack is gzip.compress)
     sent = await call("workflows.v1.TaskService/NextTask", body, **{"content-type": content_type}, **headers)
     assert [message["type"].rpartition(".")[2] for message in sent if message.get("body") != b""] == [
         "start",
@@ -105,38 +105,42 @@ async def test_a_call_is_answered_with_a_message_and_a_status(call, content_type
     [
         b"",
         b"\0\0\0",
-        framed(wish())[:-1],
-        framed(wish()) + b"\0",
-        framed(wish()) * 2,
-        framed(gzip.compress(wish(), mtime=0), is_packed=True),  # without the header that says how
+        framed(next_task())[:-1],
+        framed(next_task()) + b"\0",
+        framed(next_task()) * 2,
+        framed(
+            gzip.compress(next_task(), mtime=0), is_compressed=True
+        ),  # without the header that names the compression
     ],
 )
-async def test_what_is_not_one_message_is_refused(call, body):
+async def test_a_body_that_is_not_one_message_is_refused(call, body):
     assert status(await call("workflows.v1.TaskService/NextTask", body)) == (
         "3",
-        "the request's body must be one gRPC message that is not packed",
+        "the request's body must be one uncompressed gRPC message",
     )
 
 
-async def test_what_is_no_message_of_the_call_is_refused(call):
+async def test_a_malformed_message_is_refused(call):
     sent = await call("workflows.v1.TaskService/NextTask", framed(b"\xff"))
-    assert status(sent) == ("3", "the request is no workflows.v1.NextTaskRequest")
+    assert status(sent) == ("3", "the request is not a valid workflows.v1.NextTaskRequest")
 
 
-async def test_errors_have_the_codes_of_grpc(call):
-    assert status(await call("workflows.v1.TaskService/NextTask", framed(wish()), key="tbx_" + "x" * 32))[0] == "16"
-    assert status(await call("workflows.v1.TaskService/NextTask", framed(wish())))[0] == "5"
+async def test_errors_have_grpc_codes(call):
+    assert (
+        status(await call("workflows.v1.TaskService/NextTask", framed(next_task()), key="tbx_" + "x" * 32))[0] == "16"
+    )
+    assert status(await call("workflows.v1.TaskService/NextTask", framed(next_task())))[0] == "5"
     assert status(await call("workflows.v1.TaskService/NextTask", framed(bytes(10_001))))[0] == "8"
 
 
 def answer(status: int, kind: str, sent) -> bytes:
-    """Return the body of an answer, after a look at its head."""
+    """Check the head of a response, and return its body."""
     headers = dict(sent[0]["headers"])
     assert (sent[0]["status"], headers[b"content-type"]) == (status, kind.encode())
     return b"".join(message.get("body", b"") for message in sent)
 
 
-async def test_a_large_answer_is_packed_for_callers_that_take_it(call):
+async def test_a_large_response_is_compressed_for_clients_that_accept_it(call):
     for number in range(20):
         request = workflows_pb2.CreateClusterRequest(name=f"Cluster {number}", description="x" * 100)
         sent = await call("workflows.v1.WorkflowsService/CreateCluster", framed(request.SerializeToString()))
@@ -149,7 +153,7 @@ async def test_a_large_answer_is_packed_for_callers_that_take_it(call):
     sent = await call(method, framed(b""), grpc_accept_encoding="identity, deflate, gzip")
     body = answer(200, "application/grpc+proto", sent)
     assert (b"grpc-encoding", b"gzip") in sent[0]["headers"]
-    assert body == framed(body[5:], is_packed=True)
+    assert body == framed(body[5:], is_compressed=True)
     assert gzip.decompress(body[5:]) == plain[5:]
 
     sent = await call(method, b"", **{"content-type": "application/proto"}, accept_encoding="br, gzip;q=0.5")
@@ -164,19 +168,19 @@ async def test_a_large_answer_is_packed_for_callers_that_take_it(call):
 @pytest.mark.parametrize(
     ("body", "headers", "code"),
     [
-        (gzip.compress(wish(), mtime=0), {"content_encoding": "gzip"}, "not_found"),
+        (gzip.compress(next_task(), mtime=0), {"content_encoding": "gzip"}, "not_found"),
         (b"", {"content_encoding": "gzip"}, None),
-        (gzip.compress(wish(), mtime=0)[:-1], {"content_encoding": "gzip"}, "invalid_argument"),
-        (gzip.compress(wish(), mtime=0) + b"x", {"content_encoding": "gzip"}, "invalid_argument"),
-        (wish(), {"content_encoding": "gzip"}, "invalid_argument"),
+        (gzip.compress(next_task(), mtime=0)[:-1], {"content_encoding": "gzip"}, "invalid_argument"),
+        (gzip.compress(next_task(), mtime=0) + b"x", {"content_encoding": "gzip"}, "invalid_argument"),
+        (next_task(), {"content_encoding": "gzip"}, "invalid_argument"),
         (gzip.compress(bytes(10_001), mtime=0), {"content_encoding": "gzip"}, "resource_exhausted"),
         (bytes(10_001), {}, "resource_exhausted"),
-        (wish(), {}, "not_found"),
-        (wish(), {"content_encoding": "br"}, "unimplemented"),  # this and the next are left to the library
-        (wish(), {"connect_timeout_ms": "1000"}, "not_found"),
+        (next_task(), {}, "not_found"),
+        (next_task(), {"content_encoding": "br"}, "unimplemented"),  # this case and the next go through connectrpc
+        (next_task(), {"connect_timeout_ms": "1000"}, "not_found"),
     ],
 )
-async def test_connect_in_every_form(call, body, headers, code):
+async def test_connect_variants(call, body, headers, code):
     sent = await call("workflows.v1.TaskService/NextTask", body, **{"content-type": "application/proto"}, **headers)
     if code is None:
         assert NextTaskResponse.FromString(answer(200, "application/proto", sent)) == NextTaskResponse()

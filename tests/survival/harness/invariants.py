@@ -1,13 +1,13 @@
-"""What must hold whatever went wrong, found out from the database and from what tasks did to the outside world.
+"""Invariants that hold after every failure, checked on the database and on the side effects of tasks.
 
-I1  No task is lost: every job has ended as it should, nothing is left running.
-I2  Every task has one accepted completion, and what it submitted is there once.
-I3  No task starts before those it depends on, and all that they submitted, are done.
-I4  Nothing is executed that a failed attempt submitted.
-I5  Nothing is tried more often than allowed.
-I6  Whoever lost a lease changed nothing: there are as many attempts as leases that did not end well.
-I7  A job that was stopped starts nothing new.
-I8  Things went forward all the time, so that nothing passes because nothing happened.
+I1  No task is lost: every job has ended as expected, and no task is left running.
+I2  Every computed task has exactly one accepted report, and its subtasks exist exactly once.
+I3  No task starts before its dependencies, with all of their subtasks, are done.
+I4  No subtask of a failed attempt exists or is executed.
+I5  No task is attempted more often than allowed.
+I6  A report under a lost lease has no effect: there are as many failed attempts as leases that did not succeed.
+I7  A stopped job starts no task.
+I8  Work progresses all the time, so that no scenario passes because nothing happened.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ TABLES = ("jobs", "task_groups", "task_group_dependencies", "tasks", "task_attem
 
 @dataclass(frozen=True)
 class Expectation:
-    """How a job should end.
+    """The expected end of a job.
 
     Args:
         state: `COMPLETED`, `FAILED` or `CANCELED`.
-        failed: How many of its tasks fail.
-        is_canceled: Whether it was canceled and not retried since; by default as its state says.
-        was_retried: Whether its failed tasks were tried again, with all their retries.
+        failed: Number of failed tasks.
+        is_canceled: Whether it was canceled and not retried since; by default whether the state is `CANCELED`.
+        was_retried: Whether the job was retried, so that its failed tasks got all of their retries again.
     """
 
     state: str = "COMPLETED"
@@ -46,7 +46,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line that a task wrote: what, which task, which execution, when, and how many subtasks it submitted."""
+    """One line in the log of executions: event, task, execution, time, and number of submitted subtasks."""
 
     kind: str
     task: str
@@ -57,7 +57,7 @@ class Line:
 
 @dataclass
 class Database:
-    """All rows about jobs."""
+    """All rows of jobs, groups, tasks, attempts and dependencies."""
 
     jobs: dict[bytes, dict] = field(default_factory=dict)
     groups: dict[bytes, dict] = field(default_factory=dict)
@@ -80,21 +80,25 @@ class Database:
 
 
 def read_sqlite(path: Path) -> Database:
-    """Read the database of a server that may be running."""
+    """Read a consistent snapshot of the database, also of a running server."""
     with _sqlite(path) as connection:
         connection.execute("BEGIN")
         return Database.of({table: _rows(connection.execute(f"SELECT * FROM {table}")) for table in TABLES})
 
 
 def read_postgres(url: str) -> Database:
-    """Read the database of a server that may be running."""
+    """Read a consistent snapshot of the database, also of a running server."""
     with _postgres(url) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         return Database.of({table: _rows(connection.execute(f"SELECT * FROM {table}")) for table in TABLES})
 
 
 def ended_jobs(database: Path | str) -> set[str]:
-    """Return the ids of jobs that have ended, in hexadecimal; a database has a path or a URL."""
+    """Return the ids of all jobs that have ended, in hexadecimal.
+
+    Args:
+        database: Path of a SQLite file, or URL of a PostgreSQL database.
+    """
     with _sqlite(database) if isinstance(database, Path) else _postgres(database) as connection:
         rows = _rows(connection.execute("SELECT id FROM jobs WHERE open_groups = 0 OR failed > 0"))
     return {row["id"].hex() for row in rows}
@@ -114,11 +118,11 @@ def _postgres(url: str):
 
 
 def read_effects(path: Path) -> list[Line]:
-    """Read what tasks wrote."""
+    """Read the log of executions."""
     if not path.exists():
         return []
-    whole = path.read_text().splitlines()
-    return [Line(kind, task, execution, int(time), int(n)) for kind, task, execution, time, n in map(str.split, whole)]
+    lines = path.read_text().splitlines()
+    return [Line(kind, task, execution, int(time), int(n)) for kind, task, execution, time, n in map(str.split, lines)]
 
 
 def check(
@@ -129,14 +133,17 @@ def check(
     max_crashes: int,
     longest_gap_seconds: float | None = None,
 ) -> Counter[str]:
-    """Check everything, and return how many executions started, ended and so on, for tests that know more.
+    """Check all invariants.
 
     Args:
-        database: When all is over.
-        effects: All of them.
-        jobs: What is expected of which job, by id in hexadecimal.
-        max_crashes: As the server was told.
-        longest_gap_seconds: How long nothing may have happened.
+        database: The database at the end of the scenario.
+        effects: The whole log of executions.
+        jobs: The expected end of each job, by id in hexadecimal.
+        max_crashes: The server's limit on crashes of a task.
+        longest_gap_seconds: Longest time without an event; not checked if None.
+
+    Returns:
+        The number of lines of each kind, for further checks.
     """
     assert jobs, "there is nothing to check"
     assert {job.hex() for job in database.jobs} == set(jobs)
@@ -195,8 +202,8 @@ def _check_attempts(database: Database, jobs: dict[str, Expectation], max_crashe
         own = attempts[task["id"]]
         has_failed = task["state"] in (TaskState.FAILED, TaskState.FAILED_OPTIONAL)
         assert task["retries"] <= task["max_retries"] + has_failed, "I5"
-        # Where others were executed beside it when runners died, it may have crashed twice as often.
-        is_doubtful = any(attempt["error"].startswith("its runner died") for attempt in own)
+        # A task that ran beside others when its runners died may have up to twice as many crashes.
+        is_doubtful = any(attempt["error"].startswith("the runner died") for attempt in own)
         assert task["crashes"] <= max_crashes * (1 + is_doubtful) + has_failed, "I5"
         failures = Counter(attempt["outcome"] for attempt in own)
         counted = failures["failed"], failures["crashed"] + failures["expired"]
@@ -244,7 +251,7 @@ def _check_order(database: Database, effects: list[Line]) -> None:
         assert parent is None or first_end[parent] < start, "I3: a subtask started before its task ended"
     for identity, task in database.tasks.items():
         if task["state"] in (TaskState.SKIPPED, TaskState.FAILED_OPTIONAL):
-            # Nobody waits for what will not be done, though a runner that lost its lease may do it even later.
+            # Dependents do not wait for these, although a runner that lost its lease may still execute one later.
             first_end[identity] = -1
     done = _ends_of_groups(members, below, first_end)
     for dependency in database.dependencies:
@@ -254,9 +261,9 @@ def _check_order(database: Database, effects: list[Line]) -> None:
 
 
 def _ends_of_groups(members: dict, below: dict, first_end: dict[bytes, int]) -> dict[bytes, float]:
-    """Return for each group at which line all of its tasks, and all below them, had ended."""
+    """Return for each group the line at which all of its tasks and their descendants had ended."""
     subtree: dict[bytes, float] = {}
-    # Children were made after their parents, and their ids tell.
+    # Descending ids: children were created after their parents.
     for tasks in members.values():
         for task in tasks:
             subtree[task] = first_end.get(task, float("inf"))

@@ -1,7 +1,7 @@
-"""A way to a server that carries bytes as a bad network does: late, with losses, in one direction, half-open, torn off.
+"""A TCP link with the faults of a bad network: latency, packet loss, one-way cuts, half-open and torn connections.
 
-It stands for `tc netem`, which kernels without that module lack. What TCP makes of a lost packet is what programs see
-of it: all that follows waits until it was sent again, first after 200 ms, then after twice as long each time.
+It replaces `tc netem`, a kernel module that is not always available. It models packet loss as programs see it through
+TCP: all later data waits for the retransmission, first for 200 ms, then twice as long each time.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ THERE, BACK = "there", "back"
 
 
 class Link:
-    """Listens, and carries what comes to a server, and what that says back.
+    """Forwards connections to a server, with faults.
 
     Args:
-        port: Of the server.
-        seed: Of the chance.
+        port: Port of the server.
+        seed: Seed of the random faults.
 
     Attributes:
-        url: Where to connect instead.
-        delay_seconds: How long bytes take, each way.
-        loss: Which share of packets is lost.
-        tears: How many more connections are torn off in the middle of what they carry.
-        carried: How many bytes arrived, by direction.
+        url: URL of the link.
+        delay_seconds: Latency of each direction.
+        loss: Fraction of lost packets.
+        tears: Number of further connections to reset in the middle of their data.
+        torn: Number of connections reset so far.
+        carried: Number of bytes delivered, by direction.
     """
 
     def __init__(self, port: int, seed: int = 0) -> None:
@@ -59,50 +60,50 @@ class Link:
         self.heal()
         with self._lock:
             sockets = [self._listener, *self._sockets]
-        for one in sockets:
+        for connection in sockets:
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
     def cut(self, *directions: str) -> None:
-        """Let nothing through in some directions; who sends learns nothing of it, and connections stay open."""
+        """Drop all data in some directions. Connections stay open, and senders get no error."""
         for direction in directions:
             self._is_open[direction].clear()
 
     def heal(self) -> None:
-        """Let everything through again, what was held up first."""
+        """Deliver data again in both directions, held data first."""
         for event in self._is_open.values():
             event.set()
 
     def _listen(self) -> None:
         while not self._is_closed.is_set():
             try:
-                asking, _ = self._listener.accept()
+                client, _ = self._listener.accept()
             except OSError:
                 return
             with suppress(OSError):
-                self._connect(asking)
+                self._connect(client)
 
-    def _connect(self, asking: socket.socket) -> None:
-        answering = socket.create_connection(self._server)
-        for end in (asking, answering):
+    def _connect(self, client: socket.socket) -> None:
+        upstream = socket.create_connection(self._server)
+        for end in (client, upstream):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
-            self._sockets += [asking, answering]
+            self._sockets += [client, upstream]
             torn = self._tear()
-        for source, target, direction in ((asking, answering, THERE), (answering, asking, BACK)):
+        for source, target, direction in ((client, upstream, THERE), (upstream, client, BACK)):
             limit = torn[1] if torn and torn[0] == direction else None
             threading.Thread(target=self._carry, args=(source, target, direction, limit), daemon=True).start()
 
     def _tear(self) -> tuple[str, int] | None:
-        """Return in which direction, and after how many bytes, a new connection is torn off."""
+        """Return the direction and the number of bytes after which a new connection is reset, or None."""
         if self.tears <= 0:
             return None
         self.tears -= 1
         return self._random.choice([THERE, BACK]), self._random.randint(1, 1200)
 
     def _carry(self, source, target, direction, left) -> None:
-        """Carry one direction of a connection. What waits here waits in the sockets before it, as in a network."""
+        """Forward one direction of a connection. Delayed data fills the socket buffers, as in a network."""
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 self._travel(direction, len(data))
@@ -135,7 +136,7 @@ class Link:
         with self._lock:
             self.torn += 1
         for end in ends:
-            # A reset, in the middle of a message.
+            # A reset in the middle of a message.
             with suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 end.shutdown(socket.SHUT_RD)

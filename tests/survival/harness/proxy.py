@@ -1,4 +1,4 @@
-"""A way to a server that does as told with every call: holds it back, doubles it, loses it, kills somebody."""
+"""A proxy that applies a rule to every call: it can delay, duplicate or drop the call, or kill a process."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 STOP_SECONDS = 300.0
 
 
-class Gone(Exception):  # noqa: N818 - it is what happened
-    """The side that should answer, or the one that asked, is not there any more."""
+class ConnectionLost(Exception):  # noqa: N818 - an event of the scenario rather than an error
+    """The server or the client closed its connection."""
 
 
 class Call:
-    """One call on its way.
+    """A call that passes the proxy.
 
     Attributes:
-        name: Its method, such as `Exchange`.
-        number: How many of this method came before.
+        name: Name of the method, such as `Exchange`.
+        number: Number of earlier calls of this method.
         body: The serialised request.
     """
 
-    def __init__(self, proxy: Proxy, asking: socket.socket, head: bytes, body: bytes) -> None:
+    def __init__(self, proxy: Proxy, client: socket.socket, head: bytes, body: bytes) -> None:
         self._proxy = proxy
-        self._asking = asking
+        self._client = client
         self._head = head
         self.body = body
         self.name = head.split(b" ", 2)[1].rpartition(b"/")[2].decode()
         self.number = proxy.count(self.name)
 
     def exchange(self) -> runners_pb2.ExchangeRequest:
-        """Return it as what a runner asks."""
+        """Parse the request of an `Exchange`."""
         assert self.name == "Exchange"
         return runners_pb2.ExchangeRequest.FromString(self.body)
 
     def forward(self) -> bytes:
-        """Pass it on, and return the answer.
+        """Forward the call to the server, and return the response.
 
         Raises:
-            Gone: There was none.
+            ConnectionLost: There was no complete response.
         """
         try:
-            with socket.create_connection(self._proxy.server) as answering:
-                answering.sendall(self._head + self.body)
-                self._proxy.wait_for_either(answering, self._asking)
-                head, body = read_message(answering)
+            with socket.create_connection(self._proxy.server) as upstream:
+                upstream.sendall(self._head + self.body)
+                self._proxy.wait_for_either(upstream, self._client)
+                head, body = read_message(upstream)
         except OSError as error:
-            raise Gone from error
+            raise ConnectionLost from error
         return head + body
 
 
 class Proxy:
-    """Listens, and lets a rule decide what becomes of each call.
+    """A proxy that handles each call by a rule.
 
     Args:
-        port: Of the server, which may come and go.
+        port: Port of the server, which may stop and restart.
 
     Attributes:
-        url: Where to send calls instead.
-        rule: A function of a `Call` that returns the answer, or None to hang up. By default it passes the call on.
+        url: URL of the proxy.
+        rule: A function of a `Call` that returns the response, or None to reset the connection; forwards by default.
     """
 
     def __init__(self, port: int) -> None:
@@ -97,46 +97,46 @@ class Proxy:
             return self._counts[name] - 1
 
     def hold(self) -> None:
-        """Return when all is over: who waits for an answer waits in vain, over a connection that is open."""
+        """Block until the proxy closes, so that the client waits over an open connection without a response."""
         self._is_closed.wait()
 
-    def wait_for_either(self, answering: socket.socket, asking: socket.socket) -> None:
-        """Return once there is an answer.
+    def wait_for_either(self, upstream: socket.socket, client: socket.socket) -> None:
+        """Wait for the response.
 
         Raises:
-            Gone: Who asked has hung up.
+            ConnectionLost: The client disconnected first.
         """
         while not self._is_closed.is_set():
-            readable, _, _ = select.select([answering, asking], [], [], 0.1)
-            if answering in readable:
+            readable, _, _ = select.select([upstream, client], [], [], 0.1)
+            if upstream in readable:
                 return
-            if asking in readable:
-                raise Gone
-        raise Gone
+            if client in readable:
+                raise ConnectionLost
+        raise ConnectionLost
 
     def _listen(self) -> None:
         while not self._is_closed.is_set():
             try:
-                asking, _ = self._listener.accept()
+                client, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(asking,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _serve(self, asking: socket.socket) -> None:
-        with asking, suppress(OSError, Gone):
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError, ConnectionLost):
             while not self._is_closed.is_set():
-                head, body = read_message(asking)
-                answer = self._decide(Call(self, asking, head, body))
+                head, body = read_message(client)
+                answer = self._decide(Call(self, client, head, body))
                 if answer is None:
-                    # Without a farewell.
-                    asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    # A reset rather than an orderly close.
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return
-                asking.sendall(answer)
+                client.sendall(answer)
 
     def _decide(self, call: Call) -> bytes | None:
         try:
             return self.rule(call)
-        except Gone:
+        except ConnectionLost:
             return None
         except BaseException as error:
             self.error = error
@@ -144,10 +144,10 @@ class Proxy:
 
 
 def read_message(connection: socket.socket) -> tuple[bytes, bytes]:
-    """Read a message of HTTP/1.1 that says how long it is, or where it ends; returns head and body.
+    """Read an HTTP/1.1 message with a content-length or in chunks, and return its head and body.
 
     Raises:
-        Gone: It never came, or not to its end.
+        ConnectionLost: The connection closed before the end of the message.
     """
     data = b""
     while b"\r\n\r\n" not in data:
@@ -166,10 +166,10 @@ def read_message(connection: socket.socket) -> tuple[bytes, bytes]:
 def _receive(connection: socket.socket) -> bytes:
     part = connection.recv(1 << 16)
     if not part:
-        raise Gone
+        raise ConnectionLost
     return part
 
 
 def answer_body(answer: bytes) -> runners_pb2.ExchangeResponse:
-    """Return what an answer to `Exchange` says."""
+    """Parse the response of an `Exchange`."""
     return runners_pb2.ExchangeResponse.FromString(answer.partition(b"\r\n\r\n")[2])

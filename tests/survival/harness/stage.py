@@ -1,4 +1,4 @@
-"""Everything real that a scenario needs: a server process, runner processes, a folder, and a way to wait."""
+"""The set-up of a scenario: a real server process, runner processes, a folder, and functions that wait."""
 
 from __future__ import annotations
 
@@ -26,36 +26,37 @@ if TYPE_CHECKING:
 PROGRAM = Path(__file__).with_name("work.py")
 
 
-def wait_until(condition, what: str, seconds: float = PATIENCE_SECONDS):
-    """Return what a condition returns once that is true.
+def wait_until(condition, description: str, seconds: float = PATIENCE_SECONDS):
+    """Call a condition until its result is true, and return the result.
 
     Raises:
-        AssertionError: It never was; the message says what.
+        AssertionError: The condition did not become true in time.
     """
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"in vain, for {seconds:.0f} s: {what() if callable(what) else what}"
+    while not (result := condition()):
+        text = description() if callable(description) else description
+        assert time.monotonic() < deadline, f"timed out after {seconds:.0f} s, waiting for {text}"
         time.sleep(0.02)
-    return found
+    return result
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """Return a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class RunnerProcess:
-    """A runner of the tasks in `work.py`.
+    """A process that runs the tasks of `work.py`.
 
     Args:
-        url: The server, or what stands before it.
+        url: URL of the server, or of a proxy in front of it.
         token: An API key.
-        folder: Where tasks write what they do.
-        log: Where the runner writes what it has to say.
-        inside: The network namespace that it runs in, if another one.
-        options: Of the runner.
+        folder: Folder in which tasks log their executions.
+        log: File for the output of the process.
+        inside: Network namespace of the process, if not this one.
+        options: Options of the runner.
     """
 
     def __init__(
@@ -82,24 +83,24 @@ class RunnerProcess:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """End it as a power loss would."""
+        """Kill the process, as a power loss would."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """Let it finish, and return its exit status."""
+        """Stop the process gracefully, and return its exit status."""
         self.send(signal.SIGTERM)
         return self.process.wait(PATIENCE_SECONDS)
 
 
 class Stage:
-    """A server process on a port that it keeps, its runners, and the jobs that they work on.
+    """A server process on a fixed port, its runners, and their jobs.
 
     Args:
-        folder: For everything.
-        data_dir: Of the server, if not in there.
-        database: URL of a PostgreSQL database, if not SQLite.
-        settings: Of the server.
+        folder: Folder for all files.
+        data_dir: Data directory of the server; by default inside the folder.
+        database: URL of a PostgreSQL database; SQLite by default.
+        settings: Settings of the server.
     """
 
     def __init__(
@@ -121,12 +122,12 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        # Shown where a test failed.
-        for log in (one.log for one in (*self.servers, *self.runners)):
+        # Pytest shows the output of failed tests.
+        for log in (process.log for process in (*self.servers, *self.runners)):
             print(f"--- {log.name}\n{log.read_text()[-4000:]}")
 
     def close(self) -> None:
-        """End everything at once."""
+        """Kill all processes."""
         for runner in self.runners:
             if runner.is_alive():
                 runner.send(signal.SIGCONT)
@@ -137,7 +138,7 @@ class Stage:
 
     @property
     def server(self) -> ServerProcess:
-        """The one that was started last."""
+        """The server that was started last."""
         return self.servers[-1]
 
     @property
@@ -149,7 +150,7 @@ class Stage:
         return self.server.token
 
     def start_server(self) -> ServerProcess:
-        """Start the server, or start it again where it was."""
+        """Start the server, or restart it on the same port and data."""
         arguments = [] if self.database is None else ["--database", self.database]
         server = ServerProcess(self.data_dir, *arguments, port=self.port, **self.settings)
         self.servers.append(server)
@@ -199,11 +200,11 @@ class Stage:
         self.jobs[job_id.hex] = expectation or Expectation()
 
     def lines(self, kind: str, task: str | None = None) -> list:
-        """Return what tasks wrote so far."""
+        """Return the lines that tasks have logged so far."""
         return [line for line in read_effects(self.effects) if line.kind == kind and task in (None, line.task)]
 
     def wait_for_file(self, name: str) -> str:
-        """Return what a task wrote into a file."""
+        """Wait for a file that a task writes, and return its content."""
         path = self.folder / name
         wait_until(lambda: path.exists() and path.read_text(), f"the file {name}")
         return path.read_text()
@@ -212,37 +213,37 @@ class Stage:
         (self.folder / name).touch()
 
     def make_lock(self, name: str) -> Callable[[], None]:
-        """Make what a task `Locking` waits for, and return what ends its wait."""
+        """Create the FIFO of a `Locking` task, and return a function that releases the task."""
         os.mkfifo(self.folder / name)
         return lambda: os.close(os.open(self.folder / name, os.O_WRONLY))
 
     def wait_for_extensions(self, number: int) -> None:
-        """Return once the lease of one task was extended so many times."""
+        """Wait until the lease of a task was extended some number of times."""
         ends = defaultdict(set)
 
-        def are_seen():
+        def has_extensions():
             for task in self.read().tasks.values():
                 if task["state"] == TaskState.RUNNING:
                     ends[task["id"], task["lease_number"]].add(task["leased_until_us"])
             return any(len(seen) > number for seen in ends.values())
 
-        wait_until(are_seen, "extensions of a lease")
+        wait_until(has_extensions, "extensions of a lease")
 
     def wait_for_jobs(self, *jobs, seconds: float = PATIENCE_SECONDS) -> None:
-        """Return once jobs have ended; by default all."""
+        """Wait until jobs have ended; by default all jobs."""
         wanted = {job.id.hex for job in jobs} or set(self.jobs)
         wait_until(lambda: wanted <= self.ended(), lambda: f"the end of {wanted - self.ended()}", seconds)
 
     def ended(self) -> set[str]:
-        """Return the ids of jobs that have ended, in hexadecimal."""
+        """Return the ids of all jobs that have ended, in hexadecimal."""
         return ended_jobs(self.data_dir / "tilebox.sqlite" if self.database is None else self.database)
 
     def read(self):
-        """Return what the database holds."""
+        """Return the content of the database."""
         return read_postgres(self.database) if self.database else read_sqlite(self.data_dir / "tilebox.sqlite")
 
     def check(self, **options):
-        """Check the invariants, when all is over."""
+        """Stop all runners, and check the invariants."""
         for runner in self.runners:
             if runner.is_alive():
                 runner.send(signal.SIGTERM)

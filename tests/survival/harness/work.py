@@ -1,9 +1,9 @@
-"""Tasks that write down what they do, and a runner for them as a process of its own.
+"""Tasks that log their executions, and a runner for them in a process of its own.
 
     python work.py URL TOKEN FOLDER OPTIONS-AS-JSON
 
-Every execution adds a line to the file `effects` in FOLDER when it starts and when it ends, in one write each, so
-that lines of all processes stand in the order of what happened. It is what a task would do to the outside world.
+Every execution appends a line to the file `effects` in FOLDER when it starts and when it ends, in one write each, so
+that the lines of all processes are in the order of the events. The lines stand for the side effects of a task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _serial = itertools.count()
 
 
 class Execution:
-    """One execution of a task, written down; what is submitted within goes through `submit`."""
+    """Logs one execution of a task. The task submits subtasks through `submit`, which counts them."""
 
     def __init__(self, context: ExecutionContext) -> None:
         self._context = context
@@ -44,7 +44,7 @@ class Execution:
         return self._context.submit_subtask(task, **options)
 
     def wait_for(self, name: str) -> None:
-        """Take until a file is there."""
+        """Block until a file exists."""
         while not (self.folder / name).exists():
             time.sleep(0.005)
 
@@ -57,7 +57,7 @@ class Execution:
 
 
 class Leaf(Task):
-    """Takes a while."""
+    """Sleeps for some time."""
 
     index: int
     milliseconds: int = 0
@@ -68,7 +68,7 @@ class Leaf(Task):
 
 
 class Fan(Task):
-    """Submits leaves, and one that waits for all of them."""
+    """Submits leaves, and a leaf that depends on all of them."""
 
     leaves: int
     milliseconds: int = 0
@@ -80,7 +80,7 @@ class Fan(Task):
 
 
 class Tree(Task):
-    """Submits as many of its kind as it is wide, down to a depth."""
+    """Submits a tree of tasks of some width and depth, with leaves at the bottom."""
 
     depth: int
     width: int
@@ -96,7 +96,7 @@ class Tree(Task):
 
 
 class Chain(Task):
-    """Submits one of its kind, so many times."""
+    """Submits another task of its class, `left` times in a row."""
 
     left: int
 
@@ -107,7 +107,7 @@ class Chain(Task):
 
 
 class Steps(Task):
-    """Submits tasks of which each waits for the one before."""
+    """Submits leaves, each of which depends on the one before."""
 
     count: int
 
@@ -119,7 +119,7 @@ class Steps(Task):
 
 
 class Diamond(Task):
-    """Two arms that both fan out, and an end that waits for all that they submit."""
+    """Submits a fan, two fans that depend on it, and a leaf that depends on both."""
 
     leaves: int
 
@@ -131,7 +131,7 @@ class Diamond(Task):
 
 
 class Gated(Task):
-    """Says by a file that it has started, and takes until another file is there; then submits a leaf."""
+    """Creates a file when it starts, blocks until another file exists, then submits a leaf."""
 
     name: str
 
@@ -143,7 +143,7 @@ class Gated(Task):
 
 
 class Locking(Task):
-    """Holds the interpreter lock, in C, until somebody opens a FIFO."""
+    """Holds the GIL, in C, until another process opens a FIFO."""
 
     name: str
 
@@ -154,7 +154,7 @@ class Locking(Task):
 
 
 class Poison(Task):
-    """Ends the process that executes it."""
+    """Kills the process that executes it."""
 
     how: str
 
@@ -166,7 +166,7 @@ class Poison(Task):
 
 
 class Mixed(Task):
-    """Submits leaves, and in their midst what ends the process or holds it up, without which the job goes on."""
+    """Submits leaves, and among them an optional task that kills the process or holds the GIL."""
 
     leaves: int
     position: int
@@ -182,7 +182,7 @@ class Mixed(Task):
 
 
 class Verbose(Task):
-    """Fails, and says so at length: in its message, and in a traceback as deep as Python allows."""
+    """Fails with a long message and a deep traceback."""
 
     characters: int
 

@@ -1,7 +1,7 @@
 """The admission layer: one table of paths and permissions in front of every route.
 
-It judges a request's API key before a byte of the body is read, and leaves the caller in `current_caller`. A path that
-is not in the table is refused, so a route that somebody forgot to enter is a closed door.
+It checks the API key of a request before the body is read, and sets `current_caller`. It refuses a path that is not in
+the table, so that a route without an entry is inaccessible rather than open.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """An ASGI layer that lets requests in.
+    """An ASGI layer that authenticates and authorizes requests.
 
     Args:
         app: The routes.
-        gatekeeper: Judges API keys.
-        permissions: What a request of each path needs.
+        gatekeeper: Checks API keys.
+        permissions: The permission that each path needs.
         public: Paths that need no key.
     """
 
@@ -39,13 +39,13 @@ class Admission:
         self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request in.
+        """Pass one request on if its API key allows it.
 
         Raises:
-            InvalidArgumentError: It has several `authorization` headers.
-            AuthenticationError: It has no good API key.
-            PermissionDeniedError: The role of its key does not allow it.
-            ServerError: Its path is not in the table. Only those who have a good key learn this.
+            InvalidArgumentError: The request has several `authorization` headers.
+            AuthenticationError: The request has no valid API key.
+            PermissionDeniedError: The role of the key does not have the permission.
+            ServerError: The path is not in the table. Only callers with a valid key get this error.
         """
         authorization = _authorization(scope)
         path = scope["path"]
@@ -64,8 +64,8 @@ class Admission:
 
 
 def _authorization(scope: Scope) -> str | None:
-    given = [value for name, value in scope["headers"] if name == b"authorization"]
-    if len(given) > 1:
-        # A proxy in front may have judged another one than this server would.
-        raise InvalidArgumentError(f"send one authorization header, not {len(given)}")
-    return given[0].decode("latin-1") if given else None
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) > 1:
+        # A proxy in front may have checked another one of them than this server would.
+        raise InvalidArgumentError(f"send one authorization header, not {len(values)}")
+    return values[0].decode("latin-1") if values else None

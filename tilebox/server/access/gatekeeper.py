@@ -1,4 +1,4 @@
-"""Who a request speaks for: from the `authorization` header to a team, with what the key's role allows."""
+"""Authentication: from the `authorization` header to the caller, a team and its key."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf a request is carried out."""
+    """The team and the API key of a request."""
 
     team: Team
     key: Key
 
     def may(self, permission: Permission) -> bool:
-        """Tell whether the caller's key allows something."""
+        """Return whether the role of the caller's key has a permission."""
         return keys.permits(self.key, permission)
 
 
 current_caller: ContextVar[Caller] = ContextVar("current_caller")
-"""The caller of the request at hand, set by the admission layer."""
+"""The caller of the current request, set by the admission layer."""
 
 
 class Gatekeeper:
-    """Lets requests in that carry a good key of a sufficient role.
+    """Authenticates requests by API key, and checks the role of the key.
 
     Args:
-        store: Where keys and teams are kept.
+        store: Stores keys and teams.
     """
 
     def __init__(self, store: Store) -> None:
@@ -46,20 +46,20 @@ class Gatekeeper:
         self._teams: dict[UUID, Team] = {}
 
     async def admit(self, authorization: str | None, permission: Permission) -> Caller:
-        """Return who calls.
+        """Return the caller of a request.
 
         Args:
-            authorization: The header of that name.
-            permission: What the request needs.
+            authorization: Value of the `authorization` header, or None.
+            permission: The permission that the request needs.
 
         Raises:
-            AuthenticationError: There is no key in the header, or no good one.
-            PermissionDeniedError: The key's role does not allow it.
+            AuthenticationError: The header has no key, or the key is not valid.
+            PermissionDeniedError: The role of the key does not have the permission.
         """
         scheme, _, text = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise AuthenticationError(
-                "no API key: send the header `authorization: Bearer <key>`; clients take it from their argument "
+                "no API key: send the header `authorization: Bearer <key>`; clients take the key from their argument "
                 "token or from the environment variable TILEBOX_API_KEY"
             )
         key = await self._authenticator.authenticate(text.strip(), time.time_ns() // 1000)
@@ -67,7 +67,7 @@ class Gatekeeper:
         return Caller(await self._team(key.team), key)
 
     async def _team(self, team: UUID) -> Team:
-        # Teams never change, so what is not known is read once.
+        # Teams never change, so they are read again only for an unknown id.
         if team not in self._teams:
-            self._teams = {found.id: found for found in await self._store.teams()}
+            self._teams = {record.id: record for record in await self._store.teams()}
         return self._teams[team]

@@ -1,7 +1,7 @@
-"""API keys: how they are made, what their roles allow, and who a caller is.
+"""API keys: creation, roles and their permissions, and authentication.
 
-A key's text is shown once, when it is made; the store keeps its SHA-256. A slow hash would protect nothing here:
-190 random bits cannot be guessed, whatever a guess costs.
+The text of a key is shown once, when it is created; the store keeps its SHA-256. A slow hash would add no protection:
+190 random bits cannot be guessed, however cheap a guess is.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilebox.server")
 
 PREFIX = "tbx_"
-"""What a key starts with, so that people and secret scanners recognise one."""
+"""Prefix of every key, by which people and secret scanners recognise one."""
 
 CACHE_SECONDS = 5
-"""How long a process trusts what it read of a key: a revocation elsewhere takes effect within this time."""
+"""How long a process caches a key. A revocation by another process takes effect within this time."""
 
 TOUCH_SECONDS = 60
-"""How far apart the notes of a key's last use are."""
+"""Shortest time between two writes of a key's last use."""
 
 _CACHED_KEYS = 4096
 _SECOND_US = 1_000_000
@@ -45,7 +45,7 @@ _TEXT = re.compile(rf"{PREFIX}[A-Za-z0-9]{{{_SECRET_LENGTH}}}")
 
 
 class Permission(Enum):
-    """What a request needs."""
+    """A permission that a request needs."""
 
     READ = "read"
     WRITE = "write"
@@ -54,7 +54,7 @@ class Permission(Enum):
 
 
 class Role(Enum):
-    """What a key is for."""
+    """A role of a key."""
 
     READ = "read"
     SUBMIT = "submit"
@@ -63,7 +63,7 @@ class Role(Enum):
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What this role allows."""
+        """The permissions of this role."""
         return PERMISSIONS[self]
 
 
@@ -73,28 +73,29 @@ PERMISSIONS = {
     Role.RUN: frozenset({Permission.READ, Permission.WRITE, Permission.RUN}),
     Role.ADMIN: frozenset(Permission),
 }
-"""Reading is queries; writing is datapoints, collections and jobs; running is what runners do; managing is datasets,
-clusters and keys."""
+"""The permissions of each role. READ covers queries; WRITE datapoints, collections and jobs; RUN the calls of runners;
+MANAGE datasets, clusters and keys."""
 
-_OF_ROLE = {role.value: allowed for role, allowed in PERMISSIONS.items()}
+# By name, since the store keeps the role of a key as text.
+_PERMISSIONS_BY_NAME = {role.value: allowed for role, allowed in PERMISSIONS.items()}
 
 
 def make_key(team: UUID, *, name: str, role: str, now_us: int, expires_us: int | None = None) -> tuple[str, Key]:
-    """Make a key.
+    """Create a key.
 
     Args:
-        team: Whom it speaks for.
-        name: What its owner calls it.
+        team: Team of the key.
+        name: Name of the key, in one line.
         role: A value of `Role`.
-        now_us: The time, in microseconds since 1970.
-        expires_us: When it ends, or None for never.
+        now_us: The current time, in microseconds since 1970.
+        expires_us: When the key expires, in microseconds since 1970, or None for never.
 
     Returns:
-        The text to hand out, which nobody can read again, and the record to store.
+        The text of the key, which cannot be recovered later, and the record to store.
 
     Raises:
-        InvalidArgumentError: The name is empty or no single line, the role is unknown, or the key would have expired
-            already.
+        InvalidArgumentError: The name is empty or has several lines, the role is unknown, or the key would have
+            expired already.
     """
     if not name.strip() or not name.isprintable():
         raise InvalidArgumentError(
@@ -119,68 +120,68 @@ def make_key(team: UUID, *, name: str, role: str, now_us: int, expires_us: int |
 
 
 def is_well_formed(text: str) -> bool:
-    """Tell whether a text could be a key at all."""
+    """Return whether a text has the form of a key."""
     return _TEXT.fullmatch(text) is not None
 
 
-@lru_cache(_CACHED_KEYS)  # runners say theirs thousands of times a second
+@lru_cache(_CACHED_KEYS)  # runners send their key thousands of times a second
 def digest(text: str) -> bytes:
-    """Return what is stored of a key: SHA-256, 32 bytes."""
+    """Return the digest of a key that the store keeps: SHA-256, 32 bytes."""
     return hashlib.sha256(text.encode()).digest()
 
 
 def hint(text: str) -> str:
-    """Return the part of a key that may be shown, to tell keys apart."""
+    """Return the part of a key that may be shown to identify it."""
     return text[:_HINT_LENGTH]
 
 
 def permits(key: Key, permission: Permission) -> bool:
-    """Tell whether a key's role allows something."""
-    return permission in _OF_ROLE[key.role]
+    """Return whether the role of a key has a permission."""
+    return permission in _PERMISSIONS_BY_NAME[key.role]
 
 
 def require(key: Key, permission: Permission) -> None:
-    """Refuse what a key's role does not allow.
+    """Check that the role of a key has a permission.
 
     Raises:
-        PermissionDeniedError: It does not.
+        PermissionDeniedError: The role does not have it.
     """
     if not permits(key, permission):
-        able = ", ".join(role.value for role in Role if permission in role.permissions)
+        sufficient = ", ".join(role.value for role in Role if permission in role.permissions)
         raise PermissionDeniedError(
             f"the API key {key.name!r} has the role {key.role!r}, which does not allow to {permission.value}: "
-            f"use a key of one of the roles {able}"
+            f"use a key of one of the roles {sufficient}"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CachedKey:
     key: Key
     read_us: int
 
 
 class Authenticator:
-    """Tells whose key it is, and remembers for a few seconds, so that not every request asks the store.
+    """Authenticates keys, with a cache of a few seconds, so that not every request reads the store.
 
     Args:
-        store: Where the keys are.
+        store: Stores the keys.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._cache: OrderedDict[bytes, _CachedKey] = OrderedDict()
         self._touched_us: dict[UUID, int] = {}
         self._revocations = 0
 
     async def authenticate(self, text: str, now_us: int) -> Key:
-        """Return the key of a text.
+        """Return the record of a key.
 
         Args:
-            text: What the caller sent.
-            now_us: The time, in microseconds since 1970.
+            text: The text of the key, as the caller sent it.
+            now_us: The current time, in microseconds since 1970.
 
         Raises:
-            AuthenticationError: The text is no key, or its key is unknown, revoked or expired.
+            AuthenticationError: The text is malformed, or the key is unknown, revoked or expired.
         """
         if not is_well_formed(text):
             raise AuthenticationError(
@@ -188,52 +189,56 @@ class Authenticator:
                 "check that it was copied whole"
             )
         key_digest = digest(text)
-        key = self._recall(key_digest, now_us) or await self._look_up(key_digest, now_us)
+        key = self._cached(key_digest, now_us) or await self._read(key_digest, now_us)
         _check_valid(key, now_us)
         await self._touch(key, now_us)
         return key
 
     async def revoke(self, team: UUID, key: UUID, now_us: int) -> bool:
-        """Revoke a key, here at once and in other processes within `CACHE_SECONDS`; false if there is none."""
+        """Revoke a key, in this process at once and in others within `CACHE_SECONDS`.
+
+        Returns:
+            Whether the team has such a key.
+        """
         exists = await self._store.revoke_key(team, key, now_us)
         self._revocations += 1
-        self._known.clear()
+        self._cache.clear()
         return exists
 
-    def _recall(self, key_digest: bytes, now_us: int) -> Key | None:
-        known = self._known.get(key_digest)
-        # A clock that was set back must not make a key live longer, hence both sides.
-        if known is None or not 0 <= now_us - known.read_us < CACHE_SECONDS * _SECOND_US:
+    def _cached(self, key_digest: bytes, now_us: int) -> Key | None:
+        cached = self._cache.get(key_digest)
+        # The lower bound matters if the clock was set back: it must not extend the life of a cached key.
+        if cached is None or not 0 <= now_us - cached.read_us < CACHE_SECONDS * _SECOND_US:
             return None
-        return known.key
+        return cached.key
 
-    async def _look_up(self, key_digest: bytes, now_us: int) -> Key:
+    async def _read(self, key_digest: bytes, now_us: int) -> Key:
         revocations = self._revocations
         key = await self._store.key_by_digest(key_digest)
         if key is None:
             raise AuthenticationError("the API key is unknown to this server: check the key and the server's URL")
-        # What was read before a revocation that ended meanwhile must not be remembered after it.
+        # A record that was read before a concurrent revocation must not be cached after it.
         if revocations == self._revocations:
-            self._remember(key, now_us)
+            self._store_in_cache(key, now_us)
         return key
 
-    def _remember(self, key: Key, now_us: int) -> None:
-        self._known[key.digest] = _Known(key, now_us)
-        self._known.move_to_end(key.digest)
-        while len(self._known) > _CACHED_KEYS:
-            forgotten = self._known.popitem(last=False)[1].key
-            self._touched_us.pop(forgotten.id, None)
+    def _store_in_cache(self, key: Key, now_us: int) -> None:
+        self._cache[key.digest] = _CachedKey(key, now_us)
+        self._cache.move_to_end(key.digest)
+        while len(self._cache) > _CACHED_KEYS:
+            evicted = self._cache.popitem(last=False)[1].key
+            self._touched_us.pop(evicted.id, None)
 
     async def _touch(self, key: Key, now_us: int) -> None:
         last_us = max(self._touched_us.get(key.id, 0), key.last_used_us or 0)
         if now_us - last_us < TOUCH_SECONDS * _SECOND_US:
             return
-        # Noted before the store answers, so that requests that arrive meanwhile do not write it too.
+        # Set before the write, so that concurrent requests do not write it too.
         self._touched_us[key.id] = now_us
         try:
             await self._store.touch_key(key.id, now_us)
         except ServerError as error:
-            logger.warning("the last use of API key %s could not be noted: %s", key.hint, error)
+            logger.warning("cannot store the last use of API key %s: %s", key.hint, error)
 
 
 def _check_valid(key: Key, now_us: int) -> None:

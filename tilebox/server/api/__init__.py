@@ -1,5 +1,5 @@
-"""The wire: one module a service. Each parses a request, calls one verb of a service, and shapes the answer.
+"""The services of the wire, one a module: each method parses its request, calls one service, and builds the response.
 
-May import: `tilebox._core`, `tilebox.errors`, `server.services`, `server.access`, `server.web`, pyarrow, shapely. Not
-`server.store` and `server.points`, types included.
+May import: `tilebox._core`, `tilebox.errors`, `datasets`, `orchestration`, `diagrams`, `rules`, `access`, `web`,
+`settings`, pyarrow, shapely. Not `store` and `points`, types included.
 """

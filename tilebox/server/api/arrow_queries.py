@@ -1,4 +1,4 @@
-"""`QueryArrow` of `tilebox.ext.v1.DatapointService`: a query answered with one Arrow IPC stream."""
+"""`QueryArrow` of `tilebox.ext.v1.DatapointService`: the result of a query as one Arrow IPC stream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tilebox.server.access.keys import Permission
 from tilebox.server.api.messages import selections, values
 from tilebox.server.datasets.queries import with_fields
 from tilebox.server.web.bodies import parser, read_request
-from tilebox.server.web.disconnects import until_gone
+from tilebox.server.web.disconnects import cancel_on_disconnect
 from tilebox.server.web.errors import failure_of
 from tilebox.server.web.headers import headers_of
 
@@ -35,20 +35,21 @@ if TYPE_CHECKING:
 CODEC_HEADER = "tilebox-arrow-codec"
 _CODECS = ("zstd", "lz4")
 
+# Encoding a smaller batch takes less time than a switch to a thread.
 _SMALL_BYTES = 1 << 17
-# The server below copies what it sends, which is quicker with as much as stays in the processor's cache.
-_SENT_BYTES = 1 << 20
+# The HTTP server copies what it sends, which is faster in chunks that stay in the processor's cache.
+_CHUNK_BYTES = 1 << 20
 
 
 class QueryArrow:
     """An ASGI application that answers a query with an Arrow IPC stream.
 
-    The stream ends with an empty batch, which says how many rows went before it, or what went wrong under way. An
-    answer without it was cut off. The scan stops when the client goes away.
+    The stream ends with an empty batch, whose metadata holds the number of rows, or the error that interrupted the
+    scan. A response without this batch is incomplete. The scan stops when the client disconnects.
 
     Args:
-        queries: The verbs that read datapoints.
-        max_body_bytes: Largest request.
+        queries: Reads datapoints.
+        max_body_bytes: Largest request body, in bytes.
     """
 
     path = "/tilebox.ext.v1.DatapointService/QueryArrow"
@@ -62,7 +63,7 @@ class QueryArrow:
         """Answer one request.
 
         Raises:
-            APIError: It cannot be answered; nothing was sent.
+            APIError: The request failed before anything was sent.
         """
         headers = headers_of(scope)
         if headers.get("content-type") != "application/proto":
@@ -71,12 +72,12 @@ class QueryArrow:
             receive,
             parser(wire.QueryArrowRequest),
             max_bytes=self._max_body_bytes,
-            is_packed=headers.get("content-encoding") == "gzip",
+            is_compressed=headers.get("content-encoding") == "gzip",
         )
         dataset, query = await self._resolve(request)
         codec = _codec(headers)
         async with self._queries.stream(dataset, query) as stream:
-            await until_gone(_send_batches(stream, codec, send), receive)
+            await cancel_on_disconnect(_send_batches(stream, codec, send), receive)
 
     async def _resolve(self, request: wire.QueryArrowRequest) -> tuple[Dataset, PointQuery]:
         dataset, query = await self._queries.resolve(current_caller.get().team, selections.selection(request.query))
@@ -94,23 +95,24 @@ class QueryArrow:
 
 
 class _Writer:
-    """Turns batches into pieces of an Arrow IPC stream."""
+    """Encodes batches as pieces of an Arrow IPC stream."""
 
     def __init__(self, stream: PointStream, codec: str | None) -> None:
         self._schema = stream.schema
-        self._is_packed = codec is not None
+        self._is_compressed = codec is not None
         self._sink = io.BytesIO()
         schema = stream.schema.with_metadata({SNAPSHOT_KEY: str(stream.snapshot).encode()})
         self._writer = pa.ipc.new_stream(self._sink, schema, options=pa.ipc.IpcWriteOptions(compression=codec))
-        self._head = b"" if self._is_packed else schema.serialize().to_pybytes()
-        self._is_begun = False
+        self._schema_message = b"" if self._is_compressed else schema.serialize().to_pybytes()
+        self._has_schema_sent = False
 
     def encode(self, batch: pa.RecordBatch) -> list[pa.Buffer | bytes]:
-        if self._is_packed:
+        if self._is_compressed:
             self._writer.write_batch(batch)
             return [self._take()]
-        # What the writer would write, but at once into memory of the right size, and without the interpreter.
-        head, self._is_begun = b"" if self._is_begun else self._head, True
+        # The bytes that the writer would write, but allocated once at the right size, and with the GIL released.
+        head = b"" if self._has_schema_sent else self._schema_message
+        self._has_schema_sent = True
         return [head, batch.serialize()]
 
     def close(self, metadata: dict[bytes, bytes]) -> bytes:
@@ -118,8 +120,8 @@ class _Writer:
         self._writer.write_batch(_empty_batch(self._schema), custom_metadata=metadata)
         self._writer.close()
         end = self._take()
-        # The writer begins with the schema, which it does not know to be sent.
-        return end.removeprefix(self._head) if self._is_begun else end
+        # The writer starts with the schema, unaware that `encode` has sent it.
+        return end.removeprefix(self._schema_message) if self._has_schema_sent else end
 
     def _take(self) -> bytes:
         piece = self._sink.getvalue()
@@ -141,27 +143,26 @@ async def _send_batches(stream: PointStream, codec: str | None, send: Send) -> N
     closing: dict[bytes, bytes]
     try:
         async for batch in stream:
-            # A small batch is sooner encoded than handed over to a thread.
             is_small = batch.nbytes <= _SMALL_BYTES
             encoded = writer.encode(batch) if is_small else await anyio.to_thread.run_sync(writer.encode, batch)
-            for piece in _pieces(encoded):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            for chunk in _chunks(encoded):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
             rows += batch.num_rows
         closing = {ROWS_KEY: str(rows).encode()}
-    except Exception as error:  # noqa: BLE001 - the status is sent already, so the stream itself must say it
+    except Exception as error:  # noqa: BLE001 - the status was sent already, so the stream itself carries the error
         failure = failure_of(error)
         closing = {ERROR_KEY: json.dumps(failure._asdict()).encode()}
     await send({"type": "http.response.body", "body": writer.close(closing), "more_body": False})
 
 
-def _pieces(encoded: Sequence[pa.Buffer | bytes]) -> Iterator[bytes]:
-    if sum(map(len, encoded)) <= _SENT_BYTES:
+def _chunks(encoded: Sequence[pa.Buffer | bytes]) -> Iterator[bytes]:
+    if sum(map(len, encoded)) <= _CHUNK_BYTES:
         yield b"".join(encoded)
         return
-    for one in encoded:
-        whole = memoryview(one)
-        for start in range(0, len(whole), _SENT_BYTES):
-            yield bytes(whole[start : start + _SENT_BYTES])
+    for buffer in encoded:
+        view = memoryview(buffer)
+        for start in range(0, len(view), _CHUNK_BYTES):
+            yield bytes(view[start : start + _CHUNK_BYTES])
 
 
 def _limit(request: wire.QueryArrowRequest) -> int | None:
@@ -173,7 +174,7 @@ def _limit(request: wire.QueryArrowRequest) -> int | None:
 
 
 def _codec(headers: Mapping[str, str]) -> str | None:
-    asked = headers.get(CODEC_HEADER)
-    if asked is not None and asked not in _CODECS:
-        raise InvalidArgumentError(f"header {CODEC_HEADER} must be one of {', '.join(_CODECS)}, not {asked[:20]!r}")
-    return asked
+    codec = headers.get(CODEC_HEADER)
+    if codec is not None and codec not in _CODECS:
+        raise InvalidArgumentError(f"header {CODEC_HEADER} must be one of {', '.join(_CODECS)}, not {codec[:20]!r}")
+    return codec

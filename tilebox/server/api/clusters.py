@@ -1,4 +1,4 @@
-"""`workflows.v1.WorkflowsService`: clusters. Workflows that the server runs by itself are not offered."""
+"""`workflows.v1.WorkflowsService`: clusters. The methods for hosted workflows and releases are not implemented."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ClusterService:
-    """Answers the calls of the service that are about clusters."""
+    """Implements the methods of the service for clusters."""
 
     descriptor = wire.DESCRIPTOR.services_by_name["WorkflowsService"]
     permissions = {  # noqa: RUF012
@@ -24,7 +24,7 @@ class ClusterService:
         "ListClusters": Permission.READ,
         "UpdateCluster": Permission.MANAGE,
         "DeleteCluster": Permission.MANAGE,
-        # Nobody may, and everybody is told so.
+        # Not implemented; READ lets every caller get that answer rather than a permission error.
         "CreateWorkflow": Permission.READ,
         "ListWorkflows": Permission.READ,
         "ListPublicWorkflows": Permission.READ,
@@ -48,37 +48,38 @@ class ClusterService:
         return work_shapes.cluster(created)
 
     async def get_cluster(self, caller: Caller, request: wire.GetClusterRequest) -> wire.Cluster:
-        """Return a cluster by slug, or the default one."""
+        """Return a cluster by slug, or the default cluster."""
         return work_shapes.cluster(await self._clusters.get(caller.team.id, request.cluster_slug))
 
     async def list_clusters(self, caller: Caller, _: wire.ListClustersRequest) -> wire.ListClustersResponse:
         """Return all clusters."""
-        found = await self._clusters.list(caller.team.id)
-        return wire.ListClustersResponse(clusters=map(work_shapes.cluster, found))
+        clusters = await self._clusters.list(caller.team.id)
+        return wire.ListClustersResponse(clusters=map(work_shapes.cluster, clusters))
 
     async def update_cluster(self, caller: Caller, request: wire.UpdateClusterRequest) -> wire.Cluster:
-        """Change a cluster's name or description."""
-        changed = await self._clusters.update(
+        """Update the name or the description of a cluster."""
+        updated = await self._clusters.update(
             caller.team.id,
             _required(request.cluster_slug),
             name=request.name if request.HasField("name") else None,
             description=request.description if request.HasField("description") else None,
         )
-        return work_shapes.cluster(changed)
+        return work_shapes.cluster(updated)
 
     async def delete_cluster(self, caller: Caller, request: wire.DeleteClusterRequest) -> wire.DeleteClusterResponse:
-        """Delete a cluster that nothing waits for."""
+        """Delete a cluster without queued or running tasks."""
         await self._clusters.delete(caller.team.id, _required(request.cluster_slug))
         return wire.DeleteClusterResponse()
 
-    async def _not_offered(self, _: Caller, __: Any) -> NoReturn:
+    async def _not_implemented(self, _: Caller, __: Any) -> NoReturn:
         raise ServerError(
-            "this server keeps no workflows and releases: start a runner with their tasks instead", code="unimplemented"
+            "this server does not host workflows and releases: start a runner with the tasks instead",
+            code="unimplemented",
         )
 
-    create_workflow = list_workflows = list_public_workflows = get_workflow = update_workflow = _not_offered
-    delete_workflow = publish_workflow_release = unpublish_workflow_release = _not_offered
-    deploy_workflow_release = undeploy_workflow_release = _not_offered
+    create_workflow = list_workflows = list_public_workflows = get_workflow = update_workflow = _not_implemented
+    delete_workflow = publish_workflow_release = unpublish_workflow_release = _not_implemented
+    deploy_workflow_release = undeploy_workflow_release = _not_implemented
 
 
 def _required(slug: str) -> str:

@@ -1,4 +1,4 @@
-"""`datasets.v1.CollectionService`."""
+"""`datasets.v1.CollectionService`: creating, finding, listing and deleting collections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CollectionService:
-    """Answers the calls of the service."""
+    """Implements the service."""
 
     descriptor = wire.DESCRIPTOR.services_by_name["CollectionService"]
     permissions = {  # noqa: RUF012
@@ -40,7 +40,7 @@ class CollectionService:
     async def get_collection_by_name(
         self, caller: Caller, request: wire.GetCollectionByNameRequest
     ) -> core_pb2.CollectionInfo:
-        """Find a collection by name."""
+        """Return a collection by name."""
         dataset = values.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
         if not request.collection_name:
             raise InvalidArgumentError("collection_name is required")
@@ -56,7 +56,7 @@ class CollectionService:
     async def delete_collection(
         self, caller: Caller, request: wire.DeleteCollectionRequest
     ) -> wire.DeleteCollectionResponse:
-        """Delete a collection with all of its datapoints."""
+        """Delete a collection and all of its datapoints."""
         collection = values.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
         dataset = values.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
         await self._catalogue.delete_collection(caller.team, collection, dataset)
@@ -65,7 +65,7 @@ class CollectionService:
     async def list_collections(
         self, caller: Caller, request: wire.ListCollectionsRequest
     ) -> wire.ListCollectionsResponse:
-        """List a dataset's collections."""
+        """Return all collections of a dataset."""
         dataset = values.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
         records = await self._catalogue.collections(caller.team, dataset)
         summaries = await self._summaries(dataset, request)

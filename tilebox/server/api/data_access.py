@@ -1,4 +1,4 @@
-"""`datasets.v1.DataAccessService`: queries, a page at a time."""
+"""`datasets.v1.DataAccessService`: queries of datapoints, page by page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class DataAccessService:
-    """Answers the calls of the service."""
+    """Implements the service."""
 
     descriptor = wire.DESCRIPTOR.services_by_name["DataAccessService"]
     permissions = {"QueryByID": Permission.READ, "Query": Permission.READ}  # noqa: RUF012
@@ -35,7 +35,7 @@ class DataAccessService:
         self._settings = settings
 
     async def query_by_id(self, caller: Caller, request: wire.QueryByIDRequest) -> core_pb2.Any:
-        """Find one datapoint."""
+        """Return one datapoint by id."""
         dataset, row = await self._queries.find(
             caller.team,
             values.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id")),
@@ -43,31 +43,31 @@ class DataAccessService:
             values.required_id(request.id, "id", given=request.HasField("id")).bytes,
         )
         schema = dataset.schema.select(()) if request.skip_data else dataset.schema
-        # One datapoint is sooner encoded than handed over to a thread.
+        # Encoding one datapoint takes less time than a switch to a thread.
         return core_pb2.Any(type_url=dataset.schema.type_name, value=to_messages(schema, row)[0])
 
     async def query(self, caller: Caller, request: wire.QueryRequest) -> wire.QueryResultPage:
-        """Return a page of datapoints, in the order of time and id."""
+        """Return a page of datapoints, ordered by time and id."""
         limit = values.page_limit(request.page, default=self._settings.page_rows, maximum=self._settings.max_page_rows)
         dataset, query = await self._queries.resolve(caller.team, selections.selection(request))
         query = replace(query, limit=limit, fields=() if request.skip_data else None)
         if request.page.HasField("starting_after"):
             query = replace(query, after=values.id_bytes(request.page.starting_after, "page.starting_after"))
-        rows, more = await self._queries.page(dataset, query, max_bytes=self._settings.max_page_bytes)
+        rows, has_more = await self._queries.page(dataset, query, max_bytes=self._settings.max_page_bytes)
         schema = dataset.schema.select(()) if request.skip_data else dataset.schema
         serialised = await anyio.to_thread.run_sync(to_messages, schema, rows)
-        following = Pagination()
+        next_page = Pagination()
         if request.page.HasField("limit"):
-            following.limit = request.page.limit
-        if more:
-            following.starting_after.CopyFrom(ID(uuid=rows.column("id")[-1].as_py()))
+            next_page.limit = request.page.limit
+        if has_more:
+            next_page.starting_after.CopyFrom(ID(uuid=rows.column("id")[-1].as_py()))
         return wire.QueryResultPage(
-            data=core_pb2.RepeatedAny(type_url=dataset.schema.type_name, value=serialised), next_page=following
+            data=core_pb2.RepeatedAny(type_url=dataset.schema.type_name, value=serialised), next_page=next_page
         )
 
 
 def to_messages(schema: Schema, rows: pa.Table) -> list[bytes]:
-    """Serialise rows of the store as datapoints of a type; columns that the type lacks stay behind."""
-    present = [field.name for field in schema if field.name in rows.schema.names]
-    batches = rows.select(present).combine_chunks().to_batches()
+    """Serialise rows as messages of a datapoint type; columns that the type lacks are left out."""
+    columns = [field.name for field in schema if field.name in rows.schema.names]
+    batches = rows.select(columns).combine_chunks().to_batches()
     return [value for batch in batches for value in messages.from_arrow(schema, batch)]

@@ -1,4 +1,4 @@
-"""`datasets.v1.DataIngestionService`."""
+"""`datasets.v1.DataIngestionService`: ingesting and deleting datapoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DataIngestionService:
-    """Answers the calls of the service."""
+    """Implements the service."""
 
     descriptor = wire.DESCRIPTOR.services_by_name["DataIngestionService"]
     permissions = {"Ingest": Permission.WRITE, "Delete": Permission.WRITE}  # noqa: RUF012
@@ -32,7 +32,7 @@ class DataIngestionService:
         return wire.IngestResponse(
             num_created=stored.created,
             num_existing=stored.existing,
-            datapoint_ids=[ID(uuid=stored.ids[at : at + 16]) for at in range(0, len(stored.ids), 16)],
+            datapoint_ids=[ID(uuid=stored.ids[start : start + 16]) for start in range(0, len(stored.ids), 16)],
         )
 
     async def delete(self, caller: Caller, request: wire.DeleteRequest) -> wire.DeleteResponse:

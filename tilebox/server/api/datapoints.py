@@ -1,4 +1,4 @@
-"""`tilebox.ext.v1.DatapointService`: counts, and batches that come as columns."""
+"""`tilebox.ext.v1.DatapointService`: counting datapoints, and ingesting them as columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DatapointService:
-    """Answers the unary methods of the service; `QueryArrow` answers the other one."""
+    """Implements the unary methods of the service; `QueryArrow` implements the other one."""
 
     descriptor = wire.DESCRIPTOR.services_by_name["DatapointService"]
     permissions = {"Count": Permission.READ, "Ingest": Permission.WRITE}  # noqa: RUF012
@@ -26,12 +26,12 @@ class DatapointService:
         self._ingestion = ingestion
 
     async def count(self, caller: Caller, request: wire.CountRequest) -> wire.CountResponse:
-        """Count what a query finds."""
+        """Return the number of datapoints that a query selects."""
         dataset, query = await self._queries.resolve(caller.team, selections.selection(request.query))
         return wire.CountResponse(count=await self._queries.count(dataset, query))
 
     async def ingest(self, caller: Caller, request: wire.IngestRequest | columns.ColumnBatch) -> wire.IngestResponse:
-        """Store a batch of datapoints that comes as columns."""
+        """Store a batch of datapoints in columns."""
         batch = request if isinstance(request, columns.ColumnBatch) else columns.column_batch(request)
         collection = values.required_id(
             batch.request.collection_id, "collection_id", given=batch.request.HasField("collection_id")

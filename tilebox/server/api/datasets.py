@@ -1,4 +1,4 @@
-"""`datasets.v1.DatasetService`."""
+"""`datasets.v1.DatasetService`: creating, finding, updating, listing and deleting datasets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SLUG = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")
 
 
 class DatasetService:
-    """Answers the calls of the service."""
+    """Implements the service."""
 
     descriptor = wire.DESCRIPTOR.services_by_name["DatasetService"]
     permissions = {  # noqa: RUF012
@@ -49,19 +49,19 @@ class DatasetService:
         return dataset_shapes.dataset(record, caller)
 
     async def get_dataset(self, caller: Caller, request: wire.GetDatasetRequest) -> core_pb2.Dataset:
-        """Find a dataset by slug or id."""
+        """Return a dataset by slug or id."""
         if bool(request.slug) == request.HasField("id"):
             raise InvalidArgumentError("exactly one of slug and id is required")
         if request.slug:
             if not _SLUG.fullmatch(request.slug):
-                raise InvalidArgumentError(f"slug {request.slug!r} must be names joined by dots")
+                raise InvalidArgumentError(f"slug {request.slug!r} must consist of names joined by dots")
             record = await self._catalogue.get_by_slug(caller.team, request.slug)
         else:
             record = await self._catalogue.get(caller.team, values.required_id(request.id, "id", given=True))
         return dataset_shapes.dataset(record, caller)
 
     async def update_dataset(self, caller: Caller, request: wire.UpdateDatasetRequest) -> core_pb2.Dataset:
-        """Change a dataset's texts or type."""
+        """Update the texts or the type of a dataset."""
         change = DatasetChange(
             name=request.name if request.HasField("name") else None,
             code_name=request.code_name if request.HasField("code_name") else None,
@@ -73,13 +73,13 @@ class DatasetService:
         return dataset_shapes.dataset(await self._catalogue.update(caller.team, identity, change), caller)
 
     async def delete_dataset(self, caller: Caller, request: wire.DeleteDatasetRequest) -> wire.DeleteDatasetResponse:
-        """Delete a dataset with all of its datapoints, at once and for good."""
+        """Delete a dataset and all of its datapoints, at once and permanently."""
         identity = values.required_id(request.id, "id", given=request.HasField("id"))
         await self._catalogue.delete(caller.team, identity)
         return wire.DeleteDatasetResponse(trashed=False)
 
     async def list_datasets(self, caller: Caller, _: wire.ListDatasetsRequest) -> wire.ListDatasetsResponse:
-        """List the team's datasets and the groups they lie in."""
+        """Return all datasets of the team, and their groups."""
         datasets, groups = await self._catalogue.datasets(caller.team)
         return wire.ListDatasetsResponse(
             datasets=[dataset_shapes.dataset(record, caller) for record in datasets],

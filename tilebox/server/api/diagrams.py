@@ -1,4 +1,4 @@
-"""`workflows.v1.DiagramService`."""
+"""`workflows.v1.DiagramService`: rendering of diagrams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DiagramService:
-    """Answers the calls of the service."""
+    """Implements the service."""
 
     descriptor = wire.DESCRIPTOR.services_by_name["DiagramService"]
     permissions = {"Render": Permission.READ}  # noqa: RUF012
@@ -23,15 +23,15 @@ class DiagramService:
         self._diagrams = diagrams
 
     async def render(self, _: Caller, request: wire.RenderDiagramRequest) -> wire.Diagram:
-        """Draw a text in the D2 language."""
+        """Render a diagram in the D2 language as SVG."""
         return wire.Diagram(svg=await self._diagrams.render(request.diagram, render_options(request.render_options)))
 
 
 def render_options(message: wire.RenderOptions) -> RenderOptions:
-    """Read how a diagram is drawn; what is empty or zero means the default.
+    """Parse render options; an empty or zero field means the default.
 
     Raises:
-        InvalidArgumentError: A value is not known.
+        InvalidArgumentError: A value is not supported.
     """
     return RenderOptions(
         layout=message.layout or "dagre",

@@ -13,17 +13,18 @@ from tilebox.server.api.diagrams import render_options
 from tilebox.server.api.messages import job_filters, values, work_shapes
 from tilebox.server.clock import now_us
 from tilebox.server.diagrams.graph import Theme
-from tilebox.server.orchestration.submissions import from_legacy
+from tilebox.server.orchestration.submission_parsing import group_legacy_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tilebox.server.access.gatekeeper import Caller
     from tilebox.server.diagrams.rendering import Diagrams
-    from tilebox.server.orchestration.jobs import Jobs, TaskPage
+    from tilebox.server.orchestration.job_tasks import TaskPage
+    from tilebox.server.orchestration.jobs import Jobs
 
 
-_OfJob: TypeAlias = (
+_JobRequest: TypeAlias = (
     wire.GetJobRequest
     | wire.RetryJobRequest
     | wire.CancelJobRequest
@@ -37,15 +38,15 @@ PAGE_JOBS = 100
 PAGE_TASKS = 100
 MAX_PAGE = 1000
 MAX_PREFETCHED = 10_000
-"""Tasks below those of a page that are sent along with it, at most."""
+"""Most subtasks that are sent along with a page of tasks."""
 
 
 class JobService:
-    """Answers the calls of the service.
+    """Implements the service.
 
     Args:
-        jobs: The verbs of jobs.
-        diagrams: Draws them.
+        jobs: Submits, finds, cancels and retries jobs.
+        diagrams: Renders diagrams of jobs.
     """
 
     descriptor = wire.DESCRIPTOR.services_by_name["JobService"]
@@ -89,25 +90,25 @@ class JobService:
         return wire.RetryJobResponse(num_tasks_rescheduled=count)
 
     async def cancel_job(self, caller: Caller, request: wire.CancelJobRequest) -> wire.CancelJobResponse:
-        """Stop a job."""
+        """Cancel a job."""
         await self._jobs.cancel(caller.team.id, job_id(request))
         return wire.CancelJobResponse()
 
     async def query_jobs(self, caller: Caller, request: wire.QueryJobsRequest) -> wire.QueryJobsResponse:
         """Return a page of jobs, the latest first unless the request says otherwise."""
-        found, last = await self._jobs.query(
+        jobs, cursor = await self._jobs.query(
             caller.team.id,
             job_filters.job_filter(request.filters),
             latest_first=request.sort_direction != query_pb2.SORT_DIRECTION_ASCENDING,
             after=_cursor(request.page),
             count=values.page_limit(request.page, default=PAGE_JOBS, maximum=MAX_PAGE),
         )
-        return wire.QueryJobsResponse(jobs=map(work_shapes.job, found), next_page=_next_page(request.page, last))
+        return wire.QueryJobsResponse(jobs=map(work_shapes.job, jobs), next_page=_next_page(request.page, cursor))
 
     async def list_job_tasks(self, caller: Caller, request: wire.ListJobTasksRequest) -> wire.ListJobTasksResponse:
-        """Return a page of root tasks of a job, or of those that one of its tasks submitted."""
+        """Return a page of the root tasks of a job, or of the subtasks of one of its tasks."""
         parent = values.optional_id(request.parent_task_id, "parent_task_id", given=request.HasField("parent_task_id"))
-        page = await self._jobs.tasks(
+        page = await self._jobs.tasks.page(
             caller.team.id,
             job_id(request),
             parent=None if parent is None else parent.bytes,
@@ -120,14 +121,15 @@ class JobService:
             if limit < 1:
                 raise InvalidArgumentError(f"prefetch_children.limit must be at least 1, not {limit}")
             limit = min(limit, max(1, MAX_PREFETCHED // max(1, len(page.tasks))))
-            children = await self._jobs.first_children(page, limit)
+            children = await self._jobs.tasks.first_children(page, limit)
             response.prefetched_child_pages.extend(
-                _task_page(each, query_pb2.Pagination(limit=request.prefetch_children.limit)) for each in children
+                _task_page(child_page, query_pb2.Pagination(limit=request.prefetch_children.limit))
+                for child_page in children
             )
         return response
 
     async def visualize_job(self, caller: Caller, request: wire.VisualizeJobRequest) -> diagram_pb2.Diagram:
-        """Draw a job."""
+        """Render the diagram of a job."""
         if request.theme not in {theme.value for theme in Theme}:
             raise InvalidArgumentError(f"theme {request.theme} is not known")
         options = render_options(request.render_options)
@@ -138,8 +140,8 @@ class JobService:
     async def get_job_prototype(
         self, caller: Caller, request: wire.GetJobPrototypeRequest
     ) -> wire.GetJobPrototypeResponse:
-        """Return what a job was submitted with."""
-        name, tasks = await self._jobs.prototype(caller.team.id, job_id(request))
+        """Return the name and the root tasks that a job was submitted with."""
+        name, tasks = await self._jobs.tasks.prototype(caller.team.id, job_id(request))
         return wire.GetJobPrototypeResponse(root_tasks=tasks, job_name=name)
 
     async def clone_job(self, caller: Caller, request: wire.CloneJobRequest) -> core_pb2.Job:
@@ -152,9 +154,9 @@ class JobService:
     async def get_job_state_counts(
         self, caller: Caller, request: wire.GetJobStateCountsRequest
     ) -> wire.GetJobStateCountsResponse:
-        """Count jobs by their state."""
-        wanted = job_filters.time_filter(request.time_interval, given=request.HasField("time_interval"))
-        counts = await self._jobs.counts(caller.team.id, wanted)
+        """Return the number of jobs in each state."""
+        job_filter = job_filters.time_filter(request.time_interval, given=request.HasField("time_interval"))
+        counts = await self._jobs.counts(caller.team.id, job_filter)
         return wire.GetJobStateCountsResponse(
             state_counts=[
                 wire.JobStateCount(state=state.value, count=count)  # type: ignore[arg-type]
@@ -166,12 +168,12 @@ class JobService:
     async def get_task_queue_stats(
         self, caller: Caller, request: wire.GetTaskQueueStatsRequest
     ) -> wire.GetTaskQueueStatsResponse:
-        """Say how much work waits."""
-        wanted = job_filters.time_filter(request.job_time_interval, given=request.HasField("job_time_interval"))
+        """Return how much work is unfinished."""
+        job_filter = job_filters.time_filter(request.job_time_interval, given=request.HasField("job_time_interval"))
         if request.HasField("job_max_age"):
             age = request.job_max_age
-            wanted = job_filters.younger(wanted, age.seconds * 1_000_000 + age.nanos // 1000, now_us())
-        backlog = await self._jobs.backlog(caller.team.id, wanted)
+            job_filter = job_filters.younger_than(job_filter, age.seconds * 1_000_000 + age.nanos // 1000, now_us())
+        backlog = await self._jobs.backlog(caller.team.id, job_filter)
         oldest = backlog.oldest_waiting_job
         return wire.GetTaskQueueStatsResponse(
             waiting_jobs=backlog.waiting_jobs,
@@ -181,8 +183,8 @@ class JobService:
         )
 
 
-def job_id(request: _OfJob) -> bytes:
-    """Return the id of the job that a request is about.
+def job_id(request: _JobRequest) -> bytes:
+    """Return the job id of a request.
 
     Raises:
         InvalidArgumentError: It is missing or malformed.
@@ -193,34 +195,34 @@ def job_id(request: _OfJob) -> bytes:
 def root_tasks(
     tasks: core_pb2.TaskSubmissions, legacy: Sequence[core_pb2.SingleTaskSubmission]
 ) -> core_pb2.TaskSubmissions:
-    """Return the root tasks of a job, in whichever form they came.
+    """Return the root tasks of a submission, which may be in the current or in the legacy form.
 
     Raises:
-        InvalidArgumentError: They came in both.
+        InvalidArgumentError: The submission has tasks in both forms.
     """
     if not legacy:
         return tasks
     if tasks.task_groups:
         raise InvalidArgumentError("give either tasks or legacy_tasks, not both")
-    return from_legacy(legacy)
+    return group_legacy_tasks(legacy)
 
 
 def _cursor(page: query_pb2.Pagination) -> bytes | None:
     return values.id_bytes(page.starting_after, "page.starting_after") if page.HasField("starting_after") else None
 
 
-def _next_page(page: query_pb2.Pagination, last: bytes | None) -> query_pb2.Pagination:
-    following = query_pb2.Pagination()
+def _next_page(page: query_pb2.Pagination, cursor: bytes | None) -> query_pb2.Pagination:
+    next_page = query_pb2.Pagination()
     if page.HasField("limit"):
-        following.limit = page.limit
-    if last is not None:
-        following.starting_after.CopyFrom(id_pb2.ID(uuid=last))
-    return following
+        next_page.limit = page.limit
+    if cursor is not None:
+        next_page.starting_after.CopyFrom(id_pb2.ID(uuid=cursor))
+    return next_page
 
 
-def _task_page(page: TaskPage, asked: query_pb2.Pagination) -> wire.JobTaskPage:
+def _task_page(page: TaskPage, request: query_pb2.Pagination) -> wire.JobTaskPage:
     return wire.JobTaskPage(
         parent_task_id=None if page.parent is None else id_pb2.ID(uuid=page.parent),
         tasks=map(work_shapes.task_summary, page.tasks),
-        next_page=_next_page(asked, page.tasks[-1].id if page.has_more else None),
+        next_page=_next_page(request, page.tasks[-1].id if page.has_more else None),
     )

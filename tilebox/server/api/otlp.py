@@ -1,6 +1,6 @@
-"""OTLP over HTTP: spans and logs of runners are accepted, so that exporters are content, and are not kept yet.
+"""OTLP over HTTP: the server accepts spans and logs of runners, and discards them.
 
-Official runners send theirs to the port of the API, and complain for seconds when nobody takes them.
+Official runners export telemetry to the port of the API, and log errors for seconds if the export fails.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tilebox.server.web.headers import header
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-# An empty `ExportTraceServiceResponse` or `ExportLogsServiceResponse`: all of it was taken.
-_ANSWERS = {b"application/x-protobuf": b"", b"application/json": b"{}"}
+# An empty `ExportTraceServiceResponse` or `ExportLogsServiceResponse`: everything was accepted.
+_RESPONSES = {b"application/x-protobuf": b"", b"application/json": b"{}"}
 
 
 class Otlp:
-    """An ASGI application that takes exports.
+    """An ASGI application that accepts exports.
 
     Args:
         max_body_bytes: Largest request.
@@ -33,17 +33,17 @@ class Otlp:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one export.
+        """Accept one export.
 
         Raises:
-            InvalidArgumentError: It is neither protobuf nor JSON, or was cut off.
-            RateLimitedError: It is larger than allowed.
+            InvalidArgumentError: The export is neither protobuf nor JSON, or its body is incomplete.
+            RateLimitedError: The export is too large.
         """
         kind = header(scope, b"content-type").partition(b";")[0].strip()
-        if kind not in _ANSWERS:
-            raise InvalidArgumentError(f"content-type must be one of {b', '.join(_ANSWERS).decode()}")
+        if kind not in _RESPONSES:
+            raise InvalidArgumentError(f"content-type must be one of {b', '.join(_RESPONSES).decode()}")
         await read_pieces(receive, self._max_body_bytes)
-        answer = _ANSWERS[kind]
-        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(answer))]
+        response = _RESPONSES[kind]
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(response))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": response})

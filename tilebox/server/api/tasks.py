@@ -1,8 +1,8 @@
-"""`workflows.v1.TaskService`: how runners of the public wire get tasks and report on them.
+"""`workflows.v1.TaskService`: the calls with which runners of the public wire get tasks and report on them.
 
-Their reports name no lease. What they say of a task that is not running, or that was handed to a runner that does
-name leases, is refused; a late report on a task that was meanwhile handed to another such runner is taken for that
-one's.
+The reports of these runners name no lease. A report is refused if its task is not running, or if the task is leased to
+a runner that does name leases. A late report on a task that meanwhile is leased to another runner without lease numbers
+is taken as a report of that runner.
 """
 
 from __future__ import annotations
@@ -19,33 +19,34 @@ from tilebox._core.tasks.versions import TaskIdentifier
 from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.access.keys import Permission
 from tilebox.server.api.messages.reports import Reports, failed_publicly, microseconds, task_id
-from tilebox.server.orchestration.leases import Wish, runner_name
+from tilebox.server.orchestration.claims import ClaimRequest, derive_runner_id
 from tilebox.server.rules.task_states import TaskState, Verdict
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from tilebox.server.access.gatekeeper import Caller
+    from tilebox.server.orchestration.claims import Identifier
     from tilebox.server.orchestration.jobs import Jobs
-    from tilebox.server.orchestration.leases import Identifier, Leases
+    from tilebox.server.orchestration.leases import Leases
     from tilebox.server.orchestration.records import ClaimedTask, Report
     from tilebox.server.orchestration.submissions import Submissions
 
 IDLE_SECONDS = 0.25
-"""How long a runner of the public wire is told to wait before it asks again."""
+"""Pause that the server suggests to an idle runner of the public wire."""
 
 EXTEND_AFTER = 1 / 3
-"""The part of a lease after which it is to be extended."""
+"""Fraction of its length after which a lease should be extended."""
 
 
 class TaskService:
-    """Answers the calls of the service.
+    """Implements the service.
 
     Args:
-        leases: The verbs of runners.
-        submissions: Reads subtasks, and knows clusters.
-        jobs: Tells the names of jobs.
-        max_lease_seconds: How long a lease a runner may ask for.
+        leases: Leases tasks and applies reports.
+        submissions: Resolves subtasks and clusters.
+        jobs: Looks up the names of jobs.
+        max_lease_seconds: Longest lease that a runner may ask for.
     """
 
     descriptor = wire.DESCRIPTOR.services_by_name["TaskService"]
@@ -64,25 +65,25 @@ class TaskService:
         self._max_lease_us = round(max_lease_seconds * 1e6)
 
     async def next_task(self, caller: Caller, request: wire.NextTaskRequest) -> wire.NextTaskResponse:
-        """Take the report on a computed task, if there is one, and hand out the next one, if it is asked for."""
-        wish = None
+        """Apply the report on a computed task, and lease the next task to the runner; each part is optional."""
+        claim_request = None
         if request.HasField("next_task_to_run"):
-            wish = await self._wish(caller, request.next_task_to_run)
+            claim_request = await self._claim_request(caller, request.next_task_to_run)
         reports = []
         if request.HasField("computed_task"):
-            cluster = wish.cluster if wish is not None else 0
+            cluster = claim_request.cluster if claim_request is not None else 0
             reports = [(await self._reports.computed_publicly(caller.team.id, cluster, request.computed_task))[0]]
-        handed = await self._leases.exchange(caller.team.id, reports, wish)
-        if wish is None:
+        claimed = await self._leases.exchange(caller.team.id, reports, claim_request)
+        if claim_request is None:
             return wire.NextTaskResponse()
-        if not handed.tasks:
+        if not claimed.tasks:
             idling = wire.IdlingResponse(suggested_idling_duration=_duration(IDLE_SECONDS))
             return wire.NextTaskResponse(idling=idling)
-        identifier = request.next_task_to_run.identifiers[handed.identifiers[0]]
-        return wire.NextTaskResponse(next_task=await self._task(caller.team.id, handed.tasks[0], identifier))
+        identifier = request.next_task_to_run.identifiers[claimed.identifiers[0]]
+        return wire.NextTaskResponse(next_task=await self._task(caller.team.id, claimed.tasks[0], identifier))
 
     async def task_failed(self, caller: Caller, request: wire.TaskFailedRequest) -> wire.TaskStateResponse:
-        """Take the report on a task that failed or that is given back."""
+        """Apply the report on a task that failed or that the runner returns."""
         report: Report = failed_publicly(request)
         (verdict,) = (await self._leases.exchange(caller.team.id, [report], None)).verdicts
         if verdict is not Verdict.ACCEPTED:
@@ -91,24 +92,26 @@ class TaskService:
         return wire.TaskStateResponse(state=(state or TaskState.FAILED).value)  # type: ignore[arg-type]
 
     async def extend_task_lease(self, caller: Caller, request: wire.TaskLeaseRequest) -> core_pb2.TaskLease:
-        """Extend a lease; one of no length means that there is none to extend."""
-        asked_us = microseconds(request.requested_lease) or self._leases.lease_us
-        lease_us = min(max(asked_us, self._leases.lease_us), self._max_lease_us)
+        """Extend a lease. The response has a lease of length zero if there is no lease to extend."""
+        requested_us = microseconds(request.requested_lease) or self._leases.lease_us
+        lease_us = min(max(requested_us, self._leases.lease_us), self._max_lease_us)
         (is_extended,) = await self._leases.extend(
             caller.team.id, [(task_id(request.task_id.uuid), None)], lease_us=lease_us
         )
         return lease(lease_us / 1e6) if is_extended else lease(0)
 
-    async def _wish(self, caller: Caller, request: wire.NextTaskToRun) -> Wish:
+    async def _claim_request(self, caller: Caller, request: wire.NextTaskToRun) -> ClaimRequest:
         if not request.cluster_slug:
-            raise InvalidArgumentError("cluster_slug is required: GetCluster with an empty slug tells the default one")
+            raise InvalidArgumentError(
+                "cluster_slug is required: GetCluster with an empty slug returns the default cluster"
+            )
         cluster = await self._submissions.cluster_number(caller.team.id, request.cluster_slug)
-        return _wish(caller.team.id, cluster, identifiers(request.identifiers))
+        return _claim_request(caller.team.id, cluster, identifiers(request.identifiers))
 
     async def _task(self, team: UUID, task: ClaimedTask, identifier: core_pb2.TaskIdentifier) -> core_pb2.Task:
         job = await self._jobs.brief(team, task.job)
         if job is None:
-            raise NotFoundError("the job of this task is gone")
+            raise NotFoundError("the job of this task does not exist any more")
         return core_pb2.Task(
             id=id_pb2.ID(uuid=task.task),
             identifier=identifier,
@@ -122,7 +125,7 @@ class TaskService:
 
 
 def identifiers(messages: object) -> tuple[Identifier, ...]:
-    """Return what a runner executes.
+    """Parse the identifiers of the tasks that a runner executes.
 
     Raises:
         InvalidArgumentError: An identifier is malformed.
@@ -131,20 +134,23 @@ def identifiers(messages: object) -> tuple[Identifier, ...]:
 
 
 def lease(seconds: float) -> core_pb2.TaskLease:
-    """Return a lease, and when to extend it. Official runners read whole seconds."""
+    """Build the message of a lease, with the recommended wait before its extension.
+
+    Official runners read only the whole seconds of a duration.
+    """
     return core_pb2.TaskLease(
         lease=_duration(seconds), recommended_wait_until_next_extension=_duration(seconds * EXTEND_AFTER)
     )
 
 
-@lru_cache(4096)  # a runner says the same in every request
-def _wish(team: UUID, cluster: int, found: tuple[Identifier, ...]) -> Wish:
-    return Wish(
+@lru_cache(4096)  # a runner sends the same identifiers in every request
+def _claim_request(team: UUID, cluster: int, identifiers: tuple[Identifier, ...]) -> ClaimRequest:
+    return ClaimRequest(
         cluster=cluster,
-        identifiers=found,
-        runner=runner_name(str(team), str(cluster), repr(found)),
-        claim=b"",
-        count=1,
+        identifiers=identifiers,
+        runner_id=derive_runner_id(str(team), str(cluster), repr(identifiers)),
+        claim_id=b"",
+        max_tasks=1,
         wait_seconds=0,
         is_fenced=False,
     )

@@ -1,4 +1,4 @@
-"""What the server does by itself: one background loop a file, each with `run_once(now)` and `run()`.
+"""Background loops of the server: one loop a file, with `run_once()` for one round and `run()` for ever.
 
-May import: `tilebox._core`, `tilebox.errors`, the interfaces of store and points.
+May import: `orchestration`, the interfaces of `store` and `points`, `tilebox._core`, `tilebox.errors`.
 """

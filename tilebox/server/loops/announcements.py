@@ -1,4 +1,4 @@
-"""Passes on what other server processes changed to those who wait in this one."""
+"""The background loop that receives changes of other server processes, and wakes the requests that wait for them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ logger = logging.getLogger("tilebox.server")
 RECONNECT_SECONDS = 1.0
 
 
-class Announcements:
-    """The loop.
+class AnnouncementListener:
+    """The loop that listens to the announcements of other server processes on the same database.
 
     Args:
-        store: Where announcements come from.
-        leases: Who tells those who wait.
+        store: Receives the announcements.
+        leases: Wakes the requests that wait in this process.
     """
 
     def __init__(self, store: Orchestration, leases: Leases) -> None:
@@ -32,12 +32,12 @@ class Announcements:
         self._leases = leases
 
     async def run(self) -> None:
-        """Listen for ever."""
+        """Listen until cancelled, reconnecting after errors."""
         while True:
             try:
                 await self.listen()
             except TileboxError as error:
-                logger.warning("other servers cannot be heard now: %s", error)
+                logger.warning("cannot receive changes of other servers, reconnecting: %s", error)
             await anyio.sleep(RECONNECT_SECONDS)
 
     async def listen(self) -> None:
@@ -45,6 +45,6 @@ class Announcements:
         async with aclosing(self._store.announcements()) as announcements:
             async for effects in announcements:
                 if not effects.ready and not effects.jobs:
-                    # Connected again; what was said meanwhile is lost.
-                    self._leases.room.wake_everyone()
-                await self._leases.tell(effects)
+                    # An empty announcement follows each (re)connect. Earlier announcements may have been lost.
+                    self._leases.wait_queue.wake_all()
+                await self._leases.notify(effects)

@@ -1,8 +1,9 @@
-"""Takes back what runners hold that are not heard of any more, and ends the pauses of tasks that failed.
+"""The background loop that takes back tasks whose lease expired, and requeues failed tasks whose retry pause is over.
 
-After an outage, its own or the database's, leases look over only because nobody could extend them. So it takes
-nothing before one lease has passed in which every round of it went well. Where a clock was set back, leases and pauses
-would last too long; it ends them in time, in its first round too, since nobody knows what clocks said before.
+During an outage of this server or of the database, leases expire only because runners could not extend them. After
+one, the loop therefore takes back nothing until all of its rounds have succeeded for the length of one lease. If the
+clock was set back, leases and pauses would last too long; the loop shortens them. It does so in its first round too,
+since the clock may have been set back before the server started.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ logger = logging.getLogger("tilebox.server")
 ROUNDS_PER_LEASE = 12
 
 FORGET_SECONDS = 3600.0
-"""After how long a runner that was not heard of is forgotten; also how often that is looked at."""
+"""How long after its last request a runner is deleted from the store; also the pause between two such clean-ups."""
 
 _BATCH = 500
-_SHORTEST_PAUSE = 0.02
+_MAX_PAUSE_SECONDS = 5.0
+_MIN_PAUSE_SECONDS = 0.02
 
 
 class LeaseReaper:
-    """The loop.
+    """The loop that ends leases and retry pauses.
 
     Args:
-        store: Where tasks are kept.
-        leases: The verbs of runners, whose clock and limits it shares.
-        monotonic: Seconds that nobody can set.
+        store: Stores the tasks.
+        leases: Owns the lease clock and the limits, and notifies waiting requests.
+        monotonic: Reads the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -46,64 +48,71 @@ class LeaseReaper:
         self._leases = leases
         self._monotonic = monotonic
         self._lease_seconds = leases.lease_us / 1e6
-        self._pause = min(self._lease_seconds / ROUNDS_PER_LEASE, 5.0)
-        self._quiet_until = self._monotonic() + self._lease_seconds
+        self._pause_seconds = min(self._lease_seconds / ROUNDS_PER_LEASE, _MAX_PAUSE_SECONDS)
+        self._expire_from = self._monotonic() + self._lease_seconds
         self._last_round: float | None = None
-        self._is_set_back = False
+        self._has_shortened = False
         self._forget_at = self._monotonic()
 
     async def run(self) -> None:
-        """Go round for ever."""
+        """Run rounds until cancelled."""
         while True:
             try:
-                pause = await self.run_once()
+                pause_seconds = await self.run_once()
             except TileboxError as error:
-                logger.warning("leases cannot be looked after now: %s", error)
-                pause = self._pause
-                self.be_quiet()
-            await self._leases.wait_for_pauses(pause)
+                logger.warning("cannot check leases, trying again: %s", error)
+                pause_seconds = self._pause_seconds
+                self.postpone_expiry()
+            await self._leases.wait_for_retries(pause_seconds)
 
     async def run_once(self) -> float:
-        """Go round once; returns for how many seconds there is nothing to do."""
+        """Run one round.
+
+        Returns:
+            Seconds until the next round is due.
+        """
         now = self._monotonic()
         if self._last_round is not None and now - self._last_round > self._lease_seconds:
-            # This process stood still, and so did those that would have extended leases through it.
-            self.be_quiet()
-        if self._leases.clock.follow(await self._store.clock_us()):
-            logger.warning("the clock was set; leases are left alone for %.0f s", self._lease_seconds)
-            self.be_quiet()
-            self._is_set_back = False
+            # This process was suspended, so runners could not extend their leases through it.
+            self.postpone_expiry()
+        if self._leases.clock.synchronize(await self._store.clock_us()):
+            logger.warning("the clock was set; no lease expires for %.0f s", self._lease_seconds)
+            self.postpone_expiry()
+            self._has_shortened = False
         self._last_round = now
-        if not self._is_set_back:
+        if not self._has_shortened:
             await self._store.rewind_deadlines(now_us=self._leases.clock.now_us(), lease_us=self._leases.lease_us)
-            self._is_set_back = True
+            self._has_shortened = True
+        # Servers exchange ranks through the store, so that jobs submitted to any of them join the queue order fairly.
         self._leases.learn_ranks(await self._store.record_ranks(self._leases.ranks))
-        if now >= self._quiet_until:
+        if now >= self._expire_from:
             await self._expire()
         if now >= self._forget_at:
             self._forget_at = now + FORGET_SECONDS
             await self._store.delete_runners(self._leases.clock.now_us() - round(FORGET_SECONDS * 1e6))
-        return await self._wake()
+        return await self._requeue()
 
-    def be_quiet(self) -> None:
-        """Take nothing back before one lease has passed."""
-        self._quiet_until = self._monotonic() + self._lease_seconds
+    def postpone_expiry(self) -> None:
+        """Take back no task for the length of one lease from now on."""
+        self._expire_from = self._monotonic() + self._lease_seconds
 
     async def _expire(self) -> None:
         while True:
             expired, effects = await self._store.expire_leases(
                 now_us=self._leases.clock.now_us(), virtual_rank=0, limits=self._leases.limits, count=_BATCH
             )
-            await self._leases.tell(effects)
+            await self._leases.notify(effects)
+            # In batches, so that no transaction blocks the writer for long.
             if expired:
-                logger.warning("%d tasks were taken back from runners that were not heard of any more", expired)
+                logger.warning("took back %d tasks whose runners did not extend their leases", expired)
             if expired < _BATCH:
                 return
 
-    async def _wake(self) -> float:
+    async def _requeue(self) -> float:
         now_us = self._leases.clock.now_us()
         next_us, effects = await self._store.wake_tasks(now_us=now_us, virtual_rank=0, count=_BATCH)
-        await self._leases.tell(effects)
+        await self._leases.notify(effects)
         if next_us is None:
-            return self._pause
-        return min(max((next_us - now_us) / 1e6, _SHORTEST_PAUSE), self._pause)
+            return self._pause_seconds
+        # Never longer than the usual pause, since leases have to be checked too.
+        return min(max((next_us - now_us) / 1e6, _MIN_PAUSE_SECONDS), self._pause_seconds)

@@ -1,4 +1,4 @@
-"""The maintenance loop of datapoint tables: compaction, indexes, removal of old versions."""
+"""The background loop that maintains datapoint tables: compaction, indexes, removal of old versions."""
 
 from __future__ import annotations
 

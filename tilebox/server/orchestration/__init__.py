@@ -1,4 +1,4 @@
-"""Verbs of workflows: submissions, leases, jobs, clusters, and the waiting of runners for work.
+"""Workflow orchestration: task submissions, leases, jobs, clusters, and the wake-up of waiting runners.
 
-May import: `store`, `rules`, `diagrams`, `tilebox._core`.
+May import: `store`, `rules`, `settings`, `clock`, `diagrams`, `tilebox._core`, `tilebox.errors`.
 """

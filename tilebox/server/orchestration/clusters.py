@@ -1,4 +1,4 @@
-"""Clusters: creating, finding, changing and deleting them."""
+"""The service that creates, finds, updates and deletes clusters."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MAX_DESCRIPTION_CHARACTERS = 50_000
 
 
 class Clusters:
-    """The verbs of clusters.
+    """Creates, finds, updates and deletes the clusters of a team.
 
     Args:
-        store: Where they are kept.
-        submissions: Knows clusters by slug, and is told when one changes.
+        store: Stores the clusters.
+        submissions: Creates the default cluster, and caches clusters by slug.
     """
 
     def __init__(self, store: ClusterStore, submissions: Submissions) -> None:
@@ -35,82 +35,97 @@ class Clusters:
         """Create a cluster.
 
         Args:
-            team: Whose it will be.
-            name: What people call it.
-            description: What it is for.
-            slug: What it is called wherever one is asked for; made from the name if empty.
+            team: Team that will own the cluster.
+            name: Display name, 1 to 100 characters.
+            description: Purpose of the cluster, at most 50,000 characters.
+            slug: Identifier of the cluster within the team; derived from the name if empty.
+
+        Returns:
+            The new cluster.
 
         Raises:
-            InvalidArgumentError: A text is too long, or the slug malformed.
-            ConflictError: The slug is taken.
+            InvalidArgumentError: The name or the description is too long, or the slug is malformed.
+            ConflictError: Another cluster of the team has the slug.
         """
-        _check(name, description)
+        _check_texts(name, description)
         if slug and not SLUG.fullmatch(slug):
             raise InvalidArgumentError(
-                f"slug {slug[:120]!r} must be letters, digits and hyphens, at most 100; leave it out to have one made"
+                f"slug {slug[:120]!r} must consist of at most 100 letters, digits and hyphens; leave it out to have one made"
             )
         return await self._store.add_cluster(
             team, slug=slug or make_slug(name), display_name=name, description=description, now_us=now_us()
         )
 
     async def get(self, team: UUID, slug: str) -> Cluster:
-        """Return a cluster by slug; an empty one means the default cluster.
+        """Return a cluster by slug; an empty slug means the default cluster.
 
         Raises:
-            NotFoundError: There is no such cluster; close ones are named.
+            NotFoundError: The team has no such cluster. The message suggests similar slugs.
         """
         if not slug:
             return await self._submissions.cluster(team, slug)
-        found = await self._store.cluster(team, slug)
-        if found is None:
-            raise await self._unknown(team, slug)
-        return found
+        cluster = await self._store.cluster(team, slug)
+        if cluster is None:
+            raise await self._not_found(team, slug)
+        return cluster
 
     async def list(self, team: UUID) -> list[Cluster]:
-        """Return a team's clusters, the default one among them."""
+        """Return all clusters of a team, including the default one."""
         await self._submissions.cluster(team, "")
         return await self._store.clusters(team)
 
     async def update(self, team: UUID, slug: str, *, name: str | None, description: str | None) -> Cluster:
-        """Change what is not None of a cluster.
+        """Update the name or the description of a cluster.
+
+        Args:
+            team: Team that owns the cluster.
+            slug: The cluster's slug; empty for the default cluster.
+            name: The new name, or None to keep the old one.
+            description: The new description, or None to keep the old one.
+
+        Returns:
+            The cluster after the update.
 
         Raises:
-            InvalidArgumentError: A text is too long.
-            NotFoundError: There is no such cluster; close ones are named.
+            InvalidArgumentError: The name or the description is too long.
+            NotFoundError: The team has no such cluster. The message suggests similar slugs.
         """
-        _check(name, description)
-        slug = await self._named(team, slug)
+        _check_texts(name, description)
+        slug = await self._slug_or_default(team, slug)
         try:
-            changed = await self._store.update_cluster(team, slug, display_name=name, description=description)
+            updated = await self._store.update_cluster(team, slug, display_name=name, description=description)
         except NotFoundError:
-            raise await self._unknown(team, slug) from None
+            # Raised again with suggestions, which need the list of clusters.
+            raise await self._not_found(team, slug) from None
         self._submissions.forget_cluster(team, slug)
-        return changed
+        return updated
 
     async def delete(self, team: UUID, slug: str) -> None:
         """Delete a cluster.
 
         Raises:
-            NotFoundError: There is no such cluster; close ones are named.
-            ConflictError: It is the default cluster, or tasks of jobs that go on wait or run in it.
+            NotFoundError: The team has no such cluster. The message suggests similar slugs.
+            ConflictError: It is the default cluster, or it has queued or running tasks of jobs that are not stopped.
         """
-        slug = await self._named(team, slug)
+        slug = await self._slug_or_default(team, slug)
         try:
             await self._store.delete_cluster(team, slug, now_us=now_us())
         except NotFoundError:
-            raise await self._unknown(team, slug) from None
+            raise await self._not_found(team, slug) from None
         self._submissions.forget_cluster(team, slug)
 
-    async def _named(self, team: UUID, slug: str) -> str:
+    async def _slug_or_default(self, team: UUID, slug: str) -> str:
         return slug or (await self._submissions.cluster(team, slug)).slug
 
-    async def _unknown(self, team: UUID, slug: str) -> NotFoundError:
+    async def _not_found(self, team: UUID, slug: str) -> NotFoundError:
         slugs = [cluster.slug for cluster in await self._store.clusters(team)]
         return NotFoundError(f"there is no cluster {slug}{did_you_mean(slug, slugs)}")
 
 
-def _check(name: str | None, description: str | None) -> None:
+def _check_texts(name: str | None, description: str | None) -> None:
     if name is not None and not 1 <= len(name) <= MAX_NAME_CHARACTERS:
-        raise InvalidArgumentError(f"name of a cluster must have 1 to {MAX_NAME_CHARACTERS} characters")
+        raise InvalidArgumentError(f"the name of a cluster must have 1 to {MAX_NAME_CHARACTERS} characters")
     if description is not None and len(description) > MAX_DESCRIPTION_CHARACTERS:
-        raise InvalidArgumentError(f"description must have at most {MAX_DESCRIPTION_CHARACTERS:,} characters")
+        raise InvalidArgumentError(
+            f"the description of a cluster must have at most {MAX_DESCRIPTION_CHARACTERS:,} characters"
+        )

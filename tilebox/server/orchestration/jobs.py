@@ -1,86 +1,64 @@
-"""Jobs: submitting, finding, cancelling and retrying them."""
+"""The service that submits, finds, cancels and retries jobs."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
-from uuid import UUID
 
 import anyio
 
-from tilebox._core.protocol.workflows.v1 import core_pb2
-from tilebox.errors import InvalidArgumentError, NotFoundError
+from tilebox.errors import InvalidArgumentError
 from tilebox.server.clock import now_us
 from tilebox.server.diagrams.job_graphs import read_graph
-from tilebox.server.orchestration.submissions import MAX_ROOT_TASKS, from_legacy
+from tilebox.server.orchestration.job_tasks import JobBriefs, JobTasks, invalid_cursor, job_not_found
+from tilebox.server.orchestration.submission_parsing import MAX_ROOT_TASKS, group_legacy_tasks
 from tilebox.server.rules.task_states import JobCounts, JobState
 from tilebox.server.store.work.interface import NewJob, new_ids
 from tilebox.server.store.work.jobs import Job, JobBrief
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from uuid import UUID
 
+    from tilebox._core.protocol.workflows.v1 import core_pb2
     from tilebox.server.diagrams.graph import JobGraph
     from tilebox.server.orchestration.submissions import Submissions
+    from tilebox.server.orchestration.wakeups import JobChanges
     from tilebox.server.rules.task_states import TaskState
     from tilebox.server.store.interface import Store
     from tilebox.server.store.work.interface import Effects, NewGroup
-    from tilebox.server.store.work.jobs import JobFilter, JobTask
+    from tilebox.server.store.work.jobs import JobFilter
 
 MAX_NAME_CHARACTERS = 1024
 MAX_TRACE_PARENT_CHARACTERS = 256
 
 MAX_WAIT_SECONDS = 30.0
-"""How long a request waits for a job at most: shorter than what proxies allow."""
+"""Longest time that a request waits for a job; shorter than the time-outs of common proxies."""
 
-LOOK_SECONDS = 1.0
-"""After how long a job that is waited for is looked at though nobody said that it changed."""
+POLL_SECONDS = 1.0
+"""How often a waiting request reads the job without a notification: progress in other processes sends none."""
 
-_MAX_BRIEFS = 10_000
-_WAITING = frozenset({JobState.SUBMITTED})
-_GOING_ON = frozenset({JobState.RUNNING, JobState.STARTED})
+_SUBMITTED = frozenset({JobState.SUBMITTED})
+_STARTED = frozenset({JobState.RUNNING, JobState.STARTED})
 
 
-class Submit(Protocol):
-    """Keeps a job, and sees to it that runners learn of it."""
+class SubmitJob(Protocol):
+    """Stores a job, and tells waiting runners about its tasks."""
 
     def __call__(self, job: NewJob, *, virtual_rank: int) -> Awaitable[object]:
-        """Keep it."""
-
-
-class JobWatch(Protocol):
-    """Tells when jobs change."""
-
-    def next_change(self, job: bytes) -> asyncio.Event:
-        """Return what is set when a job changes from now on."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskPage:
-    """Some of the tasks that were submitted together.
-
-    Args:
-        parent: The task that submitted them, or None for root tasks.
-        tasks: In the order in which they were submitted.
-        has_more: Whether others come behind them.
-    """
-
-    parent: bytes | None
-    tasks: Sequence[JobTask]
-    has_more: bool
+        """Store the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How much work waits.
+    """The amount of unfinished work.
 
     Args:
-        waiting_jobs: Jobs of which no task was started.
-        running_jobs: Jobs that were started and have not ended.
-        queued_tasks: Tasks of all these that wait.
-        oldest_waiting_job: The one that has waited longest for its first task to start.
+        waiting_jobs: Number of jobs none of whose tasks was started.
+        running_jobs: Number of jobs that were started and have not ended.
+        queued_tasks: Number of queued tasks of all these jobs.
+        oldest_waiting_job: The waiting job that was submitted first, or None.
     """
 
     waiting_jobs: int
@@ -89,20 +67,23 @@ class Backlog:
     oldest_waiting_job: Job | None
 
 
-async def _tell_nobody(_: Effects) -> None:
-    """Wake nobody."""
+async def _ignore(_: Effects) -> None:
+    """Notify no request."""
 
 
 class Jobs:
-    """The verbs of jobs.
+    """Submits, finds, cancels and retries jobs.
 
     Args:
-        store: Where they are kept.
-        submissions: Reads tasks, and knows clusters.
-        virtual_rank: Tells where new jobs join the line of a cluster.
-        on_effects: Told what changed, to wake those who wait for it.
-        submit: Keeps a job; the store, if nobody waits for tasks.
-        clock: Microseconds since 1970.
+        store: Stores the jobs.
+        submissions: Resolves submissions to queues.
+        virtual_rank: Returns the rank at which new jobs join the queue order of a cluster.
+        on_effects: Notifies the requests that wait for what changed.
+        submit: Stores a job; by default the store itself, which wakes no runners.
+        clock: Reads the current time, in microseconds since 1970.
+
+    Attributes:
+        tasks: Reads the tasks of jobs.
     """
 
     def __init__(
@@ -111,17 +92,18 @@ class Jobs:
         submissions: Submissions,
         *,
         virtual_rank: Callable[[int], int] = lambda _: 0,
-        on_effects: Callable[[Effects], Awaitable[None]] = _tell_nobody,
-        submit: Submit | None = None,
+        on_effects: Callable[[Effects], Awaitable[None]] = _ignore,
+        submit: SubmitJob | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
+        self._briefs = JobBriefs(store)
+        self.tasks = JobTasks(store, self._briefs)
         self._store = store
         self._submissions = submissions
         self._virtual_rank = virtual_rank
         self._on_effects = on_effects
-        self._keep: Submit = submit or store.submit_job
+        self._submit_job: SubmitJob = submit or store.submit_job
         self._now_us = clock
-        self._briefs: dict[tuple[UUID, bytes], JobBrief] = {}
 
     async def submit(
         self,
@@ -132,142 +114,83 @@ class Jobs:
         trace_parent: str,
         automation: bytes | None = None,
     ) -> Job:
-        """Submit a job, all of it or nothing.
+        """Submit a job, in one transaction.
 
         Args:
-            team: Whose job it will be.
+            team: Team that will own the job.
             tasks: Its root tasks.
-            name: What it is called.
-            trace_parent: The trace that it belongs to.
-            automation: What submits it, or None.
+            name: Its name, 1 to 1,024 characters.
+            trace_parent: The W3C trace parent of the submitter, 1 to 256 characters.
+            automation: Id of the automation that submits it, or None.
+
+        Returns:
+            The job as it was accepted, before any task was started.
 
         Raises:
-            InvalidArgumentError: It breaks a rule.
-            NotFoundError: There is no such cluster.
+            InvalidArgumentError: A text is too long or missing, or the tasks are malformed or exceed a limit.
+            NotFoundError: A task names a cluster that does not exist.
         """
         _check_name(name)
         _check_trace_parent(trace_parent)
         default = await self._submissions.cluster_number(team, "")
-        groups = await self._submissions.groups(team, tasks, default_cluster=default, is_root=True)
-        return await self._submit(team, groups, name, trace_parent, automation)
+        groups = await self._submissions.resolve(team, tasks, default_cluster=default, is_root=True)
+        return await self._store_job(team, groups, name, trace_parent, automation)
 
     async def get(self, team: UUID, job: bytes) -> Job:
         """Return a job by id.
 
         Raises:
-            NotFoundError: The team has none of that id.
+            NotFoundError: The team has no such job.
         """
-        found = await self._store.job(team, job)
-        if found is None:
-            raise _unknown(job)
-        return found
+        record = await self._store.job(team, job)
+        if record is None:
+            raise job_not_found(job)
+        return record
 
     async def query(
-        self, team: UUID, wanted: JobFilter, *, latest_first: bool, after: bytes | None, count: int
+        self, team: UUID, job_filter: JobFilter, *, latest_first: bool, after: bytes | None, count: int
     ) -> tuple[list[Job], bytes | None]:
         """Return a page of jobs in the order in which they were submitted.
 
         Args:
-            team: Whose jobs.
-            wanted: Which ones.
-            latest_first: Whether the latest comes first.
-            after: The job behind which the page starts, or None.
-            count: How many at most.
+            team: Team that owns the jobs.
+            job_filter: The jobs to return.
+            latest_first: Whether to reverse the order.
+            after: Id of the last job of the page before, or None for the first page.
+            count: Most jobs to return.
 
         Returns:
-            The jobs, and the one behind which the next page starts, or None if this is the last.
+            The jobs, and the cursor of the next page, or None if this is the last page.
 
         Raises:
-            InvalidArgumentError: The page is to start behind a job that is none of the team's.
+            InvalidArgumentError: The job in `after` is not one of the team's.
         """
         if after is not None:
             if await self._store.job_brief(team, after) is None:
-                raise _foreign_cursor("job", after)
-            wanted = _behind(wanted, after, latest_first=latest_first)
-        if wanted.first > wanted.last:
+                raise invalid_cursor("job", after)
+            job_filter = _start_after(job_filter, after, latest_first=latest_first)
+        # The interval is empty, or the cursor was its last id.
+        if job_filter.first > job_filter.last:
             return [], None
-        found = await self._store.jobs(team, wanted, latest_first=latest_first, count=count + 1)
-        return found[:count], found[count - 1].id if len(found) > count else None
+        # One job more than asked for tells whether there is another page.
+        jobs = await self._store.jobs(team, job_filter, latest_first=latest_first, count=count + 1)
+        return jobs[:count], jobs[count - 1].id if len(jobs) > count else None
 
-    async def counts(self, team: UUID, wanted: JobFilter) -> dict[JobState, int]:
-        """Count the jobs of an interval, by state."""
-        return {state: jobs for state, (jobs, _) in (await self._store.job_counts(team, wanted)).items()}
+    async def counts(self, team: UUID, job_filter: JobFilter) -> dict[JobState, int]:
+        """Return the number of jobs in each state."""
+        return {state: jobs for state, (jobs, _) in (await self._store.job_counts(team, job_filter)).items()}
 
-    async def backlog(self, team: UUID, wanted: JobFilter) -> Backlog:
-        """Say how much of the jobs of an interval waits."""
-        counts = await self._store.job_counts(team, wanted)
-        waiting = replace(wanted, states=[JobState.SUBMITTED])
+    async def backlog(self, team: UUID, job_filter: JobFilter) -> Backlog:
+        """Return how much work of the jobs is unfinished."""
+        counts = await self._store.job_counts(team, job_filter)
+        waiting = replace(job_filter, states=[JobState.SUBMITTED])
         oldest = await self._store.jobs(team, waiting, latest_first=False, count=1)
         return Backlog(
-            waiting_jobs=sum(counts.get(state, (0, 0))[0] for state in _WAITING),
-            running_jobs=sum(counts.get(state, (0, 0))[0] for state in _GOING_ON),
-            queued_tasks=sum(counts.get(state, (0, 0))[1] for state in _WAITING | _GOING_ON),
+            waiting_jobs=sum(counts.get(state, (0, 0))[0] for state in _SUBMITTED),
+            running_jobs=sum(counts.get(state, (0, 0))[0] for state in _STARTED),
+            queued_tasks=sum(counts.get(state, (0, 0))[1] for state in _SUBMITTED | _STARTED),
             oldest_waiting_job=oldest[0] if oldest else None,
         )
-
-    async def tasks(self, team: UUID, job: bytes, *, parent: bytes | None, after: bytes | None, count: int) -> TaskPage:
-        """Return a page of root tasks of a job, or of those that one of its tasks submitted.
-
-        Args:
-            team: Whose job it is.
-            job: The job.
-            parent: The task that submitted them; None for root tasks.
-            after: The task behind which the page starts, or None.
-            count: How many at most.
-
-        Raises:
-            NotFoundError: The team has no such job, or the job no such task.
-            InvalidArgumentError: The page is to start behind a task that is none of these.
-        """
-        if await self.brief(team, job) is None:
-            raise _unknown(job)
-        if parent is not None:
-            submitter = await self._store.task(team, parent)
-            if submitter is None or submitter.job != job:
-                raise NotFoundError(f"there is no task {UUID(bytes=parent)} in job {UUID(bytes=job)}")
-        start = None
-        if after is not None:
-            start = await self._store.task(team, after)
-            if start is None or (start.job, start.parent) != (job, parent):
-                raise _foreign_cursor("task", after)
-        if parent is None:
-            found = await self._store.root_tasks(job, after=start, count=count + 1)
-        else:
-            found = (await self._store.child_tasks([parent], after=start, count=count + 1))[parent]
-        return TaskPage(parent, found[:count], has_more=len(found) > count)
-
-    async def first_children(self, page: TaskPage, count: int) -> list[TaskPage]:
-        """Return a page of what each task of a page submitted, where it submitted any."""
-        parents = [task.id for task in page.tasks if task.has_children]
-        found = await self._store.child_tasks(parents, after=None, count=count + 1)
-        return [TaskPage(parent, found[parent][:count], has_more=len(found[parent]) > count) for parent in parents]
-
-    async def prototype(self, team: UUID, job: bytes) -> tuple[str, list[core_pb2.SingleTaskSubmission]]:
-        """Return a job's name, and its root tasks as they were submitted.
-
-        Raises:
-            NotFoundError: The team has no such job.
-        """
-        brief = await self.brief(team, job)
-        if brief is None:
-            raise _unknown(job)
-        tasks = await self._store.root_tasks(job, after=None, count=MAX_ROOT_TASKS)
-        dependencies = await self._store.root_dependencies(job)
-        positions: dict[bytes, list[int]] = {}
-        for position, task in enumerate(tasks):
-            positions.setdefault(task.group, []).append(position)
-        return brief.name, [
-            core_pb2.SingleTaskSubmission(
-                cluster_slug=task.cluster_slug,
-                identifier=core_pb2.TaskIdentifier(name=task.identifier.name, version=task.identifier.version),
-                # Behind the first line, runners tell of errors.
-                display=task.display.partition("\n")[0] or task.identifier.name,
-                dependencies=[at for group in dependencies.get(task.group, ()) for at in positions[group]],
-                max_retries=task.max_retries,
-                input=task.input,
-            )
-            for task in tasks
-        ]
 
     async def clone(
         self, team: UUID, job: bytes, *, name: str, overrides: Sequence[core_pb2.SingleTaskSubmission]
@@ -275,26 +198,29 @@ class Jobs:
         """Submit a job again.
 
         Args:
-            team: Whose job it is.
-            job: The job.
-            name: What the new one is called; the same if empty.
-            overrides: Its root tasks, where they are to be others.
+            team: Team that owns the job.
+            job: Id of the job.
+            name: Name of the new job; the old name if empty.
+            overrides: Root tasks of the new job; the old root tasks if empty.
+
+        Returns:
+            The new job.
 
         Raises:
-            NotFoundError: The team has no such job, or no such cluster any more.
-            InvalidArgumentError: The root tasks break a rule.
+            NotFoundError: The team has no such job, or one of its clusters was deleted.
+            InvalidArgumentError: The root tasks are malformed or exceed a limit.
         """
-        old_name, tasks = await self.prototype(team, job)
+        old_name, tasks = await self.tasks.prototype(team, job)
         old = await self.get(team, job)
         return await self.submit(
             team,
-            from_legacy(overrides or tasks, max_tasks=MAX_ROOT_TASKS),
+            group_legacy_tasks(overrides or tasks, max_tasks=MAX_ROOT_TASKS),
             name=name or old_name,
             trace_parent=old.trace_parent,
         )
 
     async def graph(self, team: UUID, job: bytes, max_tasks: int) -> JobGraph:
-        """Return a job as its diagram needs it; of a large one, groups are counted and few tasks are read.
+        """Return the graph of a job for its diagram. Groups of a large job are counted, and few of its tasks are read.
 
         Raises:
             NotFoundError: The team has no such job.
@@ -302,45 +228,50 @@ class Jobs:
         return await read_graph(self._store, await self.get(team, job), max_tasks)
 
     async def await_end(
-        self, team: UUID, job: bytes, watch: JobWatch, *, seconds: float, computed_at_least: int = 0
+        self, team: UUID, job: bytes, changes: JobChanges, *, seconds: float, computed_at_least: int = 0
     ) -> Job:
-        """Return a job once it has ended, or so many of its tasks are computed, or so much time is over.
+        """Return a job once it has ended, once enough of its tasks are computed, or after some time.
 
         Args:
-            team: Whose job it is.
-            job: The job.
-            watch: Tells when jobs change.
-            seconds: How long to wait at most; no longer than 30 in any case.
-            computed_at_least: How many computed tasks are enough; 0 waits for the end.
+            team: Team that owns the job.
+            job: Id of the job.
+            changes: Notifies about changes of jobs.
+            seconds: Longest wait; `MAX_WAIT_SECONDS` at the most.
+            computed_at_least: Number of computed tasks that ends the wait; 0 to wait for the end.
+
+        Returns:
+            The job, whatever its state then.
 
         Raises:
             NotFoundError: The team has no such job.
         """
         deadline = time.monotonic() + min(seconds, MAX_WAIT_SECONDS)
         while True:
-            # Before it is read, so that no change is missed in between.
-            changed = watch.next_change(job)
-            found = await self.get(team, job)
+            # Taken before the job is read, so that no change in between is missed.
+            changed = changes.next_change(job)
+            record = await self.get(team, job)
             left = deadline - time.monotonic()
-            if found.has_ended or 0 < computed_at_least <= found.counts.computed or left <= 0:
-                return found
-            # Of progress in other processes nobody is told, so that is looked for.
-            with anyio.move_on_after(min(left, LOOK_SECONDS)):
+            if record.has_ended or 0 < computed_at_least <= record.counts.computed or left <= 0:
+                return record
+            with anyio.move_on_after(min(left, POLL_SECONDS)):
                 await changed.wait()
 
     async def cancel(self, team: UUID, job: bytes) -> None:
-        """Stop a job; tasks that run finish. Nothing changes if it has ended.
+        """Cancel a job. Running tasks finish. A job that has ended stays as it is.
 
         Raises:
-            NotFoundError: The team has none of that id.
+            NotFoundError: The team has no such job.
         """
         await self._on_effects(await self._store.cancel_job(team, job))
 
     async def retry(self, team: UUID, job: bytes) -> int:
-        """Let a job that failed or was canceled go on; returns how many failed tasks are queued again.
+        """Continue a job that failed or was canceled.
+
+        Returns:
+            The number of failed tasks that are queued again.
 
         Raises:
-            NotFoundError: The team has none of that id.
+            NotFoundError: The team has no such job.
         """
         rank = self._rank(await self._store.job_clusters(team, job))
         count, effects = await self._store.retry_job(team, job, virtual_rank=rank)
@@ -348,25 +279,20 @@ class Jobs:
         return count
 
     async def brief(self, team: UUID, job: bytes) -> JobBrief | None:
-        """Return what of a job never changes, or None if the team has no such job."""
-        known = self._briefs.get((team, job))
-        if known is None:
-            known = await self._store.job_brief(team, job)
-            if known is not None:
-                self._remember(team, job, known)
-        return known
+        """Return what never changes about a job, or None if the team has no such job."""
+        return await self._briefs.get(team, job)
 
     async def task_state(self, team: UUID, task: bytes) -> TaskState | None:
         """Return the state of a task, or None if the team has no such task."""
         return await self._store.task_state(team, task)
 
-    async def _submit(
+    async def _store_job(
         self, team: UUID, groups: Sequence[NewGroup], name: str, trace_parent: str, automation: bytes | None
     ) -> Job:
         submitted_us = self._now_us()
-        (identity,) = new_ids(1, submitted_us)
+        (job_id,) = new_ids(1, submitted_us)
         job = NewJob(
-            id=identity,
+            id=job_id,
             team=team,
             name=name,
             trace_parent=trace_parent,
@@ -375,27 +301,22 @@ class Jobs:
             automation=automation,
         )
         rank = self._rank(await self._clusters_of({task.queue for group in groups for task in group.tasks}))
-        # Before it is kept, since runners that are handed its tasks at once are to be told of it.
-        self._remember(team, identity, JobBrief(name, trace_parent))
-        await self._keep(job, virtual_rank=rank)
+        # Cached before the job is stored: a runner may be leased a task in the same transaction, and needs the name.
+        self._briefs.add(team, job_id, JobBrief(name, trace_parent))
+        await self._submit_job(job, virtual_rank=rank)
         return _as_accepted(job)
 
-    async def _clusters_of(self, queues: set[int]) -> set[int]:
-        found = [await self._submissions.queue(number) for number in queues]
-        return {queue.cluster for queue in found if queue is not None}
+    async def _clusters_of(self, queue_numbers: set[int]) -> set[int]:
+        queues = [await self._submissions.queue(number) for number in queue_numbers]
+        return {queue.cluster for queue in queues if queue is not None}
 
-    def _rank(self, clusters: Sequence[int] | set[int]) -> int:
-        # A job of several clusters has one rank: the highest, so that in none of them it goes before its turn.
+    def _rank(self, clusters: Iterable[int]) -> int:
+        # A job has one rank in all of its clusters: the highest, so that it overtakes no job in any of them.
         return max((self._virtual_rank(cluster) for cluster in clusters), default=0)
-
-    def _remember(self, team: UUID, job: bytes, brief: JobBrief) -> None:
-        if len(self._briefs) >= _MAX_BRIEFS:
-            del self._briefs[next(iter(self._briefs))]
-        self._briefs[team, job] = brief
 
 
 def _as_accepted(job: NewJob) -> Job:
-    """Return a job as it is when nothing of it was started."""
+    """Return a job as it is before any of its tasks was started."""
     return Job(
         id=job.id,
         name=job.name,
@@ -411,22 +332,12 @@ def _as_accepted(job: NewJob) -> Job:
     )
 
 
-def _unknown(job: bytes) -> NotFoundError:
-    return NotFoundError(f"there is no job {UUID(bytes=job)}")
-
-
-def _foreign_cursor(what: str, identity: bytes) -> InvalidArgumentError:
-    return InvalidArgumentError(
-        f"page.starting_after names the {what} {UUID(bytes=identity)}, which does not belong here: use the next_page of "
-        "an answer to the same question"
-    )
-
-
-def _behind(wanted: JobFilter, job: bytes, *, latest_first: bool) -> JobFilter:
+def _start_after(job_filter: JobFilter, job: bytes, *, latest_first: bool) -> JobFilter:
+    # Ids ascend in the order of submission, so the next page starts at the neighbouring id.
     number = int.from_bytes(job, "big")
     if latest_first:
-        return replace(wanted, last=min(wanted.last, max(number - 1, 0).to_bytes(16, "big")))
-    return replace(wanted, first=max(wanted.first, min(number + 1, (1 << 128) - 1).to_bytes(16, "big")))
+        return replace(job_filter, last=min(job_filter.last, max(number - 1, 0).to_bytes(16, "big")))
+    return replace(job_filter, first=max(job_filter.first, min(number + 1, (1 << 128) - 1).to_bytes(16, "big")))
 
 
 def _check_name(name: str) -> None:

@@ -1,8 +1,9 @@
-"""The time by which leases end, which no step of the machine's clock may end early.
+"""The clock that decides when leases expire. A step of the system clock must not end a lease early.
 
-Several servers on one database must agree on it too. So it counts on from one reading of a reference: the machine's
-clock, or the database's. If the two drift apart by more than a second, somebody set the clock: then the count goes
-on from the new reading, and those who judge leases are told, so that they wait for one lease before they take any.
+Several servers on one database must also agree on the time. The clock therefore takes one reading of a reference (the
+system clock, or the database's) and advances it by the monotonic clock. If the two drift apart by more than a second,
+the reference was stepped: the clock adopts the new reading and tells the lease reaper, which then waits for the length
+of one lease before it takes back any task.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEP_US = 1_000_000
-"""A difference that is no drift any more."""
+"""The largest difference, in microseconds, that counts as drift; a larger one counts as a step."""
 
 
-class Clock:
-    """Microseconds since 1970, counted on from a reading of the reference.
+class LeaseClock:
+    """Microseconds since 1970, advanced monotonically from one reading of the reference.
 
     Args:
-        reference: Reads the machine's clock, in microseconds since 1970.
-        monotonic: Reads what no one can set, in nanoseconds.
+        reference: Reads the system clock, in microseconds since 1970.
+        monotonic: Reads the monotonic clock, in nanoseconds.
     """
 
     def __init__(
@@ -33,21 +34,25 @@ class Clock:
         self._reference = reference
         self._monotonic = monotonic
         self._offset_us = 0
-        self.follow(None)
+        self.synchronize(None)
 
     def now_us(self) -> int:
-        """Return the time."""
+        """Return the current time, in microseconds since 1970."""
         return self._monotonic() // 1000 + self._offset_us
 
-    def follow(self, reading_us: int | None) -> bool:
-        """Compare with the reference, and tell whether it was stepped since the last time.
+    def synchronize(self, database_us: int | None) -> bool:
+        """Compare with the reference, and adopt its reading if it was stepped.
 
         Args:
-            reading_us: What the database's clock says now, if that is the reference.
+            database_us: The current time of the database's clock, which then is the reference; None to read the
+                system clock.
+
+        Returns:
+            Whether the reference was stepped since the last call.
         """
-        reading = self._reference() if reading_us is None else reading_us
-        offset = reading - self._monotonic() // 1000
-        if abs(offset - self._offset_us) <= STEP_US:
+        reading_us = self._reference() if database_us is None else database_us
+        offset_us = reading_us - self._monotonic() // 1000
+        if abs(offset_us - self._offset_us) <= STEP_US:
             return False
-        self._offset_us = offset
+        self._offset_us = offset_us
         return True

@@ -1,4 +1,4 @@
-"""Records that the verbs of workflows take and return."""
+"""Records that the services of this room take and return, for callers that must not import the store."""
 
 from __future__ import annotations
 

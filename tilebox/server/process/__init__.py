@@ -1,4 +1,4 @@
-"""A server process: its parts put together, its locks, its start and its end.
+"""A server process: assembly of its parts, exclusive locks, start and shutdown.
 
 May import: all of `tilebox.server`.
 """

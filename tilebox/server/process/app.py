@@ -1,4 +1,4 @@
-"""The ASGI application: every service of the wire on its paths, health beside them, two layers around all."""
+"""The ASGI application: the services of the wire and the health probes, inside the admission and outermost layers."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilebox.server")
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
-"""Paths that need no key; they tell nothing but yes or no."""
+"""Paths that need no key; they reveal nothing but a yes or no."""
 
 _PROBE_SECONDS = 5
 _NO_DATAPOINT = bytes(16)
 
 
 def build_app(store: Store, points: Points, settings: Settings, orchestrator: Orchestrator) -> Envelope:
-    """Return the whole application over a store and points that are open."""
+    """Return the application, given an open store and open datapoint storage."""
     routes, permissions = build_routes(store, points, settings, orchestrator)
     admission = Admission(routes, Gatekeeper(store), permissions, public=PUBLIC_PATHS)
     return Envelope(admission, max_body_bytes=settings.max_body_bytes)
@@ -52,7 +52,7 @@ def build_app(store: Store, points: Points, settings: Settings, orchestrator: Or
 def build_routes(
     store: Store, points: Points, settings: Settings, orchestrator: Orchestrator
 ) -> tuple[Routes, dict[str, Permission]]:
-    """Return all routes, and the permission that each of them needs unless its path is public."""
+    """Return all routes, and the permission of each path that is not public."""
     routes, permissions = Routes(), {}
     catalogue = Catalogue(store, points)
     queries = Queries(catalogue, points)
@@ -81,18 +81,18 @@ def build_routes(
 
 
 class _Health:
-    """Probes."""
+    """Liveness and readiness probes."""
 
     def __init__(self, store: Store, points: Points) -> None:
         self._store = store
         self._points = points
 
     async def alive(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Say that the process answers."""
+        """Report that the process responds."""
         await JSONResponse({"status": "ok"})(scope, receive, send)
 
     async def ready(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Say whether store and datapoints can be reached."""
+        """Report whether the store and the datapoints can be reached."""
         try:
             with anyio.fail_after(_PROBE_SECONDS):
                 await self._store.ping()

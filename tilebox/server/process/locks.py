@@ -1,4 +1,7 @@
-"""What a server has to itself: its data directory and its port. Cheap to import, so that a taken one is told at once."""
+"""Exclusive resources of a server: its data directory and its port.
+
+The module imports little, so that a start reports a resource in use at once.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,15 @@ LOCK_FILE = "lock"
 
 
 class StartError(TileboxError):
-    """The server cannot start as it was told to; the message says why and what to do."""
+    """The server cannot start with its settings; the message says why and what to do."""
 
 
 @contextmanager
-def claim(data_dir: Path) -> Iterator[None]:
-    """Create a data directory if need be, and keep every other server off it meanwhile.
+def lock_data_dir(data_dir: Path) -> Iterator[None]:
+    """Lock a data directory against other servers, creating it if necessary.
 
     Raises:
-        StartError: It cannot be created, or another server has it.
+        StartError: The directory cannot be created, or another server holds the lock.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -34,6 +37,7 @@ def claim(data_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise StartError(f"cannot use data directory {data_dir}: {error.strerror or error}") from None
     with file:
+        # The kernel releases the lock when the process ends, however it ends, so there are no stale locks to clean up.
         try:
             _lock(file.fileno())
         except OSError:
@@ -52,10 +56,10 @@ def claim(data_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def listen(host: str, port: int) -> Iterator[socket.socket]:
-    """Take a port, on which connections wait until somebody accepts them.
+    """Bind a port and listen on it; connections queue until the server accepts them.
 
     Raises:
-        StartError: The address cannot be listened on, or the port is taken.
+        StartError: The address cannot be used, or the port is in use.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -69,18 +73,18 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
-            # Now, so that a taken port is found before anything else is started.
+            # Listens before anything else starts, so that a port in use is reported first.
             listener.listen(2048)
         except OSError as error:
             raise StartError(
                 f"cannot listen on {host} port {port}: {error.strerror or error}; choose another --port, "
-                "or stop what uses it"
+                "or stop the program that uses it"
             ) from None
         yield listener
 
 
 def url_of(host: str, listener: socket.socket) -> str:
-    """Return the URL under which this machine reaches a listener."""
+    """Return a URL that reaches a listener from this machine."""
     port = listener.getsockname()[1]
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{reachable}:{port}"

@@ -1,4 +1,4 @@
-"""Bodies: read within bounds (as sent and as unpacked), parsed, and packed with gzip."""
+"""Request and response bodies: size limits (as sent and decompressed), parsing, gzip and gRPC framing."""
 
 from __future__ import annotations
 
@@ -17,50 +17,53 @@ if TYPE_CHECKING:
     from starlette.types import Receive
 
     Parse = Callable[[Sequence[bytes]], "T"]
-    """Reads a request from its body, which comes in the pieces in which it arrived."""
+    """Parses a request from the pieces in which its body arrived."""
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 SMALL_BYTES = 1 << 17
-"""Larger bodies are parsed and packed in a thread; for smaller ones, the way there takes longer than the work."""
+"""Larger bodies are parsed and compressed in a thread; for smaller ones, the switch costs more than the work."""
 
-# Gzip packs a thousandfold at most, so what unpacks in the loop stays below 4 MiB.
-_SMALL_PACKED_BYTES = 1 << 12
-# A byte that says whether the message is packed, and four of its length.
-_FRAME_BYTES = 5
-# How zlib calls the format.
+# Gzip compresses at most a thousandfold, so a body that is decompressed on the event loop stays below 4 MiB.
+_SMALL_COMPRESSED_BYTES = 1 << 12
+# The prefix of a gRPC message: one byte for the compressed flag, four bytes for the length.
+_PREFIX_BYTES = 5
+# The value with which zlib selects the gzip format.
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 async def read_request(
-    receive: Receive, parse: Parse[T], *, max_bytes: int, is_framed: bool = False, is_packed: bool = False
+    receive: Receive, parse: Parse[T], *, max_bytes: int, is_framed: bool = False, is_compressed: bool = False
 ) -> T:
-    """Read a request.
+    """Read and parse a request.
 
     Args:
-        receive: The messages of the request.
-        parse: Reads the request from its body.
-        max_bytes: Largest body, as sent and as unpacked.
-        is_framed: Whether the body is one message as gRPC frames it.
-        is_packed: Whether the body is packed with gzip.
+        receive: ASGI callable that receives the body.
+        parse: Parses the request.
+        max_bytes: Largest body in bytes, as sent and decompressed.
+        is_framed: Whether the body is one message in gRPC framing.
+        is_compressed: Whether the body is compressed with gzip.
+
+    Returns:
+        What `parse` returns.
 
     Raises:
-        InvalidArgumentError: The body was cut off, or is no such request.
-        RateLimitedError: It is larger than allowed.
+        InvalidArgumentError: The body is incomplete or malformed.
+        RateLimitedError: The body is too large.
     """
-    pieces = await read_pieces(receive, max_bytes + (_FRAME_BYTES if is_framed else 0))
-    decode = partial(_decode, pieces, parse, max_bytes=max_bytes, is_framed=is_framed, is_packed=is_packed)
-    is_small = sum(map(len, pieces)) <= (_SMALL_PACKED_BYTES if is_packed else SMALL_BYTES)
+    pieces = await read_pieces(receive, max_bytes + (_PREFIX_BYTES if is_framed else 0))
+    decode = partial(_decode, pieces, parse, max_bytes=max_bytes, is_framed=is_framed, is_compressed=is_compressed)
+    is_small = sum(map(len, pieces)) <= (_SMALL_COMPRESSED_BYTES if is_compressed else SMALL_BYTES)
     return decode() if is_small else await anyio.to_thread.run_sync(decode)
 
 
 async def read_pieces(receive: Receive, max_bytes: int) -> list[bytes]:
-    """Read a body in the pieces in which it arrives.
+    """Read a body, and return the pieces in which it arrived.
 
     Raises:
-        InvalidArgumentError: It was cut off.
-        RateLimitedError: It is larger than allowed.
+        InvalidArgumentError: The body is incomplete.
+        RateLimitedError: The body is too large.
     """
     pieces: list[bytes] = []
     size = 0
@@ -77,26 +80,26 @@ async def read_pieces(receive: Receive, max_bytes: int) -> list[bytes]:
 
 
 def parser(message: type[M]) -> Parse[M]:
-    """Return what reads a protobuf message from a body."""
+    """Return a function that parses a protobuf message from a body."""
     return partial(_parse, message)
 
 
-def pack(content: bytes) -> bytes:
-    """Pack a body with gzip, at its first level: the usual one takes four times as long."""
-    packer = zlib.compressobj(1, wbits=_GZIP)
-    return packer.compress(content) + packer.flush()
+def compress(content: bytes) -> bytes:
+    """Compress a body with gzip at level 1; the default level takes four times as long."""
+    compressor = zlib.compressobj(1, wbits=_GZIP)
+    return compressor.compress(content) + compressor.flush()
 
 
-def frame(content: bytes, *, is_packed: bool) -> bytes:
-    """Frame a message as gRPC does."""
-    return bytes([is_packed]) + len(content).to_bytes(4) + content
+def frame(content: bytes, *, is_compressed: bool) -> bytes:
+    """Return a message in gRPC framing."""
+    return bytes([is_compressed]) + len(content).to_bytes(4) + content
 
 
-def _decode(pieces: Sequence[bytes], parse: Parse[T], *, max_bytes: int, is_framed: bool, is_packed: bool) -> T:
+def _decode(pieces: Sequence[bytes], parse: Parse[T], *, max_bytes: int, is_framed: bool, is_compressed: bool) -> T:
     if is_framed:
         pieces = [_unframe(b"".join(pieces))]
-    if is_packed:
-        pieces = [_unpack(b"".join(pieces), max_bytes)]
+    if is_compressed:
+        pieces = [_decompress(b"".join(pieces), max_bytes)]
     return parse(pieces)
 
 
@@ -104,25 +107,25 @@ def _parse(message: type[M], pieces: Sequence[bytes]) -> M:
     try:
         return message.FromString(b"".join(pieces))
     except DecodeError:
-        raise InvalidArgumentError(f"the request is no {message.DESCRIPTOR.full_name}") from None
+        raise InvalidArgumentError(f"the request is not a valid {message.DESCRIPTOR.full_name}") from None
 
 
 def _unframe(body: bytes) -> bytes:
-    if not body.startswith(b"\0") or int.from_bytes(body[1:_FRAME_BYTES]) != len(body) - _FRAME_BYTES:
-        raise InvalidArgumentError("the request's body must be one gRPC message that is not packed")
-    return body[_FRAME_BYTES:]
+    if not body.startswith(b"\0") or int.from_bytes(body[1:_PREFIX_BYTES]) != len(body) - _PREFIX_BYTES:
+        raise InvalidArgumentError("the request's body must be one uncompressed gRPC message")
+    return body[_PREFIX_BYTES:]
 
 
-def _unpack(body: bytes, max_bytes: int) -> bytes:
+def _decompress(body: bytes, max_bytes: int) -> bytes:
     if not body:
-        return body  # Connect's rule: what is empty is not packed
-    unpacker = zlib.decompressobj(_GZIP)
+        return body  # by Connect's rules, an empty body is never compressed
+    decompressor = zlib.decompressobj(_GZIP)
     try:
-        content = unpacker.decompress(body, max_bytes + 1)
+        content = decompressor.decompress(body, max_bytes + 1)
     except zlib.error:
-        raise InvalidArgumentError("the request's body is no gzip") from None
+        raise InvalidArgumentError("the request's body is not valid gzip") from None
     if len(content) > max_bytes:
-        raise RateLimitedError(f"the request unpacks to more than {max_bytes} bytes; send less at once")
-    if not unpacker.eof or unpacker.unused_data:
-        raise InvalidArgumentError("the request's body is no gzip")
+        raise RateLimitedError(f"the request decompresses to more than {max_bytes} bytes; send less at once")
+    if not decompressor.eof or decompressor.unused_data:
+        raise InvalidArgumentError("the request's body is not valid gzip")
     return content

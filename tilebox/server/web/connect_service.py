@@ -1,4 +1,4 @@
-"""One service in every form of Connect and gRPC, from its protobuf descriptor and an object with its methods."""
+"""A service in all variants of Connect and gRPC, from its protobuf descriptor and an object with its methods."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from tilebox.server.access.gatekeeper import current_caller
 from tilebox.server.access.keys import Permission
-from tilebox.server.web.disconnects import to_the_end
+from tilebox.server.web.disconnects import run_to_completion
 from tilebox.server.web.errors import failure_of
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class ConnectService(ConnectASGIApplication[Any]):
-    """An ASGI application that answers the methods of one service.
+    """An ASGI application for the methods of one service.
 
     Args:
-        implementation: What carries them out, as `unary_routes` has it.
-        max_body_bytes: Largest request message, packed and unpacked.
+        implementation: Implements the methods, in the form that `unary_routes` describes.
+        max_body_bytes: Largest request message in bytes, compressed and decompressed.
     """
 
     def __init__(self, implementation: Any, *, max_body_bytes: int) -> None:
@@ -40,14 +40,14 @@ class ConnectService(ConnectASGIApplication[Any]):
             service=implementation,
             endpoints=self._endpoints_of,
             read_max_bytes=max_body_bytes,
-            # Pages are packed while the loop waits; the first level takes a quarter of the usual one's time.
+            # Responses are compressed on the event loop; level 1 takes a quarter of the default level's time.
             compressions=[GzipCompression(level=1)],
             codecs=[google_protobuf_binary_codec(), google_protobuf_json_codec(ignore_unknown_fields=False)],
         )
 
     @property
     def path(self) -> str:
-        """The path under which all methods lie."""
+        """The path prefix of all methods."""
         return self._path
 
     def _endpoints_of(self, implementation: Any) -> dict[str, Any]:
@@ -62,16 +62,16 @@ class ConnectService(ConnectASGIApplication[Any]):
 
 
 def snake_case(name: str) -> str:
-    """Return the Python name of a method of the wire: `QueryByID` is `query_by_id`."""
+    """Return the Python name of a method of the wire: `query_by_id` for `QueryByID`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _endpoint(method: MethodDescriptor, carry_out: Callable[..., Coroutine[Any, Any, Message]], *, reads: bool) -> Any:
+def _endpoint(method: MethodDescriptor, implement: Callable[..., Coroutine[Any, Any, Message]], *, reads: bool) -> Any:
     async def call(request: Message, _: RequestContext[Any, Any]) -> Message:
         try:
-            work = carry_out(current_caller.get(), request)
-            return await (work if reads else to_the_end(work))
-        except Exception as error:  # noqa: BLE001 - the wire has a code for each
+            work = implement(current_caller.get(), request)
+            return await (work if reads else run_to_completion(work))
+        except Exception as error:  # noqa: BLE001 - every exception maps to a code of the wire
             failure = failure_of(error)
             raise ConnectError(Code(failure.code), failure.message) from None
 

@@ -1,4 +1,4 @@
-"""What becomes of a call whose caller goes away: reads stop, changes are carried out to their end."""
+"""Calls whose client disconnects: reads are cancelled, writes run to completion."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def until_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T | None:
-    """Carry out a read, and stop it when its caller goes away.
+async def cancel_on_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T | None:
+    """Run a read, and cancel it when its client disconnects.
 
     Args:
-        work: The read. It starts after the request's body was read.
-        receive: The request's messages.
+        work: The read.
+        receive: ASGI callable of the request, whose body was read before.
 
     Returns:
-        What the read returned, or None if its caller went away first.
+        The result of the read, or None if the client disconnected first.
     """
     result: T | None = None
     error: Exception | None = None
     async with anyio.create_task_group() as group:
-        group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
+        group.start_soon(_cancel_on_disconnect, receive, group.cancel_scope)
         try:
             result = await work
-        except Exception as raised:  # noqa: BLE001 - a task group would wrap it
+        except Exception as raised:  # noqa: BLE001 - the task group would wrap it in an exception group
             error = raised
         group.cancel_scope.cancel()
     if error is not None:
@@ -39,8 +39,8 @@ async def until_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T | None
     return result
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Carry out a change to its end, though its request is cancelled: others would see half of it."""
+async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
+    """Run a write to completion, even if its request is cancelled: half a write would be visible to others."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
@@ -49,12 +49,12 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-async def wait_until_gone(receive: Receive) -> None:
-    """Return when the caller has gone away; the request's body was read before."""
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Return when the client has disconnected. The body of the request must have been read before."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    await wait_until_gone(receive)
+async def _cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
+    await wait_for_disconnect(receive)
     scope.cancel()

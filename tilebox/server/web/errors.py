@@ -1,4 +1,4 @@
-"""Errors as answers: the code and message of an exception, in the form of the caller's protocol."""
+"""Error responses: the code and the message of an exception, in the caller's protocol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilebox.server")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
-"""Name of the request at hand, in the log and in the response header `x-request-id`."""
+"""Id of the current request, for the log and the response header `x-request-id`."""
 
 _GRPC_CODES = {
     "canceled": 1,
@@ -40,10 +40,10 @@ _GRPC_CODES = {
 
 
 class Failure(NamedTuple):
-    """What a caller is told of an error.
+    """The part of an error that the caller sees.
 
     Args:
-        code: A Connect code.
+        code: A Connect error code.
         message: What went wrong, and what to do.
     """
 
@@ -52,9 +52,9 @@ class Failure(NamedTuple):
 
 
 def failure_of(error: Exception) -> Failure:
-    """Return what the caller is told of an exception.
+    """Return the code and the message that the caller gets for an exception.
 
-    Exceptions that no service raised on purpose are logged with their traceback, of which the caller learns nothing.
+    Unexpected exceptions are logged with their traceback; the caller gets no details of them.
     """
     if isinstance(error, APIError):
         return Failure(error.code, error.message)
@@ -62,7 +62,7 @@ def failure_of(error: Exception) -> Failure:
         return Failure("unimplemented", f"on the server: {error}")
     if isinstance(error, TileboxError):
         logger.error("request failed", exc_info=error)
-        return Failure("unavailable", "a part of the server cannot be reached; try again")
+        return Failure("unavailable", "the server cannot reach its database or storage; try again")
     logger.error("request failed unexpectedly", exc_info=error)
     return Failure(
         "internal",
@@ -70,17 +70,17 @@ def failure_of(error: Exception) -> Failure:
     )
 
 
-async def answer_error(scope: Scope, send: Send, failure: Failure, *, status: int | None = None) -> None:
-    """Answer a request with an error, as gRPC or as Connect has it.
+async def send_error(scope: Scope, send: Send, failure: Failure, *, status: int | None = None) -> None:
+    """Send an error response, in gRPC or in Connect.
 
     Args:
-        scope: The request.
-        send: Where the answer goes.
+        scope: ASGI scope of the request.
+        send: ASGI callable that sends the response.
         failure: The error.
-        status: The HTTP status of a Connect answer, where it is not the usual one of the code.
+        status: HTTP status of a Connect response, if it is not the default status of the code.
     """
     if is_grpc(scope):
-        await _answer_grpc(scope, send, failure)
+        await _send_grpc_error(scope, send, failure)
         return
     body = error_body(*failure)
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -88,14 +88,14 @@ async def answer_error(scope: Scope, send: Send, failure: Failure, *, status: in
     await send({"type": "http.response.body", "body": body})
 
 
-async def _answer_grpc(scope: Scope, send: Send, failure: Failure) -> None:
+async def _send_grpc_error(scope: Scope, send: Send, failure: Failure) -> None:
     headers = [(b"content-type", header(scope, b"content-type"))]
     status = [
         (b"grpc-status", b"%d" % _GRPC_CODES[failure.code]),
         (b"grpc-message", quote(failure.message, safe=" ,;:()'`").encode()),
     ]
-    # Over HTTP/1.1, which has no trailers here, the status can only stand in the head. Over HTTP/2 it must not: the body
-    # that ASGI sends behind a head is a frame which ends the stream, and clients take that for a broken one.
+    # Over HTTP/1.1 there are no trailers here, so the status goes into the headers. Over HTTP/2 it must not: the body
+    # that ASGI sends after the headers is a frame that ends the stream, and clients take that for a broken stream.
     has_trailers = "http.response.trailers" in scope.get("extensions", {})
     start = {"type": "http.response.start", "status": 200, "trailers": has_trailers}
     await send({**start, "headers": headers if has_trailers else headers + status})

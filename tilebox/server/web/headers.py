@@ -1,4 +1,4 @@
-"""The headers of a request, by name."""
+"""Access to request headers by name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Return the headers of a request by lower-case name; the last one counts where a name repeats."""
+    """Return the headers of a request by lower-case name; the last value wins if a name repeats."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """Return the first header of a name, or nothing."""
+    """Return the first value of a header, or an empty value."""
     for key, value in scope["headers"]:
         if key == name:
             return bytes(value)
@@ -22,5 +22,5 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 
 def is_grpc(scope: Scope) -> bool:
-    """Tell whether the caller speaks gRPC; otherwise it speaks Connect."""
+    """Return whether a request uses gRPC; all others use Connect."""
     return header(scope, b"content-type").startswith(b"application/grpc")

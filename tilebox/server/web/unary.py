@@ -1,7 +1,8 @@
-"""Unary calls in protobuf, as plain ASGI: over Connect, packed or not, and over gRPC.
+"""Unary protobuf calls in plain ASGI: over Connect, with or without gzip, and over gRPC.
 
-A library that speaks every form of the protocols takes longer for a small request than the request itself. So this
-answers the forms that clients and runners use, and leaves the others (JSON, packed gRPC, time limits) to that library.
+For a small request, a library for all variants of these protocols takes longer than the method itself. This module
+implements the variants that clients and runners use, and leaves the others (JSON, compressed gRPC, time limits) to the
+library.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from tilebox.server.access.gatekeeper import current_caller
 from tilebox.server.access.keys import Permission
-from tilebox.server.web.bodies import SMALL_BYTES, frame, pack, parser, read_request
+from tilebox.server.web.bodies import SMALL_BYTES, compress, frame, parser, read_request
 from tilebox.server.web.connect_service import ConnectService, snake_case
-from tilebox.server.web.disconnects import to_the_end, until_gone, wait_until_gone
+from tilebox.server.web.disconnects import cancel_on_disconnect, run_to_completion, wait_for_disconnect
 from tilebox.server.web.headers import headers_of
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from tilebox.server.web.bodies import Parse
 
-_PACKED_BYTES = 1024
-"""Smaller answers are sent as they are: packing takes longer than what it spares."""
+_MIN_COMPRESSED_BYTES = 1024
+"""Smaller responses are sent uncompressed: compression takes longer than it saves."""
 
 _ENCODINGS = frozenset({"identity", "gzip"})
 _GRPC_TYPES = frozenset({"application/grpc", "application/grpc+proto"})
@@ -39,18 +40,19 @@ def unary_routes(implementation: Any, *, max_body_bytes: int) -> dict[str, ASGIA
     """Return the applications that answer the methods of a service, by path.
 
     Args:
-        implementation: What carries them out. It has
+        implementation: Implements the service. It has
 
-            - `descriptor`: the service as the wire defines it,
-            - `permissions`: what each method needs, by its name on the wire,
+            - `descriptor`: the protobuf descriptor of the service,
+            - `permissions`: the permission that each method needs, by the method's name on the wire,
             - a coroutine method `query_by_id(caller, request)` for the wire's `QueryByID`, and so on,
-            - perhaps `waiting`: names of methods that may wait. They take a third argument, a coroutine function that
-              returns when the caller has gone away,
-            - perhaps `parsers`: what reads the requests of some methods, by name, where it is not protobuf.
-        max_body_bytes: Largest request, packed and unpacked.
+            - optionally `waiting`: names of methods that may wait. They take a third argument, a coroutine function
+              that returns when the client has disconnected,
+            - optionally `parsers`: functions that parse the requests of some methods instead of protobuf, by name.
+        max_body_bytes: Largest request in bytes, compressed and decompressed.
     """
     service = ConnectService(implementation, max_body_bytes=max_body_bytes)
     parsers = getattr(implementation, "parsers", {})
+    # Every method has its own route, so that the path is dispatched by one look-up.
     return {
         f"{service.path}/{method.name}": Unary(
             getattr(implementation, snake_case(method.name)),
@@ -68,27 +70,27 @@ class Unary:
     """An ASGI application that answers one method.
 
     Args:
-        carry_out: Carries the method out.
-        parse: Reads its requests.
-        otherwise: Answers requests in other forms of the protocols.
-        reads: Whether the method only reads, so that it stops when its caller goes away.
-        waits: Whether the method may wait, and learns itself that its caller has gone away.
-        max_body_bytes: Largest request, packed and unpacked.
+        method: Implements the method.
+        parse: Parses its requests.
+        fallback: Answers requests in other variants of the protocols.
+        reads: Whether the method only reads, so that it is cancelled when its client disconnects.
+        waits: Whether the method may wait, and handles the disconnect of its client itself.
+        max_body_bytes: Largest request in bytes, compressed and decompressed.
     """
 
     def __init__(
         self,
-        carry_out: Callable[..., Coroutine[Any, Any, Message]],
+        method: Callable[..., Coroutine[Any, Any, Message]],
         parse: Parse[Any],
-        otherwise: ASGIApp,
+        fallback: ASGIApp,
         *,
         reads: bool,
         waits: bool,
         max_body_bytes: int,
     ) -> None:
-        self._carry_out = carry_out
+        self._method = method
         self._parse = parse
-        self._otherwise = otherwise
+        self._fallback = fallback
         self._reads = reads
         self._waits = waits
         self._max_body_bytes = max_body_bytes
@@ -98,26 +100,26 @@ class Unary:
         headers = headers_of(scope)
         is_grpc = _is_grpc(headers)
         if not is_grpc and not _is_connect(headers):
-            await self._otherwise(scope, receive, send)
+            await self._fallback(scope, receive, send)
             return
         request = await read_request(
             receive,
             self._parse,
             max_bytes=self._max_body_bytes,
             is_framed=is_grpc,
-            is_packed=not is_grpc and headers.get("content-encoding") == "gzip",
+            is_compressed=not is_grpc and headers.get("content-encoding") == "gzip",
         )
-        response = await self._response(request, receive)
+        response = await self._call(request, receive)
         if response is not None:
-            await (_answer_grpc if is_grpc else _answer_connect)(send, response.SerializeToString(), headers)
+            await (_send_grpc if is_grpc else _send_connect)(send, response.SerializeToString(), headers)
 
-    async def _response(self, request: Any, receive: Receive) -> Message | None:
+    async def _call(self, request: Any, receive: Receive) -> Message | None:
         caller = current_caller.get()
         if self._waits:
-            # Carried out to its end as well, but a server that stops does not wait for it.
-            return await asyncio.shield(self._carry_out(caller, request, partial(wait_until_gone, receive)))
-        work = self._carry_out(caller, request)
-        return await (until_gone(work, receive) if self._reads else to_the_end(work))
+            # Runs to completion too, but a server that stops does not wait for it.
+            return await asyncio.shield(self._method(caller, request, partial(wait_for_disconnect, receive)))
+        work = self._method(caller, request)
+        return await (cancel_on_disconnect(work, receive) if self._reads else run_to_completion(work))
 
 
 def _is_connect(headers: Mapping[str, str]) -> bool:
@@ -136,32 +138,32 @@ def _is_grpc(headers: Mapping[str, str]) -> bool:
     )
 
 
-async def _answer_connect(send: Send, content: bytes, headers: Mapping[str, str]) -> None:
-    given = [(b"content-type", b"application/proto")]
-    if _is_worth_packing(content, headers.get("accept-encoding")):
-        content = await _packed(content)
-        given.append((b"content-encoding", b"gzip"))
-    given.append((b"content-length", b"%d" % len(content)))
-    await send({"type": "http.response.start", "status": 200, "headers": given})
+async def _send_connect(send: Send, content: bytes, headers: Mapping[str, str]) -> None:
+    response_headers = [(b"content-type", b"application/proto")]
+    if _should_compress(content, headers.get("accept-encoding")):
+        content = await _compress(content)
+        response_headers.append((b"content-encoding", b"gzip"))
+    response_headers.append((b"content-length", b"%d" % len(content)))
+    await send({"type": "http.response.start", "status": 200, "headers": response_headers})
     await send({"type": "http.response.body", "body": content})
 
 
-async def _answer_grpc(send: Send, content: bytes, headers: Mapping[str, str]) -> None:
-    given = [(b"content-type", b"application/grpc+proto")]
-    is_packed = _is_worth_packing(content, headers.get("grpc-accept-encoding"))
-    if is_packed:
-        content = await _packed(content)
-        given.append((b"grpc-encoding", b"gzip"))
-    await send({"type": "http.response.start", "status": 200, "headers": given, "trailers": True})
-    await send({"type": "http.response.body", "body": frame(content, is_packed=is_packed)})
+async def _send_grpc(send: Send, content: bytes, headers: Mapping[str, str]) -> None:
+    response_headers = [(b"content-type", b"application/grpc+proto")]
+    is_compressed = _should_compress(content, headers.get("grpc-accept-encoding"))
+    if is_compressed:
+        content = await _compress(content)
+        response_headers.append((b"grpc-encoding", b"gzip"))
+    await send({"type": "http.response.start", "status": 200, "headers": response_headers, "trailers": True})
+    await send({"type": "http.response.body", "body": frame(content, is_compressed=is_compressed)})
     await send({"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")], "more_trailers": False})
 
 
-def _is_worth_packing(content: bytes, accepted: str | None) -> bool:
-    if accepted is None or len(content) < _PACKED_BYTES:
+def _should_compress(content: bytes, accepted: str | None) -> bool:
+    if accepted is None or len(content) < _MIN_COMPRESSED_BYTES:
         return False
     return "gzip" in {encoding.partition(";")[0].strip() for encoding in accepted.split(",")}
 
 
-async def _packed(content: bytes) -> bytes:
-    return pack(content) if len(content) <= SMALL_BYTES else await anyio.to_thread.run_sync(pack, content)
+async def _compress(content: bytes) -> bytes:
+    return compress(content) if len(content) <= SMALL_BYTES else await anyio.to_thread.run_sync(compress, content)

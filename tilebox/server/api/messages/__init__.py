@@ -1,4 +1,4 @@
-"""Messages of the wire and values of the services: one module reads or writes those of one subject.
+"""Conversion between messages of the wire and records of the services, one subject a module.
 
-May import: what `server.api` may, but none of its services.
+May import: what `server.api` may, but none of its service modules.
 """

@@ -1,6 +1,6 @@
-"""Requests to ingest columns, read without parsing them: what arrives is copied once, to where Arrow reads it.
+"""Requests that ingest columns, read with one copy: from the received pieces to the buffer that Arrow reads.
 
-Parsing the message in the usual way would copy it three times more.
+Parsing the message with protobuf would copy the datapoints three more times.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from tilebox.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# How the fields of a request begin on the wire.
+# The tag bytes of the fields of a request.
 _COLLECTION, _ALLOW_EXISTING, _DATAPOINTS = 0x0A, 0x10, 0x1A
-_LONG = 0x80
+_CONTINUATION = 0x80
 
 
 class ColumnBatch(NamedTuple):
-    """A request to ingest columns.
+    """A request that ingests columns.
 
     Args:
-        request: The request, perhaps without its datapoints.
-        stream: The datapoints, an Arrow IPC stream.
+        request: The request; its `datapoints` field may be unset.
+        stream: The datapoints, as an Arrow IPC stream.
     """
 
     request: wire.IngestRequest
@@ -34,27 +34,27 @@ class ColumnBatch(NamedTuple):
 
 
 def column_batch(request: wire.IngestRequest) -> ColumnBatch:
-    """Return a request that was parsed in the usual way."""
+    """Return the batch of a request that protobuf parsed."""
     return ColumnBatch(request, pa.py_buffer(request.datapoints))
 
 
 def parse_ingest(pieces: Sequence[bytes]) -> ColumnBatch:
-    """Read a request, and align its datapoints as Arrow likes it.
+    """Parse a request, and copy its datapoints to memory that is aligned for Arrow.
 
     Args:
-        pieces: The serialised request, cut anywhere.
+        pieces: The serialised request, in pieces of any size.
 
     Raises:
-        InvalidArgumentError: It is no such request.
+        InvalidArgumentError: The bytes are not a valid request.
     """
     size = sum(map(len, pieces))
-    start = _start_of_datapoints(pieces[0], size)
+    start = _find_datapoints(pieces[0], size)
     try:
         if start is None:
             return column_batch(wire.IngestRequest.FromString(b"".join(pieces)))
         request = wire.IngestRequest.FromString(pieces[0][: start.field])
     except DecodeError:
-        raise InvalidArgumentError(f"the request is no {wire.IngestRequest.DESCRIPTOR.full_name}") from None
+        raise InvalidArgumentError(f"the request is not a valid {wire.IngestRequest.DESCRIPTOR.full_name}") from None
     stream = pa.allocate_buffer(size - start.value)
     space, end = memoryview(stream).cast("B"), 0
     for piece in (pieces[0][start.value :], *pieces[1:]):
@@ -63,26 +63,29 @@ def parse_ingest(pieces: Sequence[bytes]) -> ColumnBatch:
     return ColumnBatch(request, stream)
 
 
-class _Start(NamedTuple):
-    """Where a field begins, and its value."""
+class _FieldOffsets(NamedTuple):
+    """The offset of a field, and of the value in it."""
 
     field: int
     value: int
 
 
-def _start_of_datapoints(piece: bytes, size: int) -> _Start | None:
-    """Return where the datapoints of a request begin that ends with them, as ours do, if that is told by its start."""
+def _find_datapoints(piece: bytes, size: int) -> _FieldOffsets | None:
+    """Return the offsets of the datapoints, if the first piece has them and they are the last field.
+
+    Requests of this SDK are of this form; others are left to protobuf.
+    """
     at = 0
     try:
         while piece[at] != _DATAPOINTS:
-            if piece[at] not in (_COLLECTION, _ALLOW_EXISTING) or piece[at + 1] >= _LONG:
+            if piece[at] not in (_COLLECTION, _ALLOW_EXISTING) or piece[at + 1] >= _CONTINUATION:
                 return None
             at += 2 + (piece[at + 1] if piece[at] == _COLLECTION else 0)
         length, value, shift = 0, at + 1, 0
         while True:
-            length |= (piece[value] & (_LONG - 1)) << shift
+            length |= (piece[value] & (_CONTINUATION - 1)) << shift
             value, shift = value + 1, shift + 7
-            if piece[value - 1] < _LONG:
-                return _Start(at, value) if length and value + length == size else None
+            if piece[value - 1] < _CONTINUATION:
+                return _FieldOffsets(at, value) if length and value + length == size else None
     except IndexError:
         return None

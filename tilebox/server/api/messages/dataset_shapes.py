@@ -1,4 +1,4 @@
-"""Records of the server as messages of the wire."""
+"""Messages of the wire for datasets, groups and collections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def dataset(record: Dataset, caller: Caller) -> core_pb2.Dataset:
-    """Return a dataset as the wire has it, with what its reader may do to it."""
+    """Build the message of a dataset, with the permissions of the caller."""
     permissions = [core_pb2.DATASET_PERMISSION_ACCESS_DATA]
     if caller.may(Permission.WRITE):
         permissions.append(core_pb2.DATASET_PERMISSION_WRITE_DATA)
@@ -40,7 +40,7 @@ def dataset(record: Dataset, caller: Caller) -> core_pb2.Dataset:
 
 
 def group(record: Group) -> core_pb2.DatasetGroup:
-    """Return a group of datasets."""
+    """Build the message of a group of datasets."""
     parent = ID(uuid=record.parent.bytes) if record.parent else None
     return core_pb2.DatasetGroup(
         id=ID(uuid=record.id.bytes), parent_id=parent, code_name=record.code_name, name=record.name
@@ -50,7 +50,7 @@ def group(record: Group) -> core_pb2.DatasetGroup:
 def collection(
     record: Collection, summary: Summary | None = None, *, with_availability: bool = False, with_count: bool = False
 ) -> core_pb2.CollectionInfo:
-    """Return a collection; one without datapoints has no availability."""
+    """Build the message of a collection. A collection without datapoints has no availability."""
     info = core_pb2.CollectionInfo(
         collection=core_pb2.Collection(name=record.name, id=ID(uuid=record.id.bytes)),
     )
@@ -65,10 +65,10 @@ def collection(
 
 @lru_cache(maxsize=1024)
 def _type(schema: Schema) -> dataset_type_pb2.AnnotatedType:
-    """Return a dataset's type with its own file alone.
+    """Build the type of a dataset, with its own file descriptor but without the files that it imports.
 
-    Every client has the files that it imports, and clients that add files to a pool of the whole process
-    (the official Python client does) must not meet another edition of one they have.
+    Every client has those files. Some clients add the descriptors to a pool of the whole process, as the official
+    Python client does, and fail on another version of a file that the pool has already.
     """
     annotated = schema.to_annotated_type()
     del annotated.descriptor_set.file[:-1]

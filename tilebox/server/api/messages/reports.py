@@ -1,4 +1,4 @@
-"""Reports of runners, from the wire's forms to the store's."""
+"""Parsing of runners' reports, from messages of both wires to records of the store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox.errors import APIError, InvalidArgumentError
 from tilebox.server.orchestration.records import MAX_ERROR_CHARACTERS, ProgressUpdate, Report
+from tilebox.server.orchestration.submission_parsing import group_legacy_tasks
 from tilebox.server.rules.task_states import Failure
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from tilebox.server.orchestration.submissions import Submissions
 
 MAX_DISPLAY_CHARACTERS = 1024
-"""As the docs have it; what is longer is cut."""
+"""The documented limit; longer displays are cut."""
 
 MAX_LABEL_CHARACTERS = 100
+MAX_PROGRESS = 1 << 62
 _ID_BYTES = 16
-_MAX_RETRY_AFTER_US = 7 * 86_400_000_000
+_MAX_RETRY_AFTER_US = 7 * 86_400_000_000  # a week
 
 _FAILURES = {
     runners_pb2.FAILURE_KIND_TASK: Failure.TASK,
@@ -34,20 +36,25 @@ _FAILURES = {
 
 
 class Reports:
-    """Reads reports.
+    """Parses reports on computed tasks.
 
     Args:
-        submissions: Reads the subtasks in them.
+        submissions: Resolves their subtasks.
     """
 
     def __init__(self, submissions: Submissions) -> None:
         self._submissions = submissions
 
     async def computed(self, team: UUID, cluster: int, message: runners_pb2.ComputedReport) -> tuple[Report, str]:
-        """Read what our runners say of a computed task.
+        """Parse a report on a computed task, from a runner of this SDK.
+
+        Args:
+            team: Team of the runner.
+            cluster: Number of the cluster of subtasks that name none.
+            message: The report.
 
         Returns:
-            The report, and what is wrong with its subtasks: then it says that the task failed.
+            The report, and why it was refused, or an empty text. A refused report records the task as failed.
         """
         execution_us = message.execution_us if message.HasField("execution_us") else None
         return await self._computed(
@@ -62,10 +69,10 @@ class Reports:
         )
 
     async def computed_publicly(self, team: UUID, cluster: int, message: task_pb2.ComputedTask) -> tuple[Report, str]:
-        """Read what runners of the public wire say of a computed task."""
+        """Parse a report on a computed task, from a runner of the public wire; see `computed`."""
         submissions = message.sub_tasks
         if message.legacy_sub_tasks:
-            submissions = self._submissions.from_legacy(message.legacy_sub_tasks)
+            submissions = group_legacy_tasks(message.legacy_sub_tasks)
         return await self._computed(
             team, cluster, task_id(message.id.uuid), None, message.display, submissions, message.progress_updates, None
         )
@@ -87,12 +94,12 @@ class Reports:
         try:
             updates = _progress(progress)
             if submissions.task_groups:
-                groups = await self._submissions.groups(team, submissions, default_cluster=cluster, is_root=False)
+                groups = await self._submissions.resolve(team, submissions, default_cluster=cluster, is_root=False)
         except APIError as error:
             if error.code not in {"invalid_argument", "not_found"}:
                 raise
-            # The runner cannot do better by trying again, so this is how the task ends.
-            refusal = f"what it reported was refused: {error.message}"
+            # Sending the report again would not help the runner, so the task fails.
+            refusal = f"the report on this task was refused: {error.message}"
         report = Report(
             task=task,
             lease=lease,
@@ -107,9 +114,13 @@ class Reports:
 
 
 def failed(message: runners_pb2.FailedReport) -> Report:
-    """Read what our runners say of a failed task."""
+    """Parse a report on a failed task, from a runner of this SDK.
+
+    Raises:
+        InvalidArgumentError: The kind of the failure is not known, or the task id is malformed.
+    """
     if message.kind not in _FAILURES:
-        raise InvalidArgumentError(f"a failed report needs a kind, not {message.kind}")
+        raise InvalidArgumentError(f"the report on a failed task has an unknown kind of failure, {message.kind}")
     return Report(
         task=task_id(message.task_id),
         lease=message.lease_number,
@@ -122,11 +133,11 @@ def failed(message: runners_pb2.FailedReport) -> Report:
 
 
 def failed_publicly(message: task_pb2.TaskFailedRequest) -> Report:
-    """Read what runners of the public wire say of a failed task.
+    """Parse a report on a failed task, from a runner of the public wire.
 
-    What was no error of the workflow gives the task back: a runner that shuts down, or that does not know it.
+    A failure that is no workflow error returns the task: the runner shuts down, or has no such task.
     """
-    # The display ends with the error, in a line of its own.
+    # The lines of the display after the first hold the error.
     _, _, error = message.display.partition("\n")
     return Report(
         task=task_id(message.task_id.uuid),
@@ -140,33 +151,33 @@ def failed_publicly(message: task_pb2.TaskFailedRequest) -> Report:
 
 
 def returned(message: runners_pb2.TaskLeaseNumber) -> Report:
-    """Read that a task is given back."""
+    """Parse the report on a task that a runner returns unexecuted."""
     return Report(task=task_id(message.task_id), lease=message.lease_number, is_returned=True)
 
 
 def task_id(value: bytes) -> bytes:
-    """Return a task's id.
+    """Return a task id.
 
     Raises:
-        InvalidArgumentError: It has not 16 bytes.
+        InvalidArgumentError: It does not have 16 bytes.
     """
     if len(value) != _ID_BYTES:
-        raise InvalidArgumentError(f"a task id has {_ID_BYTES} bytes, not {len(value)}")
+        raise InvalidArgumentError(f"a task id must have {_ID_BYTES} bytes, not {len(value)}")
     return value
 
 
 def microseconds(duration: Duration) -> int:
-    """Return a duration; none below zero."""
+    """Return a duration in microseconds; zero if it is negative."""
     return int(max(0, duration.seconds * 1_000_000 + duration.nanos // 1000))
 
 
 def text(value: str, length: int) -> str:
-    """Return a text that can be stored, cut to a length; PostgreSQL takes no NUL."""
+    """Return a text in a form that can be stored: cut to a length, and without NUL, which PostgreSQL does not store."""
     return value[:length].replace("\0", "\ufffd")
 
 
 def _progress_or_none(updates: Iterable[core_pb2.Progress]) -> Sequence[ProgressUpdate]:
-    """Return how far a failed task came; that it failed counts also where this makes no sense."""
+    """Parse the progress of a failed task. Malformed progress is dropped, so that the failure is recorded all the same."""
     try:
         return _progress(updates)
     except InvalidArgumentError:
@@ -174,12 +185,12 @@ def _progress_or_none(updates: Iterable[core_pb2.Progress]) -> Sequence[Progress
 
 
 def _progress(updates: Iterable[core_pb2.Progress]) -> list[ProgressUpdate]:
-    found = [ProgressUpdate(update.label, update.total, update.done) for update in updates]
-    for update in found:
+    progress = [ProgressUpdate(update.label, update.total, update.done) for update in updates]
+    for update in progress:
         if len(update.label) > MAX_LABEL_CHARACTERS or "\0" in update.label:
             raise InvalidArgumentError(
-                f"a progress label has at most {MAX_LABEL_CHARACTERS} characters and no NUL, unlike {update.label[:40]!r}"
+                f"a progress label must have at most {MAX_LABEL_CHARACTERS} characters and no NUL, not {update.label[:40]!r}"
             )
-        if max(update.total, update.done) >= 1 << 62:
-            raise InvalidArgumentError(f"the progress {update.label!r} counts further than can be stored")
-    return found
+        if max(update.total, update.done) >= MAX_PROGRESS:
+            raise InvalidArgumentError(f"the counts of progress {update.label!r} must be below {MAX_PROGRESS:,}")
+    return progress

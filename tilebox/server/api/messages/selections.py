@@ -1,4 +1,4 @@
-"""Which datapoints a request asks for: intervals, areas and filters, each checked by the wire's rules."""
+"""Parsing of datapoint queries: intervals, areas and filters, checked by the wire's rules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MILLISECOND = 1_000_000
 _MICROSECOND = 1_000
-# The part of a datapoint id behind its milliseconds.
+# A datapoint id is 48 bits of milliseconds, then these bits.
 _TAIL_BITS = 80
 _MAX_ID_NUMBER = 2 ** (47 + _TAIL_BITS) - 1
 
@@ -40,17 +40,17 @@ _SPHERICAL = {
 
 
 def selection(query: access.QueryRequest) -> Selection:
-    """Read which datapoints a request asks for.
+    """Parse the datapoints that a query selects.
 
     Raises:
-        InvalidArgumentError: A part of it is missing, malformed or against a rule.
+        InvalidArgumentError: A part of the query is missing, malformed or exceeds a limit.
     """
-    given = query.filters
-    has_times, has_ids = given.HasField("time_interval"), given.HasField("datapoint_interval")
+    filters_message = query.filters
+    has_times, has_ids = filters_message.HasField("time_interval"), filters_message.HasField("datapoint_interval")
     if has_times == has_ids:
         raise InvalidArgumentError("filters must have exactly one of time_interval and datapoint_interval")
-    start_ms, end_ms = milliseconds(given.time_interval) if has_times else (None, None)
-    first_id, last_id = id_range(given.datapoint_interval) if has_ids else (None, None)
+    start_ms, end_ms = milliseconds(filters_message.time_interval) if has_times else (None, None)
+    first_id, last_id = id_range(filters_message.datapoint_interval) if has_ids else (None, None)
     return Selection(
         dataset=optional_id(query.dataset_id, "dataset_id", given=query.HasField("dataset_id")),
         collections=ids(query.collection_ids, "collection_ids"),
@@ -58,19 +58,19 @@ def selection(query: access.QueryRequest) -> Selection:
         end_ms=end_ms,
         first_id=first_id,
         last_id=last_id,
-        area=area(given.spatial_extent) if given.HasField("spatial_extent") else None,
-        where=_where(given.expressions),
+        area=area(filters_message.spatial_extent) if filters_message.HasField("spatial_extent") else None,
+        where=_where(filters_message.expressions),
     )
 
 
 def milliseconds(interval: TimeInterval) -> tuple[int, int]:
-    """Turn an interval into the half-open range of milliseconds whose datapoints lie in it.
+    """Convert a time interval to the half-open range of milliseconds since 1970 whose datapoints lie in it.
 
-    Datapoints carry whole milliseconds. An interval of one instant means the millisecond that the instant
-    lies in, so that a time of more precision still finds the datapoint that was stored under it.
+    The times of datapoints are whole milliseconds. An interval of one instant selects the millisecond that contains
+    the instant, so that a time of higher precision finds the datapoint that was stored with it.
 
     Raises:
-        InvalidArgumentError: An end is missing or out of range, or it ends before it starts.
+        InvalidArgumentError: The start or the end is missing or out of range, or the end is before the start.
     """
     start, end = nanoseconds(interval)
     if not interval.start_exclusive and end - start == (0 if interval.end_inclusive else _MICROSECOND):
@@ -81,27 +81,27 @@ def milliseconds(interval: TimeInterval) -> tuple[int, int]:
 
 
 def id_range(interval: IDInterval) -> tuple[bytes, bytes]:
-    """Turn an interval of ids into the smallest and the largest id in it.
+    """Convert an interval of ids to the smallest and the largest id in it.
 
     Raises:
-        InvalidArgumentError: An end is missing or malformed, or it ends before it starts.
+        InvalidArgumentError: The start or the end is missing or malformed, or the end is before the start.
     """
     if not interval.HasField("start_id") or not interval.HasField("end_id"):
         raise InvalidArgumentError("datapoint_interval must have start_id and end_id")
     start = _id_number(id_bytes(interval.start_id, "datapoint_interval.start_id"))
     end = _id_number(id_bytes(interval.end_id, "datapoint_interval.end_id"))
     if end < start:
-        raise InvalidArgumentError("datapoint_interval ends before it starts; ids are ordered by time")
+        raise InvalidArgumentError("the end of datapoint_interval is before its start; ids are ordered by time")
     first = start + 1 if interval.start_exclusive else start
     last = end if interval.end_inclusive else end - 1
     return _id_of(first), _id_of(last)
 
 
 def area(message: access.SpatialFilter) -> Area:
-    """Read a spatial filter.
+    """Parse a spatial filter.
 
     Raises:
-        InvalidArgumentError: It has no usable geometry, or a mode that is not defined.
+        InvalidArgumentError: The geometry is missing or invalid, or the mode or the coordinate system is not defined.
     """
     if not message.geometry.wkb:
         raise InvalidArgumentError("spatial_extent.geometry is required")
@@ -123,7 +123,7 @@ def _where(expressions: Iterable[access.FilterExpression]) -> Expression | None:
 
 
 def _id_number(identity: bytes) -> int:
-    """Return an id as a number whose order is that of (time, bytes)."""
+    """Return an id as a number that sorts by time, also before 1970, then by the other bytes."""
     return (int.from_bytes(identity[:6], "big", signed=True) << _TAIL_BITS) | int.from_bytes(identity[6:], "big")
 
 

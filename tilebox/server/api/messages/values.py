@@ -1,4 +1,4 @@
-"""Values that requests of several services carry: ids, times and page limits, each checked by the wire's rules."""
+"""Parsing of values in requests of several services: ids, times and page limits, checked by the wire's rules."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from tilebox._core.protocol.tilebox.v1.id_pb2 import ID
     from tilebox._core.protocol.tilebox.v1.query_pb2 import Pagination, TimeInterval
 
-# Timestamps of protobuf reach from year 1 to year 9999.
+# The range of protobuf timestamps: years 1 to 9999.
 _MIN_SECONDS, _MAX_SECONDS = -62_135_596_800, 253_402_300_799
 
 
 def id_bytes(message: ID, name: str) -> bytes:
-    """Read an id as its 16 bytes.
+    """Return an id as 16 bytes.
 
     Raises:
-        InvalidArgumentError: It does not have 16 bytes, or all are zero.
+        InvalidArgumentError: The id does not have 16 bytes, or all of them are zero.
     """
     if len(message.uuid) != 16:
         raise InvalidArgumentError(f"{name} must be a UUID of 16 bytes, not {len(message.uuid)} bytes")
@@ -33,10 +33,15 @@ def id_bytes(message: ID, name: str) -> bytes:
 
 
 def required_id(message: ID, name: str, *, given: bool) -> UUID:
-    """Read an id that a request must carry.
+    """Parse a required id.
+
+    Args:
+        message: The id.
+        name: The field's name, for error messages.
+        given: Whether the request has the field.
 
     Raises:
-        InvalidArgumentError: It is missing or malformed.
+        InvalidArgumentError: The id is missing or malformed.
     """
     if not given:
         raise InvalidArgumentError(f"{name} is required")
@@ -44,39 +49,49 @@ def required_id(message: ID, name: str, *, given: bool) -> UUID:
 
 
 def optional_id(message: ID, name: str, *, given: bool) -> UUID | None:
-    """Read an id that a request may carry.
+    """Parse an optional id.
+
+    Args:
+        message: The id.
+        name: The field's name, for error messages.
+        given: Whether the request has the field.
 
     Raises:
-        InvalidArgumentError: It is malformed.
+        InvalidArgumentError: The id is malformed.
     """
     return UUID(bytes=id_bytes(message, name)) if given else None
 
 
 def ids(messages: Iterable[ID], name: str) -> list[UUID]:
-    """Read a list of ids.
+    """Parse a list of ids.
 
     Raises:
-        InvalidArgumentError: One of them is malformed.
+        InvalidArgumentError: One of the ids is malformed.
     """
     return [UUID(bytes=id_bytes(message, f"{name}[{position}]")) for position, message in enumerate(messages)]
 
 
 def nanoseconds(interval: TimeInterval) -> tuple[int, int]:
-    """Read both ends of an interval, in nanoseconds since 1970.
+    """Return the start and the end of a time interval, in nanoseconds since 1970.
 
     Raises:
-        InvalidArgumentError: An end is missing or out of range, or it ends before it starts.
+        InvalidArgumentError: The start or the end is missing or out of range, or the end is before the start.
     """
     if not interval.HasField("start_time") or not interval.HasField("end_time"):
         raise InvalidArgumentError("time_interval must have start_time and end_time")
     start, end = _nanoseconds(interval.start_time, "start_time"), _nanoseconds(interval.end_time, "end_time")
     if end < start:
-        raise InvalidArgumentError("time_interval ends before it starts")
+        raise InvalidArgumentError("the end of time_interval is before its start")
     return start, end
 
 
 def page_limit(page: Pagination, *, default: int, maximum: int) -> int:
-    """Read how many datapoints a page may have; a limit above the maximum means the maximum.
+    """Return the number of entries of a page.
+
+    Args:
+        page: The requested page.
+        default: The number if the request names none.
+        maximum: The largest number; a higher limit means this one.
 
     Raises:
         InvalidArgumentError: The limit is below 1.
@@ -90,5 +105,5 @@ def page_limit(page: Pagination, *, default: int, maximum: int) -> int:
 
 def _nanoseconds(time: Timestamp, name: str) -> int:
     if not (_MIN_SECONDS <= time.seconds <= _MAX_SECONDS and 0 <= time.nanos < 1_000_000_000):
-        raise InvalidArgumentError(f"time_interval.{name} is no time between the years 1 and 9999")
+        raise InvalidArgumentError(f"time_interval.{name} must be a time between the years 1 and 9999")
     return time.seconds * 1_000_000_000 + time.nanos

@@ -1,4 +1,4 @@
-"""Clusters, jobs and tasks of the server as messages of the wire."""
+"""Messages of the wire for clusters, jobs and tasks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FAILED = (TaskState.FAILED, TaskState.FAILED_OPTIONAL)
 
 
 def cluster(record: Cluster) -> workflows_pb2.Cluster:
-    """Return a cluster."""
+    """Build the message of a cluster."""
     return workflows_pb2.Cluster(
         slug=record.slug,
         display_name=record.display_name,
@@ -41,17 +41,17 @@ def cluster(record: Cluster) -> workflows_pb2.Cluster:
 
 
 def job(record: Job) -> core_pb2.Job:
-    """Return a job, also in the fields that earlier clients read."""
+    """Build the message of a job, including the fields that earlier clients read."""
     state = record.state
     message = core_pb2.Job(
         id=ID(uuid=record.id),
         name=record.name,
         trace_parent=record.trace_parent,
-        # A failed job counted as canceled, before there was a state for it.
+        # Earlier versions of the wire have no state for failed jobs and report them as canceled.
         canceled=state in (JobState.CANCELED, JobState.FAILED),
         legacy_state=_LEGACY_STATES[state],
         state=state.value,  # type: ignore[arg-type]
-        progress=[core_pb2.Progress(label=each.label, total=each.total, done=each.done) for each in record.progress],
+        progress=[core_pb2.Progress(label=item.label, total=item.total, done=item.done) for item in record.progress],
         execution_stats=_stats(record),
     )
     message.submitted_at.CopyFrom(timestamp(record.submitted_us))
@@ -63,7 +63,7 @@ def job(record: Job) -> core_pb2.Job:
 
 
 def task_summary(record: JobTask) -> job_pb2.TaskSummary:
-    """Return a task of a job."""
+    """Build the message of a task of a job."""
     message = job_pb2.TaskSummary(
         id=ID(uuid=record.id),
         parent_id=None if record.parent is None else ID(uuid=record.parent),
@@ -76,7 +76,7 @@ def task_summary(record: JobTask) -> job_pb2.TaskSummary:
         cluster_slug=record.cluster_slug,
         optional=record.is_optional,
     )
-    # Ids carry when they were made.
+    # The first 48 bits of an id are the milliseconds at which it was created.
     message.submitted_at.FromMilliseconds(int.from_bytes(record.id[:6], "big"))
     if record.started_us is not None:
         message.started_at.CopyFrom(timestamp(record.started_us))
@@ -85,27 +85,27 @@ def task_summary(record: JobTask) -> job_pb2.TaskSummary:
     return message
 
 
-def queued_task(explained: Explanation) -> runners_pb2.QueuedTask:
-    """Return why a task is queued."""
-    task = explained.task
+def queued_task(explanation: Explanation) -> runners_pb2.QueuedTask:
+    """Build the message of a queued task, with the explanation why it is queued."""
+    task = explanation.task
     return runners_pb2.QueuedTask(
         task_id=ID(uuid=task.id),
         display=task.display.partition("\n")[0],
         cluster_slug=task.cluster_slug,
         identifier=core_pb2.TaskIdentifier(name=task.identifier.name, version=task.identifier.version),
-        reason=explained.reason.value,  # type: ignore[arg-type]
-        explanation=explained.sentence,
-        waits_for=[ID(uuid=each) for each in explained.waits_for],
+        reason=explanation.reason.value,  # type: ignore[arg-type]
+        explanation=explanation.sentence,
+        waits_for=[ID(uuid=task_id) for task_id in explanation.waits_for],
     )
 
 
 def timestamp(microseconds: int) -> Timestamp:
-    """Return a time."""
+    """Build a timestamp from microseconds since 1970."""
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
 
 
 def _display(record: JobTask) -> str:
-    """Return what people read of a task; the wire has no other place for what went wrong than the lines behind it."""
+    """Return the display of a task, followed by its error: the wire has no field of its own for the error."""
     if record.error and "\n" not in record.display and record.state in _FAILED:
         return f"{record.display}\n{record.error}"
     return record.display
@@ -124,17 +124,17 @@ def _stats(record: Job) -> core_pb2.ExecutionStats:
     ):
         if count:
             stats.tasks_by_state.add(state=state.value, count=count)
-    _fill(stats.compute_time, record.compute_us)
+    _set_duration(stats.compute_time, record.compute_us)
     first, last = record.first_started_us, record.last_stopped_us
     if first is not None:
         stats.first_task_started_at.CopyFrom(timestamp(first))
     if last is not None:
         stats.last_task_stopped_at.CopyFrom(timestamp(last))
     if first is not None and last is not None and last > first:
-        _fill(stats.elapsed_time, last - first)
+        _set_duration(stats.elapsed_time, last - first)
         stats.parallelism = record.compute_us / (last - first)
     return stats
 
 
-def _fill(duration: Duration, microseconds: int) -> None:
+def _set_duration(duration: Duration, microseconds: int) -> None:
     duration.seconds, duration.nanos = microseconds // 1_000_000, microseconds % 1_000_000 * 1000

@@ -1,4 +1,4 @@
-"""A task that is submitted while a runner waits for it: who is answered first, and with what."""
+"""A task that is submitted while a runner waits for it: the order and the content of the responses."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ def anyio_backend():
 
 @pytest.fixture
 async def app(tmp_path):
-    """An application, and the key that it asks for."""
+    """An application, and its API key."""
     async with application(tmp_path) as opened:
         yield opened
 
 
-async def call(app, method, request, answers, asked=None):
-    """Make a call, and note its answer when it goes out."""
+async def call(app, method, request, responses, waits=None):
+    """Make a call, and append its response when it is sent. Set the event `waits` once the whole body was read."""
     serve, key = app
     body = [request.SerializeToString()]
 
     async def receive():
         if not body:
-            if asked is not None:
-                asked.set()  # all is read, so from now on it waits
+            if waits is not None:
+                waits.set()
             await anyio.sleep_forever()
         return {"type": "http.request", "body": body.pop()}
 
     async def send(message):
         if message["type"] == "http.response.body":
-            answers.append((method.partition("/")[2], message["body"]))
+            responses.append((method.partition("/")[2], message["body"]))
 
     headers = [(b"content-type", b"application/proto"), (b"authorization", f"Bearer {key}".encode())]
     scope = {"type": "http", "method": "POST", "path": f"/{method}", "headers": headers}
     await serve(scope, receive, send)
 
 
-async def test_a_runner_that_waits_is_answered_before_whoever_submits_its_task(app):
+async def test_a_waiting_runner_gets_its_response_before_the_submitter(app):
     exchange = runners_pb2.ExchangeRequest(
         runner_id=b"r" * 16,
         claim_id=b"c" * 16,
@@ -57,13 +57,13 @@ async def test_a_runner_that_waits_is_answered_before_whoever_submits_its_task(a
     submit = job_pb2.SubmitJobRequest(
         tasks=submissions(task_group(1), identifiers=[("Task", "v1.0")]), job_name="Mosaic", trace_parent="00-trace"
     )
-    answers, waits = [], anyio.Event()
+    responses, waits = [], anyio.Event()
     async with anyio.create_task_group() as group:
-        group.start_soon(call, app, "tilebox.ext.v1.RunnerService/Exchange", exchange, answers, waits)
+        group.start_soon(call, app, "tilebox.ext.v1.RunnerService/Exchange", exchange, responses, waits)
         await waits.wait()
-        group.start_soon(call, app, "workflows.v1.JobService/SubmitJob", submit, answers)
-    assert [method for method, _ in answers] == ["Exchange", "SubmitJob"]
-    handed = runners_pb2.ExchangeResponse.FromString(answers[0][1])
-    submitted = core_pb2.Job.FromString(answers[1][1])
-    assert [(task.display, handed.jobs[task.job].name) for task in handed.tasks] == [("Leaf", "Mosaic")]
-    assert handed.jobs[0].job_id == submitted.id.uuid
+        group.start_soon(call, app, "workflows.v1.JobService/SubmitJob", submit, responses)
+    assert [method for method, _ in responses] == ["Exchange", "SubmitJob"]
+    claimed = runners_pb2.ExchangeResponse.FromString(responses[0][1])
+    submitted = core_pb2.Job.FromString(responses[1][1])
+    assert [(task.display, claimed.jobs[task.job].name) for task in claimed.tasks] == [("Leaf", "Mosaic")]
+    assert claimed.jobs[0].job_id == submitted.id.uuid

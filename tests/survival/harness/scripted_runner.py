@@ -1,4 +1,4 @@
-"""A runner made of single messages, for what no real one would say."""
+"""A scripted runner, for messages that a real runner would not send."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ STALE = runners_pb2.REPORT_VERDICT_STALE
 LEAF = core_pb2.TaskIdentifier(name="tasks.Leaf", version="v1.0")
 
 
-class Hand:
-    """A runner made of single messages, which writes down what it would execute."""
+class ScriptedRunner:
+    """A runner that the test drives message by message, with a log of what it would execute."""
 
     def __init__(self, server):
         self.server = server
@@ -51,7 +51,7 @@ class Hand:
         return tasks
 
     def computed(self, task, children=0):
-        """Return the report of a task, with so many subtasks."""
+        """Return the report on a computed task with some number of subtasks."""
         self.note("end", task.task_id, children)
         report = runners_pb2.ComputedReport(task_id=task.task_id, lease_number=task.lease_number)
         if children:
@@ -63,10 +63,10 @@ class Hand:
         return [outcome.verdict for outcome in answer.outcomes]
 
     def note(self, kind, task, submitted=0):
-        self.effects.append(Line(kind, task.hex(), "hand", time.monotonic_ns(), submitted))
+        self.effects.append(Line(kind, task.hex(), "scripted", time.monotonic_ns(), submitted))
 
     def finish(self):
-        """Execute the rest, and check the invariants."""
+        """Execute all remaining tasks, and check the invariants."""
         while tasks := self.claim(100):
             assert set(self.report(*[self.computed(task) for task in tasks])) == {ACCEPTED}
         database = read_sqlite(self.server.data_dir / "tilebox.sqlite")
