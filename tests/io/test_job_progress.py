@@ -13,8 +13,8 @@ from terminal import screen_of
 from tilebox._core.jobs.job import Job
 from tilebox._core.jobs.states import JobState, TaskState
 from tilebox._core.jobs.stats import ExecutionStats, Progress
-from tilebox._io import progress
-from tilebox._io.job_progress import JobProgress
+from tilebox._io.progress import bars
+from tilebox._io.progress.jobs import JobProgress
 
 
 class Terminal(io.StringIO):
@@ -63,7 +63,7 @@ def test_output_to_a_file_shows_nothing(capsys):
 
 
 def test_a_notebook_without_widgets_gets_text(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(bars, "in_notebook", lambda: True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     run(show=True)
     output, errors = capsys.readouterr()
@@ -91,7 +91,7 @@ def test_warnings_are_logged_with_and_without_a_bar(monkeypatch, caplog, show):
 IN_A_TERMINAL = """
 from uuid import UUID
 from tilebox._core.jobs.job import ExecutionStats, Job, JobState, TaskState
-from tilebox._io.job_progress import JobProgress
+from tilebox._io.progress.jobs import JobProgress
 
 def job(state, computed):
     stats = ExecutionStats(total_tasks=4, tasks_by_state={{TaskState.COMPUTED: computed}})

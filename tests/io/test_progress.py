@@ -9,8 +9,8 @@ import sys
 import pytest
 from terminal import screen_of
 
-from tilebox._io import progress
-from tilebox._io.progress import Progress
+from tilebox._io.progress import bars
+from tilebox._io.progress.bars import Progress
 
 
 class Terminal(io.StringIO):
@@ -46,7 +46,7 @@ def test_two_bars_at_once(monkeypatch):
 
 
 IN_A_TERMINAL = """
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 
 bars = [Progress(True, title=title, total=4.0) for title in {titles!r}]
 for bar in bars:
@@ -77,7 +77,7 @@ def test_bars_of_one_title_are_told_apart():
 def test_bars_of_threads_leave_no_rest():
     program = """
 import threading
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 
 def load(number, together):
     with Progress(True, title=f"load {number}", total=20.0) as bar:
@@ -100,7 +100,7 @@ print("done")
 
 def test_a_bar_that_an_error_ends_stays_as_it_was():
     program = """
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 
 try:
     with Progress(True, title="x", total=4.0) as bar:
@@ -122,7 +122,7 @@ def test_a_file_gets_nothing(show, capsys):
 
 
 def test_a_notebook_without_widgets_gets_text(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(bars, "in_notebook", lambda: True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     run(show=True)
     output = capsys.readouterr()

@@ -25,8 +25,8 @@ from tilebox import __version__
 from tilebox._core.wire import status
 from tilebox._core.wire.backoff import Backoff, RetryPolicy
 from tilebox._io.concurrency.aio import sleep
-from tilebox._io.failures import is_wrong_address, translated, was_sent
 from tilebox._io.http.aio import HttpClient
+from tilebox._io.http.errors import is_wrong_address, translated, was_sent
 from tilebox.aio.response import Response
 from tilebox.errors import (
     AnswerTooLargeError,

@@ -25,8 +25,8 @@ from tilebox import __version__
 from tilebox._core.wire import status
 from tilebox._core.wire.backoff import Backoff, RetryPolicy
 from tilebox._io.concurrency.sync import sleep
-from tilebox._io.failures import is_wrong_address, translated, was_sent
 from tilebox._io.http.sync import HttpClient
+from tilebox._io.http.errors import is_wrong_address, translated, was_sent
 from tilebox.sync.response import Response
 from tilebox.errors import (
     AnswerTooLargeError,

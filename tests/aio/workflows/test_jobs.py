@@ -18,7 +18,7 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2, job_pb2
 from tilebox._core.values import ids
-from tilebox._io import notebook
+from tilebox._io.progress import display
 from tilebox.aio.workflows import jobs as jobs_module
 from tilebox.workflows import (
     Cluster,
@@ -263,8 +263,8 @@ async def test_a_diagram_is_drawn_by_the_server():
 
 async def test_a_notebook_shows_state_and_diagram(monkeypatch):
     shown = []
-    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
-    monkeypatch.setattr(notebook, "show_html", shown.append)
+    monkeypatch.setattr(display, "in_notebook", lambda: True)
+    monkeypatch.setattr(display, "show_html", shown.append)
     wire = Answers(VisualizeJob=diagram_pb2.Diagram(svg=b"<svg/>"), GetJob=job("RUNNING", computed=1, running=1))
     await jobs_over(wire).display(JOB)
     assert "1 of 2 tasks computed, 1 running" in shown[0]

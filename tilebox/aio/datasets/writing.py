@@ -19,7 +19,7 @@ from tilebox._core.queries import dataset_calls
 from tilebox._core.schema import arrow_schema
 from tilebox._core.values import ids
 from tilebox._io.concurrency.aio import gather_map, to_thread
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 from tilebox.errors import TileboxError
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from tilebox._core.jobs.states import JobState, TaskState, job_state
 from tilebox._core.jobs.task_pages import TaskWalk
 from tilebox._core.jobs.watching import JobWatch
 from tilebox._core.wire.pages import Pages
-from tilebox._io import notebook
 from tilebox._io.concurrency.aio import gather_map, sleep
-from tilebox._io.failures import was_sent
-from tilebox._io.job_progress import JobProgress
+from tilebox._io.http.errors import was_sent
+from tilebox._io.progress import display
+from tilebox._io.progress.jobs import JobProgress
 from tilebox.errors import APIError, ServerError, TileboxError, TransportError
 
 if TYPE_CHECKING:
@@ -210,13 +210,13 @@ class JobClient:
         identity = arguments.job_id(job_or_id)
         call = workflow_calls.visualize_job(identity, direction=direction, layout=layout, sketchy=sketchy)
         job = await self.find(identity)
-        if notebook.in_notebook():
+        if display.in_notebook():
             diagram = await self._transport.call(call)
-            notebook.show_html(job_html(job, diagram.svg.decode()))
+            display.show_html(job_html(job, diagram.svg.decode()))
         else:
             tasks = await self.tasks(identity)
             advice = 'The diagram shows in a notebook; here, save it: Path("job.svg").write_text(jobs.visualize(job))'
-            notebook.show_text(f"{job}\n{tasks}\n{advice}")
+            display.show_text(f"{job}\n{tasks}\n{advice}")
 
     async def tasks(self, job_or_id: Job | UUID | str, *, limit: int | None = None) -> TaskList:
         """List the tasks of a job.

@@ -11,7 +11,7 @@ from tilebox._core.results import frames
 from tilebox._core.schema import arrow_schema
 from tilebox._core.wire.pages import Pages
 from tilebox._io.concurrency.sync import prefetched, to_thread
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 from tilebox.sync.datasets.sources import open_source
 from tilebox.errors import NotFoundError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tilebox._io.progress import in_notebook
+from tilebox._io.progress.bars import in_notebook
 
 __all__ = ["in_notebook", "show_html", "show_text"]
 

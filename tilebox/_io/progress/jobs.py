@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from tilebox._core.jobs.states import JobState, TaskState
-from tilebox._io.progress import claim_label, close_bar, open_bar, release_label
+from tilebox._io.progress.bars import claim_label, close_bar, open_bar, release_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
