@@ -103,7 +103,7 @@ def test_a_disk_that_fails_to_write_is_said_and_got_over(stage):
     pid = there.server.process.pid
     # No byte more goes into any file: SQLite's log fails with an I/O error in the middle of a transaction.
     usual = resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-    with pytest.raises(TransportError, match=r"the server cannot do JobService/SubmitJob.*Nothing was stored"):
+    with pytest.raises(TransportError, match=r"the server is unavailable for JobService/SubmitJob.*Nothing was stored"):
         there.submit(Chain(1), name="refused")
     there.open_gate("gate")
     wait_until(lambda: there.lines("end"), "the end of the task")

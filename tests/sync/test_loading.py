@@ -193,7 +193,7 @@ def test_find_nothing(either, filled):
         with pytest.raises(NotFoundError, match=f"No such datapoint {identity}"):
             collection.find(identity)
     either.wire.methods.clear()
-    with pytest.raises(ValueError, match="is no datapoint id"):
+    with pytest.raises(ValueError, match="is not a valid datapoint id"):
         collection.find("invalid")
     with pytest.raises(TypeError, match="datapoint id must be a UUID"):
         collection.find(5)
@@ -213,7 +213,7 @@ def test_arguments_are_checked_before_any_request(either, filled):
         with pytest.raises(ValueError, match=r"swap the two|at least 1|is empty"):
             collection.query(**wrong)
     for wrong in ({"temporal_extent": object()}, {"limit": "5"}, {"spatial_extent": "POINT (1 2)"}):
-        with pytest.raises(TypeError, match=r"no time interval|whole number|must be a shapely geometry"):
+        with pytest.raises(TypeError, match=r"is not a time interval|whole number|must be a shapely geometry"):
             collection.query(**wrong)
     with pytest.raises(ValueError, match="mode of a spatial extent must be one of"):
         collection.query(spatial_extent={"geometry": shapely.box(0, 0, 1, 1), "mode": "near"})

@@ -143,9 +143,9 @@ class Server:
     def _error(self, response: Response, method: str) -> TileboxError:
         if 300 <= response.status < 400:
             message = f"HTTP {response.status}, a redirect to {response.headers.get('location', 'nowhere')}"
-            return status.error_from_code("unimplemented", message, request_id=None, what=self._describe(method))
+            return status.error_from_code("unimplemented", message, request_id=None, call=self._describe(method))
         error = status.error_from_response(
-            response.status, response.body, response.headers, what=self._describe(method)
+            response.status, response.body, response.headers, call=self._describe(method)
         )
         if response.status == 413 and isinstance(error, RateLimitedError):
             return RequestTooLargeError(error.message, code=error.code)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import httpx
     from google.protobuf.message import Message
 
-    from tilebox._core.wire.calls import Answer, Call
+    from tilebox._core.wire.calls import Call, ResponseMessage
     from tilebox._core.wire.config import Config
 
 _log = logging.getLogger("tilebox.transport")
@@ -87,7 +87,7 @@ class Transport:
         """Tell whether the server said, in any answer so far, that it has an extension of the wire."""
         return extension in self._extensions
 
-    async def call(self, call: Call[Answer]) -> Answer:
+    async def call(self, call: Call[ResponseMessage]) -> ResponseMessage:
         """Make one unary call.
 
         Raises:
@@ -138,7 +138,7 @@ class Transport:
         """Return how messages name a method, as in `DatasetService/GetDataset at https://...`."""
         return f"{method.rpartition('.')[2]} at {self.config.url}"
 
-    async def _send(self, call: Call[Answer], body: bytes) -> Answer:
+    async def _send(self, call: Call[ResponseMessage], body: bytes) -> ResponseMessage:
         what = self.describe(call.method)
         headers = {"content-type": "application/proto", "connect-protocol-version": "1"}
         async with self._exchange(call.method, body, headers) as response:
@@ -146,7 +146,7 @@ class Transport:
         if response.status_code != 200:
             raise self._error(response, content, what)
         try:
-            return call.answer.FromString(content)
+            return call.response_type.FromString(content)
         except DecodeError as error:
             raise TransportError(f"the answer of {what} is not what the API describes; check the URL") from error
 
@@ -187,7 +187,7 @@ class Transport:
             self._extensions = frozenset(part.strip() for part in extensions.split(","))
 
     def _error(self, response: Response, content: bytes, what: str) -> TileboxError:
-        error = status.error_from_response(response.status_code, content, response.headers, what=what)
+        error = status.error_from_response(response.status_code, content, response.headers, call=what)
         if isinstance(error, AuthenticationError) and self.config.token is None:
             error.add_note("no API key was given: pass token=..., or set TILEBOX_API_KEY")
         if response.status_code == 413 and isinstance(error, RateLimitedError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tilebox._core.wire.unpacking import Unpacker
+from tilebox._core.wire.decompression import Decompressor
 from tilebox._io.http.sync import interrupt
 from tilebox.errors import AnswerTooLargeError
 
@@ -40,9 +40,9 @@ class Response:
         self._rest = memoryview(b"")
         # An event hook of the caller's client may have read the body; httpx has unpacked it then.
         self._is_read = response.is_stream_consumed
-        self._unpacker = Unpacker(what, "" if self._is_read else self.headers.get("content-encoding", ""))
+        self._decompressor = Decompressor(what, "" if self._is_read else self.headers.get("content-encoding", ""))
         if self._is_read:
-            self._unpacker.feed(response.content)
+            self._decompressor.feed(response.content)
 
     def read(self) -> bytes:
         """Return the whole body.
@@ -78,10 +78,10 @@ class Response:
         interrupt(self._response)
 
     def _next_piece(self) -> bytes:
-        while not (piece := self._unpacker.piece()):
+        while not (piece := self._decompressor.next_chunk()):
             packed = None if self._is_read else next(self._raw, None)
             if packed is None:
-                self._unpacker.end()
+                self._decompressor.end()
                 return b""
-            self._unpacker.feed(packed)
+            self._decompressor.feed(packed)
         return piece

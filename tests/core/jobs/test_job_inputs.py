@@ -108,7 +108,7 @@ def test_ways_to_name_a_job(value):
 
 
 def test_what_names_no_job():
-    with pytest.raises(ValueError, match="'some-job-id' is no job id; give a UUID"):
+    with pytest.raises(ValueError, match="'some-job-id' is not a valid job id; give a UUID"):
         job_id("some-job-id")
     with pytest.raises(TypeError, match="job id must be a UUID or its text, not a int"):
         job_id(5)
@@ -134,7 +134,7 @@ def test_filters():
     [
         ({"job_states": "finished"}, ValueError, "'finished' is no JobState; there are SUBMITTED, RUNNING, STARTED"),
         ({"task_states": 3}, TypeError, "a state is given as TaskState or as its name, not as a int"),
-        ({"automation_ids": "x"}, ValueError, "is no automation id"),
+        ({"automation_ids": "x"}, ValueError, "is not a valid automation id"),
         ({"name": ""}, ValueError, "name must not be empty"),
         ({"name": "x" * 101}, ValueError, "at most 100 characters"),
         ({"clusters": [None]}, TypeError, "a cluster is given as Cluster"),

@@ -124,7 +124,7 @@ def test_bad_arguments_are_refused_before_any_request():
         jobs.queued,
         jobs.wait,
     ):
-        with pytest.raises(ValueError, match="is no job id"):
+        with pytest.raises(ValueError, match="is not a valid job id"):
             method("some-job-id")
     with pytest.raises(ValueError, match="direction must be one of"):
         jobs.visualize(JOB, direction="sideways")

@@ -55,7 +55,7 @@ def job_id(value: Job | UUID | str) -> UUID:
         ValueError: It is no UUID.
         TypeError: It is neither a job nor an id.
     """
-    return value.id if isinstance(value, Job) else ids.parse(value, what="job id")
+    return value.id if isinstance(value, Job) else ids.parse(value, name="job id")
 
 
 def slug(value: Any) -> str:
@@ -88,7 +88,7 @@ def job_filters(
     with_tasks = [_state(TaskState, one) for one in _several(task_states)]
     return job_pb2.QueryFilters(
         time_interval=None if submitted is None else submitted.to_wire(),
-        automation_ids=[ids.to_wire(ids.parse(one, what="automation id")) for one in _several(automation_ids)],
+        automation_ids=[ids.to_wire(ids.parse(one, name="automation id")) for one in _several(automation_ids)],
         states=[f"JOB_STATE_{state}" for state in in_states],
         name=name or "",
         task_states=[f"TASK_STATE_{state}" for state in with_tasks],

@@ -139,7 +139,7 @@ class Client:
         """
         if isinstance(dataset, str):
             dataset = await self.dataset(dataset)
-        identity = dataset.id if isinstance(dataset, TimeseriesDataset) else ids.parse(dataset, what="dataset id")
+        identity = dataset.id if isinstance(dataset, TimeseriesDataset) else ids.parse(dataset, name="dataset id")
         await self._transport.call(dataset_calls.delete_dataset(identity))
 
     async def _by_slug(self) -> dict[str, TimeseriesDataset]:

@@ -139,7 +139,7 @@ class Client:
         """
         if isinstance(dataset, str):
             dataset = self.dataset(dataset)
-        identity = dataset.id if isinstance(dataset, TimeseriesDataset) else ids.parse(dataset, what="dataset id")
+        identity = dataset.id if isinstance(dataset, TimeseriesDataset) else ids.parse(dataset, name="dataset id")
         self._transport.call(dataset_calls.delete_dataset(identity))
 
     def _by_slug(self) -> dict[str, TimeseriesDataset]:

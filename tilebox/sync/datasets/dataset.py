@@ -237,7 +237,7 @@ class TimeseriesDataset:
             dataset=self.id,
             schema=self.schema,
             collections=collection_ids(self._home, collections),
-            datapoint=ids.parse(datapoint_id, what="datapoint id"),
+            datapoint=ids.parse(datapoint_id, name="datapoint id"),
             skip_data=skip_data,
         )
 

@@ -201,7 +201,7 @@ class TimeseriesCollection:
             dataset=self._home.dataset.id,
             schema=self._home.dataset.schema,
             collections=(self.id,),
-            datapoint=ids.parse(datapoint_id, what="datapoint id"),
+            datapoint=ids.parse(datapoint_id, name="datapoint id"),
             skip_data=skip_data,
         )
 
