@@ -94,7 +94,7 @@ def test_fields_that_data_rules_out_are_refused(client, slug):
 def test_malformed_definitions_are_refused_before_any_request(either):
     with pytest.raises(ValueError, match="code_name"):
         either.create_or_update_dataset(DatasetKind.TEMPORAL, "No Name")
-    with pytest.raises(TypeError, match="no dataset can hold"):
+    with pytest.raises(TypeError, match="a dataset cannot have"):
         either.create_or_update_dataset(DatasetKind.TEMPORAL, "x", [{"name": "a", "type": object}])
     assert either.wire.methods == []
 

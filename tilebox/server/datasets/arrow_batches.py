@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tilebox._core.columns.messages import canonical
-from tilebox._core.schema.arrow_schema import arrow_schema, arrow_type, whole
+from tilebox._core.schema.arrow_schema import arrow_schema, arrow_type, combine_chunks
 from tilebox._core.schema.fields import ID, INGESTION_TIME, Field, Schema
 from tilebox._core.values.timestamps import ItemError
 
@@ -46,7 +46,7 @@ def checked(schema: Schema, table: pa.Table) -> tuple[pa.RecordBatch, list[Probl
     given = dict(zip(table.column_names, table.columns, strict=True))
     for field in schema:
         if field.name in given and field.name not in _GIVEN_BY_SERVER:
-            columns.append(_checked_column(field, whole(given[field.name]), problems))
+            columns.append(_checked_column(field, combine_chunks(given[field.name]), problems))
         else:
             columns.append(_absent(field, table.num_rows))
     return pa.RecordBatch.from_arrays(columns, schema=arrow_schema(schema)), problems

@@ -193,6 +193,6 @@ def _named(schema: Schema, collection: Collection, rows: pa.RecordBatch, problem
 
 def _joined_ids(table: pa.Table) -> bytes:
     """Return the ids of datapoints, 16 bytes each, one behind the other."""
-    ids = arrow_schema.whole(table["id"])
+    ids = arrow_schema.combine_chunks(table["id"])
     data = ids.buffers()[1]
     return data.slice(ids.offset * 16, len(ids) * 16).to_pybytes()  # type: ignore[no-any-return]

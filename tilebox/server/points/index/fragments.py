@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tilebox._core.schema.arrow_schema import whole
+from tilebox._core.schema.arrow_schema import combine_chunks
 from tilebox.server.points.columns import COLLECTION
 from tilebox.server.points.index.bloom import are_among
 from tilebox.server.points.index.time_blocks import Blocks
@@ -261,7 +261,7 @@ class Contents:
         new = dataset.get_fragment(max(numbers))
         if new is None or new.physical_rows != rows.num_rows:
             return
-        held = Held.of(np.asarray(whole(rows[COLLECTION])), times_of(rows), _NONE)
+        held = Held.of(np.asarray(combine_chunks(rows[COLLECTION])), times_of(rows), _NONE)
         self._remember(dataset.version, before.extended(FragmentContents.of(new, held)), {_key(new): held})
 
     def _remember(self, version: int, inventory: Inventory, held: Mapping[FragmentKey, Held]) -> None:
