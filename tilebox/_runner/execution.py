@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-from tilebox._core.tasks.context import OnDemand, TaskContext
+from tilebox._core.tasks.context import Lazy, TaskContext
 from tilebox._core.tasks.current_task import CurrentTask, TaskJob
 from tilebox._core.tasks.inputs.serialization import inputs_of
 from tilebox._core.tasks.task import retry_of
@@ -87,7 +87,7 @@ class Execution:
             Interruption: The task was ended from outside.
         """
         started = perf_counter()
-        current = OnDemand(lambda: _current_task(task, job))
+        current = Lazy(lambda: _current_task(task, job))
         context = self._context(current)
         try:
             if tell is not None:
@@ -103,11 +103,11 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - whatever a task does, its runner goes on
             return self._failed(task, current, context, error)
 
-    def _context(self, current: OnDemand[CurrentTask]) -> TaskContext:
+    def _context(self, current: Lazy[CurrentTask]) -> TaskContext:
         return TaskContext(
             current_task=current,
             cluster=self._cluster,
-            cache=OnDemand(lambda: self._cache.group(str(current().job.id))),
+            cache=Lazy(lambda: self._cache.group(str(current().job.id))),
             runner_context=self._runner_context,
             logger=self._logger,
         )
@@ -115,7 +115,7 @@ class Execution:
     def _failed(
         self,
         task: runners_pb2.LeasedTask,
-        current: OnDemand[CurrentTask],
+        current: Lazy[CurrentTask],
         context: TaskContext,
         error: BaseException,
     ) -> Report:
@@ -177,9 +177,7 @@ def _current_task(task: runners_pb2.LeasedTask, job: runners_pb2.LeasedJob) -> C
     )
 
 
-def _computed(
-    task: runners_pb2.LeasedTask, current: OnDemand[CurrentTask], context: TaskContext, seconds: float
-) -> Report:
+def _computed(task: runners_pb2.LeasedTask, current: Lazy[CurrentTask], context: TaskContext, seconds: float) -> Report:
     report = runners_pb2.ComputedReport(
         task_id=task.task_id,
         lease_number=task.lease_number,
@@ -192,9 +190,9 @@ def _computed(
     return report
 
 
-def _display(task: runners_pb2.LeasedTask, current: OnDemand[CurrentTask]) -> str:
+def _display(task: runners_pb2.LeasedTask, current: Lazy[CurrentTask]) -> str:
     # What nobody looked at, nobody changed.
-    return clean(current().reported_display) if current.is_made else task.display
+    return clean(current().reported_display) if current.is_computed else task.display
 
 
 def _bounded(text: str, size: int) -> str:

@@ -173,7 +173,7 @@ def test_a_datapoint_stands_for_its_time():
         ([object()], TypeError, "is not a time"),
     ],
 )
-def test_what_is_no_interval_is_refused_with_advice(value, error, message):
+def test_malformed_intervals_are_refused_with_advice(value, error, message):
     with pytest.raises(error, match=message):
         parse(value)
 

@@ -45,7 +45,7 @@ def test_an_error_of_the_server_has_a_code(error):
         (400, b'{"code": 5}', errors.ServerError),
     ],
 )
-def test_answers_that_come_from_something_in_between(http, body, wanted):
+def test_errors_of_a_gateway(http, body, wanted):
     error = status.error_from_response(http, body, {}, call="A/B at http://box")
     assert type(error) is wanted
     if wanted in (errors.TransportError, errors.ServerError):
@@ -60,7 +60,7 @@ def test_the_message_tells_whether_server_or_gateway_failed():
     assert str(gateway) == "no answer from A/B: HTTP 503 upstream is gone; try again later"
 
 
-def test_long_foreign_answers_are_cut():
+def test_long_bodies_of_gateways_are_cut():
     error = status.error_from_response(500, b"x" * 10_000, {}, call="A/B")
     assert len(str(error)) < 400
 
