@@ -16,19 +16,19 @@ from tilebox._core.protocol.workflows.v1 import core_pb2
 from tilebox._core.runner.events import (
     Abandon,
     Answered,
-    Began,
-    Cut,
+    ClockTicked,
     End,
     Event,
     Finished,
+    Interrupt,
+    Interrupted,
     LeaseLost,
     Rejected,
     Run,
     Send,
-    StopAsked,
-    Ticked,
+    Started,
+    StopRequested,
     Unanswered,
-    WasCut,
 )
 from tilebox._core.runner.exchanges import Exchange, Lease, Report
 from tilebox._core.runner.machine import Machine
@@ -84,12 +84,12 @@ class Runner:
     def start(self) -> None:
         """Begin."""
         self._world.note(self.name, "starts")
-        self._advance(Began())
+        self._advance(Started())
 
     def stop(self, grace_seconds: float) -> None:
         """Tell it to end when it can."""
         self._world.note(self.name, "is told to stop")
-        self._advance(StopAsked(grace_seconds))
+        self._advance(StopRequested(grace_seconds))
 
     def die(self) -> None:
         """End as SIGKILL does; its companion says so, unless it died with it."""
@@ -154,7 +154,7 @@ class Runner:
                     self.process.start(self._deliver(command))
                 case Run(slot, lease):
                     self.process.start(self._execute(slot, lease))
-                case Cut(exchange):
+                case Interrupt(exchange):
                     self._requests[exchange].fail(CutShort())
                 case Abandon(_, lease):
                     # What executes goes on, as a thread does; nobody takes its result.
@@ -173,14 +173,14 @@ class Runner:
 
     def _ticked(self) -> None:
         if self._is_suspended is None:
-            self._advance(Ticked())
+            self._advance(ClockTicked())
         else:
             self.process.start(self._ticked_later())
 
     async def _ticked_later(self) -> None:
         if self._is_suspended is not None:
             await self._is_suspended.wait()
-        self._advance(Ticked())
+        self._advance(ClockTicked())
 
     def _end(self) -> None:
         if self._tick is not None:
@@ -202,7 +202,7 @@ class Runner:
         try:
             answer = await self._world.network.carry(request)
         except CutShort:
-            return WasCut(worker, exchange)
+            return Interrupted(worker, exchange)
         except Unreachable:
             return Unanswered(worker, exchange)
         except Refused as error:

@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from tilebox._core.runner.events import Answered, Rejected, Unanswered, WasCut
+from tilebox._core.runner.events import Answered, Interrupted, Rejected, Unanswered
 from tilebox._runner.channel import CallCancelledError
 from tilebox.errors import (
     AuthenticationError,
@@ -47,7 +47,7 @@ def deliver(wire: Wire, command: Send, cancel_token: CancelToken, outage: Outage
             cancel_token.sleep(command.pause_seconds)
         response = wire.exchange(exchange, cancel_token)
     except CallCancelledError:
-        return WasCut(worker, exchange)
+        return Interrupted(worker, exchange)
     except (InvalidArgumentError, RequestTooLargeError) as error:
         _log.warning("%s", error)
         return Rejected(worker, exchange, str(error))

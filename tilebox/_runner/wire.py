@@ -218,7 +218,7 @@ class PublicWire:
     def exchange(self, exchange: Exchange, cancel_token: CancelToken) -> runners_pb2.ExchangeResponse:
         """Deliver reports and ask for a task; see `Wire`."""
         outcomes = self._outcomes.setdefault(exchange.claim_id, [])
-        asks = exchange.max_tasks > 0 and not exchange.is_cut
+        asks = exchange.max_tasks > 0 and not exchange.is_interrupted
         reports = exchange.ordered()[len(outcomes) :]
         # The last computed task may be reported in the request that asks for the next one.
         shared = reports[-1] if asks and reports and isinstance(reports[-1], runners_pb2.ComputedReport) else None
