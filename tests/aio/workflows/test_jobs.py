@@ -112,7 +112,7 @@ async def test_bad_arguments_are_refused_before_any_request():
     jobs = jobs_over(wire)
     with pytest.raises(TypeError, match=r"Hello\(\.\.\.\)"):
         await jobs.submit("x", Hello, "dev")
-    with pytest.raises(ValueError, match="one for each task"):
+    with pytest.raises(ValueError, match="one per task"):
         await jobs.submit("x", [Other(), Other(), Other()], ["a", "b"])
     for method in (
         jobs.find,

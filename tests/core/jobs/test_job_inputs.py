@@ -132,12 +132,16 @@ def test_filters():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"job_states": "finished"}, ValueError, "'finished' is no JobState; there are SUBMITTED, RUNNING, STARTED"),
-        ({"task_states": 3}, TypeError, "a state is given as TaskState or as its name, not as a int"),
+        (
+            {"job_states": "finished"},
+            ValueError,
+            "'finished' is not a JobState; the states are SUBMITTED, RUNNING, STARTED",
+        ),
+        ({"task_states": 3}, TypeError, "a state must be a TaskState or its name, not a int"),
         ({"automation_ids": "x"}, ValueError, "is not a valid automation id"),
         ({"name": ""}, ValueError, "name must not be empty"),
         ({"name": "x" * 101}, ValueError, "at most 100 characters"),
-        ({"clusters": [None]}, TypeError, "a cluster is given as Cluster"),
+        ({"clusters": [None]}, TypeError, "a cluster must be a Cluster"),
         ({"temporal_extent": ("2024-02-01", "2024-01-01")}, ValueError, "is before its start"),
     ],
     ids=str,

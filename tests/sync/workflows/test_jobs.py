@@ -112,7 +112,7 @@ def test_bad_arguments_are_refused_before_any_request():
     jobs = jobs_over(wire)
     with pytest.raises(TypeError, match=r"Hello\(\.\.\.\)"):
         jobs.submit("x", Hello, "dev")
-    with pytest.raises(ValueError, match="one for each task"):
+    with pytest.raises(ValueError, match="one per task"):
         jobs.submit("x", [Other(), Other(), Other()], ["a", "b"])
     for method in (
         jobs.find,

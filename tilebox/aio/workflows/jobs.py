@@ -368,7 +368,7 @@ class JobClient:
             seconds = watch.next_hold(monotonic())
             call = workflow_calls.await_job(identity, seconds=seconds, computed_at_least=watch.computed_at_least)
             job = Job.from_wire(await self._transport.call(call))
-            if watch.is_hasty(job, monotonic()):
+            if watch.is_early(job, monotonic()):
                 await sleep(watch.next_pause(monotonic()))
             return job
         await sleep(watch.next_pause(monotonic()))
@@ -379,7 +379,7 @@ class JobClient:
         if not watch.is_idle or not self._transport.offers(workflow_calls.EXTENSION):
             return []
         try:
-            return watch.news(await self.queued(watch.job, limit=_MAX_EXPLAINED))
+            return watch.new_warnings(await self.queued(watch.job, limit=_MAX_EXPLAINED))
         except APIError as error:
             _log.debug("no reasons why tasks of job %s are queued: %s", watch.job.id, error)
             return []
