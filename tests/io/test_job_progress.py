@@ -35,9 +35,9 @@ STEPS = [job("SUBMITTED", 0, 1), job("RUNNING", 1, 11, Progress("tiles", 20, 5))
 def run(show, steps=STEPS, warning=None):
     with JobProgress(show, title="Job x") as bar:
         for step in steps:
-            bar.reach(step)
+            bar.update(step)
             if warning is not None:
-                bar.say(warning)
+                bar.warn(warning)
 
 
 def test_a_terminal_shows_tasks_state_and_measures(monkeypatch):
@@ -98,10 +98,10 @@ def job(state, computed):
     return Job(UUID(int=1), "x", JobState(state), execution_stats=stats)
 
 with JobProgress(True, title="Job x") as bar:
-    bar.reach(job("SUBMITTED", 0))
-    bar.say("no runner is there")
-    bar.reach(job("RUNNING", 2))
-    bar.reach(job({end!r}, {computed}))
+    bar.update(job("SUBMITTED", 0))
+    bar.warn("no runner is there")
+    bar.update(job("RUNNING", 2))
+    bar.update(job({end!r}, {computed}))
 print("done")
 """
 

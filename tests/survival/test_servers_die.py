@@ -83,7 +83,7 @@ def test_a_server_killed_at_a_step_loses_and_doubles_nothing(stage, proxy, step,
         if is_carried_out:
             there.submit(Chain(1), url=way.url)
         else:
-            with pytest.raises(TransportError, match="the job is not there"):
+            with pytest.raises(TransportError, match="the job was not found"):
                 there.client(way.url).jobs().submit("lost", Chain(1))
     there.submit(Gated("gate"), Fan(5))
     there.wait_for_file("gate.started")

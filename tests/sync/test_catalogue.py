@@ -36,7 +36,7 @@ def test_datasets_by_attribute_and_by_slug(client, filled):
 def test_a_wrong_slug_names_close_ones(client, filled):
     with pytest.raises(NotFoundError, match=r"No such dataset tests\.filed; did you mean tests\.filled"):
         client.dataset("tests.filed")
-    with pytest.raises(TypeError, match="by its slug"):
+    with pytest.raises(TypeError, match="the slug of a dataset must be a string, not a int"):
         client.dataset(5)
 
 

@@ -158,7 +158,7 @@ async def test_a_submission_that_is_not_found_is_an_error_that_says_so():
     wire = Answers(SubmitJob=httpx.ReadError("reset"), QueryJobs=job_pb2.QueryJobsResponse(jobs=[job()]))
     with pytest.raises(TransportError, match="reset") as caught:
         await jobs_over(wire).submit("my-job", Hello("World"))
-    assert "the job is not there; before you submit it again" in caught.value.__notes__[-1]
+    assert "the job was not found; before you submit it again" in caught.value.__notes__[-1]
     assert wire.methods == ["SubmitJob", "QueryJobs"]
 
 
@@ -166,7 +166,10 @@ async def test_a_submission_to_a_server_that_is_gone_is_an_error_that_says_so():
     wire = Answers(SubmitJob=httpx.ReadError("reset"), QueryJobs=refusal("permission_denied", "no reading"))
     with pytest.raises(TransportError, match="reset") as caught:
         await jobs_over(wire).submit("my-job", Hello("World"))
-    assert caught.value.__notes__[-1] == "whether the job was submitted cannot be told: no reading"
+    assert (
+        caught.value.__notes__[-1]
+        == "it is unknown whether the job was submitted, because the query for it failed: no reading"
+    )
 
 
 async def test_a_submission_that_never_arrived_is_sent_again():
@@ -310,7 +313,9 @@ async def test_queued_tasks_tell_why():
 
 async def test_a_server_that_cannot_tell_why_says_so():
     for answer in (refusal("unimplemented", "no such method"), httpx.Response(404, content=b"not found")):
-        with pytest.raises(ServerError, match=r"does not offer the extension runners/1; jobs\.tasks\(job\) lists"):
+        with pytest.raises(
+            ServerError, match=r"does not offer the extension runners/1; call jobs\.tasks\(job\) to list"
+        ):
             await jobs_over(Answers(ExplainJob=answer)).queued(JOB)
     with pytest.raises(NotFoundError):
         await jobs_over(Answers(ExplainJob=refusal("not_found"))).queued(JOB)

@@ -1,4 +1,4 @@
-"""Errors of httpx, raised as errors of Tilebox; the same for both clients."""
+"""Translation of httpx errors to Tilebox errors; the same for both clients."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from tilebox.errors import ConnectTimeout, TransportError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_wrong_address", "translated", "was_sent"]
+__all__ = ["is_wrong_address", "translate_errors", "was_sent"]
 
 _ADVICE = "check the URL, the network, and whether the server is running"
-_IS_IT_HTTP = "does the server expect http:// rather than https://?"
+_TLS_ADVICE = "does the server expect http:// rather than https://?"
 
 
 @contextmanager
-def translated(what: str, *, is_encrypted: bool) -> Iterator[None]:
-    """Raise errors of httpx, or of httpx2 if the caller's client is one of its, as errors of Tilebox.
+def translate_errors(target: str, *, is_encrypted: bool) -> Iterator[None]:
+    """Raise errors of httpx, or of httpx2 if the caller's client is from there, as errors of Tilebox.
 
     Args:
-        what: What was asked, for the message.
-        is_encrypted: Whether over TLS: a server without it keeps silent, or answers what TLS cannot read.
+        target: The call in error messages.
+        is_encrypted: Whether the call uses TLS. A server without TLS stays silent, or sends an answer that is not TLS.
 
     Raises:
-        ConnectTimeout: No connection or no answer in time.
-        TransportError: No complete answer.
+        ConnectTimeout: There was no connection, or no response, in time.
+        TransportError: There was no complete response.
     """
-    connecting = f"{_IS_IT_HTTP} Else {_ADVICE}" if is_encrypted else _ADVICE
+    connect_advice = f"{_TLS_ADVICE} Otherwise, {_ADVICE}" if is_encrypted else _ADVICE
     try:
         yield
     except _classes("HTTPError", "StreamError", "InvalidURL") as error:
-        raise _translation(error, what, connecting) from _bare(error)
+        raise _translation(error, target, connect_advice) from _without_tracebacks(error)
 
 
 def is_wrong_address(error: BaseException) -> bool:
-    """Tell whether an error is what an address without our server gives: silence, or something other than TLS.
+    """Return whether an error suggests a wrong address: no connection in time, or an answer that is not TLS.
 
-    Trying again does not help then; but after an answer from there it is the network that fails, and passes.
+    A retry does not help then. After a response from the same address, the cause is the network, and a retry may help.
     """
     return _is_timeout(error.__cause__, "ConnectTimeout") or _tls_error(error) is not None
 
 
 def was_sent(error: TransportError) -> bool:
-    """Tell whether the request may have reached the server before it failed."""
+    """Return whether the request may have reached the server before it failed."""
     cause = error.__cause__
     is_unsent = isinstance(cause, _classes("ConnectError", "PoolTimeout")) or _is_timeout(cause, "ConnectTimeout")
     return not is_unsent
 
 
-def _translation(error: Exception, what: str, connecting: str) -> TransportError:
+def _translation(error: Exception, target: str, connect_advice: str) -> TransportError:
     if _is_timeout(error, "ConnectTimeout"):
-        return ConnectTimeout(f"no connection in time for {what}; {connecting}")
+        return ConnectTimeout(f"no connection in time for {target}; {connect_advice}")
     if _is_timeout(error, "TimeoutException"):
-        return ConnectTimeout(f"no answer in time from {what}; {_ADVICE}, or ask for less")
+        return ConnectTimeout(f"no answer in time from {target}; {_ADVICE}, or request less data")
     reason = str(error) or type(error).__name__
-    advice = connecting if _tls_error(error) is not None else _ADVICE
-    return TransportError(f"no complete answer from {what}: {reason}; {advice}")
+    advice = connect_advice if _tls_error(error) is not None else _ADVICE
+    return TransportError(f"no complete answer from {target}: {reason}; {advice}")
 
 
 def _is_timeout(error: BaseException | None, name: str) -> bool:
@@ -70,24 +70,24 @@ def _is_timeout(error: BaseException | None, name: str) -> bool:
 
 
 def _classes(*names: str) -> tuple[type[Exception], ...]:
-    """Return the error classes of these names, of httpx and of its continuation httpx2 where they are in use."""
+    """Return the error classes with these names, of httpx and of its continuation httpx2 if they are imported."""
     modules = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
     return tuple(getattr(module, name) for module in modules for name in names)
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLError) and not isinstance(seen, ssl.SSLEOFError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
-def _bare(error: BaseException) -> BaseException:
-    """Take the frames off an error and its causes: their local variables hold the request's headers, key included."""
-    seen: BaseException | None = error
-    while seen is not None:
-        seen.__traceback__ = None
-        seen = seen.__cause__ or seen.__context__
+def _without_tracebacks(error: BaseException) -> BaseException:
+    """Remove the frames of an error and its causes, whose local variables have the API key in the request's headers."""
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
     return error
