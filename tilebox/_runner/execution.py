@@ -32,7 +32,7 @@ MAX_ERROR = 10_240
 
 
 class Interruption(BaseException):
-    """The task was ended because its runner ends; nobody wants to know what became of it."""
+    """The task was ended because its runner ends; its outcome is not reported."""
 
 
 class Execution:
@@ -67,7 +67,7 @@ class Execution:
         self._random = Random()  # noqa: S311 it spreads retries
 
     def knows(self, task: runners_pb2.LeasedTask) -> bool:
-        """Tell whether a task is of a class that was registered."""
+        """Return whether the class of a task is registered."""
         return task.identifier < len(self._classes)
 
     def run(
@@ -128,11 +128,11 @@ class Execution:
             kind=runners_pb2.FAILURE_KIND_FINAL if is_final else runners_pb2.FAILURE_KIND_TASK,
             error=describe(error),
         )
-        # Here too, not only at the server: whoever watches a runner is not to wonder why it goes on to something else.
+        # Logged here too, not only reported, so that the runner's own log explains why it starts another task.
         _log.error("Task %s failed with exception: %s", task_class.__name__, report.error)
         context.close()
         report.progress_updates.extend(context.progress_updates())
-        with suppress(Exception):  # what it was set to may be what failed
+        with suppress(Exception):  # the failure may come from the display itself
             report.display = _display(task, current)
         set_retry(report, task_class, task.retry_count, self._random)
         return report
@@ -191,7 +191,7 @@ def _computed(task: runners_pb2.LeasedTask, current: Lazy[CurrentTask], context:
 
 
 def _display(task: runners_pb2.LeasedTask, current: Lazy[CurrentTask]) -> str:
-    # What nobody looked at, nobody changed.
+    # A task that was never used has an unchanged display.
     return clean(current().reported_display) if current.is_computed else task.display
 
 

@@ -1,13 +1,13 @@
 """One run of a runner: a task group over the state machine in `tilebox._core.runner`.
 
-    slot 0 … n     one task a slot: asks the server, executes what it got, reports it
+    slot 0 … n     one asyncio task per slot: claims, executes and reports
     delivery       reports and claims while all slots are executing
-    heartbeats     keeps the companion alive, and looks for leases that were lost
-    clock          tells the machine the time when time alone changes something
+    heartbeats     keeps the companion alive, and checks for lost leases
+    clock          sends ClockTicked events when time alone changes the state
 
-The machine decides what happens next. Whoever has something to tell it, does so under the lock, in the thread
-where it happened. If the machine's answer is for the same slot, that thread goes on with it at once: a task takes one
-request and no change of threads then. What is for another slot goes to that slot's task through its inbox.
+The machine decides what happens next. Each event is passed to it under the lock, in the thread in which it occurred.
+If the resulting command is for the same slot, that thread carries it out at once, so a task takes one request and no
+switch of threads. A command for another slot goes to that slot's task through its inbox.
 """
 
 from __future__ import annotations
