@@ -34,6 +34,12 @@ def keys() -> None:
         run     also execute tasks, for runners
         admin   everything, including datasets and clusters
 
+    \b
+    Examples:
+        tilebox keys create notebook --role read
+        tilebox keys list
+        tilebox keys revoke notebook
+
     The commands work on the data directory or database of a server, whether or not the server is running.
     """
 

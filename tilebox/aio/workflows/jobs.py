@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import logging
-import sys
-from contextlib import contextmanager
-from random import SystemRandom
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tilebox._core.jobs import arguments, workflow_calls
 from tilebox._core.jobs.job import Job, JobList, QueuedTask, QueueStats, TaskList, failure, in_tree_order, job_html
@@ -17,25 +14,24 @@ from tilebox._core.jobs.task_pages import TaskWalk
 from tilebox._core.jobs.watching import JobWatch
 from tilebox._core.wire.pages import Pages
 from tilebox._io.concurrency.aio import gather_map, sleep
-from tilebox._io.http.errors import was_sent
 from tilebox._io.progress import display
 from tilebox._io.progress.jobs import JobProgress
+from tilebox.aio.workflows.submitting import find_submitted, submission_trace
 from tilebox.errors import APIError, ServerError, TileboxError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
     from uuid import UUID
 
     from tilebox._core.jobs.job import ClusterLike, TaskSummary
-    from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
+    from tilebox._core.protocol.workflows.v1 import job_pb2
     from tilebox._core.tasks.task import Task
     from tilebox._core.values.intervals import TimeIntervalLike
     from tilebox.aio.transport import Transport
 
 _log = logging.getLogger("tilebox.workflows")
 
-_TRACER = "tilebox.com/observability"
 _MAX_CONCURRENT_REQUESTS = 8
 # One more than an error message lists, so that it can tell that there are others.
 _MAX_FAILED_TASKS = 11
@@ -85,11 +81,11 @@ class JobClient:
             InvalidArgumentError: The inputs of a task are larger than the server allows.
         """
         name, tasks = arguments.submission(job_name, root_task_or_tasks, cluster, max_retries)
-        with _submitting(name) as trace_parent:
+        with submission_trace(name) as trace_parent:
             try:
                 answer = await self._transport.call(workflow_calls.submit_job(name, tasks, trace_parent))
             except TransportError as error:
-                submitted = await self._find_submitted(name, trace_parent, error) if was_sent(error) else None
+                submitted = await find_submitted(self._transport, name, trace_parent, error)
                 if submitted is None:
                     raise
                 answer = submitted
@@ -362,25 +358,6 @@ class JobClient:
         call = workflow_calls.get_queue_stats(arguments.interval(temporal_extent), max_age)
         return QueueStats.from_wire(await self._transport.call(call))
 
-    async def _find_submitted(self, name: str, trace_parent: str, error: TransportError) -> core_pb2.Job | None:
-        """Return the job of a submission without a response, or None with a note on the error."""
-        filters = arguments.job_filters(None, None, None, name[: arguments.MAX_NAME], None, None)
-        try:
-            answer = await self._transport.call(workflow_calls.query_jobs(filters))
-        except TileboxError as query_error:
-            error.add_note(
-                f"it is unknown whether the job was submitted, because the query for it failed: {query_error}"
-            )
-            return None
-        for message in answer.jobs:
-            if message.trace_parent == trace_parent:
-                return message
-        error.add_note(
-            "the job was not found; before you submit it again, check that it has not arrived late: "
-            f"jobs.query(name={name!r})"
-        )
-        return None
-
     async def _poll(self, watch: JobWatch) -> Job:
         identity = watch.job.id
         if self._transport.offers(workflow_calls.EXTENSION):
@@ -429,22 +406,3 @@ class JobClient:
 
     async def _list_tasks(self, request: job_pb2.ListJobTasksRequest) -> job_pb2.ListJobTasksResponse:
         return await self._transport.call(workflow_calls.list_job_tasks(request))
-
-
-@contextmanager
-def _submitting(job_name: str) -> Iterator[str]:
-    """Provide a unique trace parent: that of a new span if spans are recorded, or else a random one."""
-    random = SystemRandom()
-    # A program that has not imported OpenTelemetry has not configured it either.
-    trace: Any = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        yield arguments.make_trace_parent(random)
-        return
-    with trace.get_tracer(_TRACER).start_as_current_span(f"job/{job_name}") as span:
-        context = span.get_span_context()
-        if span.is_recording():
-            yield f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-        elif context.is_valid:
-            yield arguments.make_trace_parent(random, trace_id=context.trace_id, flags=context.trace_flags)
-        else:
-            yield arguments.make_trace_parent(random)
