@@ -1,27 +1,27 @@
-"""Every error that Tilebox raises on purpose.
+"""All errors that Tilebox raises deliberately.
 
     TileboxError
-    ├── TransportError            no answer: refused, reset, cut off, not now; a retry may help
-    │   ├── ConnectTimeout        no answer in time
-    │   └── AnswerTooLargeError   an answer larger than the client takes; ask for less at once
-    ├── APIError                  the server answered, with an error
-    │   ├── AuthenticationError   no key, an unknown key, a revoked or expired key
-    │   ├── PermissionDeniedError the key is good, its role does not allow this
-    │   ├── NotFoundError         no such dataset, collection or datapoint (a KeyError too)
-    │   ├── InvalidArgumentError  the request makes no sense (a ValueError too)
-    │   ├── ConflictError         it exists already, or changed meanwhile
+    ├── TransportError            no complete answer: refused, reset, cut off or unavailable; a retry may help
+    │   ├── ConnectTimeout        no answer in time (a TimeoutError too)
+    │   └── AnswerTooLargeError   an answer larger than the client accepts; request less data at once
+    ├── APIError                  the server answered with an error
+    │   ├── AuthenticationError   the API key is missing, unknown, revoked or expired
+    │   ├── PermissionDeniedError the role of the API key does not allow the call
+    │   ├── NotFoundError         the dataset, collection, datapoint, job or cluster does not exist (a KeyError too)
+    │   ├── InvalidArgumentError  an argument is malformed (a ValueError too)
+    │   ├── ConflictError         the object exists already, or has changed in the meantime
     │   ├── RateLimitedError      too many requests; wait
-    │   │   └── RequestTooLargeError  a request larger than the server takes; send less at once
-    │   └── ServerError           the server failed; the request id finds it in its log
+    │   │   └── RequestTooLargeError  a request larger than the server accepts; send less data at once
+    │   └── ServerError           the server failed; its log has the request id
     ├── PageError                 an answer that would have lost or repeated data
-    ├── JobFailedError            a job that was waited for failed or was cancelled
-    ├── JobTimeoutError           a job that was waited for did not end in time (a TimeoutError too)
-    ├── TaskDefinitionError       a class of tasks that cannot work; raised where it is defined (a TypeError too)
-    ├── NonRetryableError         raise it in a task: another attempt would not help
-    ├── LeaseLostError            the server gave a task to another runner; what this one computes is in vain
+    ├── JobFailedError            a job failed or was cancelled during `wait`
+    ├── JobTimeoutError           a job did not end within the timeout of `wait` (a TimeoutError too)
+    ├── TaskDefinitionError       a task class is malformed; raised at its definition (a TypeError too)
+    ├── NonRetryableError         raised by a task that must not be retried
+    ├── LeaseLostError            the server has given a task to another runner, so this result is not accepted
     └── MissingExtraError         an optional dependency is not installed (an ImportError too)
 
-Bad arguments that need no server to be told raise `ValueError` or `TypeError` before any request.
+Arguments that can be checked without the server raise `ValueError` or `TypeError` before any request.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ __all__ = [
 
 
 class TileboxError(Exception):
-    """The root: `except TileboxError` catches whatever Tilebox raises on purpose."""
+    """The base class of all errors that Tilebox raises deliberately."""
 
 
 class TransportError(TileboxError):
-    """The request got no complete answer, or one that says to come again later. Retryable."""
+    """The request got no complete answer, or the server is unavailable at the moment. A retry may help."""
 
 
 class ConnectTimeout(TransportError, TimeoutError):  # noqa: N818 - the name users know from httpx
@@ -70,16 +70,16 @@ class ConnectTimeout(TransportError, TimeoutError):  # noqa: N818 - the name use
 
 
 class AnswerTooLargeError(TransportError):
-    """The answer is larger than the client takes, which a retry does not change."""
+    """The answer is larger than the client accepts. A retry does not help; request less data at once."""
 
 
 class APIError(TileboxError):
     """The server answered with an error.
 
     Args:
-        message: What went wrong, on what, and what to do.
-        code: The Connect code of the answer, such as `not_found`.
-        request_id: The server's name for this request, to find it in the server's log.
+        message: What failed, why, and what to do.
+        code: The Connect code of the error, such as `not_found`.
+        request_id: The id of the request in the server's log, or None.
     """
 
     code = "unknown"
@@ -101,59 +101,59 @@ class AuthenticationError(APIError):
 
 
 class PermissionDeniedError(APIError):
-    """The API key is valid, but its role does not allow this."""
+    """The API key is valid, but its role does not allow the call."""
 
     code = "permission_denied"
 
 
 class NotFoundError(APIError, KeyError):
-    """There is no dataset, collection or datapoint of that name or id."""
+    """The dataset, collection, datapoint, job or cluster does not exist."""
 
     code = "not_found"
 
-    # KeyError quotes its message, which is made for keys and not for sentences.
+    # KeyError would print the repr of the message, which is meant for keys and not for sentences.
     __str__ = APIError.__str__
 
 
 class InvalidArgumentError(APIError, ValueError):
-    """The request makes no sense as it stands; the message names the argument."""
+    """An argument of the request is malformed; the message names it."""
 
     code = "invalid_argument"
 
 
 class ConflictError(APIError):
-    """What should be created exists already, or changed since it was read."""
+    """The object to create exists already, or the object to change has changed since it was read."""
 
     code = "already_exists"
 
 
 class RateLimitedError(APIError):
-    """Too many requests, or one that is too large."""
+    """There were too many requests, or a request is too large."""
 
     code = "resource_exhausted"
 
 
 class RequestTooLargeError(RateLimitedError):
-    """The request is larger than the server takes, which waiting does not change."""
+    """The request is larger than the server accepts. A retry does not help; send less data at once."""
 
 
 class ServerError(APIError):
-    """The server failed. Nothing of the request was stored in part."""
+    """The server failed. No part of the request was stored."""
 
     code = "internal"
 
 
 class PageError(TileboxError):
-    """A page came back cut short, out of order or for the second time; nothing was returned in part."""
+    """A page was incomplete, out of order or repeated. No partial result is returned."""
 
 
 class JobFailedError(TileboxError):
-    """A job that was waited for failed or was cancelled; the message names the tasks that failed, with their errors.
+    """A job failed or was cancelled. The message has the failed tasks with their errors.
 
     Args:
         message: What happened.
-        job: The job as it ended, a `tilebox.workflows.Job`. Untyped here: jobs raise these errors, not the reverse.
-        tasks: Tasks that failed, as `tilebox.workflows.TaskSummary`; of many only some.
+        job: The job after its end, a `tilebox.workflows.Job`. It is untyped here, because jobs import this module.
+        tasks: Failed tasks, as `tilebox.workflows.TaskSummary`; only the first ones if there are many.
     """
 
     def __init__(self, message: str, *, job: Any = None, tasks: Sequence[Any] = ()) -> None:
@@ -163,11 +163,11 @@ class JobFailedError(TileboxError):
 
 
 class JobTimeoutError(TileboxError, TimeoutError):
-    """A job that was waited for did not end in time; it goes on.
+    """A job did not end within the timeout of `wait`. The job continues.
 
     Args:
         message: What happened.
-        job: The job as it was then, a `tilebox.workflows.Job`.
+        job: The job at that time, a `tilebox.workflows.Job`.
     """
 
     def __init__(self, message: str, *, job: Any = None) -> None:
@@ -176,23 +176,23 @@ class JobTimeoutError(TileboxError, TimeoutError):
 
 
 class TaskDefinitionError(TileboxError, TypeError):
-    """A class of tasks cannot work as it is written; the message names the class and says what to write instead."""
+    """A task class is malformed; the message names the class and what to write instead."""
 
 
 class NonRetryableError(TileboxError):
-    """Raise it, or a subclass, in a task that cannot succeed: it fails at once, whatever retries it has left."""
+    """Raise this, or a subclass, in a task that cannot succeed. The task fails at once, without further retries."""
 
 
 class LeaseLostError(TileboxError):
-    """The server gave up on this runner's task and hands it to another; what goes on here changes nothing."""
+    """The server has given the task to another runner, so the result of this one is not accepted."""
 
 
 class MissingExtraError(TileboxError, ImportError):
     """An optional dependency is not installed.
 
     Args:
-        feature: What needs it, as the subject of a sentence.
-        extra: The extra that brings it, as in `pip install "tilebox-open[extra]"`.
+        feature: The feature that needs the dependency, as the subject of a sentence.
+        extra: The extra that installs it, as in `pip install "tilebox-open[extra]"`.
     """
 
     def __init__(self, feature: str, extra: str) -> None:
@@ -201,7 +201,7 @@ class MissingExtraError(TileboxError, ImportError):
 
 
 ArgumentError = InvalidArgumentError
-"""The name that the official SDK gives it."""
+"""The name of this error in the official SDK."""
 
 NetworkError = TransportError
-"""The name that the official SDK gives it."""
+"""The name of this error in the official SDK."""

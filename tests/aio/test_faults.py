@@ -95,7 +95,7 @@ async def test_what_never_arrives_is_an_error_and_never_short_data(faults, fille
 async def test_a_stream_that_cannot_be_taken_up_is_a_page_error(faults, filled):
     # Behind the one batch that holds everything, and before the closing one.
     client = faults(QueryArrow=[Cut(await first_batch_bytes(faults, filled)), refusal("not_found", "it is gone")])
-    with pytest.raises(PageError, match="cannot be taken up: it is gone; load it again"):
+    with pytest.raises(PageError, match="cannot be resumed: it is gone; load it again"):
         await loaded(client, filled)
 
 

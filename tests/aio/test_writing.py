@@ -212,7 +212,7 @@ async def test_deleting(client, slug):
         await collection.delete([ids[9], uuid4()])
     assert (await collection.info()).count == 4
     for wrong in ("x", ["x"]):
-        with pytest.raises(ValueError, match="no datapoint id"):
+        with pytest.raises(ValueError, match="is not a valid datapoint id"):
             await collection.delete(wrong)
     with pytest.raises(TypeError):
         await collection.delete(5)

@@ -60,7 +60,7 @@ def test_other_buffers_are_stored_as_bytes(cache):
 
 @pytest.mark.parametrize("value", ["text", None, 1, {"a": 1}])
 def test_only_bytes_are_stored(cache, value):
-    with pytest.raises(TypeError, match="a cache keeps bytes"):
+    with pytest.raises(TypeError, match="a cache stores bytes"):
         cache.set("not-bytes", value)
     assert not cache.contains("not-bytes")
 
@@ -166,7 +166,7 @@ def test_no_key_escapes_its_group(root_cache, cache):
 
 def test_keys_are_text(cache):
     for attempt in (cache.get, cache.contains, cache.delete, cache.group, lambda key: cache.set(key, b"1")):
-        with pytest.raises(TypeError, match="a cache key is a str"):
+        with pytest.raises(TypeError, match="a cache key must be a str"):
             attempt(1)
 
 

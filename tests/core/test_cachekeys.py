@@ -68,7 +68,7 @@ def test_hostile_keys_are_refused(key):
         "%2e%2e",
     ],
 )
-def test_keys_are_names_with_slashes_between(key):
+def test_keys_are_names_separated_by_slashes(key):
     assert cache_keys.parse(key) == tuple(key.split("/"))
     assert cache_keys.parse(key, ("job", "g")) == ("job", "g", *key.split("/"))
 
@@ -81,7 +81,7 @@ def test_the_groups_count_towards_the_length_of_a_key():
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a\x00", "e\u0301", ".tilebox-values"])
-def test_what_others_put_into_a_group_is_no_name(name):
+def test_foreign_files_in_a_group_are_not_keys(name):
     assert not cache_keys.is_name(name)
 
 
@@ -119,7 +119,7 @@ def test_a_key_and_its_prefix_fit_a_bucket():
 
 
 @pytest.mark.parametrize("name", ["CON", "nul.txt", "com1", "a:b", "a?", "a.", "a ", "a|b"])
-def test_what_windows_takes_for_something_else_is_refused_there(name):
+def test_names_that_windows_reinterprets_are_refused_there(name):
     with pytest.raises(ValueError, match="Windows"):
         cache_keys.check_for_windows(("job", name))
 

@@ -74,7 +74,7 @@ def test_an_async_cache_dropped_inside_its_loop_is_closed(s3_url):
         await use(aio.AmazonS3Cache("caches", fresh_prefix(), endpoint_url=s3_url))
         gc.collect()
         loop = asyncio.get_running_loop()
-        while any(one.loop is loop for one in client_cache._open_ones):  # noqa: ASYNC110 the test waits for just this
+        while any(client.loop is loop for client in client_cache._open_clients):  # noqa: ASYNC110 the test waits for just this
             await asyncio.sleep(0)
 
     asyncio.run(main())

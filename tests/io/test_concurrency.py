@@ -107,7 +107,7 @@ def gather(world, function, items, **options):
 @pytest.mark.parametrize("count", [0, 1, 3, 40])
 def test_gather_map_keeps_the_order(world, count):
     told = []
-    assert gather(world, lambda n: n * n, range(count), limit=4, each=told.append) == [n * n for n in range(count)]
+    assert gather(world, lambda n: n * n, range(count), limit=4, on_result=told.append) == [n * n for n in range(count)]
     assert sorted(told) == [n * n for n in range(count)]
 
 
@@ -133,7 +133,7 @@ def test_gather_map_takes_several_items_at_once():
 
 def test_callbacks_come_in_the_callers_thread():
     threads = set()
-    sync.gather_map(lambda n: n, range(20), limit=4, each=lambda _: threads.add(threading.current_thread()))
+    sync.gather_map(lambda n: n, range(20), limit=4, on_result=lambda _: threads.add(threading.current_thread()))
     assert threads == {threading.current_thread()}
 
 

@@ -128,7 +128,7 @@ def test_a_given_client_opens_none_of_ours():
     async def main():
         async with httpx.AsyncClient() as http_client:
             await aio.open_client(server.url, "key", http_client=http_client).datasets()
-        assert not [one for one in client_cache._open_ones if one.loop is asyncio.get_running_loop()]
+        assert not [client for client in client_cache._open_clients if client.loop is asyncio.get_running_loop()]
 
     with HostileServer(GOOD) as server:
         asyncio.run(main())

@@ -13,8 +13,8 @@ from terminal import screen_of
 from tilebox._core.jobs.job import Job
 from tilebox._core.jobs.states import JobState, TaskState
 from tilebox._core.jobs.stats import ExecutionStats, Progress
-from tilebox._io import progress
-from tilebox._io.job_progress import JobProgress
+from tilebox._io.progress import bars
+from tilebox._io.progress.jobs import JobProgress
 
 
 class Terminal(io.StringIO):
@@ -35,9 +35,9 @@ STEPS = [job("SUBMITTED", 0, 1), job("RUNNING", 1, 11, Progress("tiles", 20, 5))
 def run(show, steps=STEPS, warning=None):
     with JobProgress(show, title="Job x") as bar:
         for step in steps:
-            bar.reach(step)
+            bar.update(step)
             if warning is not None:
-                bar.say(warning)
+                bar.warn(warning)
 
 
 def test_a_terminal_shows_tasks_state_and_measures(monkeypatch):
@@ -63,7 +63,7 @@ def test_output_to_a_file_shows_nothing(capsys):
 
 
 def test_a_notebook_without_widgets_gets_text(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(bars, "in_notebook", lambda: True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     run(show=True)
     output, errors = capsys.readouterr()
@@ -91,17 +91,17 @@ def test_warnings_are_logged_with_and_without_a_bar(monkeypatch, caplog, show):
 IN_A_TERMINAL = """
 from uuid import UUID
 from tilebox._core.jobs.job import ExecutionStats, Job, JobState, TaskState
-from tilebox._io.job_progress import JobProgress
+from tilebox._io.progress.jobs import JobProgress
 
 def job(state, computed):
     stats = ExecutionStats(total_tasks=4, tasks_by_state={{TaskState.COMPUTED: computed}})
     return Job(UUID(int=1), "x", JobState(state), execution_stats=stats)
 
 with JobProgress(True, title="Job x") as bar:
-    bar.reach(job("SUBMITTED", 0))
-    bar.say("no runner is there")
-    bar.reach(job("RUNNING", 2))
-    bar.reach(job({end!r}, {computed}))
+    bar.update(job("SUBMITTED", 0))
+    bar.warn("no runner is there")
+    bar.update(job("RUNNING", 2))
+    bar.update(job({end!r}, {computed}))
 print("done")
 """
 

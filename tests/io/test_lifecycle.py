@@ -145,7 +145,7 @@ def test_an_async_client_dropped_inside_its_loop_is_closed(of_datasets):
         assert await of_datasets.use_async(of_datasets.async_client()) == ROWS
         gc.collect()
         loop = asyncio.get_running_loop()
-        while any(one.loop is loop for one in client_cache._open_ones):  # noqa: ASYNC110 the test waits for just this
+        while any(client.loop is loop for client in client_cache._open_clients):  # noqa: ASYNC110 the test waits for just this
             await asyncio.sleep(0)
 
     with no_warnings():

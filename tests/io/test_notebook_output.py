@@ -8,11 +8,11 @@ from nbclient import NotebookClient
 
 SHOW = """
 from uuid import UUID
-from tilebox._io import notebook
+from tilebox._io.progress import display
 from tilebox._core.jobs.job import job_html
 from tilebox.workflows import Job, JobState
 job = Job(UUID(int=1), "hello", JobState.RUNNING)
-notebook.show_html(job_html(job, "<svg/>"))
+display.show_html(job_html(job, "<svg/>"))
 job
 """
 

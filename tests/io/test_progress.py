@@ -9,8 +9,8 @@ import sys
 import pytest
 from terminal import screen_of
 
-from tilebox._io import progress
-from tilebox._io.progress import Progress
+from tilebox._io.progress import bars
+from tilebox._io.progress.bars import Progress
 
 
 class Terminal(io.StringIO):
@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 def run(show, steps=3, error=None):
     with Progress(show, title="Fetching x", total=10.0) as bar:
         for step in range(1, steps + 1):
-            bar.reach(step * 10 / steps, rows=100)
+            bar.update(step * 10 / steps, rows=100)
         if error is not None:
             raise error
 
@@ -39,21 +39,21 @@ def test_two_bars_at_once(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with Progress(True, title="one", total=1.0) as one, Progress(True, title="two", total=1.0) as two:
         for step in (0.3, 0.6):
-            one.reach(step, 1)
-            two.reach(step, 1)
+            one.update(step, 1)
+            two.update(step, 1)
     assert "one: 100%" in sys.stderr.getvalue()
     assert "two: 100%" in sys.stderr.getvalue()
 
 
 IN_A_TERMINAL = """
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 
 bars = [Progress(True, title=title, total=4.0) for title in {titles!r}]
 for bar in bars:
-    bar.reach(0.5, 10)
-    bar.reach(1.0, 10)
+    bar.update(0.5, 10)
+    bar.update(1.0, 10)
 for place in {order!r}:
-    bars[place].reach(3.0, 80)
+    bars[place].update(3.0, 80)
     bars[place].__exit__(None, None, None)
     for bar in bars:
         bar._bar.refresh()
@@ -77,13 +77,13 @@ def test_bars_of_one_title_are_told_apart():
 def test_bars_of_threads_leave_no_rest():
     program = """
 import threading
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 
 def load(number, together):
     with Progress(True, title=f"load {number}", total=20.0) as bar:
         for step in range(20):
             together.wait()
-            bar.reach(step, 5)
+            bar.update(step, 5)
 
 together = threading.Barrier(4)
 threads = [threading.Thread(target=load, args=(number, together)) for number in range(4)]
@@ -100,12 +100,12 @@ print("done")
 
 def test_a_bar_that_an_error_ends_stays_as_it_was():
     program = """
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 
 try:
     with Progress(True, title="x", total=4.0) as bar:
-        bar.reach(1.0, 5)
-        bar.reach(2.0, 5)
+        bar.update(1.0, 5)
+        bar.update(2.0, 5)
         raise RuntimeError
 except RuntimeError:
     print("failed")
@@ -122,7 +122,7 @@ def test_a_file_gets_nothing(show, capsys):
 
 
 def test_a_notebook_without_widgets_gets_text(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(bars, "in_notebook", lambda: True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     run(show=True)
     output = capsys.readouterr()
@@ -146,9 +146,9 @@ def test_an_error_passes_and_is_not_the_end():
 def test_positions_outside_are_drawn_at_the_ends():
     told = []
     with Progress(told.append, title="x", total=10.0) as bar:
-        bar.reach(-5, 1)
-        bar.reach(99, 1)
+        bar.update(-5, 1)
+        bar.update(99, 1)
     assert told == [0.0, 1.0, 1.0]
     with Progress(told.append, title="x", total=0.0) as bar:
-        bar.reach(0, 1)
+        bar.update(0, 1)
     assert told[3:] == [1.0, 1.0]

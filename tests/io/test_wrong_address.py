@@ -13,13 +13,13 @@ from worlds.sync import open_client
 from tilebox.datasets import Client, TransportError
 from tilebox.errors import ConnectTimeout
 
-ASKS = r"does the server expect http:// rather than https://\? Else check the URL"
+TLS_ADVICE = r"does the server expect http:// rather than https://\? Otherwise, check the URL"
 
 
 def test_our_own_server_without_tls_is_given_up_after_one_attempt(server, monkeypatch):
     # It waits for the rest of a request that never comes.
     monkeypatch.setattr("tilebox.sync.transport.CONNECT_SECONDS", 0.5)
-    with pytest.raises(ConnectTimeout, match=f"no connection in time for .*{ASKS}") as caught:
+    with pytest.raises(ConnectTimeout, match=f"no connection in time for .*{TLS_ADVICE}") as caught:
         Client(server.url.replace("http://", "https://"), server.token).datasets()
     assert not hasattr(caught.value, "__notes__"), "it was tried more than once"
 
@@ -32,7 +32,7 @@ def test_a_server_that_answers_in_plain_text_is_told_at_once():
 
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         answered = pool.submit(refuse)
-        with pytest.raises(TransportError, match=f"no complete answer .*{ASKS}") as caught:
+        with pytest.raises(TransportError, match=f"no complete answer .*{TLS_ADVICE}") as caught:
             Client(f"https://127.0.0.1:{listener.getsockname()[1]}", "key").datasets()
         answered.result()
     assert not hasattr(caught.value, "__notes__"), "it was tried more than once"

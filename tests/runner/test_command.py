@@ -59,7 +59,7 @@ def test_tasks_of_a_module_are_executed(scripted, pipeline, place, count):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "no module 'nowhere'"),
+        (["nowhere"], "there is no module 'nowhere' in the current directory or among the installed packages"),
         (["pipeline:nothing"], "has no 'nothing'"),
         (["pipeline", "--time-limit", "3"], "isolation"),
     ],

@@ -410,7 +410,7 @@ def test_a_run_is_a_group_of_named_tasks_that_end_with_it(scripted):
         runner = AsyncClient(server.url, "key").runner(tasks=[Leaf], concurrency=2)
         task = asyncio.create_task(runner.run_forever())
         await asyncio.to_thread(server.wait_for, lambda: server.waiting)
-        parts = ("runner", "slot 0", "slot 1", "courier", "heartbeats", "clock")
+        parts = ("runner", "slot 0", "slot 1", "delivery", "heartbeats", "clock")
         assert named() == {f"tilebox {part}" for part in parts}
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -483,7 +483,7 @@ def test_nothing_is_left_behind(scripted, recwarn):
     Client(server.url, "key").runner(tasks=[Leaf], concurrency=4).run_all()
     gc.collect()
     assert not recwarn
-    slots = [one for one in threading.enumerate() if one.name.startswith(("tilebox-slot", "tilebox-courier"))]
+    slots = [one for one in threading.enumerate() if one.name.startswith(("tilebox-slot", "tilebox-delivery"))]
     for one in slots:
         one.join(WAIT_SECONDS)
         assert not one.is_alive()

@@ -16,19 +16,19 @@ from tilebox._core.protocol.workflows.v1 import core_pb2
 from tilebox._core.runner.events import (
     Abandon,
     Answered,
-    Began,
-    Cut,
+    ClockTicked,
     End,
     Event,
     Finished,
+    Interrupt,
+    Interrupted,
     LeaseLost,
     Rejected,
     Run,
     Send,
-    StopAsked,
-    Ticked,
+    Started,
+    StopRequested,
     Unanswered,
-    WasCut,
 )
 from tilebox._core.runner.exchanges import Exchange, Lease, Report
 from tilebox._core.runner.machine import Machine
@@ -84,12 +84,12 @@ class Runner:
     def start(self) -> None:
         """Start the state machine."""
         self._world.note(self.name, "starts")
-        self._advance(Began())
+        self._advance(Started())
 
     def stop(self, grace_seconds: float) -> None:
         """Ask the runner to stop within a grace period."""
         self._world.note(self.name, "is told to stop")
-        self._advance(StopAsked(grace_seconds))
+        self._advance(StopRequested(grace_seconds))
 
     def die(self) -> None:
         """Die as from SIGKILL. The companion reports the death, unless it dies too."""
@@ -155,7 +155,7 @@ class Runner:
                     self.process.start(self._deliver(command))
                 case Run(slot, lease):
                     self.process.start(self._execute(slot, lease))
-                case Cut(exchange):
+                case Interrupt(exchange):
                     self._requests[exchange].fail(CutShort())
                 case Abandon(_, lease):
                     # The execution continues, as a thread would, but its result is ignored.
@@ -174,14 +174,14 @@ class Runner:
 
     def _on_tick(self) -> None:
         if self._resumed is None:
-            self._advance(Ticked())
+            self._advance(ClockTicked())
         else:
             self.process.start(self._tick_when_resumed())
 
     async def _tick_when_resumed(self) -> None:
         if self._resumed is not None:
             await self._resumed.wait()
-        self._advance(Ticked())
+        self._advance(ClockTicked())
 
     def _end(self) -> None:
         if self._tick is not None:
@@ -203,7 +203,7 @@ class Runner:
         try:
             answer = await self._world.network.carry(request)
         except CutShort:
-            return WasCut(worker, exchange)
+            return Interrupted(worker, exchange)
         except Unreachable:
             return Unanswered(worker, exchange)
         except Refused as error:

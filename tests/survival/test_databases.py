@@ -112,7 +112,7 @@ def test_a_full_disk_is_reported_and_survived(start_stage, small_disk):
         return errors
 
     wait_until(is_refused, "a full disk")
-    assert str(errors[0]).startswith("the server cannot do JobService/SubmitJob")
+    assert str(errors[0]).startswith("the server is unavailable for JobService/SubmitJob")
     assert "disk is full. Nothing was stored" in str(errors[0])
     stage.open_gate("gate")
     wait_until(lambda: stage.lines("end"), "the end of the task")

@@ -83,7 +83,7 @@ def test_a_server_killed_at_a_step_loses_and_duplicates_nothing(start_stage, sta
         if is_carried_out:
             stage.submit(Chain(1), url=proxy.url)
         else:
-            with pytest.raises(TransportError, match="the job is not there"):
+            with pytest.raises(TransportError, match="the job was not found"):
                 stage.client(proxy.url).jobs().submit("lost", Chain(1))
     stage.submit(Gated("gate"), Fan(5))
     stage.wait_for_file("gate.started")

@@ -103,7 +103,7 @@ def test_failing_writes_are_reported_and_survived(start_stage):
     pid = stage.server.process.pid
     # All further writes fail: SQLite's WAL gets an I/O error in the middle of a transaction.
     usual = resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-    with pytest.raises(TransportError, match=r"the server cannot do JobService/SubmitJob.*Nothing was stored"):
+    with pytest.raises(TransportError, match=r"the server is unavailable for JobService/SubmitJob.*Nothing was stored"):
         stage.submit(Chain(1), name="refused")
     stage.open_gate("gate")
     wait_until(lambda: stage.lines("end"), "the end of the task")

@@ -212,7 +212,7 @@ def test_deleting(client, slug):
         collection.delete([ids[9], uuid4()])
     assert (collection.info()).count == 4
     for wrong in ("x", ["x"]):
-        with pytest.raises(ValueError, match="no datapoint id"):
+        with pytest.raises(ValueError, match="is not a valid datapoint id"):
             collection.delete(wrong)
     with pytest.raises(TypeError):
         collection.delete(5)

@@ -1,19 +1,19 @@
-r"""Keys of caches: what may be one, and what is refused before anything is touched.
+r"""Cache keys: the rules that every cache checks before it touches its storage.
 
-A key is one or more names with `/` between them, as in `scenes/S2A/preview`; all but the last are groups.
-The rules are the same for every place where a cache keeps its values, so that a workflow that runs on a
-laptop runs in a bucket:
+A key is one or more names separated by `/`, as in `scenes/S2A/preview`; all but the last are groups.
+The rules are the same for every storage, so that a workflow that runs on a laptop also runs with a bucket:
 
-- A name is not empty, not `.` or `..`, holds no backslash, no control character and nothing that UTF-8
-  or XML cannot say, does not begin with a drive letter (`c:`) or with `.tilebox-`, which is ours, and has
-  at most 255 bytes. A whole key has at most 900, which with the prefix of a cache fit the 1024 of a bucket.
+- A name is not empty, is not `.` or `..`, and has at most 255 bytes. It contains no backslash, no control
+  character, and no character that UTF-8 or XML cannot represent. It does not begin with a drive letter (`c:`)
+  or with `.tilebox-`, which is reserved. A whole key has at most 900 bytes, which together with the prefix of
+  a cache fit into the 1024 bytes of an object name in a bucket.
 - A key and a group may have the same name: `a` and `a/b` are two values.
-- Keys are put into Unicode's normal form C, in which `é` is one character: two spellings that look the
-  same are one key everywhere, whatever a file system makes of them.
-- Upper and lower case differ. A file system that ignores case ignores it in keys too: there, `A` and `a`
-  are one file, and the later value stays.
+- Keys are normalised to Unicode's form C, in which `é` is one character. Two spellings that look the
+  same are therefore one key on every file system.
+- Keys are case-sensitive. On a file system that ignores case, `A` and `a` are one file, and the later
+  value replaces the earlier one.
 
-Values are bytes, and are never interpreted.
+Values are bytes and are never interpreted.
 """
 
 from __future__ import annotations
@@ -43,83 +43,85 @@ Names = tuple[str, ...]
 """The names of a key, or of a group; the empty tuple is the whole cache."""
 
 RESERVED = ".tilebox-"
-"""What names of files begin with that a cache makes for itself."""
+"""The prefix of file names that a cache uses for itself."""
 
 MAX_NAME_BYTES = 255
 MAX_KEY_BYTES = 900
 MAX_PREFIX_BYTES = 1024 - MAX_KEY_BYTES - 1
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-# Control characters, halves of surrogate pairs, and the two code points that XML leaves out.
-_UNSPEAKABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Control characters, lone surrogates, and the two code points that XML excludes; bucket listings are XML.
+_FORBIDDEN_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _WINDOWS = re.compile(r'[<>:"|?*]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
 
 
 class NoCacheError(TileboxError, ValueError):
-    """A task uses its job cache, and the runner that runs it has none."""
+    """A task uses the job cache, but its runner has no cache."""
 
 
 def parse(key: Any, group: Names = ()) -> Names:
-    """Return the names of a key that a caller gave.
+    """Return the names of a key from a caller's argument.
 
     Args:
-        key: Names with `/` between them.
-        group: The group that it is in.
+        key: Names separated by `/`.
+        group: The group that contains the key.
 
     Raises:
-        ValueError: It is not a key; the message says why.
-        TypeError: It is not text.
+        ValueError: The key breaks a rule, which the message names.
+        TypeError: The key is not a string.
 
     >>> parse("scenes/S2A", ("job",))
     ('job', 'scenes', 'S2A')
     """
     if not isinstance(key, str):
-        raise TypeError(f"a cache key is a str, not a {type(key).__name__}")
+        raise TypeError(f"a cache key must be a str, not a {type(key).__name__}")
     names = tuple(unicodedata.normalize("NFC", key).split("/"))
     for name in names:
         problem = _problem(name)
         if problem:
-            raise ValueError(f"{key!r} is no cache key: {problem}")
+            raise ValueError(f"{key!r} is not a valid cache key: {problem}")
     path = (*group, *names)
     if len("/".join(path).encode()) > MAX_KEY_BYTES:
         raise ValueError(
-            f"a cache key of {len(key)} characters is too long: groups included, {MAX_KEY_BYTES} bytes fit"
+            f"a cache key of {len(key)} characters is too long; with its groups, it may have {MAX_KEY_BYTES} bytes"
         )
     return path
 
 
 def parse_prefix(prefix: Any) -> Names:
-    """Return the names of the prefix of a bucket cache; slashes at its ends mean nothing.
+    """Return the names of the prefix of a bucket cache; leading and trailing slashes are ignored.
 
     Raises:
-        ValueError: It could not be part of a key, or leaves no room for one.
-        TypeError: It is not text.
+        ValueError: The prefix breaks a rule of keys, or is too long to leave room for one.
+        TypeError: The prefix is not a string.
     """
     stripped = prefix.strip("/") if isinstance(prefix, str) else prefix
     if stripped == "":
         return ()
     path = parse(stripped)
     if len("/".join(path).encode()) > MAX_PREFIX_BYTES:
-        raise ValueError(f"the prefix of a cache has at most {MAX_PREFIX_BYTES} bytes, which leaves room for the keys")
+        raise ValueError(
+            f"the prefix of a cache may have at most {MAX_PREFIX_BYTES} bytes, so that the keys fit after it"
+        )
     return path
 
 
 def is_name(name: str) -> bool:
-    """Tell whether something found in a group is a key of it, and nothing that others put there."""
+    """Return whether a name found in storage is a key, and not a file that something else put there."""
     return _problem(name) is None and unicodedata.is_normalized("NFC", name) and "/" not in name
 
 
 def as_value(value: Any) -> bytes:
-    """Return the bytes to keep.
+    """Return a value as bytes.
 
     Raises:
-        TypeError: They are no bytes.
+        TypeError: The value is not bytes, a bytearray or a memoryview.
     """
     if isinstance(value, bytes):
         return value
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
-    raise TypeError(f"a cache keeps bytes, not a {type(value).__name__}; encode it first, for example as JSON")
+    raise TypeError(f"a cache stores bytes, not a {type(value).__name__}; encode it first, for example as JSON")
 
 
 def not_cached(key: str) -> KeyError:
@@ -128,27 +130,27 @@ def not_cached(key: str) -> KeyError:
 
 
 def check_for_windows(path: Sequence[str]) -> None:
-    """Refuse what Windows would take for a device, a stream or another name.
+    """Refuse names that Windows would treat as a device, a stream or another name.
 
     Raises:
-        ValueError: It would.
+        ValueError: A name is not possible on Windows.
     """
     for name in path:
         if _WINDOWS.search(name):
-            raise ValueError(f"{name!r} cannot be part of a cache key here: Windows has no file of that name")
+            raise ValueError(f"{name!r} cannot be part of a cache key here: Windows does not allow such a file name")
 
 
 def _problem(name: str) -> str | None:
     if not name:
-        return "it is empty, or has a `/` at an end, or two in a row"
+        return "it is empty, or begins or ends with `/`, or contains `//`"
     if name in {".", ".."}:
-        return f"`{name}` would lead elsewhere"
+        return f"`{name}` would refer to another group"
     if "\\" in name:
         return "groups are separated by `/`, not by a backslash"
-    if _UNSPEAKABLE.search(name):
-        return "it holds a control character, or what is no character"
+    if _FORBIDDEN_CHARACTERS.search(name):
+        return "it contains a control character or an invalid character"
     if _DRIVE.match(name):
-        return "it names a drive"
+        return "it begins with a drive letter"
     if name.casefold().startswith(RESERVED):
         return f"names that begin with `{RESERVED}` are reserved"
     if len(name.encode()) > MAX_NAME_BYTES:

@@ -1,4 +1,4 @@
-"""One exchange with the server: sends it, and says as an event what came of it."""
+"""Delivery of one exchange to the server, whose outcome is an event of the state machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from tilebox._core.runner.events import Answered, Rejected, Unanswered, WasCut
+from tilebox._core.runner.events import Answered, Interrupted, Rejected, Unanswered
 from tilebox._runner.channel import CallCancelledError
 from tilebox.errors import (
     AuthenticationError,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tilebox.workflows.runner")
 
 REMIND_SECONDS = 60.0
-# Between attempts after a refusal that only somebody at the server can end.
+# The pause between attempts after a refusal that only a change on the server can resolve.
 REFUSED_PAUSE_SECONDS = 30.0
 
 
@@ -34,12 +34,12 @@ def deliver(wire: Wire, command: Send, cancel_token: CancelToken, outage: Outage
 
     Args:
         wire: The server.
-        command: The exchange, and how long to pause before it.
-        cancel_token: Lets another thread end the pause and the call.
-        outage: Told whether it worked.
+        command: The exchange, and the pause before it.
+        cancel_token: Allows another thread to end the pause and the call.
+        outage: Records whether the call succeeded.
 
     Returns:
-        What to tell the state machine.
+        The event for the state machine.
     """
     worker, exchange = command.worker, command.exchange
     try:
@@ -47,7 +47,7 @@ def deliver(wire: Wire, command: Send, cancel_token: CancelToken, outage: Outage
             cancel_token.sleep(command.pause_seconds)
         response = wire.exchange(exchange, cancel_token)
     except CallCancelledError:
-        return WasCut(worker, exchange)
+        return Interrupted(worker, exchange)
     except (InvalidArgumentError, RequestTooLargeError) as error:
         _log.warning("%s", error)
         return Rejected(worker, exchange, str(error))
@@ -57,8 +57,8 @@ def deliver(wire: Wire, command: Send, cancel_token: CancelToken, outage: Outage
     except TileboxError as error:
         outage.failed(error)
         return Unanswered(worker, exchange)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the runner goes on
-        _log.exception("a request could not be made; it is tried again")
+    except Exception as error:  # noqa: BLE001 - the runner must survive any error
+        _log.exception("a request could not be made; it will be repeated")
         outage.failed(error)
         return Unanswered(worker, exchange)
     outage.ended()
@@ -66,24 +66,24 @@ def deliver(wire: Wire, command: Send, cancel_token: CancelToken, outage: Outage
 
 
 class OutageLog:
-    """Logs that the server is away and that it is back, but not every attempt."""
+    """Logs the start and the end of an outage of the server, but not every attempt."""
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._logged = 0.0
 
     def failed(self, error: Exception) -> None:
-        """Note that an attempt failed."""
+        """Record a failed attempt."""
         now = monotonic()
         if self._since is None:
             self._since = now
         elif now - self._logged < REMIND_SECONDS:
             return
         self._logged = now
-        _log.warning("%s; trying again until it works", error)
+        _log.warning("%s; retrying until it succeeds", error)
 
     def ended(self) -> None:
-        """Note that the server answered."""
+        """Record an answer of the server."""
         if self._since is not None:
             _log.info("the server answers again, after %.1f s", monotonic() - self._since)
             self._since = None

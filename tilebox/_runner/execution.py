@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
-from tilebox._core.tasks.context import OnDemand, TaskContext
+from tilebox._core.tasks.context import Lazy, TaskContext
 from tilebox._core.tasks.current_task import CurrentTask, TaskJob
 from tilebox._core.tasks.inputs.serialization import inputs_of
 from tilebox._core.tasks.task import retry_of
@@ -32,7 +32,7 @@ MAX_ERROR = 10_240
 
 
 class Interruption(BaseException):
-    """The task was ended because its runner ends; nobody wants to know what became of it."""
+    """The task was ended because its runner ends; its outcome is not reported."""
 
 
 class Execution:
@@ -67,7 +67,7 @@ class Execution:
         self._random = Random()  # noqa: S311 it spreads retries
 
     def knows(self, task: runners_pb2.LeasedTask) -> bool:
-        """Tell whether a task is of a class that was registered."""
+        """Return whether the class of a task is registered."""
         return task.identifier < len(self._classes)
 
     def run(
@@ -87,7 +87,7 @@ class Execution:
             Interruption: The task was ended from outside.
         """
         started = perf_counter()
-        current = OnDemand(lambda: _current_task(task, job))
+        current = Lazy(lambda: _current_task(task, job))
         context = self._context(current)
         try:
             if tell is not None:
@@ -103,11 +103,11 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - whatever a task does, its runner goes on
             return self._failed(task, current, context, error)
 
-    def _context(self, current: OnDemand[CurrentTask]) -> TaskContext:
+    def _context(self, current: Lazy[CurrentTask]) -> TaskContext:
         return TaskContext(
             current_task=current,
             cluster=self._cluster,
-            cache=OnDemand(lambda: self._cache.group(str(current().job.id))),
+            cache=Lazy(lambda: self._cache.group(str(current().job.id))),
             runner_context=self._runner_context,
             logger=self._logger,
         )
@@ -115,7 +115,7 @@ class Execution:
     def _failed(
         self,
         task: runners_pb2.LeasedTask,
-        current: OnDemand[CurrentTask],
+        current: Lazy[CurrentTask],
         context: TaskContext,
         error: BaseException,
     ) -> Report:
@@ -128,11 +128,11 @@ class Execution:
             kind=runners_pb2.FAILURE_KIND_FINAL if is_final else runners_pb2.FAILURE_KIND_TASK,
             error=describe(error),
         )
-        # Here too, not only at the server: whoever watches a runner is not to wonder why it goes on to something else.
+        # Logged here too, not only reported, so that the runner's own log explains why it starts another task.
         _log.error("Task %s failed with exception: %s", task_class.__name__, report.error)
         context.close()
         report.progress_updates.extend(context.progress_updates())
-        with suppress(Exception):  # what it was set to may be what failed
+        with suppress(Exception):  # the failure may come from the display itself
             report.display = _display(task, current)
         set_retry(report, task_class, task.retry_count, self._random)
         return report
@@ -177,9 +177,7 @@ def _current_task(task: runners_pb2.LeasedTask, job: runners_pb2.LeasedJob) -> C
     )
 
 
-def _computed(
-    task: runners_pb2.LeasedTask, current: OnDemand[CurrentTask], context: TaskContext, seconds: float
-) -> Report:
+def _computed(task: runners_pb2.LeasedTask, current: Lazy[CurrentTask], context: TaskContext, seconds: float) -> Report:
     report = runners_pb2.ComputedReport(
         task_id=task.task_id,
         lease_number=task.lease_number,
@@ -192,9 +190,9 @@ def _computed(
     return report
 
 
-def _display(task: runners_pb2.LeasedTask, current: OnDemand[CurrentTask]) -> str:
-    # What nobody looked at, nobody changed.
-    return clean(current().reported_display) if current.is_made else task.display
+def _display(task: runners_pb2.LeasedTask, current: Lazy[CurrentTask]) -> str:
+    # A task that was never used has an unchanged display.
+    return clean(current().reported_display) if current.is_computed else task.display
 
 
 def _bounded(text: str, size: int) -> str:

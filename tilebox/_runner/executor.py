@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tilebox.workflows.runner")
 
 LOST = "the lease of this task was lost: it counts for another attempt, and what this one submits would be lost"
-# Before what nobody here can execute is asked for once more.
+# The pause before the next claim, after a task that this runner cannot execute.
 UNKNOWN_TASK_SECONDS = 1.0
 
 
@@ -35,7 +35,7 @@ class Executor(Protocol):
         """Execute a task to its end."""
 
     def abandon(self, slot: int) -> None:
-        """End what a slot executes, if that can be done; it was handed back."""
+        """End the execution in a slot if possible, because its task was returned."""
 
     def lose(self, slot: int) -> None:
         """Let what a slot executes know that its result does not count any more."""
@@ -83,7 +83,7 @@ class ThreadExecutor:
         """Execute a task to its end."""
         assert self._execution is not None  # noqa: S101 - it was started
         if not self._execution.knows(lease.task):
-            _log.error("the server handed out a task that this runner did not register; it is handed back")
+            _log.error("the server sent a task that this runner has not registered; the task is returned")
             self._closed.wait(UNKNOWN_TASK_SECONDS)
             return lease.handed_back()
         self._slot.number = slot
@@ -95,7 +95,7 @@ class ThreadExecutor:
             self._contexts.pop(slot, None)
 
     def abandon(self, slot: int) -> None:
-        """Cancel a coroutine; a function in a thread goes on, and nobody listens."""
+        """Cancel a coroutine. A function in a thread continues, and its result is ignored."""
         coroutine = self._coroutines.get(slot)
         if coroutine is not None:
             coroutine.cancel()

@@ -67,7 +67,7 @@ class LeaseKeeper:
         return None if self._process is None else self._process.pid
 
     def beat(self) -> None:
-        """See to it that somebody extends leases from now on."""
+        """Ensure that the companion process runs, which extends the leases."""
         with self._lock:
             if self._stop.is_set() or self._thread is not None:
                 return
@@ -85,7 +85,7 @@ class LeaseKeeper:
             Whether leases are to be checked more often from now on: call `check_soon` on the loop then.
         """
         if len(response.tasks) > 1:
-            # Whatever these are: if one of them takes the runner down, somebody has to speak for the others.
+            # Without regard to their expected duration: if one of them kills the runner, the companion must report all.
             self.beat()
         lease = seconds_of(response.lease)
         extend_after = seconds_of(response.extend_after) or lease / 3

@@ -1,13 +1,13 @@
 """One run of a runner: a task group over the state machine in `tilebox._core.runner`.
 
-    slot 0 … n     one task a slot: asks the server, executes what it got, reports it
-    courier        reports and asks while all slots are executing
-    heartbeats     keeps the companion alive, and looks for leases that were lost
-    clock          tells the machine the time when time alone changes something
+    slot 0 … n     one asyncio task per slot: claims, executes and reports
+    delivery       reports and claims while all slots are executing
+    heartbeats     keeps the companion alive, and checks for lost leases
+    clock          sends ClockTicked events when time alone changes the state
 
-The machine decides what happens next. Whoever has something to tell it, does so under the lock, in the thread
-where it happened. If the machine's answer is for the same slot, that thread goes on with it at once: a task takes one
-request and no change of threads then. What is for another slot goes to that slot's task through its inbox.
+The machine decides what happens next. Each event is passed to it under the lock, in the thread in which it occurred.
+If the resulting command is for the same slot, that thread carries it out at once, so a task takes one request and no
+switch of threads. A command for another slot goes to that slot's task through its inbox.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from uuid import UUID
 import anyio
 
 from tilebox._core.runner.events import (
-    COURIER,
+    DELIVERY_WORKER,
     Abandon,
     Answered,
-    Began,
-    Cut,
+    ClockTicked,
     End,
     Finished,
+    Interrupt,
     LeaseLost,
+    LogWarning,
     Run,
     Send,
-    StopAsked,
-    Tell,
-    Ticked,
+    Started,
+    StopRequested,
 )
 from tilebox._runner.channel import CancelToken
 from tilebox._runner.delivery import deliver
@@ -92,7 +92,9 @@ class RunnerTasks:
         self._loop = asyncio.get_running_loop()
         # Of its own, since the default one may be taken by what else goes on in the loop.
         self._threads = anyio.CapacityLimiter(1)
-        self._inboxes: dict[int, asyncio.Queue[Command]] = {n: asyncio.Queue() for n in (*range(slots), COURIER)}
+        self._inboxes: dict[int, asyncio.Queue[Command]] = {
+            n: asyncio.Queue() for n in (*range(slots), DELIVERY_WORKER)
+        }
         self._cancel_tokens: dict[Exchange, CancelToken] = {}
         self._tick_at = float("inf")
         self._tick_changed = asyncio.Event()
@@ -111,7 +113,7 @@ class RunnerTasks:
 
     def stop(self, grace_seconds: float) -> None:
         """Ask for no more tasks, and end when those that are executing have finished; from any thread."""
-        self._advance(StopAsked(grace_seconds))
+        self._advance(StopRequested(grace_seconds))
         with self._lock:
             executing = len(self._machine.executing())
         _log.info("asked to stop: no more tasks are taken; %d may finish, within %g s", executing, grace_seconds)
@@ -121,11 +123,11 @@ class RunnerTasks:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as group:
                     for worker in self._inboxes:
-                        name = "courier" if worker == COURIER else f"slot {worker}"
+                        name = "delivery" if worker == DELIVERY_WORKER else f"slot {worker}"
                         group.start_soon(self._work, worker, name=f"tilebox {name}")
                     group.start_soon(self._keep_leases, name="tilebox heartbeats")
                     group.start_soon(self._keep_time, name="tilebox clock")
-                    self._advance(Began())
+                    self._advance(Started())
                     await self._ended.wait()
                     group.cancel_scope.cancel()
         finally:
@@ -143,8 +145,8 @@ class RunnerTasks:
     # Tasks
 
     async def _work(self, worker: int) -> None:
-        """Carry out what the machine tells a slot, or the courier."""
-        thread = WorkerThread("tilebox-courier" if worker == COURIER else f"tilebox-slot-{worker}")
+        """Carry out what the machine tells a slot, or the delivery worker."""
+        thread = WorkerThread("tilebox-delivery" if worker == DELIVERY_WORKER else f"tilebox-slot-{worker}")
         inbox = self._inboxes[worker]
         try:
             while True:
@@ -180,7 +182,7 @@ class RunnerTasks:
             with anyio.move_on_after(seconds):
                 await self._tick_changed.wait()
                 continue
-            self._advance(Ticked())
+            self._advance(ClockTicked())
 
     # In any thread
 
@@ -198,7 +200,7 @@ class RunnerTasks:
                         mine = command
                     else:
                         self._call_soon(self._inboxes[target].put_nowait, command)
-                elif isinstance(command, Cut):
+                elif isinstance(command, Interrupt):
                     self._cancel_tokens[command.exchange].cancel()
                 elif isinstance(command, Abandon):
                     self._executor.abandon(command.slot)
@@ -207,12 +209,12 @@ class RunnerTasks:
                 self._tick_at = 0.0
                 self._call_soon(self._tick_changed.set)
         for command in commands:
-            if isinstance(command, (Tell, End)):
+            if isinstance(command, (LogWarning, End)):
                 self._note(command)
         return mine
 
-    def _note(self, command: Tell | End) -> None:
-        if isinstance(command, Tell):
+    def _note(self, command: LogWarning | End) -> None:
+        if isinstance(command, LogWarning):
             task_id = command.task_id
             name = UUID(bytes=task_id) if len(task_id) == 16 else task_id.hex()
             _log.warning("task %s: %s", name, command.message)
@@ -225,7 +227,7 @@ class RunnerTasks:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
 
-    # In the thread of a slot, or of the courier
+    # In the thread of a slot, or of the delivery worker
 
     def _carry_out(self, worker: int, command: Command) -> None:
         """Carry out a command, and what the machine has for the same worker after it."""

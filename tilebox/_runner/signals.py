@@ -21,13 +21,13 @@ class Received:
 
     @property
     def asks_for_interrupt(self) -> bool:
-        """Whether Ctrl-C was pressed once more after the first signal: who waits for the runner is to hear of it."""
+        """Whether Ctrl-C was pressed again after the first signal, so that the caller gets a KeyboardInterrupt."""
         return len(self.numbers) > 1 and signal.SIGINT in self.numbers[1:]
 
 
 @contextmanager
 def received(handle: Callable[[], object]) -> Iterator[Received]:
-    """Receive signals, if this is the main thread and nobody else has handlers for them.
+    """Receive signals, if this is the main thread and the program has no handlers of its own.
 
     Args:
         handle: Called for each of them, in the main thread and between any two of its instructions.
@@ -56,7 +56,7 @@ def received(handle: Callable[[], object]) -> Iterator[Received]:
 
 
 def _is_default(handler: Any) -> bool:
-    """Tell whether a handler is Python's own, or the one with which asyncio cancels its main task."""
+    """Return whether a handler is Python's default, or the one with which asyncio cancels its main task."""
     if handler in (signal.SIG_DFL, signal.default_int_handler):
         return True
     return getattr(getattr(handler, "func", None), "__module__", None) == "asyncio.runners"

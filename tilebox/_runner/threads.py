@@ -66,7 +66,7 @@ class _Call:
             self._function(*self._arguments)
         except BaseException as raised:  # noqa: BLE001 - it is raised where the call is waited for
             error = raised
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits for the result
             self._loop.call_soon_threadsafe(self._settle, error)
 
     def _settle(self, error: BaseException | None) -> None:

@@ -143,9 +143,9 @@ class Server:
     def _error(self, response: Response, method: str) -> TileboxError:
         if 300 <= response.status < 400:
             message = f"HTTP {response.status}, a redirect to {response.headers.get('location', 'nowhere')}"
-            return status.error_from_code("unimplemented", message, request_id=None, what=self._describe(method))
+            return status.error_from_code("unimplemented", message, request_id=None, call=self._describe(method))
         error = status.error_from_response(
-            response.status, response.body, response.headers, what=self._describe(method)
+            response.status, response.body, response.headers, call=self._describe(method)
         )
         if response.status == 413 and isinstance(error, RateLimitedError):
             return RequestTooLargeError(error.message, code=error.code)
@@ -218,7 +218,7 @@ class PublicWire:
     def exchange(self, exchange: Exchange, cancel_token: CancelToken) -> runners_pb2.ExchangeResponse:
         """Deliver reports and ask for a task; see `Wire`."""
         outcomes = self._outcomes.setdefault(exchange.claim_id, [])
-        asks = exchange.max_tasks > 0 and not exchange.is_cut
+        asks = exchange.max_tasks > 0 and not exchange.is_interrupted
         reports = exchange.ordered()[len(outcomes) :]
         # The last computed task may be reported in the request that asks for the next one.
         shared = reports[-1] if asks and reports and isinstance(reports[-1], runners_pb2.ComputedReport) else None

@@ -1,11 +1,11 @@
 # Source of tilebox/sync/response.py, which scripts/unasync.py writes.
-"""An HTTP response whose body is still to be read: whole, or piece by piece."""
+"""An HTTP response whose body is read whole or in chunks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tilebox._core.wire.unpacking import Unpacker
+from tilebox._core.wire.decompression import Decompressor
 from tilebox._io.http.aio import interrupt
 from tilebox.errors import AnswerTooLargeError
 
@@ -15,73 +15,75 @@ if TYPE_CHECKING:
     import httpx
 
 MAX_ANSWER_BYTES = 256 << 20
-"""How large an answer that is read whole may be, unpacked."""
+"""The largest size of a body that is read whole, after decompression."""
 
 
 class Response:
-    """A response of httpx, of whose body the caller reads as much as it wants.
+    """A response of httpx, whose body the caller may read in part.
 
-    It unpacks the body itself, because httpx unpacks any chain of encodings at once and without a bound.
+    It decompresses the body itself, because httpx decodes any chain of encodings at once and without a size limit.
 
     Args:
-        response: The response as httpx returns it for `stream=True`.
-        what: What was asked, for messages.
+        response: The response that httpx returns for `stream=True`.
+        target: The call in error messages.
 
     Raises:
-        TransportError: The body has an encoding that nobody asked for.
+        TransportError: The body has an encoding that was not requested.
     """
 
-    def __init__(self, response: httpx.Response, what: str) -> None:
+    def __init__(self, response: httpx.Response, target: str) -> None:
         self.status_code: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._response = response
-        self._what = what
+        self._target = target
         self._raw = response.aiter_raw()
         self._rest = memoryview(b"")
-        # An event hook of the caller's client may have read the body; httpx has unpacked it then.
+        # An event hook of the caller's client may have read the body; httpx has then decoded it.
         self._is_read = response.is_stream_consumed
-        self._unpacker = Unpacker(what, "" if self._is_read else self.headers.get("content-encoding", ""))
+        self._decompressor = Decompressor(target, "" if self._is_read else self.headers.get("content-encoding", ""))
         if self._is_read:
-            self._unpacker.feed(response.content)
+            self._decompressor.feed(response.content)
 
     async def read(self) -> bytes:
         """Return the whole body.
 
         Raises:
-            AnswerTooLargeError: It is larger than `MAX_ANSWER_BYTES`.
-            TransportError: It cannot be unpacked.
+            AnswerTooLargeError: The body is larger than `MAX_ANSWER_BYTES`.
+            TransportError: The body cannot be decompressed.
         """
-        pieces = []
+        chunks = []
         size = 0
-        while piece := await self._next_piece():
-            size += len(piece)
+        while chunk := await self._next_chunk():
+            size += len(chunk)
             if size > MAX_ANSWER_BYTES:
                 limit = MAX_ANSWER_BYTES >> 20
-                raise AnswerTooLargeError(f"the answer of {self._what} is larger than {limit} MiB; ask for less")
-            pieces.append(piece)
-        return b"".join(pieces)
+                raise AnswerTooLargeError(
+                    f"the response of {self._target} is larger than {limit} MiB; request less data at once"
+                )
+            chunks.append(chunk)
+        return b"".join(chunks)
 
-    async def read_into(self, space: memoryview) -> int:
-        """Read some bytes, at most as many as there is space, and return how many; 0 at the end.
+    async def read_into(self, buffer: memoryview) -> int:
+        """Read bytes into a buffer, and return their number; 0 at the end of the body.
 
         Raises:
-            TransportError: The body cannot be unpacked.
+            TransportError: The body cannot be decompressed.
         """
         if not self._rest:
-            self._rest = memoryview(await self._next_piece())
-        count = min(len(space), len(self._rest))
-        space[:count], self._rest = self._rest[:count], self._rest[count:]
+            self._rest = memoryview(await self._next_chunk())
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
         return count
 
     def interrupt(self) -> None:
-        """Make a thread that waits for more of the body give up."""
+        """End the wait of a thread that reads the body."""
         interrupt(self._response)
 
-    async def _next_piece(self) -> bytes:
-        while not (piece := self._unpacker.piece()):
+    async def _next_chunk(self) -> bytes:
+        while not (chunk := self._decompressor.next_chunk()):
             packed = None if self._is_read else await anext(self._raw, None)
             if packed is None:
-                self._unpacker.end()
+                self._decompressor.end()
                 return b""
-            self._unpacker.feed(packed)
-        return piece
+            self._decompressor.feed(packed)
+        return chunk

@@ -1,6 +1,6 @@
-"""The command line: `tilebox serve`, `tilebox keys`. One command a file.
+"""The command line `tilebox`, one file per command.
 
-May import: whatever the command it runs needs, and only once it runs.
+May import: everything; a command imports what it needs only when it runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m tilebox.cli` is `tilebox`."""
+"""Entry point of `python -m tilebox.cli`, which is the command `tilebox`."""
 
 from tilebox.cli import main
 

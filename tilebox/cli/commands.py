@@ -1,6 +1,6 @@
 """The command `tilebox` and its subcommands."""
 
-# ruff: noqa: D301 - click takes the character \b as the start of lines to be left alone
+# ruff: noqa: D301 - click does not rewrap a paragraph that starts with the character \b
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tilebox.cli.stac.command import command as import_command
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tilebox")
 def tilebox() -> None:
-    """Space data, open: a catalogue of satellite metadata, and workflows over it, on your own machine.
+    """Run a catalogue of satellite metadata, and workflows over it, on your own machine.
 
     \b
     Start a server, which prints an API key on its first start:
@@ -29,11 +29,11 @@ def tilebox() -> None:
         python -c 'from tilebox.datasets import Client; print(Client().datasets())'
 
     \b
-    Execute the tasks of a module, in five processes:
+    Execute the tasks of a module with five runner processes:
         tilebox runner my_workflow -n 5
 
     \b
-    Hand out a key that may only read:
+    Create an API key that can only read:
         tilebox keys create notebook --role read
     """
 

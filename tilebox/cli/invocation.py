@@ -1,4 +1,4 @@
-"""How the reader of our output can start this Python and this `tilebox` again, from a shell of their own."""
+"""The shell commands for this Python and this `tilebox`, as hints in the output show them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import shutil
 import sys
 from pathlib import Path
 
-# Set by tools that put the environment of this process on its PATH, where the reader's shell does not have it.
-_RUNNERS = ("NOX_CURRENT_SESSION", "TOX_ENV_NAME", "UV")
+# Variables of tools that change the PATH of this process only, so the user's shell does not find the same commands.
+_PATH_CHANGING_TOOLS = ("NOX_CURRENT_SESSION", "TOX_ENV_NAME", "UV")
 
 
 def python() -> str:
-    """Return this Python as a shell takes it: by name if that finds it, else by its path."""
+    """Return the shell command for this Python: its name if the PATH finds it, else its path."""
     return "python" if _is_on_path("python") else shlex.quote(sys.executable)
 
 
 def tilebox() -> str:
-    """Return the command `tilebox` as a shell takes it: by name, by its path, or as a module of this Python."""
+    """Return the shell command for `tilebox`: its name, its path, or the module of this Python."""
     script = shutil.which("tilebox", path=str(Path(sys.executable).parent))
     if script is None:
         return f"{python()} -m tilebox.cli"
@@ -26,12 +26,12 @@ def tilebox() -> str:
 
 
 def tilebox_serve() -> str:
-    """Return `tilebox serve` as a shell takes it, behind which flags may stand; within nox its session of that name."""
+    """Return the shell command for `tilebox serve`, to which flags can be appended; within nox, its session."""
     return "nox -s serve --" if "NOX_CURRENT_SESSION" in os.environ else f"{tilebox()} serve"
 
 
 def _is_on_path(name: str) -> bool:
-    if any(runner in os.environ for runner in _RUNNERS):
+    if any(variable in os.environ for variable in _PATH_CHANGING_TOOLS):
         return False
-    found = shutil.which(name)
-    return found is not None and Path(found).parent == Path(sys.executable).parent
+    path = shutil.which(name)
+    return path is not None and Path(path).parent == Path(sys.executable).parent

@@ -1,6 +1,6 @@
-"""`tilebox keys create`, `list` and `revoke`. They work on the database, whether or not a server runs on it."""
+"""The commands `tilebox keys create`, `list` and `revoke`. They use the database directly, so no server must run."""
 
-# ruff: noqa: D301 - click takes the character \b as the start of lines to be left alone
+# ruff: noqa: D301 - click does not rewrap a paragraph that starts with the character \b
 
 from __future__ import annotations
 
@@ -25,25 +25,43 @@ _UNITS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke API keys.
+    """Create, list and revoke API keys.
 
     \b
     Roles:
-        read    queries
-        submit  read, and write datapoints and collections
-        run     the same, for runners
-        admin   everything, datasets included
+        read    query data and look at jobs
+        submit  also write datapoints and collections, and submit jobs
+        run     also execute tasks, for runners
+        admin   everything, including datasets and clusters
+
+    \b
+    Examples:
+        tilebox keys create notebook --role read
+        tilebox keys list
+        tilebox keys revoke notebook
+
+    The commands work on the data directory or database of a server, whether or not the server is running.
     """
 
 
 @keys.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice(["read", "submit", "run", "admin"]), default="read", show_default=True)
-@click.option("--expires", metavar="AGE", help="When the key ends, as 12h, 30d or 8w from now.  [default: never]")
+@click.option(
+    "--role",
+    type=click.Choice(["read", "submit", "run", "admin"]),
+    default="read",
+    show_default=True,
+    help="What the key can do; `tilebox keys --help` explains the roles.",
+)
+@click.option(
+    "--expires",
+    metavar="AGE",
+    help="Time until the key expires, in hours, days or weeks: 12h, 30d or 8w.  [default: never]",
+)
 @data_dir
 @database
 def create(name: str, role: str, expires: str | None, **flags: Any) -> None:
-    """Make a key for NAME and print it; it is not shown again.
+    """Create an API key with the label NAME and print it. The key is not shown again.
 
     \b
     Examples:
@@ -71,7 +89,12 @@ def create(name: str, role: str, expires: str | None, **flags: Any) -> None:
 @data_dir
 @database
 def list_keys(**flags: Any) -> None:
-    """List the keys, the oldest first, with when they were last used."""
+    """List the API keys, oldest first, with role, state and last use.
+
+    \b
+    Example:
+        tilebox keys list --data-dir /srv/tilebox
+    """
 
     async def run(store: Store, team: Team) -> None:
         click.echo(_table(await store.keys(team.id)))
@@ -80,14 +103,14 @@ def list_keys(**flags: Any) -> None:
 
 
 @keys.command()
-@click.argument("which", metavar="ID|KEY|NAME")
+@click.argument("reference", metavar="ID|KEY|NAME")
 @data_dir
 @database
-def revoke(which: str, **flags: Any) -> None:
-    """Revoke a key; running servers follow in seconds.
+def revoke(reference: str, **flags: Any) -> None:
+    """Revoke an API key. Running servers refuse it within seconds.
 
-    It is named as `tilebox keys list` shows it: by its id or the first characters of that, by the first characters
-    of the key or all of it, or by its name. More than one such key is an error that lists them.
+    Identify the key as `tilebox keys list` shows it: by its id or the first characters of its id, by the whole key or
+    its first characters, or by its name. If several keys match, the command lists them and revokes none.
 
     \b
     Examples:
@@ -99,9 +122,9 @@ def revoke(which: str, **flags: Any) -> None:
     async def run(store: Store, team: Team) -> None:
         from tilebox.server.clock import now_us
 
-        found = _chosen(which, await store.keys(team.id))
-        await store.revoke_key(team.id, found.id, now_us())
-        click.echo(f"Revoked key {found.id} of {found.name}.")
+        key = _find_key(reference, await store.keys(team.id))
+        await store.revoke_key(team.id, key.id, now_us())
+        click.echo(f"Revoked key {key.id} of {key.name}.")
 
     _with_store(run, **flags)
 
@@ -110,8 +133,8 @@ def _with_store(run: Callable[[Store, Team], Awaitable[None]], data_dir: Path | 
     settings = read_settings(data_dir=data_dir, database=database)
     if settings.database is None and not (settings.data_dir / "tilebox.sqlite").exists():
         raise click.ClickException(
-            f"there is no server's data in {settings.data_dir.resolve()}; name it with --data-dir, or start one there "
-            "with `tilebox serve`"
+            f"there is no data of a server in {settings.data_dir.resolve()}; give its directory with --data-dir, or "
+            "start a server there with `tilebox serve`"
         )
 
     async def main() -> None:
@@ -121,7 +144,9 @@ def _with_store(run: Callable[[Store, Team], Awaitable[None]], data_dir: Path | 
         try:
             teams = await store.teams()
             if not teams:
-                raise click.ClickException("this database has no team yet; start a server on it once")
+                raise click.ClickException(
+                    "this database has no team yet; start a server on it once, which creates the first team and key"
+                )
             await run(store, teams[0])
         finally:
             await store.close()
@@ -133,32 +158,34 @@ def _with_store(run: Callable[[Store, Team], Awaitable[None]], data_dir: Path | 
             raise click.ClickException(str(error)) from None
 
 
-def _table(shown: Iterable[Key]) -> str:
+def _table(keys: Iterable[Key]) -> str:
     rows = [("ID", "KEY", "ROLE", "STATE", "LAST USED", "NAME")]
-    rows += [(str(key.id), f"{key.hint}…", key.role, _state(key), _date(key.last_used_us), key.name) for key in shown]
+    rows += [(str(key.id), f"{key.hint}…", key.role, _state(key), _date(key.last_used_us), key.name) for key in keys]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
-def _chosen(text: str, known: list[Key]) -> Key:
-    text = text.strip()
-    found = [key for key in known if _is_named(key, text)] if text else []
-    # A name that was given again means the key that still works; the whole id means just that one.
-    found = [key for key in found if key.revoked_us is None] or found
-    found = [key for key in found if str(key.id) == text.lower()] or found
-    if len(found) == 1:
-        return found[0]
-    if not found:
+def _find_key(reference: str, keys: list[Key]) -> Key:
+    reference = reference.strip()
+    matches = [key for key in keys if _matches(key, reference)] if reference else []
+    # Among keys of one name, the valid one is meant; a whole id means exactly its key.
+    matches = [key for key in matches if key.revoked_us is None] or matches
+    matches = [key for key in matches if str(key.id) == reference.lower()] or matches
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         raise click.ClickException(
-            f"no key has the id, the first characters or the name {text!r}; see `tilebox keys list`"
+            f"no key has the id, the first characters or the name {reference!r}; see `tilebox keys list`"
         )
-    raise click.ClickException(f"{len(found)} keys match {text!r}; name one of them by its id:\n{_table(found)}")
+    raise click.ClickException(
+        f"{len(matches)} keys match {reference!r}; give the id of one of them:\n{_table(matches)}"
+    )
 
 
-def _is_named(key: Key, text: str) -> bool:
-    """Tell whether a text names a key: by its id, the start of that, the key as shown or whole, or its name."""
+def _matches(key: Key, text: str) -> bool:
+    """Return whether a text identifies a key: by its id or the start of it, by the whole key or its hint, or its name."""
     from tilebox.server.access.keys import digest, is_well_formed
 
     if is_well_formed(text):
@@ -171,7 +198,7 @@ def _lifetime_us(text: str | None) -> int | None:
         return None
     parts = re.fullmatch(r"(\d{1,5})([hdw])", text)
     if parts is None or not int(parts[1]):
-        raise click.BadParameter(f"{text!r} is no age such as 12h, 30d or 8w", param_hint="--expires")
+        raise click.BadParameter(f"{text!r} is not an age; write it as 12h, 30d or 8w", param_hint="--expires")
     return int(parts[1]) * _UNITS[parts[2]] * _SECOND_US
 
 

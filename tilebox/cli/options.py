@@ -1,4 +1,4 @@
-"""Options that several commands have, and errors as commands show them."""
+"""Options shared by several commands, and the display of errors."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 data_dir = click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory that holds everything the server keeps.  [default: tilebox-data]",
+    help="Directory of the server's data: database, datapoints and API key.  [default: tilebox-data]",
 )
 database = click.option(
     "--database",
     metavar="URL",
-    help="Control database, as postgresql://user:password@host/name.  [default: SQLite in the data directory]",
+    help="PostgreSQL database for keys, datasets and jobs, as postgresql://user:password@host/name.  "
+    "[default: SQLite in the data directory]",
 )
 
 
 def read_settings(**flags: Any) -> Settings:
-    """Take settings from flags and the environment.
+    """Read the server's settings from flags and the environment; flags take precedence.
 
     Raises:
         click.UsageError: A setting is malformed.
@@ -44,7 +45,7 @@ def read_settings(**flags: Any) -> Settings:
 
 @contextmanager
 def shown_errors() -> Iterator[None]:
-    """Show errors that were raised on purpose as one line, without a traceback."""
+    """Show deliberate errors as one line, without a traceback."""
     try:
         yield
     except TileboxError as error:

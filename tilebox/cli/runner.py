@@ -1,6 +1,6 @@
-"""`tilebox runner`: task runners without a program of one's own."""
+"""The command `tilebox runner`, which executes the tasks of a module."""
 
-# ruff: noqa: D301 - click takes the character \b as the start of lines to be left alone
+# ruff: noqa: D301 - click does not rewrap a paragraph that starts with the character \b
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tilebox.workflows import Task, TaskRunner
 
-# A runner that ends sooner than this did not even start, and would not the next time.
+# A runner that ends sooner than this could not start, and a restart would not help.
 START_SECONDS = 3.0
 RESTART_SECONDS = 1.0
 MIB = 1 << 20
@@ -32,35 +32,64 @@ MIB = 1 << 20
 @click.command()
 @click.argument("tasks", metavar="MODULE[:NAME]")
 @click.option("--cluster", help="Slug of the cluster whose tasks to execute.  [default: the default cluster]")
-@click.option("-n", "--processes", type=click.IntRange(1), default=1, show_default=True, help="How many runners.")
 @click.option(
-    "--concurrency", type=click.IntRange(1), default=1, show_default=True, help="Tasks at a time, in each runner."
+    "-n",
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of runner processes. One that dies is replaced.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of tasks that each runner executes at the same time.",
 )
 @click.option(
     "--isolation",
     type=click.Choice(["thread", "process"]),
     default="thread",
     show_default=True,
-    help="Where tasks are executed; a process of their own can be limited, and may crash.",
+    help="Execute tasks in threads of the runner, or in child processes, which can have limits and may crash.",
 )
-@click.option("--cache", metavar="FOLDER", help="Where tasks of a job share data.  [default: nowhere]")
-@click.option("--time-limit", type=float, metavar="SECONDS", help="For each task; needs --isolation process.")
-@click.option("--memory-limit", type=int, metavar="MIB", help="For each task; needs --isolation process.")
-@click.option("--recycle-after", type=int, metavar="TASKS", help="Replace a process then; needs --isolation process.")
 @click.option(
-    "--grace", type=float, default=30.0, show_default=True, metavar="SECONDS", help="To finish tasks when stopped."
+    "--cache",
+    metavar="FOLDER",
+    help="Folder of the job cache, in which the tasks of a job share data.  [default: none]",
 )
-@click.option("--until-done", is_flag=True, help="End when there is nothing left to do.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
-@click.option("--url", help="The server.  [default: $TILEBOX_API_URL]")
-@click.option("--token", help="An API key.  [default: $TILEBOX_API_KEY]")
+@click.option(
+    "--time-limit", type=float, metavar="SECONDS", help="Longest duration of a task; needs --isolation process."
+)
+@click.option("--memory-limit", type=int, metavar="MIB", help="Largest memory of a task; needs --isolation process.")
+@click.option(
+    "--recycle-after",
+    type=int,
+    metavar="TASKS",
+    help="Replace a child process after this number of tasks; needs --isolation process.",
+)
+@click.option(
+    "--grace",
+    type=float,
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for tasks to finish after a stop; unfinished ones are then returned to the server.",
+)
+@click.option("--until-done", is_flag=True, help="End when no tasks are left, instead of waiting for more.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.option("--url", help="URL of the server.  [default: $TILEBOX_API_URL]")
+@click.option("--token", help="API key, of role run or admin.  [default: $TILEBOX_API_KEY]")
 @click.option("--supervised", is_flag=True, hidden=True)
 def command(tasks: str, **flags: Any) -> None:
     """Execute the tasks of MODULE until Ctrl-C or SIGTERM.
 
-    NAME is a list of task classes in the module, or one of them; without it, all that the module defines are meant.
-    Modules are looked for in the current directory first. The first Ctrl-C lets tasks finish, the second one ends at
-    once; what was not finished is handed back for others.
+    NAME is a task class in the module, or a list of them. Without NAME, the runner registers all task classes that the
+    module defines. Modules in the current directory take precedence. The first Ctrl-C lets running tasks finish, the
+    second one ends the runner at once. Unfinished tasks are returned to the server for other runners.
 
     \b
     Examples:
@@ -105,8 +134,8 @@ def _runner(classes: list[type[Task]], **flags: Any) -> TaskRunner:
         raise click.UsageError(str(error)) from None
 
 
-def _task_classes(place: str) -> list[type[Task]]:
-    module_name, _, name = place.partition(":")
+def _task_classes(reference: str) -> list[type[Task]]:
+    module_name, _, name = reference.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
@@ -114,34 +143,36 @@ def _task_classes(place: str) -> list[type[Task]]:
     except ModuleNotFoundError as error:
         if error.name is None or not module_name.startswith(error.name):
             raise
-        raise click.UsageError(f"there is no module {module_name!r}, neither here nor installed") from None
+        raise click.UsageError(
+            f"there is no module {module_name!r} in the current directory or among the installed packages"
+        ) from None
     if not name:
         return _defined_in(module)
     try:
-        found = getattr(module, name)
+        value = getattr(module, name)
     except AttributeError:
         raise click.UsageError(f"the module {module_name!r} has no {name!r}") from None
-    return [found] if isinstance(found, type) else list(found)
+    return [value] if isinstance(value, type) else list(value)
 
 
 def _defined_in(module: ModuleType) -> list[type[Task]]:
     from tilebox._core.tasks.task import Task, can_execute
 
     classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Task)]
-    return [one for one in classes if one.__module__ == module.__name__ and can_execute(one)]
+    return [class_ for class_ in classes if class_.__module__ == module.__name__ and can_execute(class_)]
 
 
 def _stop_at_end(runner: TaskRunner) -> None:
-    """Stop when the process that started this one is gone."""
+    """Stop the runner when its supervisor has ended, which closes the standard input."""
     sys.stdin.buffer.read()
     runner.stop()
 
 
 class _Supervisor:
-    """Starts this very command several times, passes signals on, and replaces what dies.
+    """Runs several processes of this command, forwards signals to them, and replaces those that die.
 
     Args:
-        count: How many times.
+        count: The number of processes.
     """
 
     def __init__(self, count: int) -> None:
@@ -152,17 +183,17 @@ class _Supervisor:
         self._status = 0
 
     def run(self) -> int:
-        """Return the exit status once all have ended."""
+        """Run until all processes have ended, and return the exit status."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._pass_on)
-        threads = [threading.Thread(target=self._keep) for _ in range(self._count)]
+            signal.signal(number, self._forward)
+        threads = [threading.Thread(target=self._keep_running) for _ in range(self._count)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         return self._status
 
-    def _keep(self) -> None:
+    def _keep_running(self) -> None:
         while not self._is_stopping.is_set():
             started = time.monotonic()
             status = self._run_once()
@@ -173,7 +204,7 @@ class _Supervisor:
                 self._is_stopping.set()
                 self._send(signal.SIGTERM)
                 return
-            logging.getLogger("tilebox.workflows.runner").error("a runner ended with status %d; restarting", status)
+            logging.getLogger("tilebox.workflows.runner").error("a runner ended with status %d; restarting it", status)
             self._is_stopping.wait(RESTART_SECONDS)
 
     def _run_once(self) -> int:
@@ -181,8 +212,8 @@ class _Supervisor:
         with self._lock:
             if self._is_stopping.is_set():
                 return 0
-            # In sessions of their own: Ctrl-C goes to all of a terminal, and would come twice.
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - this one
+            # In a new session, because Ctrl-C reaches all processes of a terminal and would arrive twice.
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - itself
             self._running.append(process)
         try:
             return process.wait()
@@ -192,9 +223,9 @@ class _Supervisor:
             with self._lock:
                 self._running.remove(process)
 
-    def _pass_on(self, number: int, _frame: object) -> None:
+    def _forward(self, number: int, _frame: object) -> None:
         self._is_stopping.set()
-        # A handler must not wait for a lock that the code below it may hold.
+        # In a thread, because a signal handler must not wait for a lock that the interrupted code may hold.
         threading.Thread(target=self._send, args=(number,)).start()
 
     def _send(self, number: int) -> None:

@@ -1,6 +1,6 @@
-"""`tilebox serve`."""
+"""The command `tilebox serve`, which runs a server."""
 
-# ruff: noqa: D301 - click takes the character \b as the start of lines to be left alone
+# ruff: noqa: D301 - click does not rewrap a paragraph that starts with the character \b
 
 from __future__ import annotations
 
@@ -28,26 +28,31 @@ if TYPE_CHECKING:
 
 @click.command()
 @data_dir
-@click.option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 8080]")
+@click.option("--host", help="Address to listen on; 0.0.0.0 accepts other machines.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 selects a free port.  [default: 8080]")
 @database
 @click.option(
     "--storage",
-    metavar="PLACE",
-    help="Where datapoints are kept, a directory or s3://bucket/prefix.  [default: the data directory]",
+    metavar="LOCATION",
+    help="Storage of datapoints: a directory, or s3://bucket/prefix.  [default: the data directory]",
 )
 @click.option(
     "--synchronous",
     type=click.Choice(["full", "normal"]),
-    help="Whether what runners report to SQLite outlives a loss of power at once, or soon.  [default: full]",
+    help="Durability of runners' reports in SQLite: `full` survives a power failure; `normal` is faster, and after a "
+    "power failure the latest tasks run again.  [default: full]",
 )
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Lowest level of log messages.  [default: info]",
+)
 def serve(**flags: Any) -> None:
     """Run a server until Ctrl-C or SIGTERM.
 
-    The first start creates the data directory and an API key of role admin, which is printed once and kept in
-    DATA-DIR/api-key. Every option can also be set in the environment, as TILEBOX_SERVER_PORT=9000; there are more
-    settings than options, see the operator's guide.
+    The first start creates the data directory and an API key of role admin, which is printed once and stored in
+    DATA-DIR/api-key. Every option can also be an environment variable, such as TILEBOX_SERVER_PORT=9000. The
+    operator's guide lists further settings.
 
     \b
     Examples:
@@ -56,10 +61,10 @@ def serve(**flags: Any) -> None:
         tilebox serve --database postgresql://tilebox@db/tilebox --storage s3://bucket/datapoints
     """
     settings = read_settings(**flags)
-    # Whatever the rights of the data directory: what is in it is for this user alone.
+    # All files are for this user only, whatever the permissions of the data directory.
     os.umask(0o077)
     _set_up_logging(settings.log_level)
-    with shown_errors(), _without_needless_modules():
+    with shown_errors(), _without_unused_modules():
         from tilebox.server.process.run import serve as run
 
         # A loop written in C saves a little of each request; there is none for Windows.
@@ -68,40 +73,40 @@ def serve(**flags: Any) -> None:
 
 
 @contextmanager
-def _without_needless_modules() -> Iterator[None]:
-    """Keep pyarrow from importing what a server has no use for.
+def _without_unused_modules() -> Iterator[None]:
+    """Keep pyarrow from importing modules that the server does not use.
 
-    Pandas would take half of the start; the S3 client, three megabytes beside Lance's own.
+    The import of pandas would take half of the start time; pyarrow's S3 client three megabytes of memory beside Lance's.
     """
-    sys.meta_path.insert(0, _Refusing)
+    sys.meta_path.insert(0, _BlockingFinder)
     try:
         yield
     finally:
-        sys.meta_path.remove(_Refusing)
+        sys.meta_path.remove(_BlockingFinder)
 
 
-class _Refusing:
-    """A finder of modules that says of some that they are not installed; pyarrow does without them then."""
+class _BlockingFinder:
+    """A module finder that reports some modules as not installed; pyarrow works without them."""
 
     NAMES = frozenset({"pandas", "pyarrow._s3fs"})
 
     @classmethod
     def find_spec(cls, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG003
-        """Refuse these and leave every other module to the finders behind this one."""
+        """Block these modules, and leave every other one to the next finders."""
         if name in cls.NAMES:
             raise ModuleNotFoundError(f"the server does not use {name}", name=name)
 
 
 def _started(running: Running, settings: Settings) -> None:
-    # What is there by now stays, and there is much of it: going through all of it again to find garbage would hold up
-    # every request for 50 to 100 ms, now and then.
+    # The many objects of the start live as long as the server. Without this, each full garbage collection would traverse
+    # them and delay all requests by 50 to 100 ms.
     gc.freeze()
     _return_memory()
     _announce(running, settings)
 
 
 def _return_memory() -> None:
-    """Give back to the system what only the start needed, six megabytes, where the C library can (glibc)."""
+    """Return the memory that only the start needed, six megabytes, to the operating system; only glibc can."""
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -110,9 +115,9 @@ def _announce(running: Running, settings: Settings) -> None:
     key_file = settings.data_dir / "api-key"
     lines = [f"Tilebox server at {running.url}", ""]
     if running.first_key:
-        lines += [f"A first API key, of role admin, was made and is shown only now: {running.first_key}"]
+        lines += [f"The first API key, of role admin, was created and is shown only now: {running.first_key}"]
         if key_file.exists():
-            lines += [f"It is kept in {key_file}, readable by you alone."]
+            lines += [f"It is stored in {key_file}, which only you can read."]
         lines += [""]
     lines += ["Use it:", f"  export TILEBOX_API_URL={running.url}"]
     if running.first_key and not key_file.exists():
@@ -125,6 +130,6 @@ def _announce(running: Running, settings: Settings) -> None:
 
 
 def _set_up_logging(level: str) -> None:
-    # Only our own loggers follow the setting: what libraries log at `debug` may hold what ours never do.
+    # Only loggers of Tilebox follow the setting, because debug messages of libraries may contain secrets.
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="WARNING")
     logging.getLogger("tilebox").setLevel(level.upper())

@@ -6,7 +6,7 @@
     sentinel2 = client.dataset("open_data.copernicus.sentinel2_msi")
     data = sentinel2.collection("S2A_S2MSI1C").load(("2024-07-12", "2024-07-26"))
 
-`tilebox.datasets.aio` has the same client for `await`.
+`tilebox.datasets.aio` has the async client, with the same methods as coroutines.
 """
 
 from typing import TYPE_CHECKING

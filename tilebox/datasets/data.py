@@ -1,4 +1,4 @@
-"""Values that the datasets client takes and gives."""
+"""Types of the arguments and results of the datasets client."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What queries are made of."""
+"""Types for conditions of queries: fields and time intervals."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""For tests of workflows: a server inside the test's process, a job run to its end, a task run by itself.
+"""Helpers for tests of workflows: a single task, a whole workflow, and a server in the test's process.
 
     from tilebox.testing import run_task, run_workflow
 
@@ -10,7 +10,7 @@
         result = run_workflow(RootTask(3), tasks=[RootTask, Leaf])
         assert result.job.state.name == "COMPLETED"
 
-May import: everything, the server included, so it needs the extra `server`.
+May import: everything, including the server, so it needs the extra `server`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A server in a thread of this process, with everything in a folder that goes away with it."""
+"""A server in a thread of this process."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ if TYPE_CHECKING:
     from tilebox.server.process.run import Running
     from tilebox.workflows import Client as WorkflowsClient
 
-# Long enough for a machine that is busy with other things: only a server that hangs takes longer.
-_PATIENCE_SECONDS = 300
+# Long enough for a busy machine; only a server that hangs takes longer.
+_TIMEOUT_SECONDS = 300
 
 
 class LocalServer:
-    """A server for tests and examples: real, on a free port of this machine, gone afterwards.
+    """A real server for tests and examples, on a free port of this machine.
 
     Use it as a context manager, or call `start` and `stop`.
 
     Args:
-        data_dir: The folder of its data, which may come from an earlier server; by default a temporary folder, which
+        data_dir: The data directory, which may be that of an earlier server. By default a temporary directory, which
             `stop` removes.
-        token: An API key that its database already holds; by default the key that a server makes at its first start.
+        token: An API key that exists in the data directory. By default the key that the server creates at its first
+            start.
         settings: Settings of the server, such as `max_subtasks=1000`.
 
     Attributes:
-        url: Its address.
-        token: An API key of role admin.
-        data_dir: The folder of its data.
+        url: The URL of the server.
+        token: The API key, of role admin unless you gave another one.
+        data_dir: The data directory.
     """
 
     url: str
@@ -56,42 +57,45 @@ class LocalServer:
     def start(self) -> Self:
         """Start the server and wait until it answers.
 
+        Returns:
+            The server itself.
+
         Raises:
-            RuntimeError: It did not start, for instance because the extra `server` is not installed.
+            RuntimeError: The server did not start, for example because the extra `server` is not installed.
         """
         self._thread.start()
-        self._has_started.wait(_PATIENCE_SECONDS)
+        self._has_started.wait(_TIMEOUT_SECONDS)
         if self._running is None:
             self._remove_temporary_folder()
-            reason = self._error or f"it does not answer after {_PATIENCE_SECONDS} s"
+            reason = self._error or f"it does not answer after {_TIMEOUT_SECONDS} s"
             raise RuntimeError(f"the server did not start: {reason}") from self._error
         self.url = self._running.url
         self.token = self._given_token or self._running.first_key or (self.data_dir / "api-key").read_text().strip()
         return self
 
     def stop(self) -> None:
-        """Let requests under way finish, stop, and remove the temporary folder.
+        """Stop the server after its current requests, and remove the temporary directory.
 
         Raises:
-            RuntimeError: The server failed, which the cause explains, or does not stop.
+            RuntimeError: The server failed, as the cause explains, or does not stop.
         """
         if self._running is not None:
             self._running.stop()
-        self._thread.join(_PATIENCE_SECONDS)
+        self._thread.join(_TIMEOUT_SECONDS)
         self._remove_temporary_folder()
         if self._error is not None:
             raise RuntimeError("the server failed") from self._error
         if self._thread.is_alive():
-            raise RuntimeError(f"the server did not stop within {_PATIENCE_SECONDS} s")
+            raise RuntimeError(f"the server did not stop within {_TIMEOUT_SECONDS} s")
 
     def workflows(self) -> WorkflowsClient:
-        """Return a client of its workflows."""
+        """Return a workflows client for this server."""
         from tilebox.workflows import Client
 
         return Client(url=self.url, token=self.token)
 
     def datasets(self) -> DatasetsClient:
-        """Return a client of its datasets."""
+        """Return a datasets client for this server."""
         from tilebox.datasets import Client
 
         return Client(url=self.url, token=self.token)

@@ -1,4 +1,4 @@
-"""One task executed by itself: no server, no runner, and everything it did to be looked at."""
+"""Execution of a single task, without a server and a runner."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _JOB = UUID("018dd029-58ca-74e5-8b58-b4f99d610f9b")
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a task did.
+    """The result of a task.
 
     Args:
-        submitted: The subtasks it submitted, in order, each with what it was submitted with.
-        display: Its display text at the end.
-        progress: Of each label, (done, total).
-        cache: The job cache, as it left it.
+        submitted: The submitted subtasks in order, each with the arguments of its submission.
+        display: The display of the task at the end.
+        progress: The progress `(done, total)` by label.
+        cache: The job cache after the task.
     """
 
     submitted: list[SubmittedTask]
@@ -41,38 +41,38 @@ class TaskResult:
 
     @property
     def subtasks(self) -> list[Task]:
-        """The subtasks alone."""
-        return [one.task for one in self.submitted]
+        """The submitted subtasks, without the arguments of their submission."""
+        return [submission.task for submission in self.submitted]
 
 
 def run_task(
     task: Task, *, cache: JobCache | None = None, runner_context: Any = None, cluster: str = "test-cluster"
 ) -> TaskResult:
-    """Execute one task, as a runner would: its input goes through JSON on the way.
+    """Execute one task as a runner would, with inputs that are serialised and read again.
 
     Args:
         task: The task.
-        cache: Its job cache; by default an empty one in memory.
-        runner_context: What `context.runner_context` shall be.
-        cluster: The cluster it runs on.
+        cache: The job cache; by default an empty one in memory.
+        runner_context: The value of `context.runner_context`.
+        cluster: The slug of the cluster.
 
     Returns:
-        What it did.
+        The subtasks, display, progress and cache of the task.
 
     Raises:
-        Exception: Whatever the task raises.
+        Exception: The exception that the task raises.
     """
     received = deserialize(type(task), serialize(task))
-    used = InMemoryCache() if cache is None else cache
+    job_cache = InMemoryCache() if cache is None else cache
     current = CurrentTask(
         id=_TASK, display=type(task).__name__, job=TaskJob(_JOB, "test"), retry_count=0, max_retries=0
     )
-    context = TaskContext(current_task=current, cluster=cluster, cache=used, runner_context=runner_context)
+    context = TaskContext(current_task=current, cluster=cluster, cache=job_cache, runner_context=runner_context)
     outcome = received.execute(context)
     if inspect.isawaitable(outcome):
         anyio.run(_finish, outcome)
     progress = {update.label: (update.done, update.total) for update in context.progress_updates()}
-    return TaskResult(list(context.subtasks), current.display, progress, used)
+    return TaskResult(list(context.subtasks), current.display, progress, job_cache)
 
 
 async def _finish(outcome: Any) -> None:

@@ -1,4 +1,4 @@
-"""A whole workflow in one call: a server in this process, a runner in this thread, a job from submit to its end."""
+"""Execution of a whole workflow in one call: a server in this process, a runner in this thread, and one job."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkflowResult:
-    """What became of a job.
+    """The result of a job.
 
     Args:
-        job: The job, ended or stopped.
-        tasks: All of its tasks, parents before children.
-        cache: The cache of its runner; the job's keys lie in the group of the job's id.
+        job: The job after the run.
+        tasks: All tasks of the job, each followed by its subtasks.
+        cache: The cache of the runner, in which the job has the group of its id.
     """
 
     job: Job
@@ -32,7 +32,7 @@ class WorkflowResult:
 
     @property
     def job_cache(self) -> JobCache:
-        """The part of the cache that the job's tasks saw."""
+        """The job's group of the cache, as its tasks see it."""
         return self.cache.group(str(self.job.id))
 
 
@@ -46,34 +46,34 @@ def run_workflow(
     max_retries: int = 0,
     **runner_options: Any,
 ) -> WorkflowResult:
-    """Submit a job and run it until there is nothing more to run.
+    """Submit a job and execute its tasks until none are left.
 
     Args:
-        root: Its root task, or several.
-        tasks: The task classes that the runner executes.
-        cache: The runner's cache; by default an empty one in memory.
-        runner_context: What `context.runner_context` shall be.
-        server: A server that runs already, which many tests may share; by default one for this call.
-        max_retries: How often the root tasks are tried again.
+        root: The root task, or several.
+        tasks: The task classes that the runner registers.
+        cache: The cache of the runner; by default an empty one in memory.
+        runner_context: The value of `context.runner_context`.
+        server: A running server, which several tests may share; by default a new one for this call.
+        max_retries: The number of times that each root task is retried after a failed attempt.
         runner_options: Further arguments of `Client.runner`.
 
     Returns:
-        What became of it. A job that failed is returned too: look at `result.job.state`.
+        The job, its tasks and the cache. A failed job is returned too; check `result.job.state`.
     """
     if server is None:
-        with LocalServer() as own:
+        with LocalServer() as new_server:
             return run_workflow(
                 root,
                 tasks,
                 cache=cache,
                 runner_context=runner_context,
-                server=own,
+                server=new_server,
                 max_retries=max_retries,
                 **runner_options,
             )
-    used = InMemoryCache() if cache is None else cache
+    runner_cache = InMemoryCache() if cache is None else cache
     client = server.workflows()
     jobs = client.jobs()
     job = jobs.submit("test", root, max_retries=max_retries)
-    client.runner(tasks=list(tasks), cache=used, context=runner_context, **runner_options).run_all()
-    return WorkflowResult(jobs.find(job.id), list(jobs.tasks(job)), used)
+    client.runner(tasks=list(tasks), cache=runner_cache, context=runner_context, **runner_options).run_all()
+    return WorkflowResult(jobs.find(job.id), list(jobs.tasks(job)), runner_cache)

@@ -1,4 +1,4 @@
-"""Tilebox workflows: tasks that run wherever a runner is, and jobs that are made of them.
+"""Tilebox workflows: tasks, jobs that consist of tasks, and runners that execute them.
 
     from tilebox.workflows import Client, ExecutionContext, Task
 
@@ -12,7 +12,8 @@
     job = client.jobs().submit("hello", Hello("Moon"))
     client.runner(tasks=[Hello]).run_all()
 
-`tilebox.workflows.aio` has the same client for `await`, `tilebox.workflows.cache` what tasks share data through.
+`tilebox.workflows.aio` has the async client, with the same methods as coroutines. `tilebox.workflows.cache` has the
+caches in which the tasks of a job share data.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Tilebox workflows, with `await`: the same client, whose calls are coroutines."""
+"""The async client of Tilebox workflows, with the same methods as coroutines."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Job caches: bytes that the tasks of a job share, in memory, in files or in a bucket."""
+"""Job caches, which share bytes between the tasks of a job: in memory, in files or in a bucket."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Values that the workflows client takes and gives."""
+"""Types of the arguments and results of the workflows client."""
 
 from typing import TYPE_CHECKING
 

@@ -61,7 +61,7 @@ def test_a_runner_is_made_for_a_cluster_or_its_slug():
     for cluster in ("dev", Cluster("dev", "Development")):
         assert "'dev'" in repr(client.runner(cluster, tasks=[Hello], concurrency=2, grace_seconds=5))
     assert "'default'" in repr(client.runner(None, [Hello]))
-    with pytest.raises(TypeError, match="a cluster is given as Cluster or as its slug"):
+    with pytest.raises(TypeError, match="a cluster must be a Cluster or a slug"):
         client.runner([Hello])
     with pytest.raises(TypeError, match="nonsense"):
         client.runner(tasks=[Hello], nonsense=1)

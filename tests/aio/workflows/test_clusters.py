@@ -74,7 +74,7 @@ async def test_bad_arguments_are_refused_before_any_request():
         await clusters.update("tests", name="")
     with pytest.raises(ValueError, match="the slug of a cluster must not be empty"):
         await clusters.delete("")
-    with pytest.raises(TypeError, match="a cluster is given as Cluster or as its slug, a string, not as a int"):
+    with pytest.raises(TypeError, match="a cluster must be a Cluster or a slug, not a int"):
         await clusters.find(5)
     assert wire.methods == []
 

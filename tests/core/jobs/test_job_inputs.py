@@ -89,15 +89,15 @@ def test_the_name_may_be_left_out_as_the_documentation_does(tasks):
         (("x", [], None, 0), ValueError, "at least one task"),
         (("", Hello(), None, 0), ValueError, "job_name must not be empty"),
         ((5, Hello(), None, 0), TypeError, "job_name must be a string, not a int"),
-        (("x", [Hello(), Other()], ["a", "b", "c"], 0), ValueError, "there are 2 tasks and 3 clusters"),
-        (("x", Hello(), [], 0), ValueError, "there are 1 tasks and 0 clusters"),
-        (("x", Hello(), 5, 0), TypeError, "not by 5"),
-        (("x", Hello(), None, -1), ValueError, "max_retries must be 0 or more"),
+        (("x", [Hello(), Other()], ["a", "b", "c"], 0), ValueError, "there are 2 tasks but 3 clusters"),
+        (("x", Hello(), [], 0), ValueError, "there are 1 tasks but 0 clusters"),
+        (("x", Hello(), 5, 0), TypeError, "a cluster must be a slug, or a Cluster that the client returned, not 5"),
+        (("x", Hello(), None, -1), ValueError, "max_retries must be between 0 and 2147483647"),
         (("x", Hello(), None, 1.5), TypeError, "max_retries must be an integer, not 1.5"),
     ],
     ids=str,
 )
-def test_what_is_no_job_is_refused(arguments, error, message):
+def test_malformed_submissions_are_refused(arguments, error, message):
     with pytest.raises(error, match=re.escape(message)):
         submission(*arguments)
 
@@ -108,7 +108,7 @@ def test_ways_to_name_a_job(value):
 
 
 def test_what_names_no_job():
-    with pytest.raises(ValueError, match="'some-job-id' is no job id; give a UUID"):
+    with pytest.raises(ValueError, match="'some-job-id' is not a valid job id; give a UUID"):
         job_id("some-job-id")
     with pytest.raises(TypeError, match="job id must be a UUID or its text, not a int"):
         job_id(5)
@@ -132,17 +132,21 @@ def test_filters():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"job_states": "finished"}, ValueError, "'finished' is no JobState; there are SUBMITTED, RUNNING, STARTED"),
-        ({"task_states": 3}, TypeError, "a state is given as TaskState or as its name, not as a int"),
-        ({"automation_ids": "x"}, ValueError, "is no automation id"),
+        (
+            {"job_states": "finished"},
+            ValueError,
+            "'finished' is not a JobState; the states are SUBMITTED, RUNNING, STARTED",
+        ),
+        ({"task_states": 3}, TypeError, "a state must be a TaskState or its name, not a int"),
+        ({"automation_ids": "x"}, ValueError, "is not a valid automation id"),
         ({"name": ""}, ValueError, "name must not be empty"),
         ({"name": "x" * 101}, ValueError, "at most 100 characters"),
-        ({"clusters": [None]}, TypeError, "a cluster is given as Cluster"),
-        ({"temporal_extent": ("2024-02-01", "2024-01-01")}, ValueError, "before it starts"),
+        ({"clusters": [None]}, TypeError, "a cluster must be a Cluster"),
+        ({"temporal_extent": ("2024-02-01", "2024-01-01")}, ValueError, "is before its start"),
     ],
     ids=str,
 )
-def test_what_no_job_can_be_like(arguments, error, message):
+def test_malformed_filters_are_refused(arguments, error, message):
     given = dict.fromkeys(["temporal_extent", "automation_ids", "job_states", "name", "task_states", "clusters"])
     with pytest.raises(error, match=re.escape(message)):
         job_filters(**given | arguments)

@@ -81,16 +81,16 @@ def test_missing_runners_are_told_once():
         queued(QueueReason.DEPENDENCIES, "it waits"),
         queued(QueueReason.NEXT, "soon"),
     ]
-    assert watch.news(reasons) == ["nobody is there"]
-    assert watch.news([*reasons, queued(QueueReason.VERSION_TOO_LOW, "too old")]) == ["too old"]
-    assert watch.news(reasons) == []
+    assert watch.new_warnings(reasons) == ["nobody is there"]
+    assert watch.new_warnings([*reasons, queued(QueueReason.VERSION_TOO_LOW, "too old")]) == ["too old"]
+    assert watch.new_warnings(reasons) == []
 
 
 def test_an_answer_without_news_that_was_not_held_calls_for_a_pause():
     watch = JobWatch(job(queued=2, computed=1), None, 0.0)
     watch.next_hold(10.0)
-    assert watch.is_hasty(job(queued=2, computed=1), 10.1)
-    assert watch.is_hasty(job(running=2, computed=1), 10.1)
-    assert not watch.is_hasty(job(queued=2, computed=1), 12.0)
-    assert not watch.is_hasty(job(queued=1, computed=2), 10.1)
-    assert not watch.is_hasty(job(JobState.FAILED, failed=2, computed=1), 10.1)
+    assert watch.is_early(job(queued=2, computed=1), 10.1)
+    assert watch.is_early(job(running=2, computed=1), 10.1)
+    assert not watch.is_early(job(queued=2, computed=1), 12.0)
+    assert not watch.is_early(job(queued=1, computed=2), 10.1)
+    assert not watch.is_early(job(JobState.FAILED, failed=2, computed=1), 10.1)

@@ -1,4 +1,4 @@
-"""What a task sees while it is executed, and what it leaves behind."""
+"""The context of a task: what it offers during `execute`, and what the runner reads afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from tilebox._core.tasks.context import OnDemand, TaskContext
+from tilebox._core.tasks.context import Lazy, TaskContext
 from tilebox._core.tasks.current_task import CurrentTask, TaskJob, TaskLogger
 from tilebox._core.tasks.task import Task
 
@@ -56,29 +56,29 @@ def test_the_job_cannot_be_changed():
         make().current_task.job.name = "other"
 
 
-def test_the_cache_and_what_the_runner_was_given_are_passed_on():
+def test_the_cache_and_the_runner_context_are_passed_on():
     cache, connection = {"key": b"value"}, object()
     context = make(cache=cache, runner_context=connection)
     assert context.job_cache is cache
     assert context.runner_context is connection
 
 
-def test_what_is_made_on_demand_is_made_when_it_is_asked_for_and_once_for_all_threads():
+def test_lazy_values_are_computed_on_first_use_and_shared_by_threads():
     together = Barrier(4)
 
     def make_task():
         together.wait(300)
         return CurrentTask(id=TASK, display="Step", job=TaskJob(JOB, "a job"))
 
-    task, cache = OnDemand(make_task), OnDemand(dict)
+    task, cache = Lazy(make_task), Lazy(dict)
     context = make(current_task=task, cache=cache)
-    assert (task.is_made, cache.is_made) == (False, False)
+    assert (task.is_computed, cache.is_computed) == (False, False)
     with ThreadPoolExecutor(4) as threads:
         seen = list(threads.map(lambda _: context.current_task, range(4)))
     assert {id(one) for one in seen} == {id(context.current_task)}
     assert context.logger.extra == {"task_id": str(TASK), "job_id": str(JOB)}
     assert context.job_cache is context.job_cache
-    assert (task.is_made, cache.is_made) == (True, True)
+    assert (task.is_computed, cache.is_computed) == (True, True)
 
 
 def test_subtasks_are_collected():
@@ -123,12 +123,12 @@ def test_progress_is_summed_by_label():
     assert reported(context) == {"read": (5, 10), "": (0, 2)}
 
 
-def test_no_label_is_the_empty_one():
+def test_no_label_means_the_empty_label():
     context = make()
     assert context.progress() is context.progress(None) is context.progress("")
 
 
-def test_nothing_counted_is_nothing_reported():
+def test_without_progress_nothing_is_reported():
     assert make().progress_updates() == []
 
 
@@ -140,7 +140,7 @@ def test_many_small_steps_are_all_counted():
     assert len(tracker._done._parts) < 300
 
 
-def test_threads_count_together():
+def test_threads_count_into_one_sum():
     context, together = make(), Barrier(8)
     interval = sys.getswitchinterval()
 
@@ -172,9 +172,16 @@ def test_labels_have_a_length_and_a_number():
     assert len(context.progress_updates()) == 1000
 
 
-@pytest.mark.parametrize(("label", "error"), [(5, TypeError), (b"x", TypeError), ("\ud800", ValueError)])
-def test_labels_are_text(label, error):
-    with pytest.raises(error, match="label must be text"):
+@pytest.mark.parametrize(
+    ("label", "error", "message"),
+    [
+        (5, TypeError, "a label must be a string, not 5"),
+        (b"x", TypeError, "a label must be a string, not b'x'"),
+        ("\ud800", ValueError, "cannot be encoded in UTF-8"),
+    ],
+)
+def test_labels_are_text(label, error, message):
+    with pytest.raises(error, match=message):
         make().progress(label)
 
 
@@ -188,13 +195,13 @@ def test_progress_is_counted_in_whole_numbers_forwards(count, error):
     assert tracker.to_message().ByteSize() == 0
 
 
-def test_progress_beyond_what_the_wire_counts_stays_there():
+def test_progress_beyond_64_bits_is_capped():
     tracker = make().progress()
     tracker.add(2**64)
     assert tracker.to_message().total == 2**64 - 1
 
 
-def test_progress_shows_itself():
+def test_the_repr_of_progress():
     tracker = make().progress("read")
     tracker.add(3)
     assert repr(tracker) == "<read: 0 of 3>"
@@ -214,7 +221,7 @@ def test_records_carry_ids_and_fields(caplog):
     assert record.funcName == "test_records_carry_ids_and_fields"
 
 
-def test_what_logging_knows_by_keyword_still_works(caplog):
+def test_keyword_arguments_of_logging_still_work(caplog):
     try:
         raise KeyError("x")
     except KeyError:
@@ -224,7 +231,7 @@ def test_what_logging_knows_by_keyword_still_works(caplog):
     assert (record.attempt, record.fields) == (2, {"tile": 5})
 
 
-def test_a_logger_of_ones_own_is_used(caplog):
+def test_a_given_logger_is_used(caplog):
     make(logger=logging.getLogger("mine")).logger.warning("hello")
     assert [(record.name, record.task_id) for record in caplog.records] == [("mine", str(TASK))]
     adapter = logging.LoggerAdapter(logging.getLogger("wrapped"), {})

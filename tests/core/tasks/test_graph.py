@@ -1,4 +1,4 @@
-"""What is submitted is what arrives: the graph of subtasks, as a reader of the wire sees it."""
+"""The graph of subtasks: the message has exactly what was submitted."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def graphs(draw):
 
 
 @given(graphs())
-def test_the_wire_says_what_was_submitted(graph):
+def test_the_message_has_what_was_submitted(graph):
     subtasks, futures, expected = Subtasks("home"), [], {}
     for number, (task_class, cluster, retries, optional, before) in enumerate(graph):
         futures.append(
@@ -196,8 +196,8 @@ def test_dependencies_of_another_context_are_refused():
 
 
 @pytest.mark.parametrize("depends_on", [Numbered(1), [Numbered(1)], 3, "0", [0], [None], "FutureTask"])
-def test_dependencies_must_be_what_was_returned(depends_on):
-    with pytest.raises(TypeError, match="what submit_subtask returned"):
+def test_dependencies_must_be_return_values_of_submit_subtask(depends_on):
+    with pytest.raises(TypeError, match=r"depends_on must .* return values? of submit_subtask"):
         Subtasks("home").submit(Numbered(2), depends_on=depends_on)
 
 
@@ -213,7 +213,7 @@ def test_dependencies_must_be_what_was_returned(depends_on):
         ({"cluster": 3}, TypeError),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(arguments, error):
+def test_malformed_arguments_are_refused(arguments, error):
     with pytest.raises(error):
         Subtasks("home").submit(Numbered(1), **arguments)
 
@@ -224,7 +224,7 @@ def test_only_tasks_are_submitted(task):
         Subtasks("home").submit(task)
 
 
-def test_a_class_that_was_not_called_is_told_apart():
+def test_a_task_class_in_place_of_a_task_is_refused_with_a_hint():
     with pytest.raises(TypeError, match=r"write Numbered\(\.\.\.\)"):
         Subtasks("home").submit(Numbered)
 
@@ -270,7 +270,7 @@ def test_a_submission_that_never_arrived_moves_no_dependency():
     assert read(subtasks.to_message())[b"2"].depends_on == {b"1"}
 
 
-def test_what_was_submitted_can_be_looked_at():
+def test_submitted_tasks_can_be_inspected():
     subtasks = Subtasks("home")
     first = subtasks.submit(Pair(1, "x"))
     subtasks.submit(Numbered(2), first, "other", max_retries=3, optional=True)
@@ -280,7 +280,7 @@ def test_what_was_submitted_can_be_looked_at():
     assert (two.depends_on, two.cluster, two.max_retries, two.optional) == ({0}, "other", 3, True)
 
 
-def test_a_future_tells_what_it_is_of():
+def test_the_repr_of_a_future_task():
     assert repr(Subtasks("home").submit(Named(1))) == "FutureTask(0, Named)"
     assert repr(FutureTask(7)) == "FutureTask(7)"
 
@@ -313,14 +313,14 @@ def test_root_tasks_may_come_from_a_generator():
     ("tasks", "clusters", "error", "match"),
     [
         ([], "a", ValueError, "at least one task"),
-        ([Numbered(1)], ["a", "b"], ValueError, "1 tasks and 2 clusters"),
-        ([Numbered(1), Numbered(2)], [], ValueError, "2 tasks and 0 clusters"),
+        ([Numbered(1)], ["a", "b"], ValueError, "1 tasks but 2 clusters"),
+        ([Numbered(1), Numbered(2)], [], ValueError, "2 tasks but 0 clusters"),
         (Numbered, "a", TypeError, "write Numbered"),
         ("Numbered", "a", TypeError, "list of tasks"),
         (None, "a", TypeError, "list of tasks"),
-        (Numbered(1), 3, TypeError, "named by its slug"),
+        (Numbered(1), 3, TypeError, "a cluster must be a slug"),
     ],
 )
-def test_root_tasks_that_make_no_sense_are_refused(tasks, clusters, error, match):
+def test_malformed_root_tasks_are_refused(tasks, clusters, error, match):
     with pytest.raises(error, match=match):
         root_tasks(tasks, clusters)

@@ -1,4 +1,4 @@
-"""Classes of tasks: what inheriting does, and what is told where a class is defined."""
+"""Task classes: inheritance, decorators, and the errors of a definition."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_task_needs_no_fields():
 def test_the_task_itself_has_nothing_of_a_dataclass_and_is_no_input():
     assert dataclasses.fields(Task) == ()
     assert Task() != Task()
-    with pytest.raises(TaskDefinitionError, match="below is Task, which cannot travel"):
+    with pytest.raises(TaskDefinitionError, match="below is Task, which cannot be serialised"):
 
         class Holding(Task):
             below: Task
@@ -68,7 +68,7 @@ def test_inputs_are_inherited():
     assert identifier_of(Child) == TaskIdentifier("Child", 0, 0)
 
 
-def test_mixins_without_fields_may_stand_beside():
+def test_mixins_without_fields_are_allowed():
     class Loud:
         def shout(self):
             return self.message.upper()
@@ -120,14 +120,16 @@ def test_decorated_classes_are_inherited_from():
 
 
 def test_a_default_that_would_be_shared_is_refused():
-    with pytest.raises(TaskDefinitionError, match=r"Shared is no dataclass: mutable default.*default_factory"):
+    with pytest.raises(
+        TaskDefinitionError, match=r"Shared cannot become a dataclass: mutable default.*default_factory"
+    ):
 
         class Shared(Task):
             items: list[int] = []  # noqa: RUF012
 
 
 def test_an_input_without_default_behind_one_with_is_refused():
-    with pytest.raises(TaskDefinitionError, match="Wrong is no dataclass: non-default argument 'b'"):
+    with pytest.raises(TaskDefinitionError, match="Wrong cannot become a dataclass: non-default argument 'b'"):
 
         class Wrong(Task):
             a: int = 1
@@ -140,7 +142,7 @@ def test_inputs_do_not_hide_methods(name):
         type("Hiding", (Task,), {"__annotations__": {name: str}})
 
 
-def test_definition_errors_are_caught_as_ours_and_as_type_errors():
+def test_definition_errors_are_tilebox_errors_and_type_errors():
     assert issubclass(TaskDefinitionError, TypeError)
     assert issubclass(TaskDefinitionError, TileboxError)
 
@@ -154,7 +156,7 @@ def test_the_default_identifier_is_the_name_of_the_class():
 
 
 @pytest.mark.parametrize("decorator", [staticmethod, classmethod])
-def test_an_identifier_of_its_own(decorator):
+def test_a_custom_identifier(decorator):
     def identifier(*cls):
         return "tilebox.com/example/MyTask", "v1.3"
 
@@ -177,8 +179,8 @@ def test_an_identifier_that_uses_the_class_is_each_classes_own():
 @pytest.mark.parametrize(
     ("returned", "match"),
     [
-        (("name", "1.0"), "version must be written"),
-        (("name", "v1"), "version must be written"),
+        (("name", "1.0"), "version of a task must have the form"),
+        (("name", "v1"), "version of a task must have the form"),
         (("", "v1.0"), "1 to 256 bytes"),
         (("x" * 257, "v1.0"), "1 to 256 bytes"),
         (("name", 1.0), "must be strings"),
@@ -201,13 +203,13 @@ def test_an_identifier_that_fails_is_refused():
     def identifier():
         raise KeyError("x")
 
-    with pytest.raises(TaskDefinitionError, match=r"Made\.identifier\(\) fails: KeyError\('x'\)"):
+    with pytest.raises(TaskDefinitionError, match=r"Made\.identifier\(\) raised KeyError\('x'\)"):
         type("Made", (Task,), {"identifier": staticmethod(identifier)})
 
 
 @pytest.mark.parametrize("value", [int, 5, "Plain", Task])
 def test_only_tasks_have_identifiers(value):
-    with pytest.raises(TypeError, match="is no task"):
+    with pytest.raises(TypeError, match="is not a task"):
         identifier_of(value)
 
 
@@ -280,7 +282,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize("execute", GOOD, ids=lambda function: function.__name__)
-def test_ways_to_write_execute(execute):
+def test_accepted_forms_of_execute(execute):
     assert can_execute(type("Made", (Task,), {"execute": execute}))
 
 
@@ -325,11 +327,11 @@ BAD = [
     (too_many, "must take self and the context"),
     (too_many_with_default, "must take self and the context"),
     (keyword_only, "must take self and the context"),
-    (returns_int, "execute returns .*int.*which nobody would get"),
+    (returns_int, "execute returns .*int.*which would be lost"),
     (returns_text, "execute returns .*str"),
     (returns_awaited_value, r"execute returns .*Awaitable\[int\]"),
-    (generator, "execute yields"),
-    (async_generator, "execute yields"),
+    (generator, "execute is a generator"),
+    (async_generator, "execute is a generator"),
     (staticmethod(with_none), "must be a plain method"),
     (classmethod(with_none), "must be a plain method"),
     (5, "must be a plain method"),
@@ -337,12 +339,12 @@ BAD = [
 
 
 @pytest.mark.parametrize(("execute", "match"), BAD)
-def test_ways_not_to_write_execute(execute, match):
+def test_refused_forms_of_execute(execute, match):
     with pytest.raises(TaskDefinitionError, match=rf"Made\..*{match}.*write def execute\(self, context"):
         type("Made", (Task,), {"execute": execute})
 
 
-def test_annotations_that_are_no_text_count_too():
+def test_evaluated_annotations_are_checked_too():
     def execute(self, context):
         pass
 
@@ -351,7 +353,7 @@ def test_annotations_that_are_no_text_count_too():
         type("Made", (Task,), {"execute": execute})
 
 
-def test_a_task_without_execute_can_be_made_and_says_what_it_lacks():
+def test_a_task_without_execute_can_be_created_but_not_executed():
     class Elsewhere(Task):
         number: int
 
@@ -386,12 +388,12 @@ def test_execute_is_a_method_like_any_other():
 # Retries
 
 
-def test_without_a_policy_there_is_no_pause():
+def test_without_a_policy_there_is_no_delay():
     assert retry_of(Plain) == Retry()
 
 
 @pytest.mark.parametrize("annotated", [True, False])
-def test_a_class_says_how_it_is_tried_again(annotated):
+def test_a_class_sets_its_retry_policy(annotated):
     policy = Retry(delay_seconds=5)
     if annotated:
 

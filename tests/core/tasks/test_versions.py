@@ -1,4 +1,4 @@
-"""Identifiers: what is one, and which runner may execute what."""
+"""Task identifiers: their format, and which runner may execute which version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ identifiers = st.builds(TaskIdentifier, names, numbers, numbers)
 
 
 @given(identifiers)
-def test_what_is_written_is_read(identifier):
+def test_identifiers_survive_parsing(identifier):
     assert TaskIdentifier.parse(identifier.name, identifier.version) == identifier
     assert str(identifier) == f"{identifier.name} {identifier.version}"
 
@@ -54,7 +54,7 @@ def test_malformed_versions_are_refused(version):
 
 @pytest.mark.parametrize("name", ["", "x" * 257, "ä" * 129, "a\0b", "a\nb"])
 def test_malformed_names_are_refused(name):
-    with pytest.raises(ValueError, match="name must"):
+    with pytest.raises(ValueError, match="the name of a task must"):
         TaskIdentifier.parse(name, "v1.0")
 
 

@@ -157,23 +157,23 @@ def test_a_datapoint_stands_for_its_time():
         (xr.Dataset(), ValueError, "an empty result has none"),
         (("2024", "2023"), ValueError, "swap the two"),
         (["2024", "2023"], ValueError, "sort the times"),
-        (("2022", "2023", "2024"), ValueError, "make it a list"),
+        (("2022", "2023", "2024"), ValueError, "for a series of times, give a list"),
         (pd.NaT, ValueError, "drop missing times"),
         ([INDEX[0], pd.NaT], ValueError, "drop missing times"),
         (np.datetime64("NaT"), ValueError, "drop missing times"),
         (float("nan"), ValueError, "drop missing times"),
-        ("yesterday", ValueError, "no ISO 8601 time"),
-        ("2024-13-01", ValueError, "no ISO 8601 time"),
+        ("yesterday", ValueError, "is not an ISO 8601 time"),
+        ("2024-13-01", ValueError, "is not an ISO 8601 time"),
         (1_722_470_400_000, ValueError, "not milliseconds"),
         (1e300, ValueError, "years 1 to 9999"),
-        (True, TypeError, "bool is no time"),
-        (b"2024", TypeError, "is no time"),
-        (None, TypeError, "no time interval"),
-        (object(), TypeError, "no time interval"),
-        ([object()], TypeError, "is no time"),
+        (True, TypeError, "a bool is not a time"),
+        (b"2024", TypeError, "is not a time"),
+        (None, TypeError, "is not a time interval"),
+        (object(), TypeError, "is not a time interval"),
+        ([object()], TypeError, "is not a time"),
     ],
 )
-def test_what_is_no_interval_is_refused_with_advice(value, error, message):
+def test_malformed_intervals_are_refused_with_advice(value, error, message):
     with pytest.raises(error, match=message):
         parse(value)
 

@@ -36,13 +36,13 @@ def test_urls(given, wanted):
 
 
 @pytest.mark.parametrize("url", ["ftp://box", "http://", "http://box:port", "http://box?x=1", "unix:/tmp/socket"])
-def test_what_is_no_url_is_refused_with_an_example(url):
+def test_malformed_urls_are_refused_with_an_example(url):
     with pytest.raises(ValueError, match="give a URL such as"):
         Config.resolve(url, None, {})
 
 
 def test_a_password_in_the_url_is_refused_without_showing_it():
-    with pytest.raises(ValueError, match="must not hold a user or password") as caught:
+    with pytest.raises(ValueError, match="must not contain a user or password") as caught:
         Config.resolve(f"https://me:{CANARY}@box", None, {})
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
@@ -55,7 +55,7 @@ def test_a_malformed_key_is_refused_without_showing_it(token):
 
 
 @pytest.mark.parametrize("arguments", [(5, None), (None, b"key")])
-def test_only_strings_are_taken(arguments):
+def test_only_strings_are_accepted(arguments):
     with pytest.raises(TypeError, match="must be a string"):
         Config.resolve(*arguments, {})
 

@@ -13,7 +13,7 @@ from tilebox._core.wire import status
 @pytest.mark.parametrize("code", status.STATUSES)
 def test_every_code_survives_the_way_from_server_to_client(code):
     body = status.error_body(code, "it is so")
-    error = status.error_from_response(status.http_status(code), body, {"x-request-id": "r7"}, what="A/B at url")
+    error = status.error_from_response(status.http_status(code), body, {"x-request-id": "r7"}, call="A/B at url")
     assert type(error) is status.STATUSES[code].error
     assert "it is so" in str(error)
     if isinstance(error, errors.APIError):
@@ -45,28 +45,28 @@ def test_an_error_of_the_server_has_a_code(error):
         (400, b'{"code": 5}', errors.ServerError),
     ],
 )
-def test_answers_that_come_from_something_in_between(http, body, wanted):
-    error = status.error_from_response(http, body, {}, what="A/B at http://box")
+def test_errors_of_a_gateway(http, body, wanted):
+    error = status.error_from_response(http, body, {}, call="A/B at http://box")
     assert type(error) is wanted
     if wanted in (errors.TransportError, errors.ServerError):
         assert "A/B at http://box" in str(error)
 
 
-def test_who_could_not_do_it_is_told():
+def test_the_message_tells_whether_server_or_gateway_failed():
     disk = "the database cannot be used now: the disk is full. Nothing was stored"
-    own = status.error_from_response(503, status.error_body("unavailable", disk), {"x-request-id": "r7"}, what="A/B")
-    assert str(own) == f"the server cannot do A/B now: {disk} (request r7); try again later"
-    gateway = status.error_from_response(503, b"upstream is gone", {}, what="A/B")
+    own = status.error_from_response(503, status.error_body("unavailable", disk), {"x-request-id": "r7"}, call="A/B")
+    assert str(own) == f"the server is unavailable for A/B: {disk} (request r7); try again later"
+    gateway = status.error_from_response(503, b"upstream is gone", {}, call="A/B")
     assert str(gateway) == "no answer from A/B: HTTP 503 upstream is gone; try again later"
 
 
-def test_long_foreign_answers_are_cut():
-    error = status.error_from_response(500, b"x" * 10_000, {}, what="A/B")
+def test_long_bodies_of_gateways_are_cut():
+    error = status.error_from_response(500, b"x" * 10_000, {}, call="A/B")
     assert len(str(error)) < 400
 
 
 def test_messages_name_the_request_where_the_servers_log_has_more():
     body = json.dumps({"code": "internal", "message": "disk full"}).encode()
-    error = status.error_from_response(500, body, {"x-request-id": "r7"}, what="A/B at http://box")
+    error = status.error_from_response(500, body, {"x-request-id": "r7"}, call="A/B at http://box")
     assert str(error) == "the server failed at A/B at http://box: disk full (request r7)"
     assert status.http_status("no such code") == 500

@@ -41,8 +41,8 @@ def test_a_key_is_made_used_listed_and_revoked(server, monkeypatch):
     ("arguments", "says"),
     [
         (["create", "x", "--role", "king"], "king"),
-        (["create", "x", "--expires", "soon"], "'soon' is no age such as 12h, 30d or 8w"),
-        (["create", "x", "--expires", "0d"], "is no age"),
+        (["create", "x", "--expires", "soon"], "'soon' is not an age; write it as 12h, 30d or 8w"),
+        (["create", "x", "--expires", "0d"], "'0d' is not an age"),
         (["create", ""], "a key needs a name in one line"),
         (["create", "a\nb"], "a key needs a name in one line"),
         (["revoke", "zzz"], "no key has the id, the first characters or the name 'zzz'"),
@@ -105,4 +105,4 @@ def test_a_name_of_several_keys_is_refused_with_all_of_them(server):
 def test_a_directory_without_a_server_is_named(tmp_path):
     done = CliRunner().invoke(tilebox, ["keys", "list", "--data-dir", str(tmp_path)])
     assert done.exit_code == 1
-    assert f"there is no server's data in {tmp_path}" in done.output
+    assert f"there is no data of a server in {tmp_path}" in done.output

@@ -192,7 +192,10 @@ def test_texts_have_limits(proto, change, says):
         ([Field(name="f", kind=FieldKind.FLOAT, queryable=True)], "'f' cannot be queryable"),
         ([Field(name="f", kind=FieldKind.STRING, repeated=True, queryable=True)], "'f' cannot be queryable"),
         ([Field(name=name, kind=FieldKind.STRING, queryable=True) for name in "abc"], "at most 2 string"),
-        ([Field(name="f", kind=FieldKind.MESSAGE, type_name="nowhere.Message")], "'f' has a type that no dataset"),
+        (
+            [Field(name="f", kind=FieldKind.MESSAGE, type_name="nowhere.Message")],
+            "'f' has a type that a dataset cannot have",
+        ),
         ([Field(name="f", kind=FieldKind.STRING, roles=(1, 1))], "'f' has a role twice"),
     ],
 )

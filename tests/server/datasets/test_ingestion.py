@@ -265,7 +265,7 @@ def test_bad_rows_of_columns_are_all_named(proto, dataset, collection):
 @pytest.mark.parametrize(
     ("stream", "reason"),
     [
-        (b"", "no sound Arrow stream"),
+        (b"", "not a valid Arrow stream"),
         (to_stream(pa.table({"clouds": [1.0]})), "'clouds' is not a field of this dataset"),
         (to_stream(pa.table({"time": ["now"]})), "'time' must be timestamp"),
         (to_stream(pa.table({"time": pa.array([0] * 65_537, pa.timestamp("ms"))})), "at most 65536 datapoints"),

@@ -235,7 +235,7 @@ def test_the_help_text():
     for arguments in ((), ("serve",), ("keys",), ("keys", "create")):
         shown = run(*arguments, "--help")
         assert shown.returncode == 0
-        assert re.search(r"^ +tilebox (serve|keys)|^ +read +queries", shown.stdout, re.MULTILINE)
+        assert re.search(r"^ +tilebox (serve|keys)", shown.stdout, re.MULTILINE)
 
 
 def test_without_click_the_extra_is_named(tmp_path):

@@ -74,7 +74,7 @@ def test_bad_arguments_are_refused_before_any_request():
         clusters.update("tests", name="")
     with pytest.raises(ValueError, match="the slug of a cluster must not be empty"):
         clusters.delete("")
-    with pytest.raises(TypeError, match="a cluster is given as Cluster or as its slug, a string, not as a int"):
+    with pytest.raises(TypeError, match="a cluster must be a Cluster or a slug, not a int"):
         clusters.find(5)
     assert wire.methods == []
 

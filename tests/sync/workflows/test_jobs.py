@@ -18,7 +18,7 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import query_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, diagram_pb2, job_pb2
 from tilebox._core.values import ids
-from tilebox._io import notebook
+from tilebox._io.progress import display
 from tilebox.sync.workflows import jobs as jobs_module
 from tilebox.workflows import (
     Cluster,
@@ -112,7 +112,7 @@ def test_bad_arguments_are_refused_before_any_request():
     jobs = jobs_over(wire)
     with pytest.raises(TypeError, match=r"Hello\(\.\.\.\)"):
         jobs.submit("x", Hello, "dev")
-    with pytest.raises(ValueError, match="one for each task"):
+    with pytest.raises(ValueError, match="one per task"):
         jobs.submit("x", [Other(), Other(), Other()], ["a", "b"])
     for method in (
         jobs.find,
@@ -124,7 +124,7 @@ def test_bad_arguments_are_refused_before_any_request():
         jobs.queued,
         jobs.wait,
     ):
-        with pytest.raises(ValueError, match="is no job id"):
+        with pytest.raises(ValueError, match="is not a valid job id"):
             method("some-job-id")
     with pytest.raises(ValueError, match="direction must be one of"):
         jobs.visualize(JOB, direction="sideways")
@@ -158,7 +158,7 @@ def test_a_submission_that_is_not_found_is_an_error_that_says_so():
     wire = Answers(SubmitJob=httpx.ReadError("reset"), QueryJobs=job_pb2.QueryJobsResponse(jobs=[job()]))
     with pytest.raises(TransportError, match="reset") as caught:
         jobs_over(wire).submit("my-job", Hello("World"))
-    assert "the job is not there; before you submit it again" in caught.value.__notes__[-1]
+    assert "the job was not found; before you submit it again" in caught.value.__notes__[-1]
     assert wire.methods == ["SubmitJob", "QueryJobs"]
 
 
@@ -166,7 +166,10 @@ def test_a_submission_to_a_server_that_is_gone_is_an_error_that_says_so():
     wire = Answers(SubmitJob=httpx.ReadError("reset"), QueryJobs=refusal("permission_denied", "no reading"))
     with pytest.raises(TransportError, match="reset") as caught:
         jobs_over(wire).submit("my-job", Hello("World"))
-    assert caught.value.__notes__[-1] == "whether the job was submitted cannot be told: no reading"
+    assert (
+        caught.value.__notes__[-1]
+        == "it is unknown whether the job was submitted, because the query for it failed: no reading"
+    )
 
 
 def test_a_submission_that_never_arrived_is_sent_again():
@@ -263,8 +266,8 @@ def test_a_diagram_is_drawn_by_the_server():
 
 def test_a_notebook_shows_state_and_diagram(monkeypatch):
     shown = []
-    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
-    monkeypatch.setattr(notebook, "show_html", shown.append)
+    monkeypatch.setattr(display, "in_notebook", lambda: True)
+    monkeypatch.setattr(display, "show_html", shown.append)
     wire = Answers(VisualizeJob=diagram_pb2.Diagram(svg=b"<svg/>"), GetJob=job("RUNNING", computed=1, running=1))
     jobs_over(wire).display(JOB)
     assert "1 of 2 tasks computed, 1 running" in shown[0]
@@ -310,7 +313,9 @@ def test_queued_tasks_tell_why():
 
 def test_a_server_that_cannot_tell_why_says_so():
     for answer in (refusal("unimplemented", "no such method"), httpx.Response(404, content=b"not found")):
-        with pytest.raises(ServerError, match=r"does not offer the extension runners/1; jobs\.tasks\(job\) lists"):
+        with pytest.raises(
+            ServerError, match=r"does not offer the extension runners/1; call jobs\.tasks\(job\) to list"
+        ):
             jobs_over(Answers(ExplainJob=answer)).queued(JOB)
     with pytest.raises(NotFoundError):
         jobs_over(Answers(ExplainJob=refusal("not_found"))).queued(JOB)

@@ -16,7 +16,7 @@ import numpy as np
 
 from tilebox._core.columns.numpy_columns import object_array
 from tilebox._core.geometry.inputs import check_crs
-from tilebox._core.schema.arrow_schema import whole
+from tilebox._core.schema.arrow_schema import combine_chunks
 from tilebox._core.schema.fields import (
     GEOMETRY,
     ID,
@@ -194,7 +194,7 @@ def _read_text(field: Field | None, series: Any) -> InputColumn | None:
 
     text = pa.array(series.array)
     try:
-        return InputColumn((whole(text) if isinstance(text, pa.ChunkedArray) else text).cast(pa.utf8()))
+        return InputColumn((combine_chunks(text) if isinstance(text, pa.ChunkedArray) else text).cast(pa.utf8()))
     except pa.ArrowInvalid:  # more than 2 GB do not fit 32-bit offsets
         return None
 

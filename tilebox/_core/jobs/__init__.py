@@ -1,4 +1,4 @@
-"""Jobs as users see them: states, progress, tasks, how they print, and the calls that ask for them.
+"""Jobs as the client shows them: states, progress, tasks, their representations, and the calls of the API.
 
 May import: `tasks`, `wire`, `values`, `protocol`.
 """

@@ -1,4 +1,4 @@
-"""What callers say about jobs: tasks, clusters, states, ids; read and checked before anything is sent."""
+"""Parsing of callers' arguments about jobs (tasks, clusters, states, ids), before any request is sent."""
 
 from __future__ import annotations
 
@@ -18,105 +18,105 @@ if TYPE_CHECKING:
     from tilebox._core.values.intervals import TimeInterval
 
 MAX_NAME = 100
-"""Characters of a name that jobs are looked for by."""
+"""The largest number of characters in the name of a query for jobs."""
 
 State = TypeVar("State", JobState, TaskState)
 
 
 def submission(job_name: Any, tasks: Any, clusters: Any, max_retries: Any) -> tuple[str, core_pb2.TaskSubmissions]:
-    """Read what a caller wants submitted.
+    """Parse the arguments of a submission.
 
     Args:
-        job_name: The name, or the tasks if there is none.
-        tasks: One or several root tasks, or None if they stand in the place of the name.
-        clusters: One cluster, or one for each task, or None for the default one.
-        max_retries: How many attempts of each may fail.
+        job_name: The name of the job, or the root tasks if it has no name.
+        tasks: One or several root tasks; None if `job_name` has them.
+        clusters: One cluster, or one per task; None for the default cluster.
+        max_retries: The number of times that each task is retried after a failed attempt.
 
     Returns:
-        The job's name and its root tasks.
+        The name of the job and its root tasks.
 
     Raises:
-        TypeError: A task is none, or is a class; the name is no string.
-        ValueError: There is no task, or not a cluster for each; a number or name makes no sense.
+        TypeError: A task is not a task, or is a task class; or the name is not a string.
+        ValueError: There is no task, the number of clusters differs from that of tasks, the name is empty, or
+            `max_retries` is out of range.
     """
     if tasks is None and not isinstance(job_name, str):
         job_name, tasks = None, job_name
     message = subtasks.root_tasks(tasks, clusters, max_retries)
     if job_name is None:
-        # Before it runs, a task calls itself like its class.
+        # The display of a task that has not run is the name of its class.
         job_name = message.display_lookup[0]
     return text(job_name, "job_name"), message
 
 
 def job_id(value: Job | UUID | str) -> UUID:
-    """Read a job, or the id of one.
+    """Return the id of a job, given as a job or as its id.
 
     Raises:
-        ValueError: It is no UUID.
-        TypeError: It is neither a job nor an id.
+        ValueError: The text is not a UUID.
+        TypeError: The value is neither a job nor an id.
     """
-    return value.id if isinstance(value, Job) else ids.parse(value, what="job id")
+    return value.id if isinstance(value, Job) else ids.parse(value, name="job id")
 
 
 def slug(value: Any) -> str:
-    """Read a cluster or its slug.
+    """Return the slug of a cluster, given as a cluster or as its slug.
 
     Raises:
         ValueError: The slug is empty.
-        TypeError: It is neither a cluster nor a string.
+        TypeError: The value is neither a cluster nor a string.
     """
     if isinstance(value, Cluster):
         return value.slug
     if not isinstance(value, str):
-        raise TypeError(f"a cluster is given as Cluster or as its slug, a string, not as a {type(value).__name__}")
+        raise TypeError(f"a cluster must be a Cluster or a slug, not a {type(value).__name__}")
     return text(value, "the slug of a cluster")
 
 
 def job_filters(
     temporal_extent: Any, automation_ids: Any, job_states: Any, name: str | None, task_states: Any, clusters: Any
 ) -> job_pb2.QueryFilters:
-    """Read which jobs a caller looks for; what is None does not matter.
+    """Return the filters of a query for jobs; an argument that is None does not filter.
 
     Raises:
-        ValueError: A value makes no sense.
-        TypeError: A value is of a type that cannot be one.
+        ValueError: A value is malformed.
+        TypeError: A value has the wrong type.
     """
     submitted = interval(temporal_extent)
     if name is not None and len(text(name, "name")) > MAX_NAME:
         raise ValueError(f"name must have at most {MAX_NAME} characters")
-    in_states = [_state(JobState, one) for one in _several(job_states)]
-    with_tasks = [_state(TaskState, one) for one in _several(task_states)]
+
     return job_pb2.QueryFilters(
         time_interval=None if submitted is None else submitted.to_wire(),
-        automation_ids=[ids.to_wire(ids.parse(one, what="automation id")) for one in _several(automation_ids)],
-        states=[f"JOB_STATE_{state}" for state in in_states],
+        automation_ids=[ids.to_wire(ids.parse(value, name="automation id")) for value in _as_list(automation_ids)],
+        states=[f"JOB_STATE_{_state(JobState, value)}" for value in _as_list(job_states)],
         name=name or "",
-        task_states=[f"TASK_STATE_{state}" for state in with_tasks],
-        cluster_slugs=[slug(one) for one in _several(clusters)],
+        task_states=[f"TASK_STATE_{_state(TaskState, value)}" for value in _as_list(task_states)],
+        cluster_slugs=[slug(value) for value in _as_list(clusters)],
     )
 
 
 def interval(value: Any) -> TimeInterval | None:
-    """Read an interval, if one is given.
+    """Parse an optional time interval.
 
     Raises:
-        ValueError: It is malformed.
-        TypeError: It is of a type that cannot be one.
+        ValueError: The interval is malformed.
+        TypeError: The value has a type that cannot be an interval.
     """
     if value is None:
         return None
-    # Brings numpy, which takes longer to import than all the rest.
+    # Imported here, because it imports numpy, which takes longer than everything else.
     from tilebox._core.values import intervals
 
     return intervals.parse(value)
 
 
 def count(value: Any) -> int | None:
-    """Read how many of something are wanted; None for all.
+    """Parse a limit; None means all.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is not positive.
+        TypeError: The limit is not an integer.
+        ValueError: The limit is not positive.
     """
     if value is None:
         return None
@@ -128,11 +128,11 @@ def count(value: Any) -> int | None:
 
 
 def seconds(value: Any) -> float | None:
-    """Read how long to wait; None for as long as it takes.
+    """Parse a timeout in seconds; None means no timeout.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is negative.
+        TypeError: The timeout is not a number.
+        ValueError: The timeout is negative.
     """
     if value is None:
         return None
@@ -144,26 +144,31 @@ def seconds(value: Any) -> float | None:
 
 
 def make_trace_parent(random: Random, *, trace_id: int | None = None, flags: int = 1) -> str:
-    """Return a W3C trace parent that nothing else has, in a given trace if there is one."""
+    """Return a unique W3C trace parent, in a given trace or in a new one."""
     trace_id = random.getrandbits(128) or 1 if trace_id is None else trace_id
     return f"00-{trace_id:032x}-{random.getrandbits(64) or 1:016x}-{flags:02x}"
 
 
-def text(value: Any, what: str, *, may_be_empty: bool = False) -> str:
-    """Read a string that is not empty.
+def text(value: Any, name: str, *, may_be_empty: bool = False) -> str:
+    """Return a string argument.
+
+    Args:
+        value: The argument.
+        name: The name of the argument in error messages.
+        may_be_empty: Whether to accept the empty string.
 
     Raises:
-        TypeError: It is none.
-        ValueError: It is empty.
+        TypeError: The value is not a string.
+        ValueError: The value is empty.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a string, not a {type(value).__name__}")
+        raise TypeError(f"{name} must be a string, not a {type(value).__name__}")
     if not value and not may_be_empty:
-        raise ValueError(f"{what} must not be empty")
+        raise ValueError(f"{name} must not be empty")
     return value
 
 
-def _several(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
@@ -173,9 +178,9 @@ def _several(value: Any) -> list[Any]:
 
 def _state(kind: type[State], value: Any) -> State:
     if not isinstance(value, str):
-        raise TypeError(f"a state is given as {kind.__name__} or as its name, not as a {type(value).__name__}")
+        raise TypeError(f"a state must be a {kind.__name__} or its name, not a {type(value).__name__}")
     try:
         return kind(value.upper())
     except ValueError:
-        names = ", ".join(one for one in kind if one != "UNSPECIFIED")
-        raise ValueError(f"{value!r} is no {kind.__name__}; there are {names}") from None
+        names = ", ".join(state for state in kind if state != "UNSPECIFIED")
+        raise ValueError(f"{value!r} is not a {kind.__name__}; the states are {names}") from None

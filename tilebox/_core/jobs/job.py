@@ -1,4 +1,4 @@
-"""Jobs, their tasks, and clusters: what the server tells about them, as values that print well."""
+"""Jobs, tasks and clusters as plain values, converted from their protobuf messages."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from tilebox._core.protocol.tilebox.v1 import id_pb2
     from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2, workflows_pb2
 
-_MAX_NAMED = 10
+# The largest number of failed tasks in an error message.
+_MAX_LISTED_TASKS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A group of runners, and the tasks that are meant for them.
+    """A group of runners that execute the tasks submitted to it.
 
     Args:
-        slug: What identifies it wherever a cluster is asked for.
-        display_name: What people call it.
-        description: What it is for.
-        deletable: Whether it may be deleted, which the default cluster may not.
+        slug: The identifier of the cluster, accepted wherever a cluster is an argument.
+        display_name: The display name.
+        description: The purpose of the cluster.
+        deletable: Whether the cluster can be deleted; the default cluster cannot.
     """
 
     slug: str
@@ -43,7 +44,7 @@ class Cluster:
 
     @classmethod
     def from_wire(cls, message: workflows_pb2.Cluster) -> Cluster:
-        """Read the message of a cluster."""
+        """Read a cluster from its protobuf message."""
         return cls(message.slug, message.display_name, message.description, message.deletable)
 
 
@@ -53,18 +54,18 @@ ClusterLike: TypeAlias = Union[Cluster, str]  # noqa: UP007 the same on every Py
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Job:
-    """A job as it was when the server was asked; `JobClient.find(job)` tells how it is now.
+    """A snapshot of a job; `JobClient.find(job)` returns a newer one.
 
     Args:
-        id: What identifies it.
-        name: What whoever submitted it called it.
-        state: How far it is.
-        submitted_at: When it was submitted.
-        started_at: When its first task started, or None.
-        execution_stats: What its execution took so far.
-        progress: How far it is by its tasks' own measures.
-        automation_id: The automation that submitted it, or None.
-        trace_parent: The W3C trace context in which it was submitted.
+        id: The id of the job.
+        name: The name of the job.
+        state: The state of the job.
+        submitted_at: The time of its submission.
+        started_at: The time at which its first task started, or None.
+        execution_stats: Statistics of its execution so far.
+        progress: The progress that its tasks report, by label.
+        automation_id: The id of the automation that submitted it, or None.
+        trace_parent: The W3C trace parent of its submission.
     """
 
     id: UUID
@@ -79,7 +80,7 @@ class Job:
 
     @classmethod
     def from_wire(cls, message: core_pb2.Job) -> Job:
-        """Read the message of a job."""
+        """Read a job from its protobuf message."""
         stats = ExecutionStats.from_wire(message.execution_stats)
         return cls(
             ids.from_wire(message.id),
@@ -95,7 +96,7 @@ class Job:
 
     @property
     def canceled(self) -> bool:
-        """Whether its queued tasks are left alone: somebody cancelled it, or a task failed, which cancels it too."""
+        """Whether its queued tasks will not run, because it was cancelled or because a task failed."""
         return self.state in (JobState.CANCELED, JobState.FAILED)
 
     def __repr__(self) -> str:
@@ -106,7 +107,7 @@ class Job:
 
 
 class JobList(list[Job]):
-    """Jobs, printed as a table."""
+    """A list of jobs that prints as a table."""
 
     def __repr__(self) -> str:
         return reprs.jobs_text([_job_row(job) for job in self])
@@ -120,19 +121,19 @@ class TaskSummary:
     """A task of a job.
 
     Args:
-        id: What identifies it.
-        parent_id: The task that submitted it, or None for a root task.
-        display: What it calls itself; behind that, the error it failed with.
-        state: How far it is.
-        submitted_at: When it was submitted.
-        started_at: When its last attempt started, or None.
-        stopped_at: When its last attempt ended, or None.
-        input: Its arguments as they were serialised, or None if the server keeps them to itself.
-        retry_count: How many attempts failed.
-        max_retries: How many may fail without the task failing for good.
-        has_children: Whether it submitted tasks.
+        id: The id of the task.
+        parent_id: The id of the task that submitted it, or None for a root task.
+        display: The label of the task; for a failed task, its error follows in further lines.
+        state: The state of the task.
+        submitted_at: The time of its submission.
+        started_at: The time at which its last attempt started, or None.
+        stopped_at: The time at which its last attempt ended, or None.
+        input: The serialised inputs, or None if the server does not reveal them.
+        retry_count: The number of failed attempts.
+        max_retries: The number of times that the task is retried after a failed attempt.
+        has_children: Whether the task submitted subtasks.
         cluster: The slug of its cluster.
-        optional: Whether the job goes on without it.
+        optional: Whether the job continues if the task fails.
     """
 
     id: UUID
@@ -151,7 +152,7 @@ class TaskSummary:
 
     @classmethod
     def from_wire(cls, message: job_pb2.TaskSummary) -> TaskSummary:
-        """Read the message of a task."""
+        """Read a task from its protobuf message."""
         return cls(
             ids.from_wire(message.id),
             _id(message.parent_id),
@@ -170,7 +171,7 @@ class TaskSummary:
 
     @property
     def run_time(self) -> timedelta | None:
-        """For how long its last attempt ran, or None if it has not ended."""
+        """The duration of the last attempt, or None if it has not ended."""
         return self.stopped_at - self.started_at if self.started_at and self.stopped_at else None
 
     def __repr__(self) -> str:
@@ -178,7 +179,7 @@ class TaskSummary:
 
 
 class TaskList(list[TaskSummary]):
-    """Tasks of a job, each followed by its subtasks; printed as a tree."""
+    """A list of tasks, each followed by its subtasks, that prints as a tree."""
 
     def __repr__(self) -> str:
         return reprs.tasks_text(_task_rows(self))
@@ -189,16 +190,16 @@ class TaskList(list[TaskSummary]):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class QueuedTask:
-    """A task that is still queued, and why.
+    """A queued task, and the reason why it has not started.
 
     Args:
-        id: What identifies it.
-        display: What it calls itself.
+        id: The id of the task.
+        display: The label of the task.
         cluster: The slug of its cluster.
-        identifier: Its name and version, which a runner must register.
-        reason: Why it is queued.
+        identifier: The name and version that a runner must register to execute it.
+        reason: The reason why it is queued.
         explanation: The reason as a sentence.
-        waits_for: The tasks that it waits for, if that is the reason.
+        waits_for: The ids of the tasks that it depends on, if that is the reason.
     """
 
     id: UUID
@@ -211,7 +212,7 @@ class QueuedTask:
 
     @classmethod
     def from_wire(cls, message: runners_pb2.QueuedTask) -> QueuedTask:
-        """Read the message of a queued task."""
+        """Read a queued task from its protobuf message."""
         return cls(
             ids.from_wire(message.task_id),
             message.display,
@@ -228,12 +229,12 @@ class QueuedTask:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """How much work waits.
+    """The amount of queued work.
 
     Args:
-        waiting_jobs: Number of jobs of which no task has started.
-        running_jobs: Number of jobs that have started and not ended.
-        queued_tasks: Number of queued tasks of all these.
+        waiting_jobs: The number of jobs without a started task.
+        running_jobs: The number of jobs that have started and not ended.
+        queued_tasks: The number of queued tasks of these jobs.
         oldest_waiting_job: The job that has waited longest for its first task to start, or None.
     """
 
@@ -244,47 +245,47 @@ class QueueStats:
 
     @classmethod
     def from_wire(cls, message: job_pb2.GetTaskQueueStatsResponse) -> QueueStats:
-        """Read the message of these numbers."""
+        """Read the statistics from their protobuf message."""
         oldest = Job.from_wire(message.oldest_waiting_job) if message.HasField("oldest_waiting_job") else None
         return cls(message.waiting_jobs, message.running_jobs, message.queued_tasks, oldest)
 
 
 def job_html(job: Job, diagram: str | None = None) -> str:
-    """Return a job as HTML for notebooks: its name, state, counts and progress.
+    """Return HTML with the name, state, task counts and progress of a job.
 
     Args:
         job: The job.
-        diagram: Its diagram as SVG, to be drawn below.
+        diagram: The diagram of the job as SVG, shown below the rest.
     """
     return reprs.job_html(_job_row(job), diagram)
 
 
 def failure(job: Job, tasks: Sequence[TaskSummary]) -> JobFailedError:
-    """Return the error that tells of a job which failed or was cancelled.
+    """Return the error for a job that failed or was cancelled.
 
     Args:
-        job: The job as it ended.
-        tasks: Tasks that failed; not necessarily all of them.
+        job: The job after its end.
+        tasks: Failed tasks of the job, not necessarily all of them.
     """
     return JobFailedError("\n".join(_failure_lines(job, tasks)), job=job, tasks=tasks)
 
 
 def timeout(job: Job, seconds: float) -> JobTimeoutError:
-    """Return the error that tells of a job which has not ended after so many seconds."""
+    """Return the error for a job that has not ended after a timeout in seconds."""
     counts = reprs.counts_text(job.execution_stats)
     return JobTimeoutError(f"job {job.name} is still {job.state} after {seconds:g} s: {counts}{job.id}", job=job)
 
 
 def in_tree_order(tasks: Iterable[TaskSummary]) -> TaskList:
-    """Return tasks so that each is followed by its subtasks; what was listed first stays first."""
+    """Return tasks in depth-first order: each is followed by its subtasks, and siblings keep their order."""
     children: dict[UUID | None, list[TaskSummary]] = {}
     for task in tasks:
         children.setdefault(task.parent_id, []).append(task)
     ordered = TaskList()
-    waiting = children.get(None, [])[::-1]
-    while waiting:
-        ordered.append(waiting.pop())
-        waiting += children.get(ordered[-1].id, [])[::-1]
+    stack = children.get(None, [])[::-1]
+    while stack:
+        ordered.append(stack.pop())
+        stack += children.get(ordered[-1].id, [])[::-1]
     return ordered
 
 
@@ -308,11 +309,11 @@ def _failure_lines(job: Job, tasks: Sequence[TaskSummary]) -> Iterable[str]:
     else:
         count = max(len(tasks), job.execution_stats.count(TaskState.FAILED))
         yield f"job {job.name} failed ({job.id}): {count} {'task' if count == 1 else 'tasks'} failed"
-    for task in tasks[:_MAX_NAMED]:
+    for task in tasks[:_MAX_LISTED_TASKS]:
         first, *rest = task.display.splitlines() or [""]
         error = f": {' '.join(rest)}" if rest else ""
         yield f"  {first}{error} (task {task.id})"
-    if len(tasks) > _MAX_NAMED:
+    if len(tasks) > _MAX_LISTED_TASKS:
         yield "  …"
 
 

@@ -1,6 +1,6 @@
-"""How jobs and their tasks print: aligned text, and HTML for notebooks.
+"""Text and HTML representations of jobs and tasks.
 
-Functions here take plain rows, so that the classes which print themselves can import this file.
+The functions take plain rows, so that the classes that print themselves can import this file without a cycle.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from tilebox._core.jobs.stats import ExecutionStats, Progress
 
-_WIDTH = 60
+_MAX_CELL_WIDTH = 60
 _MAX_ROWS = 100
 _LEFT = 'style="text-align: left"'
-# In the order in which counts are told. The colours are those of the diagrams.
+# In the order in which counts are listed. The colours are those of the diagrams.
 _COLOURS = {
     "COMPUTED": "#3fa66b",
     "RUNNING": "#3f7fd9",
@@ -44,15 +44,15 @@ _TASK_TITLES = ("task", "state", "time", "attempts", "error")
 
 
 class JobRow(NamedTuple):
-    """A job as it is printed.
+    """The printed facts of a job.
 
     Args:
-        id: Its id.
-        name: Its name.
+        id: The id of the job.
+        name: The name of the job.
         state: The name of its state.
-        submitted_at: When it was submitted, or None if that is unknown.
-        stats: What its execution took so far.
-        progress: How far it is by its tasks' own measures.
+        submitted_at: The time of its submission, or None if it is unknown.
+        stats: Statistics of its execution so far.
+        progress: The progress that its tasks report, by label.
     """
 
     id: UUID
@@ -64,14 +64,14 @@ class JobRow(NamedTuple):
 
 
 class TaskRow(NamedTuple):
-    """A task as it is printed.
+    """The printed facts of a task.
 
     Args:
-        display: Its name, followed by its error in further lines.
+        display: The label of the task, followed by its error in further lines.
         state: The name of its state.
-        run_time: How long its last attempt ran, or None if it has not ended.
-        failed_attempts: How many attempts failed.
-        depth: How many tasks are above it in the tree.
+        run_time: The duration of its last attempt, or None if it has not ended.
+        failed_attempts: The number of failed attempts.
+        depth: The number of ancestors in the tree.
     """
 
     display: str
@@ -82,7 +82,7 @@ class TaskRow(NamedTuple):
 
 
 def counts_text(stats: ExecutionStats) -> str:
-    """Return `3 of 5 tasks computed, 1 failed, `, ready for what comes behind; nothing if nothing is known."""
+    """Return a prefix such as `3 of 5 tasks computed, 1 failed, `; the empty string if no task is known."""
     if not stats.total_tasks:
         return ""
     computed = f"{_count(stats, 'COMPUTED')} of {stats.total_tasks} tasks computed"
@@ -91,25 +91,25 @@ def counts_text(stats: ExecutionStats) -> str:
 
 
 def jobs_text(jobs: Sequence[JobRow]) -> str:
-    """Return a table of jobs, one a line."""
+    """Return an aligned table of jobs."""
     rows = [_JOB_TITLES, *((_short(name), *rest) for name, *rest in map(_job_cells, jobs[:_MAX_ROWS]))]
-    return "\n".join([_many(len(jobs), "job"), *_aligned(rows), *_more(len(jobs))])
+    return "\n".join([_with_noun(len(jobs), "job"), *_aligned(rows), *_more(len(jobs))])
 
 
 def tasks_text(tasks: Sequence[TaskRow]) -> str:
-    """Return the tree of tasks, one a line; errors stand behind."""
+    """Return an aligned table of tasks, indented as a tree, with errors in the last column."""
     rows: list[tuple[str, ...]] = [_TASK_TITLES]
     for name, *between, error in (_task_cells(task, "  ") for task in tasks[:_MAX_ROWS]):
         rows.append((_short(name), *between, _short(error)))
-    return "\n".join([_many(len(tasks), "task"), *_aligned(rows), *_more(len(tasks))])
+    return "\n".join([_with_noun(len(tasks), "task"), *_aligned(rows), *_more(len(tasks))])
 
 
 def job_html(job: JobRow, diagram: str | None = None) -> str:
-    """Return name, state, counts and progress of a job, and its diagram if there is one.
+    """Return HTML with the name, state, task counts and progress of a job, and its diagram if given.
 
     Args:
         job: The job.
-        diagram: Its diagram as SVG.
+        diagram: The diagram as SVG.
     """
     chip = f"background: {_JOB_COLOURS.get(job.state, _GREY)}; color: white; border-radius: 4px; padding: 1px 6px"
     head = f'<p><strong>{escape(job.name)}</strong> <span style="{chip}">{job.state}</span> <code>{job.id}</code></p>'
@@ -131,17 +131,17 @@ def job_html(job: JobRow, diagram: str | None = None) -> str:
 
 
 def jobs_html(jobs: Sequence[JobRow]) -> str:
-    """Return a table of jobs."""
+    """Return an HTML table of jobs."""
     return _table(_JOB_TITLES, map(_job_cells, jobs[:_MAX_ROWS]), len(jobs))
 
 
 def tasks_html(tasks: Sequence[TaskRow]) -> str:
-    """Return a table of tasks, indented as a tree."""
+    """Return an HTML table of tasks, indented as a tree."""
     return _table(_TASK_TITLES, (_task_cells(task, _INDENT) for task in tasks[:_MAX_ROWS]), len(tasks))
 
 
 def first_line(display: str) -> str:
-    """Return the first line of what a task calls itself; behind it may stand an error."""
+    """Return the first line of a task's display; an error may follow it."""
     return display.partition("\n")[0]
 
 
@@ -160,7 +160,7 @@ def _task_cells(task: TaskRow, indent: str) -> tuple[str, ...]:
 
 
 def _count(stats: ExecutionStats, state: str) -> int:
-    # States are equal to their names, also as keys.
+    # The keys are a StrEnum, so their names find them.
     return stats.tasks_by_state.get(state, 0)  # type: ignore[call-overload, no-any-return]
 
 
@@ -198,10 +198,10 @@ def _error(task: TaskRow) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 2]} …"
+    return text if len(text) <= _MAX_CELL_WIDTH else f"{text[: _MAX_CELL_WIDTH - 2]} …"
 
 
-def _many(count: int, noun: str) -> str:
+def _with_noun(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -212,7 +212,7 @@ def _more(count: int) -> list[str]:
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     if len(rows) == 1:
         return []
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return [textwrap.indent(line.rstrip(), "  ") for line in lines]
 
@@ -225,16 +225,16 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]], count: int) -> 
 
 
 def _stacked(stats: ExecutionStats) -> str:
-    """Return one bar of all tasks, a piece a state."""
+    """Return a stacked bar with one segment per state."""
     if not stats.total_tasks:
         return ""
-    pieces = "".join(
+    segments = "".join(
         f'<div title="{_count(stats, state)} {_words(state)}" style="background: {colour}; '
         f'width: {100 * _count(stats, state) / stats.total_tasks:.2f}%"></div>'
         for state, colour in _COLOURS.items()
         if _count(stats, state)
     )
-    return f'<div style="display: flex; height: 10px; max-width: 480px; background: #eeeeee">{pieces}</div>'
+    return f'<div style="display: flex; height: 10px; max-width: 480px; background: #eeeeee">{segments}</div>'
 
 
 def _progress_html(progress: Progress) -> str:
@@ -244,6 +244,6 @@ def _progress_html(progress: Progress) -> str:
 
 
 def _image(svg: str, name: str) -> str:
-    """Return an SVG as an image, so that its styles, and whatever else it holds, stay inside."""
+    """Return an SVG as an image element, so that its styles and scripts do not affect the notebook."""
     data = base64.b64encode(svg.encode()).decode()
     return f'<img alt="diagram of {escape(name)}" style="max-width: 100%" src="data:image/svg+xml;base64,{data}">'

@@ -1,4 +1,4 @@
-"""How far a job or a task is, and why a task is still queued: names that the wire gives numbers."""
+"""States of jobs and tasks, and reasons why a task is queued; the wire sends them as numbers."""
 
 from __future__ import annotations
 
@@ -12,91 +12,91 @@ Name = TypeVar("Name", bound=StrEnum)
 
 
 class JobState(StrEnum):
-    """How far a job is. Equal to its name: `job.state == "COMPLETED"`."""
+    """The state of a job. A state equals its name: `job.state == "COMPLETED"`."""
 
     UNSPECIFIED = "UNSPECIFIED"
-    """The server told nothing, or a state that this version does not know."""
+    """The server sent no state, or one that this version does not know."""
     SUBMITTED = "SUBMITTED"
-    """No task of it has started."""
+    """No task has started."""
     RUNNING = "RUNNING"
-    """A task of it is running."""
+    """A task is running."""
     STARTED = "STARTED"
-    """Tasks of it are computed and others wait, but none is running."""
+    """Some tasks are computed and others are queued, but none is running."""
     COMPLETED = "COMPLETED"
     """All tasks are computed."""
     FAILED = "FAILED"
-    """A task failed for good, which stops the job."""
+    """A task failed and has no retries left, which stops the job."""
     CANCELED = "CANCELED"
-    """Somebody cancelled it."""
+    """The job was cancelled."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing happens any more, unless somebody retries the job."""
+        """Whether the job is completed, failed or cancelled. It stays so, unless it is retried."""
         return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELED)
 
 
 class TaskState(StrEnum):
-    """How far a task is. Equal to its name: `task.state == "FAILED"`."""
+    """The state of a task. A state equals its name: `task.state == "FAILED"`."""
 
     UNSPECIFIED = "UNSPECIFIED"
-    """The server told nothing, or a state that this version does not know."""
+    """The server sent no state, or one that this version does not know."""
     QUEUED = "QUEUED"
-    """It waits for a runner, for its dependencies or for its next attempt."""
+    """The task waits for a runner, for its dependencies or for its next attempt."""
     RUNNING = "RUNNING"
-    """A runner executes it."""
+    """A runner executes the task."""
     COMPUTED = "COMPUTED"
-    """It was executed; its subtasks may still wait."""
+    """The task was executed; its subtasks may still be queued."""
     FAILED = "FAILED"
-    """Its last attempt failed, and it has no retries left."""
+    """The last attempt failed, and the task has no retries left."""
     SKIPPED = "SKIPPED"
-    """It is optional, or below an optional task, and another one there failed."""
+    """The task is optional, or below an optional task, and another task there failed."""
     FAILED_OPTIONAL = "FAILED_OPTIONAL"
-    """It failed, but is optional, so that the job goes on."""
+    """The task failed, but it is optional, so the job continues."""
 
 
 class QueueReason(StrEnum):
-    """Why a task is still queued."""
+    """The reason why a task is queued."""
 
     UNSPECIFIED = "UNSPECIFIED"
-    """The server told nothing, or a reason that this version does not know."""
+    """The server sent no reason, or one that this version does not know."""
     NEXT = "NEXT"
-    """A runner that can execute it is there; it comes to its turn."""
+    """A runner can execute the task and will claim it in its turn."""
     NO_RUNNER = "NO_RUNNER"
-    """Its cluster has no runner."""
+    """The cluster has no runner."""
     UNKNOWN_TASK = "UNKNOWN_TASK"
-    """No runner of its cluster registers it."""
+    """No runner of the cluster registers the task."""
     VERSION_TOO_LOW = "VERSION_TOO_LOW"
-    """Runners of its cluster register it in versions that cannot execute it."""
+    """Runners of the cluster register the task only in versions that cannot execute it."""
     DEPENDENCIES = "DEPENDENCIES"
     """Tasks that it depends on are not completed."""
     RETRY_DELAY = "RETRY_DELAY"
-    """It failed, and waits for its next attempt."""
+    """An attempt failed, and the delay before the next one is not over."""
     JOB_STOPPED = "JOB_STOPPED"
-    """Its job failed or was cancelled."""
+    """The job failed or was cancelled."""
 
     @property
     def needs_runner(self) -> bool:
-        """Whether it stays queued until somebody starts another runner."""
+        """Whether the task stays queued until another runner is started."""
         return self in (QueueReason.NO_RUNNER, QueueReason.UNKNOWN_TASK, QueueReason.VERSION_TOO_LOW)
 
 
 def job_state(number: int) -> JobState:
-    """Return the state that a number of the wire stands for."""
+    """Return the state for its number on the wire."""
     return _named(JobState, core_pb2.JobState, number, "JOB_STATE_")
 
 
 def task_state(number: int) -> TaskState:
-    """Return the state that a number of the wire stands for."""
+    """Return the state for its number on the wire."""
     return _named(TaskState, core_pb2.TaskState, number, "TASK_STATE_")
 
 
 def queue_reason(number: int) -> QueueReason:
-    """Return the reason that a number of the wire stands for."""
+    """Return the reason for its number on the wire."""
     return _named(QueueReason, runners_pb2.QueueReason, number, "QUEUE_REASON_")
 
 
 def _named(kind: type[Name], numbers: Any, number: int, prefix: str) -> Name:
     try:
         return kind(numbers.Name(number).removeprefix(prefix))
-    except ValueError:  # of a server that is newer than this package
+    except ValueError:  # the server is newer than this package
         return kind("UNSPECIFIED")

@@ -1,4 +1,4 @@
-"""Numbers about a job: what its execution took, and how far its tasks say that they are."""
+"""Statistics of a job: its execution, and the progress that its tasks report."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from tilebox._core.protocol.workflows.v1 import core_pb2
 
-_NONE = timedelta(0)
+_ZERO = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is by one measure of its tasks' own.
+    """The progress of a job under one label, summed over its tasks.
 
     Args:
-        label: What is measured, or None for the measure without a name.
-        total: What there is to do.
-        done: What of it is done.
+        label: The label, or None for the unnamed counter.
+        total: The total work.
+        done: The completed work.
     """
 
     label: str | None
@@ -34,35 +34,35 @@ class Progress:
 
     @classmethod
     def from_wire(cls, message: core_pb2.Progress) -> Progress:
-        """Read the message of a measure."""
+        """Read progress from its protobuf message."""
         return cls(message.label or None, message.total, message.done)
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionStats:
-    """What the execution of a job took so far.
+    """Statistics of the execution of a job so far.
 
     Args:
-        first_task_started_at: When its first task started, or None.
-        last_task_stopped_at: When the last one of those that stopped did so, or None.
-        compute_time: For how long its tasks ran, summed up.
-        elapsed_time: From the first start to the last stop.
-        parallelism: How many tasks ran at a time, on average.
-        total_tasks: Number of its tasks so far; tasks that are not yet computed may add others.
-        tasks_by_state: Number of tasks by state.
+        first_task_started_at: The time at which the first task started, or None.
+        last_task_stopped_at: The time at which a task last stopped, or None.
+        compute_time: The sum of the durations of its tasks.
+        elapsed_time: The time from the first start to the last stop.
+        parallelism: The average number of tasks that ran at the same time.
+        total_tasks: The number of tasks so far; tasks that are not yet computed may submit more.
+        tasks_by_state: The number of tasks in each state.
     """
 
     first_task_started_at: datetime | None = None
     last_task_stopped_at: datetime | None = None
-    compute_time: timedelta = _NONE
-    elapsed_time: timedelta = _NONE
+    compute_time: timedelta = _ZERO
+    elapsed_time: timedelta = _ZERO
     parallelism: float = 0.0
     total_tasks: int = 0
     tasks_by_state: Mapping[TaskState, int] = field(default_factory=dict)
 
     @classmethod
     def from_wire(cls, message: core_pb2.ExecutionStats) -> ExecutionStats:
-        """Read the message of these numbers."""
+        """Read the statistics from their protobuf message."""
         return cls(
             optional_time(message, "first_task_started_at"),
             optional_time(message, "last_task_stopped_at"),
@@ -70,7 +70,7 @@ class ExecutionStats:
             message.elapsed_time.ToTimedelta(),
             message.parallelism,
             message.total_tasks,
-            {task_state(each.state): each.count for each in message.tasks_by_state if each.count},
+            {task_state(entry.state): entry.count for entry in message.tasks_by_state if entry.count},
         )
 
     def count(self, *states: TaskState) -> int:

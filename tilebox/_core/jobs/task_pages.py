@@ -1,4 +1,4 @@
-"""All tasks of a job, without IO: which pages to ask for, and what they hold."""
+"""Pagination over all tasks of a job, without IO."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
 
     from tilebox._core.protocol.tilebox.v1 import query_pb2
 
-# Children of one task that come with the task itself; further ones are asked for.
+# The number of children that come with the page of a task; further ones are requested separately.
 _PREFETCHED_CHILDREN = 100
 
 
 class TaskWalk:
-    """A walk through all tasks of a job, level by level.
+    """A breadth-first walk through the tasks of a job.
 
     Args:
-        job: The job.
-        limit: Number of tasks to find at most; None for all.
+        job: The id of the job.
+        limit: The largest number of tasks to find; None for all.
     """
 
     def __init__(self, job: UUID, limit: int | None = None) -> None:
         self._job = ids.to_wire(job)
         self._limit = limit
         self._pages: dict[bytes, Pages] = {b"": Pages(order=None)}
-        self._found: dict[UUID, TaskSummary] = {}
-        self._waiting: list[bytes] = [b""]
+        self._tasks: dict[UUID, TaskSummary] = {}
+        self._pending_parents: list[bytes] = [b""]
 
     @property
     def tasks(self) -> list[TaskSummary]:
-        """What was found so far, parents before children."""
-        return list(self._found.values())[: self._limit]
+        """The tasks found so far, parents before children."""
+        return list(self._tasks.values())[: self._limit]
 
     def next_requests(self) -> list[job_pb2.ListJobTasksRequest]:
-        """Return what to ask for now, all at once if you like; nothing if the walk is over."""
-        if self._limit is not None and len(self._found) >= self._limit:
+        """Return the next requests, which may be sent concurrently; an empty list at the end of the walk."""
+        if self._limit is not None and len(self._tasks) >= self._limit:
             return []
-        parents, self._waiting = self._waiting, []
+        parents, self._pending_parents = self._pending_parents, []
         requests = []
         for parent in parents:
             page = self._pages[parent].next_request()
@@ -51,10 +51,10 @@ class TaskWalk:
         return requests
 
     def feed(self, request: job_pb2.ListJobTasksRequest, answer: job_pb2.ListJobTasksResponse) -> None:
-        """Take note of an answer.
+        """Record a response.
 
         Raises:
-            PageError: It is a page that was there before.
+            PageError: The page repeats an earlier one.
         """
         self._feed(request.parent_task_id.uuid, answer.page)
         for page in answer.prefetched_child_pages:
@@ -79,11 +79,11 @@ class TaskWalk:
     def _feed(self, parent: bytes, page: job_pb2.JobTaskPage) -> None:
         for message in page.tasks:
             task = TaskSummary.from_wire(message)
-            self._found.setdefault(task.id, task)
+            self._tasks.setdefault(task.id, task)
         self._pages[parent].feed(len(page.tasks), page.next_page)
-        self._waiting.append(parent)
+        self._pending_parents.append(parent)
 
     def _expect_children(self, task: job_pb2.TaskSummary) -> None:
         if task.has_children and task.id.uuid not in self._pages:
             self._pages[task.id.uuid] = Pages(order=None)
-            self._waiting.append(task.id.uuid)
+            self._pending_parents.append(task.id.uuid)

@@ -1,6 +1,6 @@
-"""Requests of the wire about jobs and clusters, and how to read their answers; one function a call.
+"""The calls of the API about jobs and clusters, one function per call.
 
-What callers give is read in `job_inputs`, before it comes here.
+Arguments are parsed by `arguments` before they come here.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ _PADDING = 5
 def submit_job(name: str, tasks: core_pb2.TaskSubmissions, trace_parent: str) -> Call[core_pb2.Job]:
     """Submit a job.
 
-    The wire has no way to tell that a job was submitted before, so this is never sent twice; whether it arrived
-    can be told by its trace parent, if nothing else has the same.
+    The API cannot recognise a repeated submission, so the call is never sent twice. A unique trace parent allows the
+    client to find out whether the submission arrived.
     """
     request = job_pb2.SubmitJobRequest(tasks=tasks, job_name=name, trace_parent=trace_parent)
     return Call("workflows.v1.JobService/SubmitJob", request, core_pb2.Job, is_idempotent=False)
 
 
 def get_job(job: UUID) -> Call[core_pb2.Job]:
-    """Ask for a job."""
+    """Request a job."""
     return Call("workflows.v1.JobService/GetJob", job_pb2.GetJobRequest(job_id=ids.to_wire(job)), core_pb2.Job)
 
 
 def query_jobs(
     filters: job_pb2.QueryFilters, page: query_pb2.Pagination | None = None
 ) -> Call[job_pb2.QueryJobsResponse]:
-    """Ask for one page of jobs, from the latest to the earliest."""
+    """Request one page of jobs, latest first."""
     request = job_pb2.QueryJobsRequest(filters=filters, page=page, sort_direction=query_pb2.SORT_DIRECTION_DESCENDING)
     return Call("workflows.v1.JobService/QueryJobs", request, job_pb2.QueryJobsResponse)
 
@@ -61,37 +61,37 @@ def cancel_job(job: UUID) -> Call[job_pb2.CancelJobResponse]:
 def retry_job(job: UUID) -> Call[job_pb2.RetryJobResponse]:
     """Queue the failed tasks of a job again."""
     request = job_pb2.RetryJobRequest(job_id=ids.to_wire(job))
-    # The second answer would tell that nothing was rescheduled.
+    # Not idempotent: the answer to a repetition would say that no task was rescheduled.
     return Call("workflows.v1.JobService/RetryJob", request, job_pb2.RetryJobResponse, is_idempotent=False)
 
 
 def visualize_job(job: UUID, *, direction: str, layout: str, sketchy: bool) -> Call[diagram_pb2.Diagram]:
-    """Ask for the diagram of a job.
+    """Request the diagram of a job.
 
     Raises:
-        ValueError: There is no such direction or layout.
+        ValueError: The direction or the layout does not exist.
     """
-    for what, value, values in (("direction", direction, DIRECTIONS), ("layout", layout, LAYOUTS)):
+    for name, value, values in (("direction", direction, DIRECTIONS), ("layout", layout, LAYOUTS)):
         if value not in values:
-            raise ValueError(f"{what} must be one of {', '.join(values)}, not {value!r}")
+            raise ValueError(f"{name} must be one of {', '.join(values)}, not {value!r}")
     options = diagram_pb2.RenderOptions(direction=direction, layout=layout, sketchy=bool(sketchy), padding=_PADDING)
     request = job_pb2.VisualizeJobRequest(job_id=ids.to_wire(job), render_options=options)
     return Call("workflows.v1.JobService/VisualizeJob", request, diagram_pb2.Diagram)
 
 
 def list_job_tasks(request: job_pb2.ListJobTasksRequest) -> Call[job_pb2.ListJobTasksResponse]:
-    """Ask for one page of the tasks of a job."""
+    """Request one page of the tasks of a job."""
     return Call("workflows.v1.JobService/ListJobTasks", request, job_pb2.ListJobTasksResponse)
 
 
 def explain_job(job: UUID, limit: int) -> Call[runners_pb2.ExplainJobResponse]:
-    """Ask why tasks of a job are still queued."""
+    """Request the reasons why tasks of a job are queued."""
     request = runners_pb2.ExplainJobRequest(job_id=ids.to_wire(job), limit=limit)
     return Call("tilebox.ext.v1.RunnerService/ExplainJob", request, runners_pb2.ExplainJobResponse)
 
 
 def await_job(job: UUID, *, seconds: float, computed_at_least: int) -> Call[core_pb2.Job]:
-    """Ask for a job once it has ended, or so many of its tasks are computed, or so much time is over."""
+    """Request a job as soon as it has ended, the given number of tasks is computed, or the given time is over."""
     request = runners_pb2.AwaitJobRequest(
         job_id=ids.to_wire(job), wait=_duration(seconds), computed_at_least=computed_at_least
     )
@@ -99,7 +99,7 @@ def await_job(job: UUID, *, seconds: float, computed_at_least: int) -> Call[core
 
 
 def get_job_prototype(job: UUID) -> Call[job_pb2.GetJobPrototypeResponse]:
-    """Ask for what a job was submitted with."""
+    """Request the tasks and arguments with which a job was submitted."""
     request = job_pb2.GetJobPrototypeRequest(job_id=ids.to_wire(job))
     return Call("workflows.v1.JobService/GetJobPrototype", request, job_pb2.GetJobPrototypeResponse)
 
@@ -107,7 +107,7 @@ def get_job_prototype(job: UUID) -> Call[job_pb2.GetJobPrototypeResponse]:
 def clone_job(
     job: UUID, prototype: job_pb2.GetJobPrototypeResponse, *, name: str | None, cluster: str | None
 ) -> Call[core_pb2.Job]:
-    """Submit a job again, under another name or to another cluster if one is given."""
+    """Submit a job again, optionally with another name or cluster."""
     request = job_pb2.CloneJobRequest(
         job_id=ids.to_wire(job),
         job_name=prototype.job_name if name is None else name,
@@ -120,7 +120,7 @@ def clone_job(
 
 
 def count_jobs_by_state(interval: TimeInterval | None) -> Call[job_pb2.GetJobStateCountsResponse]:
-    """Ask for the number of jobs in each state."""
+    """Request the number of jobs in each state."""
     request = job_pb2.GetJobStateCountsRequest(time_interval=None if interval is None else interval.to_wire())
     return Call("workflows.v1.JobService/GetJobStateCounts", request, job_pb2.GetJobStateCountsResponse)
 
@@ -128,7 +128,7 @@ def count_jobs_by_state(interval: TimeInterval | None) -> Call[job_pb2.GetJobSta
 def get_queue_stats(
     interval: TimeInterval | None, max_age: timedelta | None
 ) -> Call[job_pb2.GetTaskQueueStatsResponse]:
-    """Ask how much work waits."""
+    """Request statistics of the queue."""
     request = job_pb2.GetTaskQueueStatsRequest(
         job_time_interval=None if interval is None else interval.to_wire(),
         job_max_age=None if max_age is None else _duration(max_age.total_seconds()),
@@ -147,13 +147,13 @@ def create_cluster(name: str, description: str | None, slug: str | None) -> Call
 
 
 def get_cluster(slug: str) -> Call[workflows_pb2.Cluster]:
-    """Ask for a cluster; the empty slug means the default one."""
+    """Request a cluster; the empty slug means the default cluster."""
     request = workflows_pb2.GetClusterRequest(cluster_slug=slug)
     return Call("workflows.v1.WorkflowsService/GetCluster", request, workflows_pb2.Cluster)
 
 
 def list_clusters() -> Call[workflows_pb2.ListClustersResponse]:
-    """Ask for all clusters."""
+    """Request all clusters."""
     return Call(
         "workflows.v1.WorkflowsService/ListClusters",
         workflows_pb2.ListClustersRequest(),
@@ -162,7 +162,7 @@ def list_clusters() -> Call[workflows_pb2.ListClustersResponse]:
 
 
 def update_cluster(slug: str, name: str | None, description: str | None) -> Call[workflows_pb2.Cluster]:
-    """Change a cluster; what is None stays as it is."""
+    """Change a cluster; arguments that are None leave their field unchanged."""
     request = workflows_pb2.UpdateClusterRequest(
         cluster_slug=slug,
         name=None if name is None else text(name, "name"),

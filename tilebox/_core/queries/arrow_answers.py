@@ -147,7 +147,7 @@ class ArrowAnswer:
         if arrow_schema.ERROR_KEY in closing:
             content = json.loads(closing[arrow_schema.ERROR_KEY])
             raise status.error_from_code(
-                content.get("code", "unknown"), content.get("message", ""), request_id=None, what=self._query.target
+                content.get("code", "unknown"), content.get("message", ""), request_id=None, call=self._query.target
             )
         if arrow_schema.ROWS_KEY in closing:
             rows = int(closing[arrow_schema.ROWS_KEY])

@@ -165,13 +165,13 @@ def ingest_columns(collection: UUID, table: pa.Table, *, allow_existing: bool) -
     """Ingest a batch of datapoints in Arrow form, with the extension of our server."""
     head = datapoints_pb2.IngestRequest(collection_id=ids.to_wire(collection), allow_existing=allow_existing)
 
-    def before(size: int) -> bytes:
+    def make_prefix(size: int) -> bytes:
         return head.SerializeToString(deterministic=True) + _DATAPOINTS_TAG + _varint(size)
 
     return Call(
         "tilebox.ext.v1.DatapointService/Ingest",
         # These bytes equal the serialised message. Written directly, they save two copies of the datapoints.
-        arrow_schema.to_stream(table, before=before),
+        arrow_schema.to_stream(table, make_prefix=make_prefix),
         datapoints_pb2.IngestResponse,
         is_idempotent=allow_existing,
     )

@@ -1,4 +1,4 @@
-"""The decisions of a runner as a state machine: when to ask, execute, report, drain and end.
+"""The state machine of a runner, which decides when to claim, execute, report, drain and end.
 
 May import: `tasks`, `jobs`, `wire`, `values`, `protocol`.
 """

@@ -1,4 +1,4 @@
-"""How many tasks a runner asks for at once."""
+"""The number of tasks that a runner claims at once."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ MAX_BATCH = 256
 
 
 class BatchSize:
-    """How many tasks to ask for, for each slot: one, unless the last ones were short.
+    """The number of tasks to claim per slot: one, unless the last tasks were short.
 
-    A batch should not be worth more than `BATCH_SECONDS`, by what tasks of the same kinds took; and it
-    grows only from one that came whole, so a few tasks spread over all who wait for them.
+    A batch should not take longer than `BATCH_SECONDS`, by the durations of earlier tasks of the same kinds. It
+    grows only after a full batch, so that few tasks spread over all waiting runners.
     """
 
     def __init__(self) -> None:
         self.size = 1
-        self.came_whole = False
+        self.was_full = False
         self._seconds: dict[int, float] = {}
         self._recent: set[int] = set()
 
     def finished(self, identifier: int, seconds: float) -> None:
-        """Note how long a task took. What takes longer than thought is believed sooner."""
-        known = self._seconds.get(identifier, seconds)
-        self._seconds[identifier] = known + (0.5 if seconds > known else 0.2) * (seconds - known)
+        """Record the duration of a task, in a moving average that rises faster than it falls."""
+        average = self._seconds.get(identifier, seconds)
+        self._seconds[identifier] = average + (0.5 if seconds > average else 0.2) * (seconds - average)
         self._recent.add(identifier)
 
     def answered(self, wanted: int, identifiers: Iterable[int], received: int) -> None:
-        """Note what came of asking for tasks."""
+        """Record a claim: the number of tasks wanted, the identifiers received, and the number received."""
         self._recent.update(identifiers)
-        self.came_whole = received >= wanted
-        self.size = self.size * 2 if self.came_whole else max(1, min(self.size, received))
+        self.was_full = received >= wanted
+        self.size = self.size * 2 if self.was_full else max(1, min(self.size, received))
 
-    def surprised(self) -> None:
-        """Note that a task takes longer than all those like it."""
+    def reset(self) -> None:
+        """Start again with one task, because a task takes longer than earlier ones of its kind."""
         self.size = 1
         self._recent.clear()
 
     def expected(self, identifier: int) -> float | None:
-        """Return how many seconds a task of a kind takes, if that is known."""
+        """Return the expected duration of a task by its identifier, in seconds; None if it is unknown."""
         return self._seconds.get(identifier)
 
     def __call__(self) -> int:
-        """Return how many tasks to ask for, now."""
-        worst = max((self._seconds.get(one, BATCH_SECONDS) for one in self._recent), default=BATCH_SECONDS)
+        """Return the number of tasks to claim now."""
+        longest = max((self._seconds.get(kind, BATCH_SECONDS) for kind in self._recent), default=BATCH_SECONDS)
         self._recent.clear()
-        self.size = max(1, min(self.size, MAX_BATCH, int(BATCH_SECONDS / max(worst, 1e-6))))
+        self.size = max(1, min(self.size, MAX_BATCH, int(BATCH_SECONDS / max(longest, 1e-6))))
         return self.size

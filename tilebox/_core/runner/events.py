@@ -1,4 +1,4 @@
-"""What a runner's state machine is told, and what it answers: events and commands."""
+"""The input and output of a runner's state machine: events and commands."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ if TYPE_CHECKING:
     from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
     from tilebox._core.runner.exchanges import Exchange, Lease, Report
 
-COURIER = -1
-"""The worker who delivers reports when no slot is idle."""
+DELIVERY_WORKER = -1
+"""The number of the worker that delivers reports while no slot is idle."""
 
-# Between attempts, while nobody answers.
+# The upper bound of the pause between attempts while the server does not answer.
 LONGEST_PAUSE_SECONDS = 5.0
 
 # Events
 
 
 @dataclass(slots=True)
-class Began:
+class Started:
     """The runner starts."""
 
 
 @dataclass(slots=True)
 class Answered:
-    """The server answered."""
+    """The server answered an exchange."""
 
     worker: int
     exchange: Exchange
@@ -34,7 +34,7 @@ class Answered:
 
 @dataclass(slots=True)
 class Unanswered:
-    """No answer, or one that says to come again. `longest` bounds the pause before that."""
+    """An exchange got no answer, or one to try again; the pause before that is at most `longest` seconds."""
 
     worker: int
     exchange: Exchange
@@ -43,7 +43,7 @@ class Unanswered:
 
 @dataclass(slots=True)
 class Rejected:
-    """The server will never take this request: something that is in it is too large or malformed."""
+    """The server will never accept this exchange, because a part of it is too large or malformed."""
 
     worker: int
     exchange: Exchange
@@ -51,8 +51,8 @@ class Rejected:
 
 
 @dataclass(slots=True)
-class WasCut:
-    """The waiting of an exchange was ended from this side."""
+class Interrupted:
+    """An exchange was interrupted by the runner while it waited for an answer."""
 
     worker: int
     exchange: Exchange
@@ -60,7 +60,7 @@ class WasCut:
 
 @dataclass(slots=True)
 class Finished:
-    """A task ended, one way or the other; None is no report, since there is nobody to take it."""
+    """A task ended. The report is None if the server would not accept one."""
 
     slot: int
     report: Report | None
@@ -69,32 +69,34 @@ class Finished:
 
 @dataclass(slots=True)
 class LeaseLost:
-    """Somebody else has the task of a slot, or nobody."""
+    """The lease of the task in a slot is lost; another runner may have the task."""
 
     slot: int
     lease: Lease
 
 
 @dataclass(slots=True)
-class Ticked:
-    """Time has passed."""
+class ClockTicked:
+    """The time of `Machine.next_tick` has come."""
 
 
 @dataclass(slots=True)
-class StopAsked:
-    """No more tasks: finish those that are executing within a time, then hand them back."""
+class StopRequested:
+    """The runner must stop: claim no more tasks, and return those that do not finish within the grace period."""
 
     grace_seconds: float
 
 
-Event: TypeAlias = Began | Answered | Unanswered | Rejected | WasCut | Finished | LeaseLost | Ticked | StopAsked
+Event: TypeAlias = (
+    Started | Answered | Unanswered | Rejected | Interrupted | Finished | LeaseLost | ClockTicked | StopRequested
+)
 
 # Commands
 
 
 @dataclass(slots=True)
 class Send:
-    """Let a worker pause, send an exchange and tell what came of it."""
+    """A worker pauses, then sends an exchange and returns the outcome as an event."""
 
     worker: int
     exchange: Exchange
@@ -103,30 +105,30 @@ class Send:
 
 @dataclass(slots=True)
 class Run:
-    """Let a slot execute a task."""
+    """A slot executes a task."""
 
     slot: int
     lease: Lease
 
 
 @dataclass(slots=True)
-class Cut:
-    """End the waiting of an exchange that is under way."""
+class Interrupt:
+    """Interrupt an exchange that is waiting for its answer."""
 
     exchange: Exchange
 
 
 @dataclass(slots=True)
 class Abandon:
-    """What a slot executes was handed back: end it if that can be done."""
+    """End the execution in a slot if possible, because its task was returned to the server."""
 
     slot: int
     lease: Lease
 
 
 @dataclass(slots=True)
-class Tell:
-    """Log that a report did not count."""
+class LogWarning:
+    """Log that a report was not accepted."""
 
     task_id: bytes
     message: str
@@ -134,9 +136,9 @@ class Tell:
 
 @dataclass(slots=True)
 class End:
-    """Let everybody go. `undelivered` reports could not be delivered."""
+    """All workers end. `undelivered` is the number of reports that could not be delivered."""
 
     undelivered: int
 
 
-Command: TypeAlias = Send | Run | Cut | Abandon | Tell | End
+Command: TypeAlias = Send | Run | Interrupt | Abandon | LogWarning | End

@@ -1,4 +1,4 @@
-"""What a runner and a server exchange: tasks under a lease, reports of what became of them, and a request for both."""
+"""Exchanges between a runner and the server: leased tasks, reports of their outcome, and the request for both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
 Report: TypeAlias = "runners_pb2.ComputedReport | runners_pb2.FailedReport | runners_pb2.TaskLeaseNumber"
-"""A task computed, failed, or handed back."""
+"""The report of a task: computed, failed, or returned unexecuted."""
 
 
 MAX_REPORTS = 512
@@ -22,13 +22,13 @@ FIRST_PAUSE_SECONDS = 0.05
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """A task that was handed to this runner, for a time.
+    """A task that this runner has claimed for a limited time.
 
     Args:
         task: The task.
-        job: Its job.
-        claimed: When it came, on the runner's clock.
-        seconds: How long it is ours from then on, if nobody extends it.
+        job: The job of the task.
+        claimed: The time at which it arrived, on the runner's clock.
+        seconds: The duration of the lease from then on, unless it is extended.
     """
 
     task: runners_pb2.LeasedTask
@@ -37,28 +37,28 @@ class Lease:
     seconds: float
 
     def handed_back(self) -> runners_pb2.TaskLeaseNumber:
-        """Return the report that gives it back unexecuted."""
+        """Return the report that returns the task unexecuted."""
         return runners_pb2.TaskLeaseNumber(task_id=self.task.task_id, lease_number=self.task.lease_number)
 
     def is_over(self, now: float) -> bool:
-        """Whether somebody else may have the task by now."""
+        """Return whether the lease has expired, so that another runner may have the task."""
         return now >= self.claimed + self.seconds
 
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One request: reports that are delivered, and tasks that are asked for.
+    """One request, which delivers reports and claims tasks.
 
-    It is sent again until it was answered, as it is: the server knows it by its claim id.
+    It is repeated unchanged until the server answers; the server recognises a repetition by the claim id.
 
     Args:
-        claim_id: What the server knows it by.
-        reports: What is delivered.
-        max_tasks: How many tasks are asked for.
-        wait_seconds: How long the server may wait for them.
-        covers: Number of idle slots for which it asks.
-        is_last_word: Whether there was nothing else under way when it was first sent.
-        is_cut: Whether its waiting was ended from this side.
+        claim_id: The id of the request.
+        reports: The reports to deliver.
+        max_tasks: The largest number of tasks to claim.
+        wait_seconds: The time that the server may wait for tasks.
+        idle_slots: The number of idle slots for which it claims.
+        is_final: Whether nothing else was under way when it was first sent.
+        is_interrupted: Whether the runner interrupted its wait.
         is_repeated: Whether it was sent before.
     """
 
@@ -66,13 +66,13 @@ class Exchange:
     reports: list[Report]
     max_tasks: int
     wait_seconds: float
-    covers: int
-    is_last_word: bool
-    is_cut: bool = False
+    idle_slots: int
+    is_final: bool
+    is_interrupted: bool = False
     is_repeated: bool = False
 
     def to_message(self) -> runners_pb2.ExchangeRequest:
-        """Return what is different in each request; who asks, and for what kind of task, is not in it."""
+        """Convert the request to its protobuf message, without the constant fields of the runner and its tasks."""
         message = runners_pb2.ExchangeRequest(
             max_tasks=self.max_tasks, claim_id=self.claim_id, is_repeated=self.is_repeated
         )
@@ -89,19 +89,19 @@ class Exchange:
         return message
 
     def ordered(self) -> list[Report]:
-        """Return the reports in the order in which the server answers to them."""
+        """Return the reports in the order of the outcomes in the server's response."""
         return sorted(self.reports, key=_rank) if len(self.reports) > 1 else self.reports
 
 
 @dataclass
-class RetryPauses:
-    """How long to wait before the next attempt, while nobody answers."""
+class RetryDelays:
+    """The delays between attempts while the server does not answer."""
 
     random: Random
     failed: int = 0
 
-    def pause(self, longest: float) -> float:
-        """Return how many seconds to wait before the next attempt."""
+    def next_delay(self, longest: float) -> float:
+        """Return the seconds to wait before the next attempt, at most `longest`."""
         self.failed += 1
         cap: float = min(FIRST_PAUSE_SECONDS * 2.0 ** min(self.failed - 1, 20), longest)
         return cap * self.random.uniform(0.5, 1.0)
@@ -109,23 +109,23 @@ class RetryPauses:
 
 @dataclass
 class Outbox:
-    """Reports that nobody carries yet."""
+    """Reports that no request has taken yet."""
 
     reports: list[Report] = field(default_factory=list)
     since: float = 0.0
-    # After a request was rejected, its reports are sent one by one, to find the one that it was.
-    singly: int = 0
+    # After a rejected request, this many reports are sent one by one, to find the one that is rejected.
+    singles: int = 0
 
     def add(self, report: Report, now: float) -> None:
-        """Keep a report until it is taken."""
+        """Add a report."""
         if not self.reports:
             self.since = now
         self.reports.append(report)
 
     def take(self) -> list[Report]:
-        """Return the reports of the next request."""
-        count = 1 if self.singly else MAX_REPORTS
-        self.singly = max(0, self.singly - 1)
+        """Remove and return the reports of the next request."""
+        count = 1 if self.singles else MAX_REPORTS
+        self.singles = max(0, self.singles - 1)
         taken, self.reports = self.reports[:count], self.reports[count:]
         return taken
 

@@ -1,17 +1,16 @@
-"""What a runner does next: a state machine that is told what happened and answers with what to do.
+"""The state machine of a runner, which takes events and returns commands.
 
-It knows slots, each of which executes one task at a time, and a courier, who delivers when all slots
-are busy. `Machine.step` takes an event and the time and returns commands; threads and sockets are
-elsewhere (`tilebox._runner.run`), so everything here can be tried without waiting.
+The machine has slots, each of which executes one task at a time, and a delivery worker, which sends reports while all
+slots are busy. `Machine.step` takes an event and the time and returns commands. Threads and sockets are elsewhere
+(`tilebox._runner.run`), so everything here can be tested without waiting.
 
     idle slot  --Send-->  sending  --Answered-->  idle
     idle slot  --Run-->  executing  --Finished-->  idle
 
-Finished tasks leave a report in the outbox. Whoever asks for tasks takes the outbox along, so a task
-costs one request; of short tasks, many share one, and the courier fetches more before the last ones are
-done. At most two requests are under way: one that may wait in the server until there is
-work for idle slots (the poll), and one that does not wait (the errand), which takes along what
-finishes meanwhile.
+Finished tasks leave a report in the outbox. Each request for tasks takes the outbox along, so a task costs one
+request. Many short tasks share one request, and the delivery worker claims more before the last ones are done.
+At most two requests are under way: the poll, which may wait in the server until there are tasks for idle slots, and
+the immediate request, which does not wait and delivers what finishes meanwhile.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from typing import TYPE_CHECKING
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.runner.batch_size import BatchSize
 from tilebox._core.runner.events import (
-    COURIER,
+    DELIVERY_WORKER,
     LONGEST_PAUSE_SECONDS,
     Abandon,
     Answered,
-    Cut,
     End,
     Finished,
+    Interrupt,
+    Interrupted,
     LeaseLost,
+    LogWarning,
     Rejected,
     Run,
     Send,
-    StopAsked,
-    Tell,
+    StopRequested,
     Unanswered,
-    WasCut,
 )
-from tilebox._core.runner.exchanges import Exchange, Lease, Outbox, RetryPauses, seconds_of
+from tilebox._core.runner.exchanges import Exchange, Lease, Outbox, RetryDelays, seconds_of
 
 if TYPE_CHECKING:
     from random import Random
@@ -48,27 +47,27 @@ if TYPE_CHECKING:
     from tilebox._core.runner.exchanges import Report
 
 POLL_SECONDS = 20.0
-# Of a runner that ends when everything is done: it learns that others have ended the rest this late.
+# The poll of a runner that ends when everything is done. It learns this late that others have done the rest.
 LAST_POLL_SECONDS = 1.0
-# Finished results wait this long for a batch-mate that takes longer.
+# Reports wait this long for the next task of their batch to finish.
 DELIVER_SECONDS = 0.02
-# Tasks that have not started by then, behind others, are somebody else's.
+# Claimed tasks that have not started after this time, because a slot is busy, are returned for other runners.
 PATIENCE_SECONDS = 0.05
-# A request that was sent a moment ago may not have arrived; cut off, it could come in after its own repetition.
+# A request sent less than this ago may not have arrived. If interrupted, it could arrive after its own repetition.
 SETTLE_SECONDS = 0.2
-# From batches of this size on, the next one is fetched while half of the last one is still to be executed.
+# Batches of at least this size are followed by the next claim while half of the tasks are still to be executed.
 EARLY_BATCH = 8
-# To hand back what is left, after the time to finish is over.
+# The time to return tasks after the grace period is over.
 LAST_SECONDS = 2.0
 
 
 class SlotState(Enum):
-    """What a slot is doing."""
+    """The state of a slot."""
 
     IDLE = "idle"
     SENDING = "sending"
     EXECUTING = "executing"
-    ABANDONED = "abandoned"  # it executes what was handed back, and is of no use any more
+    ABANDONED = "abandoned"  # it still executes a task that was returned, and takes no more tasks
 
 
 @dataclass(slots=True)
@@ -82,21 +81,21 @@ class Machine:
     """The state of one runner.
 
     Args:
-        slots: How many tasks it executes at once.
-        ends_when_done: Whether it ends when there is nothing left to do, or waits for more.
-        random: For ids of claims, and for pauses.
+        slots: The number of tasks that the runner executes at once.
+        ends_when_done: Whether the runner ends when no tasks are left, rather than waiting for more.
+        random: The source of claim ids and of the jitter of delays.
     """
 
     def __init__(self, slots: int, *, ends_when_done: bool, random: Random) -> None:
         self._slots = [_Slot() for _ in range(slots)]
         self._ends_when_done = ends_when_done
         self._random = random
-        self._pauses = RetryPauses(random)
+        self._delays = RetryDelays(random)
         self._batch = BatchSize()
         self._outbox = Outbox()
-        self._ready: list[Lease] = []  # in reverse order, so that the first one is at the end
+        self._ready: list[Lease] = []  # in reverse order, because the next one is popped from the end
         self._poll: Exchange | None = None
-        self._errand: Exchange | None = None
+        self._immediate: Exchange | None = None
         self._poll_sent = 0.0
         self._is_poll_unwanted = False
         self._was_answered_empty = False
@@ -108,46 +107,46 @@ class Machine:
 
     @property
     def is_draining(self) -> bool:
-        """Whether no more tasks are taken."""
+        """Whether the runner claims no more tasks."""
         return self._deadline is not None
 
     def executing(self) -> dict[int, Lease]:
-        """Return the leases of the tasks that are executing, by slot."""
+        """Return the leases of the executing tasks by slot."""
         slots = enumerate(self._slots)
         return {number: slot.lease for number, slot in slots if slot.state is SlotState.EXECUTING and slot.lease}
 
     def expected_seconds(self, lease: Lease) -> float | None:
-        """Return how long a task should take, if others like it were executed before."""
+        """Return the expected duration of a task in seconds; None if none of its kind was executed before."""
         return self._batch.expected(lease.task.identifier)
 
     def step(self, event: Event, now: float) -> list[Command]:
-        """Take note of what happened.
+        """Process an event.
 
         Args:
-            event: What happened.
-            now: Seconds on a clock that only goes forward.
+            event: The event.
+            now: The time on a monotonic clock, in seconds.
 
         Returns:
-            What to do now. There is never more than one `Send` or `Run` under way for a worker.
+            The commands to carry out. A worker never has more than one `Send` or `Run` under way.
         """
         if self.is_ended:
             return []
         commands: list[Command] = []
-        here = self._note(event, now, commands)
-        self._give_up_late(now, commands)
-        self._start(here, now, commands)
-        self._send(here, now, commands)
+        freed = self._note(event, now, commands)
+        self._return_late(now, commands)
+        self._start(freed, now, commands)
+        self._send(freed, now, commands)
         self._end(now, commands)
         return commands
 
     def next_tick(self) -> float | None:
-        """Return when time alone changes something, if nothing else happens."""
+        """Return the time at which the machine needs a `ClockTicked` event, or None if only other events matter."""
         times = []
-        if self._outbox.reports and self._errand is None:
+        if self._outbox.reports and self._immediate is None:
             times.append(self._outbox.since + DELIVER_SECONDS)
         if self._ready:
             times.append(self._last_start + PATIENCE_SECONDS)
-        if self._poll and not self._poll.is_cut and (self.is_draining or self._is_poll_unwanted):
+        if self._poll and not self._poll.is_interrupted and (self.is_draining or self._is_poll_unwanted):
             times.append(self._poll_sent + SETTLE_SECONDS)
         if self._last_deadline is not None:
             times.append(self._last_deadline)
@@ -156,7 +155,7 @@ class Machine:
         return min(times, default=None)
 
     def _note(self, event: Event, now: float, commands: list[Command]) -> int | None:
-        """Take the event into the state, and return the worker whom it leaves without work."""
+        """Update the state, and return the worker that the event leaves without work."""
         match event:
             case Finished(slot, report, seconds):
                 self._note_finished(slot, report, seconds, now, commands)
@@ -167,17 +166,17 @@ class Machine:
                 return worker
             case Unanswered(worker, exchange, longest):
                 exchange.is_repeated = True
-                commands.append(Send(worker, exchange, self._pauses.pause(longest)))
+                commands.append(Send(worker, exchange, self._delays.next_delay(longest)))
             case Rejected(worker, exchange, message):
                 self._note_rejection(worker, exchange, message, now, commands)
                 return worker
-            case WasCut(worker, exchange):
-                # The answer may have been on its way, with tasks in it: asking again brings the same ones.
+            case Interrupted(worker, exchange):
+                # The answer may have been on its way, with tasks. The repetition gets the same ones.
                 exchange.wait_seconds, exchange.is_repeated = 0.0, True
                 commands.append(Send(worker, exchange))
             case LeaseLost(slot, lease) if self._slots[slot].lease is lease:
                 self._slots[slot].is_lost = True
-            case StopAsked(grace_seconds):
+            case StopRequested(grace_seconds):
                 deadline = now + grace_seconds
                 self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
         return None
@@ -192,14 +191,14 @@ class Machine:
         slot.state = SlotState.IDLE
         self._batch.finished(lease.task.identifier, seconds)
         if slot.is_lost:
-            commands.append(Tell(lease.task.task_id, "its lease was lost, so that its result does not count"))
+            commands.append(LogWarning(lease.task.task_id, "its lease was lost, so its result is not accepted"))
         elif report is not None:
             self._outbox.add(report, now)
 
     def _note_answer(
         self, exchange: Exchange, response: runners_pb2.ExchangeResponse, now: float, commands: list[Command]
     ) -> None:
-        self._pauses.failed = 0
+        self._delays.failed = 0
         if exchange.reports:
             self._note_outcomes(exchange, response, commands)
         tasks = list(response.tasks)
@@ -211,7 +210,7 @@ class Machine:
             jobs = response.jobs
             self._ready[:0] = [Lease(task, jobs[task.job], now, seconds) for task in reversed(tasks)]
         elif exchange.max_tasks and not response.is_more_to_come and self._ends_when_done:
-            self._note_no_more(exchange)
+            self._note_empty_queue(exchange)
 
     def _note_outcomes(
         self, exchange: Exchange, response: runners_pb2.ExchangeResponse, commands: list[Command]
@@ -220,15 +219,15 @@ class Machine:
             if outcome.verdict == runners_pb2.REPORT_VERDICT_ACCEPTED:
                 continue
             if outcome.verdict == runners_pb2.REPORT_VERDICT_STALE:
-                message = outcome.message or "its lease is not valid any more, so that its result does not count"
-                commands.append(Tell(report.task_id, message))
+                message = outcome.message or "its lease is no longer valid, so its result is not accepted"
+                commands.append(LogWarning(report.task_id, message))
             elif outcome.verdict == runners_pb2.REPORT_VERDICT_REFUSED:
-                commands.append(Tell(report.task_id, f"it counts as failed: {outcome.message}"))
+                commands.append(LogWarning(report.task_id, f"it counts as failed: {outcome.message}"))
 
-    def _note_no_more(self, exchange: Exchange) -> None:
+    def _note_empty_queue(self, exchange: Exchange) -> None:
         if self._outbox.reports or self._is_executing():
             return
-        if exchange.is_last_word:
+        if exchange.is_final:
             self._is_done = True
         else:
             self._is_poll_unwanted = True
@@ -237,42 +236,42 @@ class Machine:
         self, worker: int, exchange: Exchange, message: str, now: float, commands: list[Command]
     ) -> None:
         if not exchange.reports:
-            # No report is to blame, so it is no use to leave anything out.
-            commands.append(Send(worker, exchange, self._pauses.pause(LONGEST_PAUSE_SECONDS)))
+            # Without reports there is nothing to leave out, so the request is repeated.
+            commands.append(Send(worker, exchange, self._delays.next_delay(LONGEST_PAUSE_SECONDS)))
             return
         self._settle(worker, exchange)
         if len(exchange.reports) > 1:
-            self._outbox.singly = len(exchange.reports)
+            self._outbox.singles = len(exchange.reports)
             self._outbox.reports = [*exchange.reports, *self._outbox.reports]
             self._outbox.since = now
             return
         report = exchange.reports[0]
-        commands.append(Tell(report.task_id, f"its report was rejected: {message}"))
+        commands.append(LogWarning(report.task_id, f"its report was rejected: {message}"))
         if isinstance(report, runners_pb2.ComputedReport):
             failure = runners_pb2.FailedReport(
                 task_id=report.task_id,
                 lease_number=report.lease_number,
                 kind=runners_pb2.FAILURE_KIND_FINAL,
-                error=f"the server did not take what the task submitted or displayed: {message}",
+                error=f"the server did not accept the subtasks or the display of the task: {message}",
             )
             self._outbox.add(failure, now)
 
     def _settle(self, worker: int, exchange: Exchange) -> None:
-        """Note that a worker has nothing under way any more."""
+        """Record that a worker's request is no longer under way."""
         if exchange is self._poll:
             self._poll, self._is_poll_unwanted = None, False
         else:
-            self._errand = None
-        if worker != COURIER:
+            self._immediate = None
+        if worker != DELIVERY_WORKER:
             self._slots[worker].state = SlotState.IDLE
 
-    def _give_up_late(self, now: float, commands: list[Command]) -> None:
-        """Hand back what would start too late, and when the time to finish is over also what does not."""
+    def _return_late(self, now: float, commands: list[Command]) -> None:
+        """Return tasks that would start too late, and after the grace period those that are still executing."""
         if self._ready and (self.is_draining or self._is_stuck(now)):
             for lease in reversed(self._ready):
                 self._outbox.add(lease.handed_back(), now)
             self._ready = []
-            self._batch.surprised()
+            self._batch.reset()
         if self._deadline is not None and now >= self._deadline and self._last_deadline is None:
             self._last_deadline = now + LAST_SECONDS
             self._abandon(now, commands)
@@ -288,100 +287,100 @@ class Machine:
                 commands.append(Abandon(number, slot.lease))
                 slot.state = SlotState.ABANDONED
 
-    def _start(self, here: int | None, now: float, commands: list[Command]) -> None:
-        while self._ready and (number := self._idle(here)) is not None:
+    def _start(self, freed: int | None, now: float, commands: list[Command]) -> None:
+        while self._ready and (number := self._idle(freed)) is not None:
             lease = self._ready.pop()
             if lease.is_over(now):
-                commands.append(Tell(lease.task.task_id, "its lease was over before it could start"))
+                commands.append(LogWarning(lease.task.task_id, "its lease expired before it could start"))
                 continue
             slot = self._slots[number]
             slot.state, slot.lease, slot.is_lost = SlotState.EXECUTING, lease, False
             self._last_start = now
             commands.append(Run(number, lease))
 
-    def _send(self, here: int | None, now: float, commands: list[Command]) -> None:
+    def _send(self, freed: int | None, now: float, commands: list[Command]) -> None:
         if self.is_draining or self._is_poll_unwanted:
-            self._cut_poll(now, commands)
+            self._interrupt_poll(now, commands)
         if self.is_draining:
-            if self._outbox.reports and self._errand is None:
-                self._send_errand(self._idle(here), 0, 0, commands)
+            if self._outbox.reports and self._immediate is None:
+                self._send_now(self._idle(freed), 0, 0, commands)
             return
-        if self._is_done or self._errand is not None:
+        if self._is_done or self._immediate is not None:
             return
-        worker = self._idle(here)
+        worker = self._idle(freed)
         if worker is None:
             if self._runs_low():
-                self._send_errand(None, len(self._slots) * self._batch(), 0, commands)
+                self._send_now(None, len(self._slots) * self._batch(), 0, commands)
             elif self._outbox.reports and now >= self._outbox.since + DELIVER_SECONDS:
-                self._send_errand(None, 0, 0, commands)
+                self._send_now(None, 0, 0, commands)
         elif self._poll is None:
             self._ask(worker, now, commands)
         elif self._outbox.reports:
             free = sum(slot.state in (SlotState.IDLE, SlotState.SENDING) for slot in self._slots)
-            covers = max(0, free - self._poll.covers)
-            self._send_errand(worker, covers * self._batch() if covers else 0, covers, commands)
+            idle_slots = max(0, free - self._poll.idle_slots)
+            self._send_now(worker, idle_slots * self._batch() if idle_slots else 0, idle_slots, commands)
 
     def _ask(self, worker: int, now: float, commands: list[Command]) -> None:
-        covers = sum(slot.state is SlotState.IDLE for slot in self._slots)
+        idle_slots = sum(slot.state is SlotState.IDLE for slot in self._slots)
         wait = POLL_SECONDS
         if self._ends_when_done:
             wait = LAST_POLL_SECONDS if self._was_answered_empty else 0.0
         if not wait:
-            self._send_errand(worker, covers * self._batch(), covers, commands)
+            self._send_now(worker, idle_slots * self._batch(), idle_slots, commands)
             return
-        self._poll = self._exchange(covers * self._batch(), wait, covers)
+        self._poll = self._exchange(idle_slots * self._batch(), wait, idle_slots)
         self._poll_sent = now
         self._slots[worker].state = SlotState.SENDING
         commands.append(Send(worker, self._poll))
 
     def _runs_low(self) -> bool:
-        """Whether to fetch short tasks already, so that the server works while the rest of a batch is executed."""
+        """Return whether to claim short tasks early, so that the server works while the rest of a batch is executed."""
         size = self._batch.size
         return (
             self._poll is None
-            and self._batch.came_whole
+            and self._batch.was_full
             and size >= EARLY_BATCH
             and bool(self._outbox.reports)
             and len(self._ready) <= len(self._slots) * size // 2
         )
 
-    def _send_errand(self, worker: int | None, max_tasks: int, covers: int, commands: list[Command]) -> None:
-        self._errand = self._exchange(max_tasks, 0.0, covers)
+    def _send_now(self, worker: int | None, max_tasks: int, idle_slots: int, commands: list[Command]) -> None:
+        self._immediate = self._exchange(max_tasks, 0.0, idle_slots)
         if worker is not None:
             self._slots[worker].state = SlotState.SENDING
-        commands.append(Send(COURIER if worker is None else worker, self._errand))
+        commands.append(Send(DELIVERY_WORKER if worker is None else worker, self._immediate))
 
-    def _exchange(self, max_tasks: int, wait_seconds: float, covers: int) -> Exchange:
+    def _exchange(self, max_tasks: int, wait_seconds: float, idle_slots: int) -> Exchange:
         reports = self._outbox.take()
-        is_last_word = not (self._outbox.reports or self._is_executing() or self._poll or self._errand)
+        is_final = not (self._outbox.reports or self._is_executing() or self._poll or self._immediate)
         claim_id = self._random.randbytes(16)
-        return Exchange(claim_id, reports, max_tasks, wait_seconds, covers, is_last_word)
+        return Exchange(claim_id, reports, max_tasks, wait_seconds, idle_slots, is_final)
 
-    def _cut_poll(self, now: float, commands: list[Command]) -> None:
-        if self._poll is not None and not self._poll.is_cut and now >= self._poll_sent + SETTLE_SECONDS:
-            self._poll.is_cut = True
-            self._poll.is_last_word = not (self._errand or self._outbox.reports or self._is_executing())
-            commands.append(Cut(self._poll))
+    def _interrupt_poll(self, now: float, commands: list[Command]) -> None:
+        if self._poll is not None and not self._poll.is_interrupted and now >= self._poll_sent + SETTLE_SECONDS:
+            self._poll.is_interrupted = True
+            self._poll.is_final = not (self._immediate or self._outbox.reports or self._is_executing())
+            commands.append(Interrupt(self._poll))
 
     def _end(self, now: float, commands: list[Command]) -> None:
-        is_under_way = bool(self._poll or self._errand)
+        is_under_way = bool(self._poll or self._immediate)
         is_over = self._is_done and not is_under_way
         if self.is_draining:
             is_over = not (is_under_way or self._outbox.reports or self._is_executing())
             is_over = is_over or (self._last_deadline is not None and now >= self._last_deadline)
         if is_over:
             self.is_ended = True
-            under_way = [exchange for exchange in (self._poll, self._errand) if exchange is not None]
-            undelivered = len(self._outbox.reports) + sum(len(one.reports) for one in under_way)
-            unsent = [one.exchange for one in commands if isinstance(one, Send)]
-            commands[:] = [one for one in commands if not isinstance(one, Send)]
-            commands += [Cut(exchange) for exchange in under_way if exchange not in unsent]
+            under_way = [exchange for exchange in (self._poll, self._immediate) if exchange is not None]
+            undelivered = len(self._outbox.reports) + sum(len(exchange.reports) for exchange in under_way)
+            unsent = [command.exchange for command in commands if isinstance(command, Send)]
+            commands[:] = [command for command in commands if not isinstance(command, Send)]
+            commands += [Interrupt(exchange) for exchange in under_way if exchange not in unsent]
             commands.append(End(undelivered))
 
-    def _idle(self, here: int | None) -> int | None:
-        """Return a slot that has nothing to do; the one that is awake already, if possible."""
-        if here is not None and here != COURIER and self._slots[here].state is SlotState.IDLE:
-            return here
+    def _idle(self, freed: int | None) -> int | None:
+        """Return an idle slot; preferably the freed one, whose thread is already awake."""
+        if freed is not None and freed != DELIVERY_WORKER and self._slots[freed].state is SlotState.IDLE:
+            return freed
         for number, slot in enumerate(self._slots):
             if slot.state is SlotState.IDLE:
                 return number

@@ -1,4 +1,4 @@
-"""The tasks that a runner can execute, by name and version."""
+"""The task classes of a runner, by name and version."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """What a runner offers to execute.
+    """The task classes that a runner can execute.
 
     Args:
-        tasks: Classes of tasks. The same class may come twice.
+        tasks: Task classes. The same class may occur twice.
 
     Raises:
-        TypeError: One is no class of tasks.
-        ValueError: One has no `execute`, or two have the same name and version.
+        TypeError: An item is not a task class.
+        ValueError: A class has no `execute`, or two classes have the same name and version.
     """
 
     def __init__(self, tasks: Iterable[type[Task]]) -> None:
@@ -31,14 +31,14 @@ class Registry:
 
     @property
     def identifiers(self) -> list[TaskIdentifier]:
-        """Names and versions, in the order in which the classes were given."""
+        """The names and versions of the classes, in the given order."""
         return list(self._classes)
 
     def find(self, identifier: TaskIdentifier) -> type[Task]:
         """Return the class with exactly this name and version.
 
         Raises:
-            KeyError: There is none.
+            KeyError: No class has them.
         """
         return self._classes[identifier]
 
@@ -51,16 +51,16 @@ class Registry:
         other = self._classes.setdefault(identifier, task_class)
         if other is not task_class:
             raise ValueError(
-                f"{_place(other)} and {_place(task_class)} are both {identifier}; give one of them another "
-                "identifier(), or its next version"
+                f"{_qualified_name(other)} and {_qualified_name(task_class)} are both {identifier}; give one of them "
+                "another identifier() or version"
             )
 
 
 def _check(task_class: Any) -> None:
     if isinstance(task_class, Task):
-        raise TypeError(f"a runner takes classes of tasks; write {type(task_class).__name__} without arguments")
+        raise TypeError(f"a runner takes task classes; write {type(task_class).__name__} without arguments")
     if not (isinstance(task_class, type) and issubclass(task_class, Task) and task_class is not Task):
-        raise TypeError(f"a runner takes classes of tasks, not {task_class!r}")
+        raise TypeError(f"a runner takes task classes, not {task_class!r}")
     if inspect.isabstract(task_class):
         raise ValueError(f"{task_class.__name__} is abstract and cannot be executed; register a subclass")
     if not can_execute(task_class):
@@ -70,5 +70,5 @@ def _check(task_class: Any) -> None:
         )
 
 
-def _place(task_class: type) -> str:
+def _qualified_name(task_class: type) -> str:
     return f"{task_class.__module__}.{task_class.__qualname__}"

@@ -1,4 +1,4 @@
-"""Schemas of datasets: fields and their types, definitions by users, the catalogue's tree, and their Arrow form.
+"""Dataset schemas: fields and types, user definitions, the dataset catalogue, and Arrow schemas.
 
 May import: `protocol`, `values`, `wire`.
 """

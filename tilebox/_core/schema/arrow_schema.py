@@ -1,4 +1,4 @@
-"""The Arrow form of a schema: how datapoints are stored, and how they travel as an Arrow stream.
+"""The Arrow schema of a dataset, in which datapoints are stored and sent as an Arrow stream.
 
 | kind | Arrow type | a missing value |
 |---|---|---|
@@ -36,9 +36,9 @@ INGEST_EXTENSION = "arrow-ingest/1"
 """Name of the wire extension for ingestion."""
 
 MAX_INGESTED_ROWS = 65_536
-"""Datapoints in one request of that extension."""
+"""The largest number of datapoints in one ingestion request."""
 
-# Keys of the stream's schema metadata and of the metadata that its closing, empty batch carries.
+# Keys of the stream's schema metadata, and of the metadata of the empty batch that closes the stream.
 SNAPSHOT_KEY = b"tilebox.snapshot"
 ROWS_KEY = b"tilebox.rows"
 ERROR_KEY = b"tilebox.error"
@@ -50,8 +50,9 @@ def arrow_type(field: Field) -> pa.DataType:
     return _type(field.kind, field.repeated, unit)
 
 
+# Cached, because every batch asks for the types of all its columns.
 @lru_cache(maxsize=256)
-def _type(kind: FieldKind, repeated: bool, unit: str) -> pa.DataType:  # types are asked for with every batch
+def _type(kind: FieldKind, repeated: bool, unit: str) -> pa.DataType:
     import pyarrow as pa
 
     if kind is FieldKind.TIMESTAMP:
@@ -80,26 +81,27 @@ def _type(kind: FieldKind, repeated: bool, unit: str) -> pa.DataType:  # types a
 
 @lru_cache(maxsize=256)
 def arrow_schema(schema: Schema) -> pa.Schema:
-    """Return the Arrow schema of a dataset's datapoints, one column a field in the schema's order."""
+    """Return the Arrow schema of a dataset, with one column per field in the order of the fields."""
     import pyarrow as pa
 
     return pa.schema([pa.field(field.name, arrow_type(field)) for field in schema])
 
 
-def to_stream(table: pa.Table, *, before: Callable[[int], bytes] | None = None) -> bytes:
+def to_stream(table: pa.Table, *, make_prefix: Callable[[int], bytes] | None = None) -> bytes:
     """Return a table as one Arrow IPC stream.
 
     Args:
-        table: Some rows.
-        before: What makes of the stream's size the bytes that go before it, so that it is copied once only.
+        table: The rows.
+        make_prefix: Returns the bytes to write before the stream, given its size in bytes. The stream is measured
+            first, so that it is written only once, behind its prefix.
     """
     import pyarrow as pa
 
     sink = io.BytesIO()
-    if before is not None:
-        counted = pa.MockOutputStream()
-        _write(counted, table)
-        sink.write(before(counted.size()))
+    if make_prefix is not None:
+        counter = pa.MockOutputStream()
+        _write(counter, table)
+        sink.write(make_prefix(counter.size()))
     _write(sink, table)
     return sink.getvalue()
 
@@ -112,24 +114,24 @@ def _write(sink: Any, table: pa.Table) -> None:
 
 
 def from_stream(stream: bytes | pa.Buffer) -> pa.Table:
-    """Read an Arrow IPC stream whole.
+    """Read a whole Arrow IPC stream.
 
     Raises:
-        ValueError: It is none, or its columns are damaged.
+        ValueError: The bytes are not an Arrow IPC stream, or its columns are damaged.
     """
     import pyarrow as pa
 
     try:
         table = pa.ipc.open_stream(stream).read_all()
-        # The stream may come from anybody: offsets and text are checked before anything follows them.
+        # The sender is not trusted: unchecked offsets or text could make later code read beyond the buffers.
         table.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise ValueError(f"this is no sound Arrow stream: {error}") from error
+        raise ValueError(f"this is not a valid Arrow stream: {error}") from error
     return table
 
 
-def whole(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array, without the copy that `combine_chunks` makes of a single chunk."""
+def combine_chunks(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array, without the copy that pyarrow's `combine_chunks` makes of a single chunk."""
     if column.num_chunks == 1:
         return column.chunk(0)
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Datasets and collections as plain values, read from the wire."""
+"""Datasets and collections as plain values, converted from their protobuf messages."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CollectionInfo:
-    """What is known about a collection.
+    """The metadata of a collection.
 
     Args:
-        id: Its identity.
-        name: Its name, unique in its dataset.
-        availability: The interval that its datapoints span, or None if it has none, or if it was not asked for.
-        count: Number of its datapoints, or None if it was not asked for.
+        id: The id of the collection.
+        name: The name of the collection, unique in its dataset.
+        availability: The interval from the first to the last datapoint; None if the collection is empty, or if the
+            request did not ask for it.
+        count: The number of datapoints, or None if the request did not ask for it.
     """
 
     id: UUID
@@ -37,7 +38,7 @@ class CollectionInfo:
 
     @classmethod
     def from_wire(cls, message: core_pb2.CollectionInfo) -> CollectionInfo:
-        """Read the message of a collection."""
+        """Read a collection from its protobuf message."""
         interval = TimeInterval.from_wire(message.availability) if message.HasField("availability") else None
         return cls(
             ids.from_wire(message.collection.id),
@@ -47,36 +48,36 @@ class CollectionInfo:
         )
 
     @property
-    def shown_availability(self) -> str:
-        """The interval as text, or that there is none, or that nobody asked."""
+    def availability_text(self) -> str:
+        """The interval as text, `<empty>` for an empty collection, or a hint if it is unknown."""
         if self.availability is not None:
             return str(self.availability)
         return "<empty>" if self.count == 0 else "<availability unknown, ask info()>"
 
     def __str__(self) -> str:
         count = "" if self.count is None else f" ({self.count} data points)"
-        return f"{self.name}: {self.shown_availability}{count}"
+        return f"{self.name}: {self.availability_text}{count}"
 
     def __repr__(self) -> str:
         return f"Collection {self}"
 
     def _repr_html_(self) -> str:
-        return collection_html(self.name, self.shown_availability, self.count)
+        return collection_html(self.name, self.availability_text, self.count)
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known about a dataset.
+    """The metadata of a dataset.
 
     Args:
-        id: Its identity.
-        slug: Its dotted path, unique among all datasets.
-        code_name: The last part of it.
-        name: What people call it.
-        summary: One line about it.
-        description: All about it, as Markdown.
-        is_editable: Whether this key may change its type.
-        message: The message that it was read from.
+        id: The id of the dataset.
+        slug: The dotted path, unique among all datasets.
+        code_name: The last part of the slug.
+        name: The display name.
+        summary: A summary in one line.
+        description: The description in Markdown.
+        is_editable: Whether the API key may change the schema.
+        message: The protobuf message of the dataset.
     """
 
     id: UUID
@@ -90,7 +91,7 @@ class DatasetInfo:
 
     @classmethod
     def from_wire(cls, message: core_pb2.Dataset) -> DatasetInfo:
-        """Read the message of a dataset. Its type is read when it is needed."""
+        """Read a dataset from its protobuf message; `schema` reads the fields later."""
         return cls(
             id=ids.from_wire(message.id),
             slug=message.slug or message.code_name,
@@ -104,7 +105,9 @@ class DatasetInfo:
 
     @cached_property
     def schema(self) -> Schema:
-        """Its fields. Read late, so that one dataset of a type unknown here does not spoil the list of all.
+        """The fields of the dataset.
+
+        They are read on first use, so that a dataset with an unknown field type does not break the list of datasets.
 
         Raises:
             ValueError: A field has a type that this version does not know.
@@ -112,7 +115,7 @@ class DatasetInfo:
         return Schema.from_annotated_type(self.message.type)
 
     def __str__(self) -> str:
-        # The docs' word for both kinds of dataset.
+        # The documentation shows this label for both kinds of dataset.
         return f"{self.name} [Timeseries Dataset]: {' '.join(self.summary.split())}".rstrip(": ")
 
     def _repr_html_(self) -> str:

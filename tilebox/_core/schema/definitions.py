@@ -1,4 +1,4 @@
-"""The fields of a new dataset, as a caller writes them: a list of dicts with Python types.
+"""Parsing of dataset definitions: fields as a list of dicts with Python types.
 
 >>> from tilebox._core.schema.fields import DatasetKind
 >>> print(*schema(DatasetKind.TEMPORAL, [{"name": "tags", "type": list[str]}]).custom)
@@ -32,7 +32,7 @@ _PYTHON_TYPES: Mapping[Any, FieldKind] = {
     timedelta: FieldKind.DURATION,
     UUID: FieldKind.UUID,
 }
-_NAMES: Mapping[str, FieldKind] = {
+_TYPE_NAMES: Mapping[str, FieldKind] = {
     "str": FieldKind.STRING,
     "string": FieldKind.STRING,
     "bytes": FieldKind.BYTES,
@@ -57,7 +57,7 @@ _NAMES: Mapping[str, FieldKind] = {
     "latlon": FieldKind.LATLON,
     "latlonalt": FieldKind.LATLONALT,
 }
-_KEYS = (
+_FIELD_KEYS = (
     "name",
     "type",
     "description",
@@ -67,35 +67,35 @@ _KEYS = (
     "json_schema_ref",
     "roles",
 )
-_LIST = re.compile(r"list\[(.+)\]")
+_LIST_TYPE = re.compile(r"list\[(.+)\]")
 
 
 def parse_kind(kind: Any) -> DatasetKind:
-    """Read the kind of a dataset: a `DatasetKind`, or its name or number.
+    """Return the kind of a dataset, given as a `DatasetKind` or as its name or number.
 
     Raises:
-        ValueError: There is no such kind.
+        ValueError: The kind does not exist.
     """
     try:
         return DatasetKind[kind.upper()] if isinstance(kind, str) else DatasetKind(kind)
     except (KeyError, ValueError):
         names = ", ".join(f"DatasetKind.{member.name}" for member in DatasetKind)
-        raise ValueError(f"{kind!r} is no kind of dataset; there are {names}") from None
+        raise ValueError(f"{kind!r} is not a kind of dataset; the kinds are {names}") from None
 
 
 def check_code_name(code_name: Any) -> str:
-    """Return the code name of a dataset if it is one; dots separate groups from the name.
+    """Return a dataset's code name if it is valid; dots separate groups from the name.
 
     Raises:
-        TypeError: It is no string.
-        ValueError: It is malformed.
+        TypeError: The code name is not a string.
+        ValueError: The code name is malformed.
     """
     if not isinstance(code_name, str):
         raise TypeError(f"code_name must be a string, not a {type(code_name).__name__}")
     if not all(CODE_NAME.fullmatch(part) for part in code_name.split(".")):
         raise ValueError(
-            f"code_name {code_name!r} must start with a lower-case letter and go on with lower-case letters, digits "
-            "and underscores; dots separate groups from the name"
+            f"code_name {code_name!r} is malformed: each part must start with a lower-case letter and contain only "
+            "lower-case letters, digits and underscores; dots separate groups from the name"
         )
     return code_name
 
@@ -104,16 +104,16 @@ def schema(kind: DatasetKind, fields: Iterable[Any] | None) -> Schema:
     """Return the schema of a new dataset.
 
     Args:
-        kind: What every datapoint has.
-        fields: Custom fields, each a dict with `name`, `type` and perhaps `description`, `example_value`,
-            `queryable`, `source_json_pointer`, `json_schema_ref`, `roles`; or None.
+        kind: The kind of the dataset, which determines its required fields.
+        fields: The custom fields, or None. Each is a dict with `name` and `type`, and optionally `description`,
+            `example_value`, `queryable`, `source_json_pointer`, `json_schema_ref` and `roles`.
 
     Raises:
-        TypeError: A field is no dict, or its type is nothing that a dataset can hold.
+        TypeError: A field is not a dict, or a dataset cannot have its type.
         ValueError: A name is malformed, repeated or missing, or a key is unknown.
     """
     if isinstance(fields, (dict, str)):
-        raise TypeError("fields must be a list of dicts, one a field")
+        raise TypeError("fields must be a list of dicts, with one dict per field")
     return Schema.of(kind, (_read_field(field) for field in fields or ()))
 
 
@@ -122,9 +122,9 @@ def _read_field(given: Any) -> Field:
         return given
     if not isinstance(given, dict):
         raise TypeError(f"a field must be a dict with name and type, not a {type(given).__name__}")
-    unknown = sorted(str(key) for key in given if key not in _KEYS)
+    unknown = sorted(str(key) for key in given if key not in _FIELD_KEYS)
     if unknown:
-        raise ValueError(f"a field has no {unknown[0]!r}; it has {', '.join(_KEYS)}")
+        raise ValueError(f"{unknown[0]!r} is not a key of a field; the keys are {', '.join(_FIELD_KEYS)}")
     missing = [key for key in ("name", "type") if key not in given]
     if missing:
         raise ValueError(f"field {given.get('name', given)!r} has no {missing[0]!r}")
@@ -151,7 +151,7 @@ def _read_type(given: Any, name: str) -> tuple[FieldKind, str | None, bool]:
 
 def _list_item(given: Any) -> Any:
     if isinstance(given, str):
-        match = _LIST.fullmatch(given.strip())
+        match = _LIST_TYPE.fullmatch(given.strip())
         return match[1] if match else None
     if isinstance(given, types.GenericAlias) and typing.get_origin(given) is list:
         return typing.get_args(given)[0]
@@ -164,13 +164,14 @@ def _read_item_type(given: Any, name: str) -> tuple[FieldKind, str | None]:
     if kind is None and descriptor is not None:
         given = descriptor.full_name
     if kind is None and isinstance(given, str):
-        kind = _NAMES.get(given.lower()) or _kind_of_message(given)
+        kind = _TYPE_NAMES.get(given.lower()) or _kind_of_message(given)
     elif kind is None:
         kind = _kind_of_foreign_type(given)
     if kind is None:
         raise TypeError(
-            f"field {name!r} has a type that no dataset can hold: {given!r}; there are {', '.join(sorted(_NAMES))}, "
-            "full names such as 'datasets.v1.FlightDirection', and lists of them such as list[str]"
+            f"field {name!r} has a type that a dataset cannot have: {given!r}; use one of "
+            f"{', '.join(sorted(_TYPE_NAMES))}, a full name such as 'datasets.v1.FlightDirection', or a list of "
+            "one of these such as list[str]"
         )
     if kind in (FieldKind.ENUM, FieldKind.MESSAGE):
         return kind, given
@@ -184,15 +185,15 @@ def _kind_of_message(name: str) -> FieldKind | None:
 def _kind_of_foreign_type(given: Any) -> FieldKind | None:
     if isinstance(given, type) and given.__module__.split(".")[0] == "shapely":
         return FieldKind.GEOMETRY
-    if given is None:  # which numpy takes for float64
+    if given is None:  # numpy would read it as float64
         return None
     try:
         dtype = np.dtype(given)
     except TypeError:
         return None
     by_letter = {"M": FieldKind.TIMESTAMP, "m": FieldKind.DURATION, "U": FieldKind.STRING, "S": FieldKind.BYTES}
-    # An object dtype says nothing of what is inside, so it is in no table.
-    return by_letter.get(dtype.kind) or _NAMES.get(dtype.name)
+    # An object dtype does not tell the type of its items, so it is in neither table.
+    return by_letter.get(dtype.kind) or _TYPE_NAMES.get(dtype.name)
 
 
 def _read_role(role: Any) -> int:
@@ -203,5 +204,5 @@ def _read_role(role: Any) -> int:
     }
     number = names.get(role.lower()) if isinstance(role, str) else role
     if number not in names.values():
-        raise ValueError(f"{role!r} is no role of a field; there are {', '.join(names)}")
+        raise ValueError(f"{role!r} is not a role of a field; the roles are {', '.join(names)}")
     return int(number)  # type: ignore[arg-type]

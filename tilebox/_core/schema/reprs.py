@@ -1,6 +1,6 @@
-"""How schemas, datasets and collections print: aligned text, and HTML for notebooks.
+"""Text and HTML representations of schemas, datasets and collections.
 
-Functions here take plain rows, so that the classes which print themselves can import this file.
+The functions take plain rows, so that the classes that print themselves can import this file without a cycle.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _COLUMNS = ("name", "type", "queryable", "description")
-# Of a description in text; HTML has room for all of it.
-_WIDTH = 80
+# The text representation shortens descriptions to this width; HTML shows them in full.
+_DESCRIPTION_WIDTH = 80
 _LEFT = 'style="text-align: left"'
 
 
 class FieldRow(NamedTuple):
-    """A field as it is printed."""
+    """The printed columns of a field."""
 
     name: str
     type: str
@@ -28,29 +28,30 @@ class FieldRow(NamedTuple):
 
 
 def schema_text(heading: str, fields: Iterable[FieldRow]) -> str:
-    """Return the heading, then one line a field: name, type, queryable, description."""
-    rows = [
-        _COLUMNS,
-        *(row._replace(description=textwrap.shorten(row.description, _WIDTH, placeholder=" …")) for row in fields),
-    ]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_COLUMNS))]
+    """Return a heading and an aligned table of fields: name, type, queryable, description."""
+    shortened = (
+        row._replace(description=textwrap.shorten(row.description, _DESCRIPTION_WIDTH, placeholder=" …"))
+        for row in fields
+    )
+    rows = [_COLUMNS, *shortened]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
 def schema_html(heading: str, fields: Iterable[FieldRow]) -> str:
-    """Return the same as a table."""
+    """Return a heading and an HTML table of fields."""
     return f"<p>{escape(heading)}</p>{_table(_COLUMNS, fields)}"
 
 
 def dataset_html(name: str, slug: str, summary: str, schema: str) -> str:
-    """Return a dataset's name, slug and summary above its schema, which is HTML already."""
+    """Return the name, slug and summary of a dataset as HTML, above its schema, which is HTML already."""
     head = f"<p><strong>{escape(name)}</strong> <code>{escape(slug)}</code></p>"
     return f"{head}{f'<p>{escape(summary)}</p>' if summary else ''}{schema}"
 
 
 def collection_html(name: str, availability: str, count: int | None) -> str:
-    """Return what is known about a collection as a table."""
+    """Return an HTML table of a collection's name, availability and count."""
     row = (name, availability, "" if count is None else f"{count:,}")
     return _table(("collection", "availability", "datapoints"), [row])
 

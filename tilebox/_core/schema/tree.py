@@ -1,4 +1,4 @@
-"""Dataset names as a tree with dotted access: `datasets.open_data.copernicus.sentinel1_sar`."""
+"""A tree of dataset names for dotted access: `datasets.open_data.copernicus.sentinel1_sar`."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _INDENT = "    "
 
 
 class Group:
-    """Datasets, and groups of datasets, by name: as attributes and as items.
+    """A group of datasets and further groups, accessible by name as attributes and as items.
 
-    It has no public methods of its own, so that no name of a dataset can clash with one.
+    The class has no public methods, so that no dataset name can clash with one.
     """
 
     def __init__(self, children: dict[str, Any]) -> None:
         self.__dict__["_children"] = children
 
     def __getattr__(self, name: str) -> Any:
-        # Copying and pickling look for dunders on an object that has no children yet.
+        # Copying and unpickling look up dunder methods before the object has `_children`.
         children = self.__dict__.get("_children", {})
         if name in children:
             return children[name]
         close = difflib.get_close_matches(name, children, n=3, cutoff=0.6)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise AttributeError(f"No such dataset or dataset group '{name}'{hint}")
+        raise AttributeError(f"No such dataset or dataset group '{name}'{hint}")  # the text of the official client
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"the list of datasets is read-only: cannot set {name!r}")
@@ -57,15 +57,15 @@ class Group:
 
 
 def build(datasets: Mapping[str, Any]) -> Group:
-    """Return the tree of datasets by slug; every dot in a slug is a step."""
+    """Return the tree of datasets by slug, with a group for each dotted prefix."""
     root = Group({})
     for slug in sorted(datasets):
         *path, name = slug.split(".")
         group = root
-        for step in path:
-            child = group._children.setdefault(step, Group({}))  # noqa: SLF001 it builds the group
+        for part in path:
+            child = group._children.setdefault(part, Group({}))  # noqa: SLF001 it builds the group
             if not isinstance(child, Group):
-                break  # a dataset is called as a group is; `Client.dataset` reaches what is below it
+                break  # a dataset has the name of this group and hides it; `Client.dataset(slug)` still works
             group = child
         else:
             group._children[name] = datasets[slug]  # noqa: SLF001 it builds the group

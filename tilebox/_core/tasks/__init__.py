@@ -1,4 +1,4 @@
-"""Tasks and their context: classes of tasks, identifiers and versions, retries, and the subtasks that a task submits.
+"""Task classes and their execution context: identifiers and versions, retries, subtasks and progress.
 
 May import: `protocol`, `values`, `wire`.
 """

@@ -1,7 +1,7 @@
-"""What the annotations of dataclass fields mean, also where they are text, as after `from __future__ import annotations`.
+"""Resolution of dataclass annotations, including text, as after `from __future__ import annotations`.
 
-A name is looked up where its class is defined: among the locals of a function that defines it, in its module, then
-in the class itself. (In the class last, because `date: date = None` means the type and not the default.)
+A name is looked up where its class is defined: in the locals of the enclosing function, then in the module, then in
+the class itself. The class comes last, because `date: date = None` means the type and not the default.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class UnknownNameError(Exception):
-    """An annotation names something that is not there, or not yet.
+    """An annotation uses a name that is not defined, or not yet.
 
     Args:
-        annotation: The annotation, as it is written.
-        missing: What is not there.
+        annotation: The annotation as written.
+        missing: The message of the original error, which has the missing name.
     """
 
     def __init__(self, annotation: object, missing: str) -> None:
@@ -31,49 +31,49 @@ class UnknownNameError(Exception):
 
 
 class Scope:
-    """Where a class is defined, for as long as its annotations are not resolved.
+    """The namespace in which a class is defined, kept until its annotations are resolved.
 
     Args:
-        frame: The function or class body that defines it, if it is not a module's own code.
+        frame: The frame of the function or class body that defines the class; None at module level.
     """
 
     def __init__(self, frame: FrameType | None = None) -> None:
         self._frame = frame
 
     @classmethod
-    def around(cls, defined: type) -> Scope:
-        """Return the scope of a class that is being defined right now."""
+    def enclosing(cls, class_: type) -> Scope:
+        """Return the scope of a class whose definition is being executed."""
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as the standard library finds a caller's module
-        while frame is not None and frame.f_globals.get("__name__") != defined.__module__:
+        while frame is not None and frame.f_globals.get("__name__") != class_.__module__:
             frame = frame.f_back
         is_module = frame is not None and frame.f_locals is frame.f_globals
         return cls(None if is_module else frame)
 
     def resolve(self, owner: type, annotation: Any) -> Any:
-        """Return what an annotation in the body of a class means.
+        """Return the type of an annotation in the body of a class.
 
         Raises:
-            UnknownNameError: It names something that is not there; it may be later.
+            UnknownNameError: A name is not defined; it may be later.
         """
         names = {**vars(owner), **vars(sys.modules.get(owner.__module__, SimpleNamespace())), **self._locals}
-        written = SimpleNamespace(__annotations__={"field": annotation})
+        holder = SimpleNamespace(__annotations__={"field": annotation})
         try:
-            return typing.get_type_hints(written, globalns=names, localns=names, include_extras=True)["field"]
+            return typing.get_type_hints(holder, globalns=names, localns=names, include_extras=True)["field"]
         except (NameError, AttributeError) as error:
             raise UnknownNameError(annotation, str(error)) from error
 
     def close(self) -> None:
-        """Let go of the function's locals, which nobody needs once everything is resolved."""
+        """Release the frame and its locals, once everything is resolved."""
         self._frame = None
 
     @property
     def _locals(self) -> dict[str, Any]:
-        # Read each time: what is defined further down is there later.
+        # Read at each call, because names that are defined further down appear later.
         return self._frame.f_locals if self._frame is not None else {}
 
 
 def owner_of(cls: type, field: dataclasses.Field[Any]) -> type:
-    """Return the class whose body has a field: a dataclass itself, or one that it inherits from."""
+    """Return the class whose body declares a field: the dataclass itself, or one of its bases."""
     for ancestor in reversed(cls.__mro__):
         if vars(ancestor).get("__dataclass_fields__", {}).get(field.name) is field:
             return ancestor

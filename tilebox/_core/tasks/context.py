@@ -1,7 +1,7 @@
-"""The context of a task while it is executed: collects what the task submits and reports.
+"""The execution context of a task, which collects its subtasks and progress.
 
-Nothing here does IO or waits. What a task says travels with the report of its end. Several threads may use it:
-steps that must not be torn apart are single steps of the interpreter, so that there are no locks.
+Nothing here does IO or waits; the runner sends what is collected with the task's report. Several threads may use a
+context. It needs no locks, because each step that must be atomic is a single step of the interpreter.
 """
 
 from __future__ import annotations
@@ -24,39 +24,37 @@ if TYPE_CHECKING:
     from tilebox._core.tasks.future_task import ClusterLike, FutureTask
     from tilebox._core.tasks.task import Task
 
-__all__ = ["OnDemand", "TaskContext"]
+__all__ = ["Lazy", "TaskContext"]
 
 MAX_LABELS = 1000
 
-_ENDED = (
-    "the task has ended, and what it submits now would be lost; wait in execute for threads and coroutines that submit"
-)
+_ENDED = "the task has ended, so a subtask submitted now would be lost; in execute, wait for threads and coroutines that submit"
 
 Value = TypeVar("Value")
 
 
-class OnDemand(Generic[Value]):
-    """A value that is made on first use, since a small task asks for little of what a context knows.
+class Lazy(Generic[Value]):
+    """A value that is computed on first use, because a small task uses little of its context.
 
     Args:
-        make: Makes it. Threads that ask at the same time may all call it, and then get the same one.
+        make: Computes the value. Threads that call at the same time may all compute it; they all get the first one.
     """
 
-    __slots__ = ("_made", "_make")
+    __slots__ = ("_make", "_values")
 
     def __init__(self, make: Callable[[], Value]) -> None:
         self._make = make
-        self._made: list[Value] = []
+        self._values: list[Value] = []
 
     @property
-    def is_made(self) -> bool:
-        """Whether somebody asked for it."""
-        return bool(self._made)
+    def is_computed(self) -> bool:
+        """Whether the value has been used."""
+        return bool(self._values)
 
     def __call__(self) -> Value:
-        if not self._made:
-            self._made.append(self._make())
-        return self._made[0]
+        if not self._values:
+            self._values.append(self._make())
+        return self._values[0]
 
 
 class TaskContext(ExecutionContext):
@@ -64,19 +62,19 @@ class TaskContext(ExecutionContext):
 
     Args:
         current_task: The task.
-        cluster: Where it runs, and its subtasks unless they say otherwise.
-        cache: The cache of its job.
-        runner_context: What the runner was given for its tasks.
-        logger: Where its log goes, if not to `tilebox.workflows.tasks`.
-        tracer: What makes its spans, if anything does.
+        cluster: The cluster of the task, and of its subtasks unless they name another.
+        cache: The cache of the job.
+        runner_context: The `context` that the runner was given.
+        logger: The logger of the task; `tilebox.workflows.tasks` by default.
+        tracer: The tracer; None if tracing is not configured.
     """
 
     def __init__(
         self,
         *,
-        current_task: CurrentTask | OnDemand[CurrentTask],
+        current_task: CurrentTask | Lazy[CurrentTask],
         cluster: str,
-        cache: JobCache | OnDemand[JobCache] | Any,
+        cache: JobCache | Lazy[JobCache] | Any,
         runner_context: Any = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         tracer: Tracer | None = None,
@@ -85,18 +83,18 @@ class TaskContext(ExecutionContext):
         self._subtasks = Subtasks(cluster)
         self._cache = cache
         self._runner_context = runner_context
-        self._logger = OnDemand(lambda: logger_of(self.current_task, logger))
+        self._logger = Lazy(lambda: logger_of(self.current_task, logger))
         self._tracer = tracer if tracer is not None else _NO_TRACER
         self._progress: dict[str, ProgressTracker] = {}
 
     @property
     def current_task(self) -> CurrentTask:
         task = self._current_task
-        return task() if isinstance(task, OnDemand) else task
+        return task() if isinstance(task, Lazy) else task
 
     @property
     def job_cache(self) -> JobCache:
-        cache: JobCache = self._cache() if isinstance(self._cache, OnDemand) else self._cache
+        cache: JobCache = self._cache() if isinstance(self._cache, Lazy) else self._cache
         return cache
 
     @property
@@ -137,25 +135,25 @@ class TaskContext(ExecutionContext):
         if known is not None:
             return known
         tracker = self._progress.setdefault(name, ProgressTracker(name))
-        # Checked afterwards, so that threads that come together are all counted.
+        # Checked after the insertion, so that labels of concurrent threads are all counted.
         if len(self._progress) > MAX_LABELS:
             self._progress.pop(name, None)
             raise ValueError(
-                f"a task can report progress under at most {MAX_LABELS} labels; count {name!r} with another"
+                f"a task can report progress under at most {MAX_LABELS} labels; count {name!r} under another label"
             )
         return tracker
 
     @property
     def subtasks(self) -> Subtasks:
-        """The subtasks that were submitted so far, for the runner."""
+        """The subtasks submitted so far, for the runner."""
         return self._subtasks
 
     def progress_updates(self) -> list[core_pb2.Progress]:
-        """Return the progress that was counted, for the runner."""
+        """Return the progress counted so far, for the runner."""
         return [tracker.to_message() for tracker in list(self._progress.values())]
 
     def close(self) -> None:
-        """Refuse subtasks from now on; the runner calls it when `execute` has ended."""
+        """Refuse further subtasks; the runner calls this when `execute` has ended."""
         self._subtasks.close(_ENDED)
 
 

@@ -1,4 +1,4 @@
-"""What a task finds around it while it is executed: itself, its job, the job's cache, a logger, a tracer."""
+"""Objects that an execution context gives to a task: the current task and its job, the job cache, logger and tracer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from uuid import UUID
 
-MAX_DISPLAY = 1024
+MAX_DISPLAY_CHARACTERS = 1024
 LOGGER_NAME = "tilebox.workflows.tasks"
 
-_OF_LOGGING = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
+_LOGGING_ARGUMENTS = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 
 
 class JobCache(Protocol):
-    """What tasks of one job share: bytes by key, and groups of keys."""
+    """A cache that the tasks of a job share: bytes by key, and groups of keys."""
 
     def __getitem__(self, key: str) -> bytes: ...
 
@@ -36,10 +36,10 @@ class JobCache(Protocol):
 
 
 class Tracer(Protocol):
-    """What makes spans."""
+    """A source of tracing spans."""
 
     def span(self, name: str) -> AbstractContextManager[Any]:
-        """Return a span that lasts as long as the block."""
+        """Return a span that ends with its `with` block."""
         ...
 
 
@@ -48,8 +48,8 @@ class TaskJob:
     """The job of a task.
 
     Args:
-        id: Its id.
-        name: Its name.
+        id: The id of the job.
+        name: The name of the job.
     """
 
     id: UUID
@@ -58,14 +58,14 @@ class TaskJob:
 
 @dataclass(slots=True, eq=False)
 class CurrentTask:
-    """The task that is executed.
+    """The task that is being executed.
 
     Args:
-        id: Its id.
-        display: What it is called in diagrams; assign another text, of one or several lines, to change it.
-        job: The job that it is part of.
-        retry_count: How many attempts failed before this one.
-        max_retries: How many may.
+        id: The id of the task.
+        display: The label of the task in diagrams. Assign another text, of one or several lines, to change it.
+        job: The job of the task.
+        retry_count: The number of attempts that failed before this one.
+        max_retries: The number of times that the task is retried after a failed attempt.
     """
 
     id: UUID
@@ -76,25 +76,25 @@ class CurrentTask:
 
     @property
     def reported_display(self) -> str:
-        """What is reported: text, cut to 1024 characters, in which what no text can hold is a question mark."""
-        return str(self.display)[:MAX_DISPLAY].encode("utf-8", "replace").decode()
+        """The label as reported: cut to 1024 characters, with a question mark for each lone surrogate."""
+        return str(self.display)[:MAX_DISPLAY_CHARACTERS].encode("utf-8", "replace").decode()
 
 
 class TaskLogger(logging.LoggerAdapter[logging.Logger]):
-    """Logs for one task: `context.logger.info("read", product=name)`.
+    """A logger for one task: `context.logger.info("read", product=name)`.
 
-    Records carry `task_id` and `job_id`, and in `fields` a dict of what was given by keyword.
+    Its records have `task_id`, `job_id`, and `fields`, a dict of the further keyword arguments.
     """
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Move what logging does not know into the record's fields."""
-        fields = {name: kwargs.pop(name) for name in list(kwargs) if name not in _OF_LOGGING}
+        """Move keyword arguments that `logging` does not know into the record's `fields`."""
+        fields = {name: kwargs.pop(name) for name in list(kwargs) if name not in _LOGGING_ARGUMENTS}
         extra = {**(kwargs.get("extra") or {}), **(self.extra or {}), "fields": fields}
         return msg, {**kwargs, "extra": extra}
 
 
 def logger_of(task: CurrentTask, given: logging.Logger | logging.LoggerAdapter[Any] | None) -> TaskLogger:
-    """Return the logger of a task, which writes where the given one does, or else to `tilebox.workflows.tasks`."""
+    """Return the logger of a task, which writes to the given logger, or else to `tilebox.workflows.tasks`."""
     if isinstance(given, TaskLogger):
         return given
     logger = given.logger if isinstance(given, logging.LoggerAdapter) else given

@@ -1,4 +1,4 @@
-"""How a task names others when it submits: a subtask to wait for, and the cluster to run in."""
+"""References in submissions: a handle on a subtask to depend on, and a cluster to run in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class HasSlug(Protocol):
-    """A cluster, as the client returns it."""
+    """An object with a slug, such as the `Cluster` that the client returns."""
 
     @property
     def slug(self) -> str: ...
@@ -16,36 +16,36 @@ ClusterLike = str | HasSlug
 
 
 class FutureTask:
-    """A subtask that was submitted, for others to depend on.
+    """A handle on a submitted subtask, for others to depend on.
 
     Args:
-        index: Its position among the subtasks of its parent.
-        of: The `Subtasks` that it belongs to, if any.
-        name: What it is called.
+        index: The position of the subtask among the subtasks of its parent.
+        collection: The `Subtasks` that the subtask belongs to, if any.
+        name: The name of its class.
     """
 
-    __slots__ = ("_of", "index", "name")
+    __slots__ = ("_collection", "index", "name")
 
-    def __init__(self, index: int, of: object = None, name: str = "") -> None:
+    def __init__(self, index: int, collection: object = None, name: str = "") -> None:
         self.index = index
         self.name = name
-        self._of = of
+        self._collection = collection
 
-    def is_of(self, subtasks: object) -> bool:
-        """Whether it was submitted there."""
-        return self._of is subtasks
+    def belongs_to(self, collection: object) -> bool:
+        """Return whether the subtask was submitted to this collection."""
+        return self._collection is collection
 
     def __repr__(self) -> str:
         return f"FutureTask({self.index}{self.name and ', '}{self.name})"
 
 
 def slug_of(cluster: Any) -> str:
-    """Return the slug of a cluster, given as such or as what the client returns.
+    """Return the slug of a cluster, given as the slug or as an object with one.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: The value is neither a string nor has a slug.
     """
     slug = cluster if isinstance(cluster, str) else getattr(cluster, "slug", None)
     if not isinstance(slug, str):
-        raise TypeError(f"a cluster is named by its slug, or by what clusters() returned, not by {cluster!r}")
+        raise TypeError(f"a cluster must be a slug, or a Cluster that the client returned, not {cluster!r}")
     return slug

@@ -1,7 +1,7 @@
-"""Progress that a task reports: what there is to do and what is done, under labels.
+"""Progress that a task reports: total and completed work by label.
 
-Several threads of a task may count at once. Appending to a deque is one step of the interpreter, so nothing here
-needs a lock.
+Several threads of a task may count at once. Appending to a deque is a single step of the interpreter, so nothing
+here needs a lock.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ MAX_COUNT = 2**64 - 1
 
 
 class ProgressTracker:
-    """Counts what is to be done and what is done, under one label.
+    """Counts the total and the completed work under one label.
 
     Args:
-        label: The label, empty for the unnamed one.
+        label: The label; empty for the unnamed counter.
     """
 
     def __init__(self, label: str = "") -> None:
@@ -28,23 +28,31 @@ class ProgressTracker:
         self._done = _Sum()
 
     def add(self, n: int) -> None:
-        """Say that there is more to do.
+        """Add to the total work.
 
         Args:
-            n: How much.
+            n: The number of additional units of work.
+
+        Raises:
+            TypeError: `n` is not a whole number.
+            ValueError: `n` is negative.
         """
         self._total.add(_count(n))
 
     def done(self, n: int) -> None:
-        """Say that some of it is done.
+        """Add to the completed work.
 
         Args:
-            n: How much.
+            n: The number of units of work that are completed.
+
+        Raises:
+            TypeError: `n` is not a whole number.
+            ValueError: `n` is negative.
         """
         self._done.add(_count(n))
 
     def to_message(self) -> core_pb2.Progress:
-        """Return what is reported."""
+        """Convert the counter to its protobuf message; numbers beyond 64 bits become the largest one."""
         return core_pb2.Progress(
             label=self.label, total=min(self._total.value(), MAX_COUNT), done=min(self._done.value(), MAX_COUNT)
         )
@@ -54,27 +62,27 @@ class ProgressTracker:
 
 
 def checked_label(label: Any) -> str:
-    """Return a label as it is reported; None stands for the unnamed counter.
+    """Return a label as it is reported; None means the unnamed counter.
 
     Raises:
-        TypeError: It is no text.
-        ValueError: It is too long, or UTF-8 cannot hold it.
+        TypeError: The label is not a string.
+        ValueError: The label is too long, or cannot be encoded in UTF-8.
     """
     if label is None:
         return ""
     if not isinstance(label, str):
-        raise TypeError(f"a label must be text, not {label!r}")
+        raise TypeError(f"a label must be a string, not {label!r}")
     if len(label) > MAX_LABEL:
-        raise ValueError(f"a label has at most {MAX_LABEL} characters, but {label[:20]!r}… has {len(label)}")
+        raise ValueError(f"a label may have at most {MAX_LABEL} characters, but {label[:20]!r}… has {len(label)}")
     try:
         label.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"a label must be text that UTF-8 can hold, which {label!r} is not") from None
+        raise ValueError(f"the label {label!r} cannot be encoded in UTF-8; it contains a lone surrogate") from None
     return label
 
 
 class _Sum:
-    """A sum that several threads add to. It is exact as soon as none of them is in the middle of adding."""
+    """A sum that several threads add to; it is exact whenever no thread is within `add`."""
 
     def __init__(self) -> None:
         self._parts: deque[int] = deque()
@@ -88,7 +96,7 @@ class _Sum:
         return sum(self._parts.copy())
 
     def _fold(self) -> None:
-        # Whatever another thread takes out at the same time, it puts back as well.
+        # Another thread may fold at the same time. Each adds back exactly what it took out, so the sum stays the same.
         folded = 0
         try:
             for _ in range(256):
@@ -100,8 +108,8 @@ class _Sum:
 
 def _count(n: Any) -> int:
     if isinstance(n, bool) or not hasattr(type(n), "__index__"):
-        raise TypeError(f"progress is counted in whole numbers, not in {n!r}")
+        raise TypeError(f"progress must be a whole number, not {n!r}")
     number = n.__index__()
     if number < 0:
-        raise ValueError(f"progress does not go back: {n}")
+        raise ValueError(f"progress must not be negative, but is {n}")
     return int(number)

@@ -1,4 +1,4 @@
-"""Durations as ISO 8601 writes them."""
+"""Durations in ISO 8601 notation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def write_duration(value: timedelta) -> str:
-    """Write a duration as in ISO 8601, in days and seconds.
+    """Return a duration in ISO 8601 notation, in days and seconds.
 
     >>> write_duration(timedelta(days=1, seconds=2.5)), write_duration(-timedelta(seconds=90))
     ('P1DT2.5S', '-PT90S')

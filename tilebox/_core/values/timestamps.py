@@ -1,4 +1,7 @@
-"""Protobuf's seconds and nanoseconds as 64-bit nanoseconds, checked: what does not fit is an error, never wrapped."""
+"""Conversion of protobuf's seconds and nanoseconds to 64-bit nanoseconds and back.
+
+Values that do not fit raise an error; they never wrap around.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ Array = np.ndarray[Any, Any]
 
 
 class ItemError(ValueError):
-    """A value that cannot be kept, by its position in the flat column.
+    """A value of a column that cannot be stored.
 
     Args:
-        item: Position of the value.
-        reason: What is wrong with it.
+        item: The position of the value in the flat column.
+        reason: Why it cannot be stored.
     """
 
     def __init__(self, item: int, reason: str) -> None:
@@ -26,24 +29,25 @@ class ItemError(ValueError):
 
 
 def find_row(offsets: Array | None, item: int) -> int:
-    """Return the row that an item of a list column belongs to; items of other columns are rows."""
+    """Return the row of an item, by the row offsets of a list column; without offsets, each item is a row."""
     return item if offsets is None else int(np.searchsorted(offsets, item, side="right")) - 1
 
 
 def raise_first(wrong: Array, reason: str) -> None:
-    """Raise `ItemError` for the first item that is marked as wrong."""
+    """Raise `ItemError` for the first item for which `wrong` is true."""
     if wrong.any():
         raise ItemError(int(wrong.argmax()), reason)
 
 
 def nanoseconds_of_timestamps(seconds: Array, nanos: Array) -> Array:
-    """Return nanoseconds since 1970 of int64 `seconds` and `nanos`.
+    """Return timestamps as nanoseconds since 1970, from their int64 `seconds` and `nanos`.
 
     Raises:
-        ItemError: A time does not fit `datetime64[ns]`, or its nanoseconds are not those of one second.
+        ItemError: A time does not fit `datetime64[ns]`, or its nanoseconds are outside 0 to 999,999,999.
     """
     raise_first((nanos < 0) | (nanos >= _SECOND), "the nanoseconds of a timestamp must be 0 to 999,999,999")
-    # Negative times count back from the next second, since the first second of the range is cut short.
+    # Negative times count back from the next second: the range of int64 nanoseconds begins within a second, so the
+    # product of the plain seconds would overflow there.
     negative = seconds < 0
     whole, part = seconds + negative, nanos - _SECOND * negative
     _check_range(whole, part, "times must lie within 1677-09-21 and 2262-04-11")
@@ -52,10 +56,10 @@ def nanoseconds_of_timestamps(seconds: Array, nanos: Array) -> Array:
 
 
 def nanoseconds_of_durations(seconds: Array, nanos: Array) -> Array:
-    """Return the nanoseconds of durations given as int64 `seconds` and `nanos`.
+    """Return durations in nanoseconds, from their int64 `seconds` and `nanos`.
 
     Raises:
-        ItemError: A duration does not fit `timedelta64[ns]`, or its parts do not go together.
+        ItemError: A duration does not fit `timedelta64[ns]`, or its seconds and nanoseconds differ in sign.
     """
     mixed = (np.sign(seconds) * np.sign(nanos) < 0) | (np.abs(nanos) >= _SECOND)
     raise_first(mixed, "the nanoseconds of a duration must be below one second and have the sign of its seconds")
@@ -67,9 +71,9 @@ def split(ticks: Array, per_second: int, *, floor: bool) -> tuple[Array, Array]:
     """Split times into seconds and nanoseconds.
 
     Args:
-        ticks: Times as int64, in units of which a second has `per_second`.
-        per_second: 1 to 1,000,000,000.
-        floor: Round seconds down, as timestamps do; otherwise towards zero, as durations do.
+        ticks: Times as int64, in ticks.
+        per_second: The number of ticks in a second, 1 to 1,000,000,000.
+        floor: Whether to round seconds down, as timestamps do, rather than towards zero, as durations do.
     """
     seconds = np.floor_divide(ticks, per_second)
     if not floor:

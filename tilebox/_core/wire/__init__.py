@@ -1,4 +1,4 @@
-"""Calls of the API as data: requests, pages, retries, errors from statuses, and where the server is.
+"""Calls of the API as data: server URL and key, requests, pages, retries, and errors by status.
 
 May import: `protocol`, `values`.
 """

@@ -1,4 +1,4 @@
-"""When to try again, and how long to wait before that; the clock and the dice come in from outside."""
+"""Exponential backoff with jitter; the caller passes in the clock and the random numbers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How stubborn to be.
+    """The limits of the retries of one call.
 
     Args:
-        attempts: Number of attempts in all.
-        first_seconds: Longest wait before the second attempt.
-        factor: How much longer each further wait may be.
-        longest_seconds: No wait is longer.
-        deadline_seconds: No attempt starts later than this after the first one.
+        attempts: The total number of attempts.
+        first_seconds: The longest wait before the second attempt, in seconds.
+        factor: The factor by which each further wait may grow.
+        longest_seconds: The upper bound of every wait, in seconds.
+        deadline_seconds: The time after the first attempt at which no further attempt starts, in seconds.
     """
 
     attempts: int = 6
@@ -32,9 +32,9 @@ class Backoff:
     """The retries of one call.
 
     Args:
-        policy: How stubborn to be.
-        random: Where the jitter comes from.
-        started: Seconds on the caller's clock at the first attempt.
+        policy: The limits of the retries.
+        random: The source of the jitter.
+        started: The time of the first attempt on the caller's clock, in seconds.
     """
 
     def __init__(self, policy: RetryPolicy, random: Random, started: float) -> None:
@@ -44,30 +44,30 @@ class Backoff:
         self._failed = 0
 
     def delay(self, now: float) -> float | None:
-        """Note a failed attempt.
+        """Record a failed attempt.
 
         Args:
-            now: Seconds on the same clock as `started`.
+            now: The time on the same clock as `started`, in seconds.
 
         Returns:
-            Seconds to wait before the next attempt, or None to give up.
+            The seconds to wait before the next attempt, or None to give up.
         """
         self._failed += 1
         if self._failed >= self._policy.attempts:
             return None
         cap = self._policy.first_seconds * self._policy.factor ** (self._failed - 1)
-        # At least half of it, so that a server that needs a moment gets one; the rest spreads clients out.
+        # At least half of the cap, to give a busy server time; the random rest keeps clients from returning together.
         wait = min(cap, self._policy.longest_seconds) * self._random.uniform(0.5, 1.0)
         if now + wait - self._started > self._policy.deadline_seconds:
             return None
         return wait
 
     def progressed(self, now: float) -> None:
-        """Note that something arrived: the next failure is a first one again."""
+        """Record that data arrived, so that attempts and deadline count from here."""
         self._failed = 0
         self._started = now
 
     @property
     def failed(self) -> int:
-        """Number of failed attempts since the start or the last progress."""
+        """The number of failed attempts since the start or the last progress."""
         return self._failed

@@ -1,4 +1,4 @@
-"""A call as a value: what to send, what comes back, and whether sending it twice does any harm."""
+"""A unary call as a value: method, request, type of the response, and whether it may be repeated."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
-Answer = TypeVar("Answer", bound=Message)
+ResponseMessage = TypeVar("ResponseMessage", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[Answer]):
+class Call(Generic[ResponseMessage]):
     """One unary call.
 
     Args:
         method: Service and method, as in `datasets.v1.DatasetService/GetDataset`.
-        request: What to send; bytes are a message that is serialised already.
-        answer: What comes back.
-        is_idempotent: Whether it may be sent again when nobody knows if it arrived.
+        request: The request message, or its serialised bytes.
+        response_type: The class of the response message.
+        is_idempotent: Whether it may be sent again when it is unknown whether the server received it.
     """
 
     method: str
     request: Message | bytes
-    answer: type[Answer]
+    response_type: type[ResponseMessage]
     is_idempotent: bool = True
 
     def body(self) -> bytes:
-        """Return what to send as bytes."""
+        """Return the body of the request; equal messages give equal bytes."""
         return self.request if isinstance(self.request, bytes) else self.request.SerializeToString(deterministic=True)

@@ -1,4 +1,4 @@
-"""Where the server is and with which key, from arguments and a given environment."""
+"""The server's URL and the API key, from arguments and a given environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
 class Secret:
-    """A text that must not be shown: printing, formatting and logging it show stars."""
+    """A text that prints, formats and logs as stars."""
 
     __slots__ = ("_text",)
 
@@ -27,7 +27,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text itself."""
+        """Return the secret text."""
         return self._text
 
     def __eq__(self, other: object) -> bool:
@@ -42,11 +42,11 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Where to send requests, and as whom.
+    """The server's URL and the API key.
 
     Args:
-        url: Base URL of the server, without a slash at the end.
-        token: The API key, or None to stay anonymous.
+        url: The base URL of the server, without a trailing slash.
+        token: The API key, or None for anonymous requests.
     """
 
     url: str
@@ -54,15 +54,15 @@ class Config:
 
     @classmethod
     def resolve(cls, url: str | None, token: str | None, environment: Mapping[str, str]) -> Config:
-        """Take what was given, and the rest from the environment.
+        """Read the configuration from arguments, and from the environment where they are None.
 
         Args:
-            url: Base URL, or None for `TILEBOX_API_URL` or else the hosted service.
-            token: API key, or None for `TILEBOX_API_KEY` or else none.
-            environment: Variables by name.
+            url: The base URL, or None for `TILEBOX_API_URL`, or else the hosted service.
+            token: The API key, or None for `TILEBOX_API_KEY`, or else no key.
+            environment: Environment variables by name.
 
         Raises:
-            TypeError: An argument is no string.
+            TypeError: An argument is not a string.
             ValueError: The URL or the key is malformed.
         """
         for name, value in (("url", url), ("token", token)):
@@ -78,12 +78,12 @@ class Config:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether to ask for the hosted service's open data, which needs no key."""
+        """Whether to use the hosted service's open data, which needs no key."""
         return self.token is None and self.url in _OPEN_DATA_URLS
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that say who asks."""
+        """The headers that authenticate a request."""
         return {} if self.token is None else {"authorization": f"Bearer {self.token.reveal()}"}
 
     def path(self, method: str) -> str:
@@ -94,9 +94,9 @@ class Config:
 def _checked_url(url: str) -> str:
     url = url.strip()
     if not _SCHEME.match(url):
-        # As the official client reads them: a port other than 443 means a server nearby, without TLS.
-        plain = re.search(r":(?!443/?$)\d+/?$", url)
-        url = f"{'http' if plain else 'https'}://{url}"
+        # The rule of the official client: a port other than 443 means a local server without TLS.
+        has_plain_port = re.search(r":(?!443/?$)\d+/?$", url)
+        url = f"{'http' if has_plain_port else 'https'}://{url}"
     advice = "give a URL such as https://api.tilebox.com or http://localhost:8080"
     try:
         parts = urlsplit(url)
@@ -104,14 +104,18 @@ def _checked_url(url: str) -> str:
     except ValueError as error:
         raise ValueError(f"the server's URL is malformed ({error}); {advice}") from None
     if parts.username is not None or parts.password is not None:
-        raise ValueError(f"the server's URL must not hold a user or password, which would end up in logs; {advice}")
+        raise ValueError(
+            f"the server's URL must not contain a user or password, because both would appear in logs; {advice}"
+        )
     if parts.scheme not in ("http", "https") or not host or parts.netloc.endswith(":") or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is no URL of a server; {advice}")
+        raise ValueError(f"{url!r} is not the URL of a server; {advice}")
     return url.rstrip("/")
 
 
 def _checked_token(text: str) -> Secret | None:
     text = text.strip()
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("the API key holds characters that no key has; copy it again, without line breaks")
+        raise ValueError(
+            "the API key contains spaces, line breaks or other characters that a key cannot have; copy it again"
+        )
     return Secret(text) if text else None

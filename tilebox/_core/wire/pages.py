@@ -1,7 +1,7 @@
-"""Paging without IO: which page to ask for next, and whether the answer can be right.
+"""Pagination without IO: the next page to request, and the checks of each page that arrives.
 
-A page that repeats a cursor or goes backwards would lead to datapoints twice, or for ever; one that
-is empty but names a next one is fine, for a server may have filtered everything out.
+A page that repeats a cursor or goes backwards would repeat datapoints, or never end. An empty page with a next
+page is valid, because the server may have filtered out all of its entries.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from tilebox.errors import PageError
 
 
 class Pages:
-    """The state of one walk through pages.
+    """The state of one paginated request.
 
     Args:
-        limit: Number of entries wanted in all, or None for all there are.
-        page_size: Number of entries to ask for in one page, or None for what the server likes best.
-        order: How the ids of the entries move on, or None if they come in an order of their own.
+        limit: The total number of entries to return, or None for all.
+        page_size: The number of entries to request per page, or None for the server's default.
+        order: The order of the ids across pages, or None to accept any order.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Pages:
         self.pages = 0
 
     def next_request(self) -> query_pb2.Pagination | None:
-        """Return the page to ask for, or None when there is none left."""
+        """Return the next page to request, or None after the last one."""
         if self._next is None or self.remaining == 0:
             return None
         request = query_pb2.Pagination()
@@ -48,17 +48,17 @@ class Pages:
         return request
 
     def feed(self, rows: int, following: query_pb2.Pagination) -> int:
-        """Take note of a page that arrived.
+        """Record a page that arrived.
 
         Args:
-            rows: Number of its entries.
-            following: The page that the server names as the next one.
+            rows: The number of its entries.
+            following: The next page, as the server names it.
 
         Returns:
-            How many of its entries are wanted: all, unless the limit cuts them.
+            The number of its entries to keep: all of them, unless the limit is reached.
 
         Raises:
-            PageError: The cursor does not move forward.
+            PageError: The cursor does not move on in the expected order.
         """
         if self._next is None:
             raise PageError("a page arrived after the last one")
@@ -70,7 +70,7 @@ class Pages:
 
     @property
     def remaining(self) -> int | None:
-        """Number of entries still wanted, or None without a limit."""
+        """The number of entries still to come, or None without a limit."""
         return None if self._limit is None else self._limit - self.rows
 
     def _checked(self, following: query_pb2.Pagination) -> query_pb2.Pagination:
@@ -80,9 +80,9 @@ class Pages:
         if self._next is not None and self._next.HasField("starting_after"):
             previous = self._next.starting_after.uuid
             if cursor == previous:
-                raise PageError(f"page {self.pages} repeats the cursor of the page before, which would never end")
-            moved_on = ids.sort_key(cursor) > ids.sort_key(previous)
-            if self._order is not None and moved_on is (self._order == "descending"):
-                way = "forward" if moved_on else "back"
-                raise PageError(f"page {self.pages} goes {way} in time, which would repeat entries")
+                raise PageError(f"page {self.pages} repeats the cursor of the page before, so paging would never end")
+            is_later = ids.sort_key(cursor) > ids.sort_key(previous)
+            if self._order is not None and is_later is (self._order == "descending"):
+                direction = "forward" if is_later else "back"
+                raise PageError(f"page {self.pages} goes {direction} in time, which would repeat entries")
         return following

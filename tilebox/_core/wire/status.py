@@ -1,8 +1,8 @@
-"""Connect codes, their HTTP status and the errors they stand for: one table for client and server.
+"""Connect codes with their HTTP statuses and error classes: one table for client and server.
 
-The server looks up the status of the error it raised, the client the error of the code it got. A
-gateway in between knows no codes, only a status; `code_of_status` reads those as Connect does, but for
-429, which says the same as the code that Connect has for it.
+The server looks up the status of an error that it raised; the client looks up the error of a code that it received.
+A gateway between the two sends a status without a code. `code_of_status` reads it by the table of the Connect
+protocol, except that 429 is `resource_exhausted`, the code that itself travels as 429.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EXTENSIONS_HEADER = "tilebox-extensions"
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One code: its HTTP status, and the error that the client raises for it."""
+    """A Connect code, its HTTP status, and the error that the client raises for it."""
 
     code: str
     http: int
@@ -57,8 +57,8 @@ STATUSES: Mapping[str, Status] = {
         Status("out_of_range", 400, InvalidArgumentError),
         Status("unimplemented", 501, ServerError),
         Status("internal", 500, ServerError),
-        # Nothing was done, and it may be done later: the service starts, stops, or cannot use its disk or database now;
-        # or a gateway before it cannot reach it.
+        # Nothing was done, and a retry may succeed: the service starts, stops, or has no disk or database at the moment,
+        # or a gateway cannot reach it.
         Status("unavailable", 503, TransportError),
         Status("data_loss", 500, ServerError),
         Status("unauthenticated", 401, AuthenticationError),
@@ -81,17 +81,17 @@ _MAX_BODY_IN_MESSAGE = 200
 
 
 def http_status(code: str) -> int:
-    """Return the HTTP status of a Connect code; 500 for a code that does not exist."""
+    """Return the HTTP status of a Connect code; 500 for an unknown code."""
     return STATUSES[code].http if code in STATUSES else 500
 
 
 def code_of_status(http: int) -> str:
-    """Return the Connect code of an HTTP status that came without one."""
+    """Return the Connect code for an HTTP status that arrived without one."""
     return _CODES_OF_STATUS.get(http, "unknown")
 
 
 def code_of(error: BaseException) -> str:
-    """Return the code under which a server reports an error; `internal` for what it did not expect."""
+    """Return the code with which the server reports an error; `internal` for an unexpected one."""
     if isinstance(error, APIError):
         return error.code
     for status in STATUSES.values():
@@ -101,50 +101,52 @@ def code_of(error: BaseException) -> str:
 
 
 def error_body(code: str, message: str) -> bytes:
-    """Return the JSON in which Connect reports an error."""
+    """Return the JSON body of an error, as the Connect protocol defines it."""
     return json.dumps({"code": code, "message": message}).encode()
 
 
-def error_from_response(http: int, body: bytes, headers: Mapping[str, str], *, what: str) -> TileboxError:
-    """Read an answer that is an error.
+def error_from_response(http: int, body: bytes, headers: Mapping[str, str], *, call: str) -> TileboxError:
+    """Convert an error response to the error to raise.
 
     Args:
-        http: Its HTTP status.
-        body: Its body, Connect's JSON or whatever a gateway sent instead.
-        headers: Its headers, by lower-case name.
-        what: What was asked, as in `DatasetService/ListDatasets at https://...`.
+        http: The HTTP status.
+        body: The body: Connect's JSON, or the page of a gateway.
+        headers: The headers by lower-case name.
+        call: The call in error messages, as in `DatasetService/ListDatasets at https://...`.
 
     Returns:
         The error to raise.
     """
     if 300 <= http < 400:
         target = headers.get("location", "")[:_MAX_BODY_IN_MESSAGE]
-        return ServerError(f"{what} redirects to {target!r}, where the API key must not go; check the URL")
-    code, message, is_own = _read_body(http, body)
-    if code == "unavailable" and not is_own:
-        return TransportError(f"no answer from {what}: {message}; try again later")
-    return error_from_code(code, message, request_id=headers.get(REQUEST_ID_HEADER), what=what)
+        return ServerError(
+            f"{call} redirects to {target!r}; the API key is not sent to another address, so check the URL"
+        )
+    code, message, is_from_server = _read_body(http, body)
+    if code == "unavailable" and not is_from_server:
+        return TransportError(f"no answer from {call}: {message}; try again later")
+    return error_from_code(code, message, request_id=headers.get(REQUEST_ID_HEADER), call=call)
 
 
-def error_from_code(code: str, message: str, *, request_id: str | None, what: str) -> TileboxError:
-    """Return the error of a code, with what its class adds to the server's words."""
+def error_from_code(code: str, message: str, *, request_id: str | None, call: str) -> TileboxError:
+    """Return the error of a Connect code, whose message adds advice to the server's words."""
     status = STATUSES.get(code, STATUSES["unknown"])
     suffix = f" (request {request_id})" if request_id else ""
     if code == "unimplemented":
-        message = f"the server does not offer {what}: {message}; check the URL, or update the server or this package"
+        message = f"the server does not offer {call}: {message}; check the URL, or update the server or this package"
     elif code == "unavailable":
-        message = f"the server cannot do {what} now: {message}{suffix}; try again later"
+        message = f"the server is unavailable for {call}: {message}{suffix}; try again later"
     elif code == "deadline_exceeded":
-        message = f"{what} took too long: {message}{suffix}; ask for less, or try again later"
+        message = f"{call} took too long: {message}{suffix}; request less data, or try again later"
     elif status.error is ServerError:
-        message = f"the server failed at {what}: {message}{suffix}"
+        message = f"the server failed at {call}: {message}{suffix}"
     if issubclass(status.error, APIError):
         return status.error(message, code=code, request_id=request_id)
     return status.error(message)
 
 
 def _read_body(http: int, body: bytes) -> tuple[str, str, bool]:
-    """Return code and message, and whether they are the service's own words."""
+    """Return the code, the message, and whether they come from the server rather than a gateway."""
     try:
         content = json.loads(body)
         code, message = content["code"], content.get("message", "")

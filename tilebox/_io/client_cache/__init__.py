@@ -1,1 +1,1 @@
-"""Clients of other libraries that nobody closes: one for each event loop, or one for each process."""
+"""Caches of library clients that no caller closes: one client per event loop, or one per process."""

@@ -1,4 +1,4 @@
-"""Library clients for the sync client: one a process, shared by its threads."""
+"""The cache of library clients for the sync client: one per process, shared by its threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ClientCache"]
+__caches__ = ["ClientCache"]
 
 
 class Closable(Protocol):
@@ -24,13 +24,13 @@ C = TypeVar("C", bound=Closable)
 
 
 class ClientCache(Generic[C]):
-    """A client, opened when it is first needed, and closed when this is collected or the program ends.
+    """One client per process, opened on its first use, and closed when the cache is collected or the program ends.
 
-    A forked child opens its own: it must neither use nor close the parent's connections.
+    A forked child opens its own client, because it must neither use nor close the parent's connections.
 
     Args:
         open_client: Returns the client.
-        given: One that is there already, for this process; whoever opened it closes it.
+        given: A client that the caller has opened for this process, and closes; or None.
     """
 
     def __init__(self, open_client: Callable[[], C], given: C | None = None) -> None:
@@ -38,7 +38,7 @@ class ClientCache(Generic[C]):
         self._lock = threading.Lock()
         self._client = given
         self._closing: weakref.finalize[Any, Any] | None = None
-        _all.add(self)
+        _caches.add(self)
 
     def client(self) -> C:
         """Return the client of this process."""
@@ -49,7 +49,7 @@ class ClientCache(Generic[C]):
             return self._client
 
     def after_fork(self) -> None:
-        """Forget the parent's client, without closing what the parent goes on using."""
+        """Forget the parent's client without closing its connections, which the parent still uses."""
         self._lock = threading.Lock()
         if self._closing is not None:
             self._closing.detach()
@@ -58,13 +58,13 @@ class ClientCache(Generic[C]):
         self._client = self._closing = None
 
 
-_all: weakref.WeakSet[ClientCache[Any]] = weakref.WeakSet()
-# Clients of the parent process: kept, since collecting one would close its connections.
+_caches: weakref.WeakSet[ClientCache[Any]] = weakref.WeakSet()
+# Clients of the parent process, referenced here because collecting one would close its connections.
 _inherited: list[Any] = []
 
 
 def _after_fork_in_child() -> None:
-    for cache in list(_all):
+    for cache in list(_caches):
         cache.after_fork()
 
 

@@ -1,1 +1,1 @@
-"""Waiting, doing several things at once, and handing work to threads."""
+"""Sleeping, concurrent calls, prefetching, and work in threads."""

@@ -1,4 +1,4 @@
-"""Concurrency for the async client: tasks of the running loop, threads for what computes."""
+"""Concurrency for the async client: tasks of the running loop, and threads for computations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Failure:
 
 
 async def to_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run a function that computes in a thread, so that the loop goes on."""
+    """Run a computation in a thread, so that it does not block the loop."""
     return await anyio.to_thread.run_sync(partial(function, *args, **kwargs))
 
 
@@ -38,15 +38,15 @@ async def gather_map(
     items: Iterable[T],
     *,
     limit: int,
-    each: Callable[[R], object] | None = None,
+    on_result: Callable[[R], object] | None = None,
 ) -> list[R]:
-    """Call a function for many items, several at once.
+    """Call a function for each item, with several calls at once.
 
     Args:
-        function: What to do with one item.
-        items: Taken one by one, when there is room for another call.
-        limit: Number of calls under way at once.
-        each: Told every result as soon as it is there.
+        function: The function.
+        items: The items, consumed one by one when another call may start.
+        limit: The largest number of concurrent calls.
+        on_result: Called with each result as soon as it is known.
 
     Returns:
         The results in the order of the items.
@@ -55,13 +55,13 @@ async def gather_map(
         Exception: The first error; calls under way are cancelled.
     """
     results: dict[int, R] = {}
-    waiting = enumerate(items)
+    remaining = enumerate(items)
 
     async def work() -> None:
-        for position, item in waiting:
+        for position, item in remaining:
             results[position] = await function(item)
-            if each is not None:
-                each(results[position])
+            if on_result is not None:
+                on_result(results[position])
 
     tasks = [asyncio.ensure_future(work()) for _ in range(limit)]
     try:
@@ -78,20 +78,20 @@ async def prefetched(
     source: AsyncGenerator[T, None],
     *,
     depth: int,
-    interrupt: Callable[[], object],  # noqa: ARG001 cancelling the task does it here
+    interrupt: Callable[[], object],  # noqa: ARG001 the task is cancelled instead
 ) -> AsyncIterator[AsyncIterator[T]]:
-    """Let a source run ahead of whoever iterates over it.
+    """Run a source ahead of its consumer, in a task.
 
-    A plain task, not a task group: a generator may hold this open while it is suspended, and may be
-    closed by another task, which cancel scopes do not survive.
+    It is a plain task, not a task group: a generator may be suspended within this context, and another task may close
+    it, which cancel scopes do not allow.
 
     Args:
-        source: What to iterate over; closed at the end, in any case.
-        depth: Number of items that may lie ready.
-        interrupt: Makes the source give up waiting, for the sync side.
+        source: The source, which is always closed at the end.
+        depth: The number of items to prefetch.
+        interrupt: Ends the source's wait; used only by the sync side.
 
     Yields:
-        An iterator over the same items; an error of the source is raised where its item would have been.
+        An iterator over the same items. It raises an error of the source at the position of the failed item.
     """
     ready: asyncio.Queue[Any] = asyncio.Queue(depth)
     task = asyncio.ensure_future(_fill(source, ready))
@@ -107,7 +107,7 @@ async def _fill(source: AsyncGenerator[T, None], ready: asyncio.Queue[Any]) -> N
         async with aclosing(source):
             async for item in source:
                 await ready.put(item)
-    except Exception as error:  # noqa: BLE001 it is raised to the caller, on the other side of the queue
+    except Exception as error:  # noqa: BLE001 the consumer raises it, at the other end of the queue
         await ready.put(_Failure(error))
     else:
         await ready.put(_END)

@@ -1,4 +1,4 @@
-"""Concurrency for the sync client: plain threads, and nothing of an event loop."""
+"""Concurrency for the sync client: plain threads, without an event loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Failure:
 
 
 def to_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run a function, here and now: there is no loop to keep going."""
+    """Run a function in the current thread, because there is no loop to block."""
     return function(*args, **kwargs)
 
 
@@ -39,85 +39,85 @@ def gather_map(
     items: Iterable[T],
     *,
     limit: int,
-    each: Callable[[R], object] | None = None,
+    on_result: Callable[[R], object] | None = None,
 ) -> list[R]:
-    """Call a function for many items, several at once.
+    """Call a function for each item, with several calls at once.
 
     Args:
-        function: What to do with one item.
-        items: Taken one by one, when there is room for another call.
-        limit: Number of calls under way at once.
-        each: Told every result as soon as it is there, in the caller's thread.
+        function: The function.
+        items: The items, consumed one by one when another call may start.
+        limit: The largest number of concurrent calls.
+        on_result: Called in the caller's thread with each result as soon as it is known.
 
     Returns:
         The results in the order of the items.
 
     Raises:
-        Exception: The first error; calls under way are awaited, further ones do not start.
+        Exception: The first error; calls under way are awaited, and no further ones start.
     """
-    waiting: Iterator[tuple[int, T]] = enumerate(items)
-    begun = list(islice(waiting, min(2, limit)))
-    if len(begun) == 1 and limit > 1:
-        # One call alone needs no thread, which would take a small request longer than the work it does.
-        result = function(begun[0][1])
-        if each is not None:
-            each(result)
+    remaining: Iterator[tuple[int, T]] = enumerate(items)
+    first_items = list(islice(remaining, min(2, limit)))
+    if len(first_items) == 1 and limit > 1:
+        # A single call runs in this thread: starting another one would take longer than a small request.
+        result = function(first_items[0][1])
+        if on_result is not None:
+            on_result(result)
         return [result]
-    waiting = chain(begun, waiting)
+    remaining = chain(first_items, remaining)
     results: dict[int, R] = {}
     under_way: dict[Future[R], int] = {}
     with ThreadPoolExecutor(limit, thread_name_prefix="tilebox") as pool:
         while True:
-            for position, item in islice(waiting, limit - len(under_way)):
+            for position, item in islice(remaining, limit - len(under_way)):
                 under_way[pool.submit(function, item)] = position
             if not under_way:
                 return [results[position] for position in range(len(results))]
             for done in wait(under_way, return_when=FIRST_COMPLETED).done:
                 position = under_way.pop(done)
                 results[position] = done.result()
-                if each is not None:
-                    each(results[position])
+                if on_result is not None:
+                    on_result(results[position])
 
 
 @contextmanager
 def prefetched(
     source: Generator[T, None, None], *, depth: int, interrupt: Callable[[], object]
 ) -> Iterator[Iterator[T]]:
-    """Let a source run ahead, in a thread, of whoever iterates over it.
+    """Run a source ahead of its consumer, in a thread.
 
     Args:
-        source: What to iterate over; closed at the end, in any case.
-        depth: Number of items that may lie ready.
-        interrupt: Makes the source give up waiting, so that leaving early takes no time.
+        source: The source, which is always closed at the end.
+        depth: The number of items to prefetch.
+        interrupt: Ends the source's wait, so that the context can be left early without delay.
 
     Yields:
-        An iterator over the same items; an error of the source is raised where its item would have been.
+        An iterator over the same items. It raises an error of the source at the position of the failed item.
     """
     ready: queue.Queue[Any] = queue.Queue(depth)
-    left = threading.Event()
-    thread = threading.Thread(target=_fill, args=(source, ready, left), name="tilebox-prefetch", daemon=True)
+    is_closing = threading.Event()
+    thread = threading.Thread(target=_fill, args=(source, ready, is_closing), name="tilebox-prefetch", daemon=True)
     thread.start()
     try:
         yield _drain(ready)
     finally:
-        left.set()
+        is_closing.set()
         if thread.is_alive():
             interrupt()
         while thread.is_alive():
-            # Makes room for an item that the thread may be waiting to hand over.
+            # Makes room in the queue, because the thread may be waiting to put an item into it.
             with suppress(queue.Empty):
                 ready.get_nowait()
             thread.join(0.01)
 
 
-def _fill(source: Generator[T, None, None], ready: queue.Queue[Any], left: threading.Event) -> None:
+def _fill(source: Generator[T, None, None], ready: queue.Queue[Any], is_closing: threading.Event) -> None:
     try:
         with closing(source):
             for item in source:
                 ready.put(item)
-                if left.is_set():
+                if is_closing.is_set():
                     return
-    except BaseException as error:  # noqa: BLE001 it is raised to the caller, on the other side of the queue
+    except BaseException as error:  # noqa: BLE001 the consumer raises it, at the other end of the queue
         ready.put(_Failure(error))
     else:
         ready.put(_END)

@@ -1,1 +1,1 @@
-"""Running what is a loop's work: in the caller's loop, or in one made for it."""
+"""Execution of a runner's engine, in the caller's event loop or in a new one."""

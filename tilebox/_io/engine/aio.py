@@ -1,4 +1,4 @@
-"""An engine for the async client: it runs in the loop that is running."""
+"""The engine of the async client runs in the running loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ async def run_engine(main: Callable[[], Awaitable[None]], stop: Callable[[], obj
     """Run an engine to its end.
 
     Args:
-        main: The engine.
-        stop: Stops it, which here cancelling the task does.
+        main: The main coroutine of the engine.
+        stop: Stops the engine; used only by the sync side, because here the task is cancelled.
     """
     await main()

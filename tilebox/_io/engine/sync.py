@@ -1,4 +1,4 @@
-"""An engine for the sync client: it gets a loop of its own, and the caller waits."""
+"""The engine of the sync client runs in a new loop, while the caller waits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def run_engine(main: Callable[[], Awaitable[None]], stop: Callable[[], object]) 
     """Run an engine to its end.
 
     Args:
-        main: The engine.
-        stop: Stops it.
+        main: The main coroutine of the engine.
+        stop: Stops the engine.
     """
     import asyncio
 
@@ -33,15 +33,18 @@ def run_engine(main: Callable[[], Awaitable[None]], stop: Callable[[], object]) 
 
 
 def _run_beside(main: Callable[[], Awaitable[None]], stop: Callable[[], object]) -> None:
-    """Run it in another thread, since this one's loop is running, as in a notebook."""
+    """Run the engine in another thread, because a loop is already running in this one, as in a notebook."""
     from anyio.from_thread import start_blocking_portal
 
-    _log.info("a loop is running in this thread, and waits; the client of tilebox.workflows.aio would let it go on")
+    _log.info(
+        "the runner blocks the event loop of this thread until it ends; use the client of tilebox.workflows.aio to keep "
+        "the loop running"
+    )
     with start_blocking_portal() as portal:
         running = portal.start_task_soon(main)
         try:
             running.result()
         except KeyboardInterrupt:
-            # The notebook's stop button. The second time it is not waited for.
+            # The stop button of a notebook. A second interrupt ends the wait.
             stop()
             running.result()

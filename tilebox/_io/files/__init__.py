@@ -1,1 +1,1 @@
-"""Folders of small files, written whole or not at all."""
+"""Values in files, which are written atomically."""

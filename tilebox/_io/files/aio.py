@@ -1,4 +1,4 @@
-"""Values in files, for the async client: the sync side's folder, in threads, since disks cannot be awaited."""
+"""Values in files, for the async client: the folder of the sync side, used in threads."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Folder:
     """A folder of values.
 
     Args:
-        root: The folder; made when the first value is written.
+        root: The path of the folder, which is created when the first value is written.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._folder = sync.Folder(root)
 
     async def read(self, path: cache_keys.Names) -> bytes | None:
-        """Return a value, or None."""
+        """Return a value, or None if it does not exist."""
         return await to_thread(self._folder.read, path)
 
     async def write(self, path: cache_keys.Names, value: bytes) -> None:
-        """Keep a value."""
+        """Store a value."""
         await to_thread(self._folder.write, path, value)
 
     async def delete(self, path: cache_keys.Names) -> bool:
-        """Remove a value, and tell whether there was one."""
+        """Delete a value, and return whether it existed."""
         return await to_thread(self._folder.delete, path)
 
     async def exists(self, path: cache_keys.Names) -> bool:
-        """Tell whether there is a value."""
+        """Return whether a value exists."""
         return await to_thread(self._folder.exists, path)
 
     async def names(self, group: cache_keys.Names) -> AsyncIterator[str]:

@@ -1,14 +1,14 @@
 r"""Values in files, for the sync client: the key `a/b` is the file `b` in the folder `a`.
 
-A value and a group may have the same name, which a file and a folder cannot. The value then lies in
-`.tilebox-values` beside the folder. It is moved there, by a rename, when the group comes second; it never
-comes back, and folders are never removed. So whoever looks at the usual place first and then there
-finds it, whatever others do meanwhile.
+A value and a group may have the same name, but a file and a folder cannot. The value is then in the folder
+`.tilebox-values` beside the folder of the group. If the value was first, it is moved there by a rename. It is never
+moved back, and folders are never removed. A reader that looks at the usual path first, and at the other path second,
+therefore finds the value, whatever other processes do at the same time.
 
-A value is written to a file of its own and then renamed over the last one: readers see the old or the
-new value, never a part. What a killed process leaves behind bears a reserved name, and is not seen.
+A value is written to a temporary file, which is then renamed over the old one, so readers see the old or the new
+value and never a part. The temporary file of a killed process has a reserved name, which readers ignore.
 
-Below the root no symbolic link is followed.
+Symbolic links below the root are not followed.
 """
 
 from __future__ import annotations
@@ -27,69 +27,71 @@ if TYPE_CHECKING:
 __all__ = ["Folder"]
 
 _VALUES = f"{cache_keys.RESERVED}values"
-# What systems raise where there is a folder and a file is meant, or the other way round.
-_OTHER_KIND = (IsADirectoryError, NotADirectoryError, PermissionError)
+# The errors of operating systems when a path is a folder instead of a file, or a file instead of a folder.
+_WRONG_KIND_ERRORS = (IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 class Folder:
     """A folder of values.
 
     Args:
-        root: The folder; made when the first value is written.
+        root: The path of the folder, which is created when the first value is written.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        # Absolute, so that neither a change of the working directory nor a child process means another folder.
+        # Absolute, so that it is the same folder after a change of the working directory and in a child process.
         self._root = Path(root).absolute()
 
     def read(self, path: cache_keys.Names) -> bytes | None:
-        """Return a value, or None."""
-        for place in self._places(path):
-            with _absent(place):
-                return place.read_bytes()
+        """Return a value, or None if it does not exist."""
+        for file in self._candidates(path):
+            with _ignore_missing(file):
+                return file.read_bytes()
         return None
 
     def write(self, path: cache_keys.Names, value: bytes) -> None:
-        """Keep a value."""
-        places = self._places(path)
+        """Store a value."""
+        candidates = self._candidates(path)
         self._make_group(path[:-1])
-        written = places[0].with_name(f"{cache_keys.RESERVED}{uuid4().hex}.tmp")
+        temporary = candidates[0].with_name(f"{cache_keys.RESERVED}{uuid4().hex}.tmp")
         try:
-            with written.open("xb") as file:
-                file.write(value)
-            for place in places:
-                place.parent.mkdir(exist_ok=True)
-                with _absent(place):
-                    written.replace(place)
+            with temporary.open("xb") as stream:
+                stream.write(value)
+            for file in candidates:
+                file.parent.mkdir(exist_ok=True)
+                with _ignore_missing(file):
+                    temporary.replace(file)
                     break
             else:
-                raise FileNotFoundError(f"{places[0]} could not be written: somebody removes folders of the cache")
+                raise FileNotFoundError(
+                    f"{candidates[0]} could not be written, because another process removes folders of the cache"
+                )
         finally:
-            written.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def delete(self, path: cache_keys.Names) -> bool:
-        """Remove a value, and tell whether there was one."""
-        found = False
-        for place in self._places(path):
-            with _absent(place):
-                place.unlink()
-                found = True
-        return found
+        """Delete a value, and return whether it existed."""
+        existed = False
+        for file in self._candidates(path):
+            with _ignore_missing(file):
+                file.unlink()
+                existed = True
+        return existed
 
     def exists(self, path: cache_keys.Names) -> bool:
-        """Tell whether there is a value."""
-        return any(place.is_file() for place in self._places(path))
+        """Return whether a value exists."""
+        return any(file.is_file() for file in self._candidates(path))
 
     def names(self, group: cache_keys.Names) -> Iterator[str]:
-        """Return the names of the files directly in a group, in order; not all need be keys."""
-        found = {*_files(self._inside(group)), *_files(self._inside((*group, _VALUES)))}
-        return iter(sorted(found))
+        """Return the names of the files directly in a group, sorted; some may not be keys."""
+        names = {*_files(self._inside(group)), *_files(self._inside((*group, _VALUES)))}
+        return iter(sorted(names))
 
     def __repr__(self) -> str:
         return repr(str(self._root))
 
-    def _places(self, path: cache_keys.Names) -> tuple[Path, Path]:
-        """Return where a value lies: as a rule, and if a group has its name."""
+    def _candidates(self, path: cache_keys.Names) -> tuple[Path, Path]:
+        """Return the two possible files of a value: the usual one, and the one beside a group of the same name."""
         *group, name = path
         return self._inside(path), self._inside((*group, _VALUES, name))
 
@@ -97,14 +99,14 @@ class Folder:
         """Return the file or folder of a path.
 
         Raises:
-            ValueError: A symbolic link is on the way.
+            ValueError: The path contains a symbolic link.
         """
         if os.name == "nt":
             cache_keys.check_for_windows(path)
-        place = self._root.resolve().joinpath(*path)
-        if place.resolve() != place:
-            raise ValueError(f"{place} is reached over a symbolic link, which a cache does not follow")
-        return place
+        inside = self._root.resolve().joinpath(*path)
+        if inside.resolve() != inside:
+            raise ValueError(f"{inside} is reached through a symbolic link, which a cache does not follow")
+        return inside
 
     def _make_group(self, group: cache_keys.Names) -> None:
         folder = self._root.resolve()
@@ -119,24 +121,24 @@ class Folder:
 
 
 def _move_aside(value: Path) -> None:
-    """Make room for a group of the name that a value has."""
+    """Move a value out of the way of a group with the same name."""
     aside = value.parent / _VALUES
     aside.mkdir(exist_ok=True)
-    # Others may be quicker, and have made the folder already.
-    with _absent(value):
+    # Another process may have moved it first, and created the folder already.
+    with _ignore_missing(value):
         if value.is_file():
             value.replace(aside / value.name)
 
 
 @contextmanager
-def _absent(place: Path) -> Iterator[None]:
-    """Go on behind the block if there is no file at a place, or a folder."""
+def _ignore_missing(file: Path) -> Iterator[None]:
+    """Suppress the error of the block if the file does not exist, or is a folder."""
     try:
         yield
     except FileNotFoundError:
         return
-    except _OTHER_KIND:
-        if place.is_file():
+    except _WRONG_KIND_ERRORS:
+        if file.is_file():
             raise
 
 

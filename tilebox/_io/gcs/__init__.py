@@ -1,5 +1,6 @@
 """Values in a bucket of Google Cloud Storage.
 
-Both sides use Google's own library, the async one in threads. It knows all of Google's credentials,
-including those of a bucket object that a user made, and it retries; the asyncio libraries do neither.
+The sync side uses Google's own library, which supports all of Google's credentials and retries by itself. The async
+side uses gcloud-aio-storage for a bucket given by name, and Google's library in threads for a bucket object, whose
+credentials only that library can use.
 """

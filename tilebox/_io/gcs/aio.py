@@ -1,7 +1,7 @@
 """Values in a bucket of Google Cloud Storage, for the async client.
 
-A bucket given by name is reached through gcloud-aio-storage, one session a loop. One that is given as an object of
-Google's library carries credentials that only that library can use; its calls are made in threads.
+A bucket given by name is used through gcloud-aio-storage, with one session per loop. A bucket object of Google's
+library has credentials that only that library can use, so its calls are made in threads.
 """
 
 from __future__ import annotations
@@ -27,41 +27,41 @@ __all__ = ["Bucket"]
 
 T = TypeVar("T")
 
-SECONDS = 60
-"""How long one attempt of a call may take."""
+TIMEOUT_SECONDS = 60
+"""The timeout of one attempt of a call."""
 
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _POLICY = RetryPolicy()
-# Where the library looks for credentials when it has found no others.
+# The library requests credentials from this host if it has found no others.
 _METADATA_HOST = "metadata.google.internal"
 _random = Random()  # noqa: S311 it spreads retries, it hides nothing
 
 
 class Bucket:
-    """A bucket, or what lies below a prefix in it.
+    """A bucket, or the part of it below a prefix.
 
     Args:
         bucket: A `google.cloud.storage.Bucket`, or the name of a bucket for the default credentials.
-        prefix: The first names of all objects.
+        prefix: The names with which all object names begin.
     """
 
     def __init__(self, bucket: Any, prefix: cache_keys.Names) -> None:
-        self._bucket = _Named(bucket, prefix) if isinstance(bucket, str) else _Given(bucket, prefix)
+        self._bucket = _BucketByName(bucket, prefix) if isinstance(bucket, str) else _BucketObject(bucket, prefix)
 
     async def read(self, path: cache_keys.Names) -> bytes | None:
-        """Return a value, or None."""
+        """Return a value, or None if it does not exist."""
         return await self._bucket.read(path)
 
     async def write(self, path: cache_keys.Names, value: bytes) -> None:
-        """Keep a value."""
+        """Store a value."""
         await self._bucket.write(path, value)
 
     async def delete(self, path: cache_keys.Names) -> bool:
-        """Remove a value, and tell whether there was one."""
+        """Delete a value, and return whether it existed."""
         return await self._bucket.delete(path)
 
     async def exists(self, path: cache_keys.Names) -> bool:
-        """Tell whether there is a value."""
+        """Return whether a value exists."""
         return await self._bucket.exists(path)
 
     async def names(self, group: cache_keys.Names) -> AsyncIterator[str]:
@@ -73,8 +73,8 @@ class Bucket:
         return repr(self._bucket)
 
 
-class _Named:
-    """A bucket by name."""
+class _BucketByName:
+    """A bucket given by name."""
 
     def __init__(self, name: str, prefix: cache_keys.Names) -> None:
         self._name = name
@@ -84,7 +84,7 @@ class _Named:
     async def read(self, path: cache_keys.Names) -> bytes | None:
         storage = await self._clients.client()
         value: bytes | None = await self._call(
-            lambda: storage.download(self._name, self._object(path), timeout=SECONDS), missing=None
+            lambda: storage.download(self._name, self._object(path), timeout=TIMEOUT_SECONDS), missing=None
         )
         return value
 
@@ -92,18 +92,20 @@ class _Named:
         storage = await self._clients.client()
         kind = "application/octet-stream"
         await self._call(
-            lambda: storage.upload(self._name, self._object(path), value, content_type=kind, timeout=SECONDS)
+            lambda: storage.upload(self._name, self._object(path), value, content_type=kind, timeout=TIMEOUT_SECONDS)
         )
 
     async def delete(self, path: cache_keys.Names) -> bool:
         storage = await self._clients.client()
-        answer = await self._call(lambda: storage.delete(self._name, self._object(path), timeout=SECONDS), missing=None)
+        answer = await self._call(
+            lambda: storage.delete(self._name, self._object(path), timeout=TIMEOUT_SECONDS), missing=None
+        )
         return answer is not None
 
     async def exists(self, path: cache_keys.Names) -> bool:
         storage = await self._clients.client()
         found = await self._call(
-            lambda: storage.download_metadata(self._name, self._object(path), timeout=SECONDS), missing=None
+            lambda: storage.download_metadata(self._name, self._object(path), timeout=TIMEOUT_SECONDS), missing=None
         )
         return found is not None
 
@@ -112,7 +114,9 @@ class _Named:
         start = "".join(f"{name}/" for name in (*self._prefix, *group))
         params = {"prefix": start, "delimiter": "/", "fields": "items(name),nextPageToken", "maxResults": "1000"}
         while True:
-            page = await self._call(lambda: storage.list_objects(self._name, params=dict(params), timeout=SECONDS))
+            page = await self._call(
+                lambda: storage.list_objects(self._name, params=dict(params), timeout=TIMEOUT_SECONDS)
+            )
             for item in page.get("items", ()):
                 yield item["name"].removeprefix(start)
             if "nextPageToken" not in page:
@@ -120,11 +124,11 @@ class _Named:
             params["pageToken"] = page["nextPageToken"]
 
     async def _call(self, call: Callable[[], Awaitable[Any]], *, missing: Any = ...) -> Any:
-        """Make a call, which the library makes only once, and again while that may help.
+        """Make a call, with the retries that the library lacks.
 
         Args:
-            call: Makes it; every one of them may be repeated.
-            missing: What to return if there is no such object; by default that is an error.
+            call: Makes the call, which must be safe to repeat.
+            missing: The return value if the object does not exist; by default that is an error.
         """
         import aiohttp
 
@@ -134,10 +138,10 @@ class _Named:
                 try:
                     return await call()
                 except aiohttp.ClientResponseError as error:
-                    # What is missing may be the bucket, which must not look like a key without a value.
+                    # A missing bucket is an error; it must not look like a key without a value.
                     if error.status == 404 and missing is not ... and "bucket does not exist" not in error.message:
                         return missing
-                    seconds = backoff.delay(monotonic()) if error.status in _RETRIED else None
+                    seconds = backoff.delay(monotonic()) if error.status in _RETRIED_STATUSES else None
                     if seconds is None:
                         raise
                 except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
@@ -150,14 +154,14 @@ class _Named:
         return "/".join((*self._prefix, *path))
 
     def __reduce__(self) -> Any:
-        return _Named, (self._name, self._prefix)
+        return _BucketByName, (self._name, self._prefix)
 
     def __repr__(self) -> str:
         return repr("/".join(("gs:/", self._name, *self._prefix)))
 
 
-class _Given:
-    """A bucket of Google's library."""
+class _BucketObject:
+    """A bucket object of Google's library."""
 
     def __init__(self, bucket: Any, prefix: cache_keys.Names) -> None:
         self._bucket = sync.Bucket(bucket, prefix)
@@ -193,24 +197,24 @@ async def _open() -> AsyncGenerator[Any, None]:
 
 @contextmanager
 def _translated(bucket: str) -> Iterator[None]:
-    """Raise what the library raises as errors of ours, the same as `sync` raises for Google's."""
+    """Raise errors of the library as Tilebox errors, the same ones as the sync side."""
     import aiohttp
 
     try:
         yield
     except aiohttp.ClientResponseError as error:
-        what = f"the bucket {bucket} of a cache: {error.status} {error.message[:200]}"
+        message = f"the bucket {bucket} of a cache: {error.status} {error.message[:200]}"
         if error.status == 401:
-            raise AuthenticationError(what) from error
+            raise AuthenticationError(message) from error
         if error.status == 403:
-            raise PermissionDeniedError(what) from error
-        if error.status in _RETRIED:
-            raise TransportError(f"no complete answer from {what}") from error
-        raise TileboxError(f"{what}: it cannot be used") from error
+            raise PermissionDeniedError(message) from error
+        if error.status in _RETRIED_STATUSES:
+            raise TransportError(f"no complete answer from {message}") from error
+        raise TileboxError(f"{message}: it cannot be used") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         if _METADATA_HOST in str(error):
             raise AuthenticationError(
-                f"the bucket {bucket} of a cache: there are no credentials of Google's here, and this machine is none of "
-                "Google's; set GOOGLE_APPLICATION_CREDENTIALS"
+                f"the bucket {bucket} of a cache: there are no Google credentials, and this is not a machine of Google "
+                "Cloud; set GOOGLE_APPLICATION_CREDENTIALS"
             ) from error
         raise TransportError(f"no complete answer from the bucket {bucket} of a cache: {error}") from error

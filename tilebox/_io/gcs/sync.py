@@ -1,4 +1,4 @@
-"""Values in a bucket of Google Cloud Storage, for the sync client: Google's library, one client a process."""
+"""Values in a bucket of Google Cloud Storage, for the sync client: Google's library, one client per process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Bucket"]
 
 
 class Bucket:
-    """A bucket, or what lies below a prefix in it.
+    """A bucket, or the part of it below a prefix.
 
     Args:
         bucket: A `google.cloud.storage.Bucket`, or the name of a bucket for the default credentials.
-        prefix: The first names of all objects.
+        prefix: The names with which all object names begin.
     """
 
     def __init__(self, bucket: Any, prefix: cache_keys.Names) -> None:
@@ -33,7 +33,7 @@ class Bucket:
         self._clients = ClientCache(partial(_open, self._name, self._settings), given and given.client)
 
     def read(self, path: cache_keys.Names) -> bytes | None:
-        """Return a value, or None."""
+        """Return a value, or None if it does not exist."""
         blob = self._object(path)
         with _translated(self._name):
             try:
@@ -45,13 +45,13 @@ class Bucket:
             return value
 
     def write(self, path: cache_keys.Names, value: bytes) -> None:
-        """Keep a value."""
+        """Store a value."""
         blob = self._object(path)
         with _translated(self._name):
             blob.upload_from_string(value, content_type="application/octet-stream")
 
     def delete(self, path: cache_keys.Names) -> bool:
-        """Remove a value, and tell whether there was one."""
+        """Delete a value, and return whether it existed."""
         blob = self._object(path)
         with _translated(self._name):
             try:
@@ -63,7 +63,7 @@ class Bucket:
             return True
 
     def exists(self, path: cache_keys.Names) -> bool:
-        """Tell whether there is a value."""
+        """Return whether a value exists."""
         blob = self._object(path)
         with _translated(self._name):
             return bool(blob.exists())
@@ -74,8 +74,8 @@ class Bucket:
         options = {"delimiter": "/", "fields": "items(name),nextPageToken", "page_size": 1000}
         bucket = self._bucket()
         with _translated(self._name):
-            for found in bucket.list_blobs(prefix=start, **options):
-                yield found.name.removeprefix(start)
+            for blob in bucket.list_blobs(prefix=start, **options):
+                yield blob.name.removeprefix(start)
 
     def _object(self, path: cache_keys.Names) -> Any:
         return self._bucket().blob("/".join((*self._prefix, *path)))
@@ -84,7 +84,7 @@ class Bucket:
         return self._clients.client().bucket(self._name, user_project=self._settings.get("user_project"))
 
     def __getstate__(self) -> Any:
-        # A client belongs to its process; another one opens its own, with the same credentials.
+        # A client belongs to its process. Another process opens its own, with the same credentials.
         return self._name, self._prefix, self._settings
 
     def __setstate__(self, state: Any) -> None:
@@ -96,7 +96,7 @@ class Bucket:
 
 
 def _settings_of(bucket: Any) -> dict[str, Any]:
-    """Return what it takes to reach a bucket from another process as from this one."""
+    """Return the settings with which another process can open a bucket object's client again."""
     client = bucket.client
     # The library has no public name for the credentials of a client.
     credentials = client._credentials  # noqa: SLF001
@@ -126,22 +126,22 @@ def _open(bucket: str, settings: dict[str, Any]) -> Any:
 def _is_missing(error: Exception) -> bool:
     from google.api_core.exceptions import NotFound
 
-    # What is missing may be the bucket, which must not look like a key without a value.
+    # A missing bucket is an error; it must not look like a key without a value.
     return isinstance(error, NotFound) and "bucket does not exist" not in str(error)
 
 
 @contextmanager
 def _translated(bucket: str) -> Iterator[None]:
-    """Raise what Google's library raises as errors of ours.
+    """Raise errors of Google's library as Tilebox errors.
 
     Args:
-        bucket: Its name, for the message.
+        bucket: The name of the bucket in error messages.
 
     Raises:
         AuthenticationError: There are no credentials, or they are not valid.
-        PermissionDeniedError: The credentials do not allow this.
-        TransportError: No complete answer, after the retries of the library.
-        TileboxError: The store refuses for another reason, such as that there is no such bucket.
+        PermissionDeniedError: The credentials do not allow the operation.
+        TransportError: There was no complete answer, even after the retries of the library.
+        TileboxError: The store refused for another reason, for example because the bucket does not exist.
     """
     from google.api_core import exceptions as google
     from google.auth import exceptions as auth

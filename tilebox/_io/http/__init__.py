@@ -1,1 +1,1 @@
-"""The HTTP client: ours, opened at the first call and closed with its loop or process, or the caller's."""
+"""The HTTP client, the caller's or one that is opened at the first call, and the translation of its errors."""

@@ -1,4 +1,4 @@
-"""The HTTP client of the async client: the caller's, or one of ours for each running loop."""
+"""The HTTP client of the async client: the caller's, or one per event loop."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpClient", "interrupt"]
 
-# httpx2 has the same methods in classes of its own; only async clients have `aclose`.
+# Checked by methods, because httpx2 has classes of its own; only async clients have `aclose`.
 _METHODS = ("build_request", "send", "aclose")
 
 
 class HttpClient:
-    """Returns the httpx client to use.
+    """Provides the httpx client to use.
 
     Args:
-        given: The caller's client, which the caller closes.
-        options: Returns the arguments of a client of ours.
+        given: The caller's client, which the caller closes; or None.
+        options: Returns the arguments of a client that is opened here.
 
     Raises:
-        TypeError: What the caller gave is no async HTTP client.
+        TypeError: `given` is not an async HTTP client.
     """
 
     def __init__(self, given: Any, options: Callable[[], dict[str, Any]]) -> None:
@@ -39,7 +39,7 @@ class HttpClient:
 
 
 def interrupt(response: httpx.Response) -> None:
-    """Do nothing: cancelling a task ends its waiting."""
+    """Do nothing, because cancelling a task ends its wait."""
 
 
 async def _open(options: Callable[[], dict[str, Any]]) -> AsyncGenerator[httpx.AsyncClient, None]:

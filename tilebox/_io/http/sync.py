@@ -1,4 +1,4 @@
-"""The HTTP client of the sync client: the caller's, or one of ours for this process, shared by its threads."""
+"""The HTTP client of the sync client: the caller's, or one per process, shared by its threads."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpClient", "interrupt"]
 
-# httpx2 has the same methods in classes of its own; only sync clients have `close`.
+# Checked by methods, because httpx2 has classes of its own; only sync clients have `close`.
 _METHODS = ("build_request", "send", "close")
 
 
 class HttpClient:
-    """Returns the httpx client to use.
+    """Provides the httpx client to use.
 
     Args:
-        given: The caller's client, which the caller closes.
-        options: Returns the arguments of a client of ours.
+        given: The caller's client, which the caller closes; or None.
+        options: Returns the arguments of a client that is opened here.
 
     Raises:
-        TypeError: What the caller gave is no sync HTTP client.
+        TypeError: `given` is not a sync HTTP client.
     """
 
     def __init__(self, given: Any, options: Callable[[], dict[str, Any]]) -> None:
@@ -41,9 +41,9 @@ class HttpClient:
 
 
 def interrupt(response: httpx.Response) -> None:
-    """End the waiting of a thread that reads this response: it sees the end of the stream."""
+    """End the wait of a thread that reads this response, which then sees the end of the stream."""
     if response.http_version == "HTTP/2":
-        return  # other requests share the connection
+        return  # other requests use the same connection
     stream = response.extensions.get("network_stream")
     connection = None if stream is None else stream.get_extra_info("socket")
     if connection is not None:
@@ -54,7 +54,7 @@ def interrupt(response: httpx.Response) -> None:
 def _open(options: Callable[[], dict[str, Any]]) -> httpx.Client:
     import httpx
 
-    # Over HTTP/2 httpcore sends requests of several threads in the wrong order now and then, which ends the connection.
+    # Not HTTP/2: httpcore sometimes sends the requests of several threads in the wrong order, which ends the connection.
     return httpx.Client(**{**options(), "http2": False})
 
 

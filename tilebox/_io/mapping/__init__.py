@@ -1,1 +1,1 @@
-"""What a cache looks like: `cache["key"]` on the sync side, coroutines and `async for` on the other."""
+"""The interface of a cache: a mapping on the sync side, coroutines and `async for` on the async side."""

@@ -1,4 +1,4 @@
-"""The shape of a cache for the async client: coroutines, since no subscript can be awaited."""
+"""The interface of a cache for the async client: coroutines, because a subscript cannot be awaited."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Interface", "Sugar"]
+__all__ = ["Interface", "MappingMixin"]
 
 
 class Interface(ABC):
-    """What a cache of one's own must implement, and what it gets for it."""
+    """The abstract methods that a custom cache implements, and the methods that it inherits."""
 
     @abstractmethod
     async def get(self, key: str, default: bytes | None = None) -> bytes | None:
-        """Return a value.
+        """Return the value of a key.
 
         Args:
-            key: Its key.
-            default: What to return if there is none.
+            key: The key.
+            default: The return value if the key has no value.
         """
 
     @abstractmethod
     async def set(self, key: str, value: bytes) -> None:
-        """Keep a value, in place of the one that the key has.
+        """Store a value, replacing the old value of the key.
 
         Args:
-            key: Its key; groups that it names need not exist.
-            value: Bytes.
+            key: The key, whose groups need not exist.
+            value: The value in bytes.
         """
 
     @abstractmethod
     async def delete(self, key: str) -> None:
-        """Remove a value.
+        """Delete the value of a key.
 
         Raises:
-            KeyError: There is none.
+            KeyError: The key has no value.
         """
 
     @abstractmethod
     def keys(self) -> AsyncIterator[str]:
-        """Iterate over the keys directly in this group, not over groups in it."""
+        """Iterate over the keys directly in this group, without those of nested groups."""
 
     async def contains(self, key: str) -> bool:
-        """Tell whether a key has a value."""
+        """Return whether a key has a value."""
         return await self.get(key) is not None
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self.keys()
 
 
-class Sugar:
-    """Nothing: there are no subscripts to await."""
+class MappingMixin:
+    """Adds nothing, because subscripts cannot be awaited."""

@@ -1,4 +1,4 @@
-"""The shape of a cache for the sync client: that of a dict, in which only the keys of one group are seen."""
+"""The interface of a cache for the sync client: a mutable mapping of the keys of one group."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from tilebox._core.cache_keys import not_cached
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Interface", "Sugar"]
+__all__ = ["Interface", "MappingMixin"]
 
 
 class Interface(ABC):
-    """What a cache of one's own must implement, and what it gets for it."""
+    """The abstract methods that a custom cache implements, and the methods that it inherits."""
 
     @abstractmethod
     def __getitem__(self, key: str) -> bytes:
-        """Return a value, or raise KeyError."""
+        """Return the value of a key, or raise KeyError."""
 
     @abstractmethod
     def __setitem__(self, key: str, value: bytes) -> None:
-        """Keep a value; groups that the key names need not exist."""
+        """Store a value; the groups of the key need not exist."""
 
     @abstractmethod
     def __delitem__(self, key: str) -> None:
-        """Remove a value, or raise KeyError."""
+        """Delete the value of a key, or raise KeyError."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys directly in this group."""
 
     def get(self, key: str, default: bytes | None = None) -> bytes | None:
-        """Return a value.
+        """Return the value of a key.
 
         Args:
-            key: Its key.
-            default: What to return if there is none.
+            key: The key.
+            default: The return value if the key has no value.
         """
         try:
             return self[key]
@@ -45,28 +45,28 @@ class Interface(ABC):
             return default
 
     def set(self, key: str, value: bytes) -> None:
-        """Keep a value, in place of the one that the key has.
+        """Store a value, replacing the old value of the key.
 
         Args:
-            key: Its key; groups that it names need not exist.
-            value: Bytes.
+            key: The key, whose groups need not exist.
+            value: The value in bytes.
         """
         self[key] = value
 
     def delete(self, key: str) -> None:
-        """Remove a value.
+        """Delete the value of a key.
 
         Raises:
-            KeyError: There is none.
+            KeyError: The key has no value.
         """
         del self[key]
 
     def keys(self) -> Iterator[str]:
-        """Iterate over the keys directly in this group, not over groups in it."""
+        """Iterate over the keys directly in this group, without those of nested groups."""
         return iter(self)
 
     def contains(self, key: str) -> bool:
-        """Tell whether a key has a value."""
+        """Return whether a key has a value."""
         return key in self
 
     def __contains__(self, key: str) -> bool:
@@ -76,11 +76,11 @@ class Interface(ABC):
         return sum(1 for _ in self)
 
     def __bool__(self) -> bool:
-        # A cache is there also when it is empty, and `if cache:` should list no bucket.
+        # An empty cache is still a cache, and `if cache:` must not list a bucket.
         return True
 
 
-class Sugar(Interface):
+class MappingMixin(Interface):
     """Subscripts for a cache that implements the named methods."""
 
     def __getitem__(self, key: str) -> bytes:

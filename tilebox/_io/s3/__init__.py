@@ -1,1 +1,1 @@
-"""Values in a bucket of Amazon S3, or of a store that speaks its protocol."""
+"""Values in a bucket of Amazon S3, or of a store with the same protocol."""

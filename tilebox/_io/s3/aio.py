@@ -1,4 +1,4 @@
-"""Values in a bucket of S3, for the async client: aiobotocore, one client a loop."""
+"""Values in a bucket of S3, for the async client: aiobotocore, one client per loop."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Bucket", "is_missing", "translated"]
 
 
 class Bucket:
-    """A bucket, or what lies below a prefix in it.
+    """A bucket, or the part of it below a prefix.
 
     Args:
-        name: The bucket's name.
-        prefix: The first names of all objects.
-        region: Where it is, if the usual AWS settings do not say so.
-        endpoint_url: The store that has it, if not Amazon's.
+        name: The name of the bucket.
+        prefix: The names with which all object names begin.
+        region: The AWS region; by default that of the AWS configuration.
+        endpoint_url: The URL of the store, if it is not Amazon's.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Bucket:
         self._clients = ClientCache(partial(_open, name, region, endpoint_url))
 
     async def read(self, path: cache_keys.Names) -> bytes | None:
-        """Return a value, or None."""
+        """Return a value, or None if it does not exist."""
         client = await self._clients.client()
         with translated(self._name):
             try:
@@ -51,13 +51,13 @@ class Bucket:
                 return value
 
     async def write(self, path: cache_keys.Names, value: bytes) -> None:
-        """Keep a value."""
+        """Store a value."""
         client = await self._clients.client()
         with translated(self._name):
             await client.put_object(**self._object(path), Body=value)
 
     async def delete(self, path: cache_keys.Names) -> bool:
-        """Remove a value, and tell whether there was one, which the request itself does not tell."""
+        """Delete a value, and return whether it existed, which the answer to the request does not tell."""
         if not await self.exists(path):
             return False
         client = await self._clients.client()
@@ -66,7 +66,7 @@ class Bucket:
         return True
 
     async def exists(self, path: cache_keys.Names) -> bool:
-        """Tell whether there is a value."""
+        """Return whether a value exists."""
         client = await self._clients.client()
         with translated(self._name):
             try:
@@ -84,8 +84,8 @@ class Bucket:
         with translated(self._name):
             pages = client.get_paginator("list_objects_v2")
             async for page in pages.paginate(Bucket=self._name, Prefix=start, Delimiter="/"):
-                for found in page.get("Contents", ()):
-                    yield found["Key"].removeprefix(start)
+                for item in page.get("Contents", ()):
+                    yield item["Key"].removeprefix(start)
 
     def _object(self, path: cache_keys.Names) -> dict[str, str]:
         return {"Bucket": self._name, "Key": "/".join((*self._prefix, *path))}
@@ -114,7 +114,7 @@ async def _open(bucket: str, region: str | None, endpoint_url: str | None) -> As
 
 
 def _read_descriptions() -> Any:
-    """Return a session that has read its files: a tenth of a second that would stop the loop."""
+    """Return a session that has read its service descriptions, which takes a tenth of a second and would block the loop."""
     from aiobotocore.session import get_session
     from botocore.session import Session
 

@@ -1,4 +1,4 @@
-"""Values in a bucket of S3, for the sync client: botocore, one client a process."""
+"""Values in a bucket of S3, for the sync client: botocore, one client per process."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _NO_SUCH_KEY = {"404", "NoSuchKey", "NotFound"}
 
 
 class Bucket:
-    """A bucket, or what lies below a prefix in it.
+    """A bucket, or the part of it below a prefix.
 
     Args:
-        name: The bucket's name.
-        prefix: The first names of all objects.
-        region: Where it is, if the usual AWS settings do not say so.
-        endpoint_url: The store that has it, if not Amazon's.
+        name: The name of the bucket.
+        prefix: The names with which all object names begin.
+        region: The AWS region; by default that of the AWS configuration.
+        endpoint_url: The URL of the store, if it is not Amazon's.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Bucket:
         self._clients = ClientCache(partial(_open, name, region, endpoint_url))
 
     def read(self, path: cache_keys.Names) -> bytes | None:
-        """Return a value, or None."""
+        """Return a value, or None if it does not exist."""
         client = self._clients.client()
         with translated(self._name):
             try:
@@ -52,13 +52,13 @@ class Bucket:
                 return value
 
     def write(self, path: cache_keys.Names, value: bytes) -> None:
-        """Keep a value."""
+        """Store a value."""
         client = self._clients.client()
         with translated(self._name):
             client.put_object(**self._object(path), Body=value)
 
     def delete(self, path: cache_keys.Names) -> bool:
-        """Remove a value, and tell whether there was one, which the request itself does not tell."""
+        """Delete a value, and return whether it existed, which the answer to the request does not tell."""
         if not self.exists(path):
             return False
         client = self._clients.client()
@@ -67,7 +67,7 @@ class Bucket:
         return True
 
     def exists(self, path: cache_keys.Names) -> bool:
-        """Tell whether there is a value."""
+        """Return whether a value exists."""
         client = self._clients.client()
         with translated(self._name):
             try:
@@ -85,8 +85,8 @@ class Bucket:
         with translated(self._name):
             pages = client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._name, Prefix=start, Delimiter="/"):
-                for found in page.get("Contents", ()):
-                    yield found["Key"].removeprefix(start)
+                for item in page.get("Contents", ()):
+                    yield item["Key"].removeprefix(start)
 
     def _object(self, path: cache_keys.Names) -> dict[str, str]:
         return {"Bucket": self._name, "Key": "/".join((*self._prefix, *path))}
@@ -100,23 +100,23 @@ class Bucket:
 
 
 def is_missing(error: Exception) -> bool:
-    """Tell whether an error says that there is no such object."""
+    """Return whether an error means that the object does not exist."""
     answer: dict[str, Any] = getattr(error, "response", {})
     return answer.get("Error", {}).get("Code") in _NO_SUCH_KEY
 
 
 @contextmanager
 def translated(bucket: str) -> Iterator[None]:
-    """Raise what botocore raises as errors of ours.
+    """Raise errors of botocore as Tilebox errors.
 
     Args:
-        bucket: Its name, for the message.
+        bucket: The name of the bucket in error messages.
 
     Raises:
-        AuthenticationError: There are no credentials, or the store does not know them.
-        PermissionDeniedError: The credentials do not allow this.
-        TransportError: No complete answer, after the retries of botocore.
-        TileboxError: The store refuses for another reason, such as that there is no such bucket.
+        AuthenticationError: There are no credentials, or the store does not accept them.
+        PermissionDeniedError: The credentials do not allow the operation.
+        TransportError: There was no complete answer, even after the retries of botocore.
+        TileboxError: The store refused for another reason, for example because the bucket does not exist.
     """
     from botocore import exceptions as botocore
 
@@ -151,6 +151,6 @@ def _open(bucket: str, region: str | None, endpoint_url: str | None) -> Any:
         from botocore.session import Session
     except ImportError as error:
         raise MissingExtraError("a cache in Amazon S3", "s3") from error
-    # A session of its own, because opening clients of one session is not safe in threads.
+    # A new session, because opening clients of a shared session is not thread-safe.
     with translated(bucket):
         return Session().create_client("s3", region_name=region, endpoint_url=endpoint_url)

@@ -1,6 +1,6 @@
 # Source of tilebox/sync/datasets/dataset.py, which scripts/unasync.py writes.
 # ruff: noqa: A002 `filter` is the name that the public API has
-"""A dataset: datapoints of one type, in collections."""
+"""A dataset: datapoints with one schema, grouped into collections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tilebox._core.queries.query import Query
 from tilebox._core.schema import catalogue
 from tilebox._core.values import ids
 from tilebox.aio.datasets import loading
-from tilebox.aio.datasets.timeseries import Home, TimeseriesCollection, collection_ids, list_collections, named
+from tilebox.aio.datasets.timeseries import Home, TimeseriesCollection, collection_ids, find_by_name, list_collections
 from tilebox.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class TimeseriesDataset:
-    """A dataset. Comes from `Client.dataset` and `Client.datasets`."""
+    """A dataset. `Client.dataset` and `Client.datasets` return it."""
 
     def __init__(self, transport: Transport, info: DatasetInfo) -> None:
         self._transport = transport
@@ -43,32 +43,32 @@ class TimeseriesDataset:
 
     @property
     def id(self) -> UUID:
-        """Its identity."""
+        """The id of the dataset."""
         return self._info.id
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The display name of the dataset."""
         return self._info.name
 
     @property
     def slug(self) -> str:
-        """Its dotted path, by which `Client.dataset` finds it."""
+        """The dotted path of the dataset, the argument of `Client.dataset`."""
         return self._info.slug
 
     @property
     def summary(self) -> str:
-        """One line about it."""
+        """The summary of the dataset, one line."""
         return self._info.summary
 
     @property
     def description(self) -> str:
-        """All about it, as Markdown."""
+        """The description of the dataset in Markdown."""
         return self._info.description
 
     @property
     def schema(self) -> Schema:
-        """Its fields.
+        """The fields of the dataset.
 
         Raises:
             ValueError: A field has a type that this version does not know.
@@ -76,43 +76,59 @@ class TimeseriesDataset:
         return self._info.schema
 
     async def collections(self) -> dict[str, TimeseriesCollection]:
-        """List the collections.
+        """List the collections of the dataset.
 
         Returns:
-            The collections by name; printing it shows what each holds.
+            The collections by name. Printing the dict shows the availability and count of each.
         """
         return await list_collections(self._home)
 
     async def collection(self, name: str) -> TimeseriesCollection:
-        """Access a collection. Asks the server, so that a wrong name fails here and at once.
+        """Get a collection by its name.
 
         Args:
-            name: Its name.
+            name: The name of the collection.
+
+        Returns:
+            The collection.
 
         Raises:
-            NotFoundError: There is none of that name; the message names close ones.
+            NotFoundError: The collection does not exist; the message suggests similar names.
         """
-        return named(await list_collections(self._home), name)
+        return find_by_name(await list_collections(self._home), name)
 
     async def create_collection(self, name: str) -> TimeseriesCollection:
         """Create a collection.
 
+        Args:
+            name: The name of the collection.
+
+        Returns:
+            The collection, which is empty.
+
         Raises:
-            ConflictError: There is one of that name already.
+            ConflictError: A collection with this name exists already.
         """
         answer = await self._transport.call(dataset_calls.create_collection(self.id, name))
-        # The answer leaves out what goes without saying: nothing is in it yet.
+        # The response has no count, and a new collection is empty.
         return TimeseriesCollection(self._home, replace(catalogue.CollectionInfo.from_wire(answer), count=0))
 
     async def get_or_create_collection(self, name: str) -> TimeseriesCollection:
-        """Access a collection, which is created if there is none of that name."""
+        """Get a collection, or create it if it does not exist.
+
+        Args:
+            name: The name of the collection.
+
+        Returns:
+            The collection.
+        """
         existing = await list_collections(self._home)
         if name in existing:
             return existing[name]
         try:
             return await self.create_collection(name)
         except ConflictError:
-            # Somebody else created it since we looked.
+            # Another client created it in the meantime.
             return await self.collection(name)
 
     async def delete_collection(self, collection: CollectionLike) -> None:
@@ -122,7 +138,7 @@ class TimeseriesDataset:
             collection: The collection, its name or its id.
 
         Raises:
-            NotFoundError: There is no such collection.
+            NotFoundError: The collection does not exist.
         """
         (identity,) = await collection_ids(self._home, [collection])
         await self._transport.call(dataset_calls.delete_collection(self.id, identity))
@@ -140,28 +156,29 @@ class TimeseriesDataset:
         descending: bool = False,
         lazy: bool = False,
     ) -> xr.Dataset:
-        """Load the datapoints of several collections that meet all conditions.
+        """Query the datapoints of one or more collections that meet all conditions.
 
         Args:
-            collections: Where to look: names, ids or collections; None for all of them.
-            temporal_extent: When, as in `TimeseriesCollection.load`; None for all times.
-            spatial_extent: Where: a geometry that footprints intersect, of shapely or as GeoJSON, in degrees; or a
-                dict with `geometry`, `mode` (`intersects`, `filter_contains_geometry`, `geometry_contains_filter`;
-                `contains` is a deprecated alias of the second) and `coordinate_system` (`cartesian`, `spherical`).
-            filter: Conditions on queryable fields, built with `field`.
-            skip_data: Load only time, id and ingestion time.
-            show_progress: As in `TimeseriesCollection.load`.
-            limit: Load at most so many datapoints.
-            descending: From the latest to the earliest.
-            lazy: Decode every variable only when it is first used.
+            collections: The collections to query, as names, ids or collection objects; None for all collections.
+            temporal_extent: The time or interval, as in `TimeseriesCollection.load`; None for all times.
+            spatial_extent: The area, in degrees of longitude and latitude: a geometry of shapely or GeoJSON that
+                footprints must intersect; or a dict with `geometry`, `mode` (`intersects`, `filter_contains_geometry`
+                or `geometry_contains_filter`; `contains` is a deprecated alias of `filter_contains_geometry`) and
+                `coordinate_system` (`cartesian` or `spherical`). None for all areas.
+            filter: A condition on queryable fields, built with `tilebox.datasets.query.field`.
+            skip_data: Whether to load only time, id and ingestion time.
+            show_progress: Whether to show a progress bar, or a callback, as in `TimeseriesCollection.load`.
+            limit: The largest number of datapoints to load.
+            descending: Whether to return the latest datapoints first.
+            lazy: Whether to decode each variable only on its first use.
 
         Returns:
             The datapoints along the dimension `time`; an empty dataset if there are none.
 
         Raises:
-            ValueError: A condition makes no sense.
-            NotFoundError: There is no collection of a name.
-            PageError: The answer broke off for good; nothing is returned in part.
+            ValueError: A condition is malformed.
+            NotFoundError: A collection does not exist.
+            PageError: The response ended early and could not be resumed. No partial result is returned.
         """
         conditions = self._conditions(temporal_extent, spatial_extent, filter, limit)
         query = await self._query(collections, conditions, skip_data=skip_data, is_descending=descending)
@@ -179,7 +196,7 @@ class TimeseriesDataset:
         descending: bool = False,
         page_size: int = 8192,
     ) -> AsyncIterator[xr.Dataset]:
-        """Iterate over the datapoints that meet all conditions, in datasets of one size and in constant memory.
+        """Iterate over the datapoints that meet all conditions, in pages of equal size and with constant memory.
 
         Args:
             collections: As in `query`.
@@ -189,15 +206,15 @@ class TimeseriesDataset:
             skip_data: As in `query`.
             limit: As in `query`.
             descending: As in `query`.
-            page_size: Datapoints in each dataset; the last one has fewer.
+            page_size: The number of datapoints per page; the last page may have fewer.
 
         Returns:
-            An iterator over datasets.
+            An iterator over datasets, one per page.
 
         Raises:
-            ValueError: A condition makes no sense.
-            NotFoundError: There is no collection of a name.
-            PageError: The answer broke off for good.
+            ValueError: A condition is malformed.
+            NotFoundError: A collection does not exist.
+            PageError: The response ended early and could not be resumed.
         """
         conditions = self._conditions(temporal_extent, spatial_extent, filter, limit)
         size = queries.check_positive(page_size, "page_size") or 1
@@ -211,33 +228,47 @@ class TimeseriesDataset:
         spatial_extent: AreaLike | None = None,
         filter: Expression | None = None,
     ) -> int:
-        """Count the datapoints that meet all conditions, as in `query`, without loading them."""
+        """Count the datapoints that meet all conditions, without loading them.
+
+        Args:
+            collections: As in `query`.
+            temporal_extent: As in `query`.
+            spatial_extent: As in `query`.
+            filter: As in `query`.
+
+        Returns:
+            The number of datapoints.
+
+        Raises:
+            ValueError: A condition is malformed.
+            NotFoundError: A collection does not exist.
+        """
         conditions = self._conditions(temporal_extent, spatial_extent, filter, None)
         return await loading.count(self._transport, await self._query(collections, conditions, skip_data=True))
 
     async def find(
         self, datapoint_id: str | UUID, collections: CollectionsLike | None = None, skip_data: bool = False
     ) -> xr.Dataset:
-        """Load one datapoint.
+        """Find a datapoint by its id.
 
         Args:
-            datapoint_id: Its id.
-            collections: Where to look: names, ids or collections; None for all of them.
-            skip_data: Load only time, id and ingestion time.
+            datapoint_id: The id of the datapoint.
+            collections: The collections to search, as names, ids or collection objects; None for all collections.
+            skip_data: Whether to load only time, id and ingestion time.
 
         Returns:
-            The datapoint, without a dimension `time`.
+            The datapoint, as a dataset without the dimension `time`.
 
         Raises:
-            ValueError: The id is no UUID.
-            NotFoundError: There is no such datapoint, or no collection of a name.
+            ValueError: The id is not a UUID.
+            NotFoundError: The datapoint or a collection does not exist.
         """
         return await loading.find(
             self._transport,
             dataset=self.id,
             schema=self.schema,
             collections=await collection_ids(self._home, collections),
-            datapoint=ids.parse(datapoint_id, what="datapoint id"),
+            datapoint=ids.parse(datapoint_id, name="datapoint id"),
             skip_data=skip_data,
         )
 
@@ -278,5 +309,5 @@ class TimeseriesDataset:
 
 
 def missing(slug: str, slugs: Iterable[str]) -> NotFoundError:
-    """Return the error for a dataset that does not exist, with close names."""
+    """Return the error for a dataset that does not exist, which suggests similar slugs."""
     return NotFoundError(f"No such dataset {slug}{catalogue.did_you_mean(slug, slugs)}")

@@ -1,5 +1,5 @@
 # Source of tilebox/sync/datasets/loading.py, which scripts/unasync.py writes.
-"""Queries carried out: all at once, page by page, counted, or one datapoint by id."""
+"""Execution of queries: load everything, iterate over pages, count, or find one datapoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tilebox._core.results import frames
 from tilebox._core.schema import arrow_schema
 from tilebox._core.wire.pages import Pages
 from tilebox._io.concurrency.aio import prefetched, to_thread
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 from tilebox.aio.datasets.sources import open_source
 from tilebox.errors import NotFoundError
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from tilebox.aio.datasets.sources import Part
     from tilebox.aio.transport import Transport
 
-# Parts that may lie ready while one is decoded: two hide any jitter, more only cost memory.
-_DEPTH = 2
+# The number of parts prefetched while one is decoded. Two hide any jitter; more only cost memory.
+_PREFETCH_DEPTH = 2
 
-# To decode so few datapoints takes no longer than a hop to a thread and back.
-_FEW_ROWS = 256
-_IMPORTED = frozenset({"shapely", "xarray"})
+# Decoding up to this many datapoints takes no longer than a switch to a thread and back.
+_MAX_INLINE_ROWS = 256
+_SLOW_IMPORTS = frozenset({"shapely", "xarray"})
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,14 +41,14 @@ R = TypeVar("R")
 async def load(
     transport: Transport, query: Query, *, lazy: bool, show_progress: bool | Callable[[float], object]
 ) -> xr.Dataset:
-    """Return everything that a query finds; download and decoding overlap."""
+    """Return all datapoints of a query; download and decoding overlap."""
     source = open_source(transport, query)
     decoder = source.decoder(lazy=lazy)
     with _progress_over_time(query, show_progress) as progress:
-        async with prefetched(source.parts(), depth=_DEPTH, interrupt=source.interrupt) as parts:
+        async with prefetched(source.parts(), depth=_PREFETCH_DEPTH, interrupt=source.interrupt) as parts:
             async for part in parts:
                 await _compute(part.rows, decoder.add, part.values)
-                progress.reach(_position(query, part), part.rows)
+                progress.update(_position(query, part), part.rows)
     dataset = await _compute(decoder.rows, decoder.dataset)
     if query.is_descending and not source.is_ordered and "time" in dataset.sizes:
         dataset = dataset.isel(time=slice(None, None, -1)).isel(time=slice(query.limit))
@@ -56,16 +56,16 @@ async def load(
 
 
 async def pages(transport: Transport, query: Query, *, page_size: int) -> AsyncGenerator[xr.Dataset, None]:
-    """Yield what a query finds in datasets of one size, the last one smaller; memory stays constant.
+    """Yield the datapoints of a query in pages of equal size, with constant memory; the last page may be smaller.
 
     Raises:
-        ValueError: The server has no descending order.
+        ValueError: The server does not support descending order.
     """
     source = open_source(transport, query, page_size=page_size)
     if query.is_descending and not source.is_ordered:
-        raise ValueError("this server cannot page from the latest to the earliest; use query(descending=True) instead")
+        raise ValueError("this server cannot return pages in descending order; use query(descending=True) instead")
     decoder = source.decoder()
-    async with prefetched(source.parts(), depth=_DEPTH, interrupt=source.interrupt) as parts:
+    async with prefetched(source.parts(), depth=_PREFETCH_DEPTH, interrupt=source.interrupt) as parts:
         async for part in parts:
             taken = 0
             while taken < part.rows:
@@ -80,15 +80,15 @@ async def pages(transport: Transport, query: Query, *, page_size: int) -> AsyncG
 
 
 async def count(transport: Transport, query: Query) -> int:
-    """Return how many datapoints a query finds."""
+    """Return the number of datapoints of a query."""
     if transport.offers(arrow_schema.EXTENSION):
         answer = await transport.call(dataset_calls.count_datapoints(query.request()))
         return int(answer.count)
-    walk = Pages()
-    while (page := walk.next_request()) is not None:
-        found = await transport.call(dataset_calls.query_page(query.page_request(page)))
-        walk.feed(len(found.data.value), found.next_page)
-    return walk.rows
+    pages_state = Pages()
+    while (page := pages_state.next_request()) is not None:
+        response = await transport.call(dataset_calls.query_page(query.page_request(page)))
+        pages_state.feed(len(response.data.value), response.next_page)
+    return pages_state.rows
 
 
 async def find(
@@ -100,10 +100,10 @@ async def find(
     datapoint: UUID,
     skip_data: bool,
 ) -> xr.Dataset:
-    """Return one datapoint by id, without the dimension `time`.
+    """Return one datapoint by id, as a dataset without the dimension `time`.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: The datapoint does not exist.
     """
     try:
         answer = await transport.call(
@@ -118,9 +118,9 @@ async def find(
 
 
 async def _compute(rows: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run a function over so many datapoints: in a thread, unless they are few."""
-    # What is imported on first use takes a second, however few they are.
-    if rows <= _FEW_ROWS and sys.modules.keys() >= _IMPORTED:
+    """Run a function over datapoints: in a thread, unless they are few."""
+    # The first use of these libraries imports them, which takes a second however few the datapoints are.
+    if rows <= _MAX_INLINE_ROWS and sys.modules.keys() >= _SLOW_IMPORTS:
         return function(*args, **kwargs)
     return await to_thread(function, *args, **kwargs)
 
@@ -131,7 +131,7 @@ def _progress_over_time(query: Query, show: bool | Callable[[float], object]) ->
 
 
 def _position(query: Query, part: Part) -> float:
-    """Return how many seconds of the interval lie behind a part."""
+    """Return the seconds of the interval that are loaded up to a part."""
     interval = query.progress_interval
     if part.until_ms is None:
         return _seconds(interval.start, interval.end)

@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from tilebox.aio.workflows.cache import JobCache
     from tilebox.aio.workflows.runner import TaskRunner
 
-_RUNNERS = "tilebox.workflows.runner"
+_RUNNER_LOGGER = "tilebox.workflows.runner"
 
 
 class Client:
-    """A client of Tilebox workflows.
+    """A client for Tilebox workflows.
 
-    Makes no request before the first call, needs no closing, and may be shared by threads and event loops.
+    Creating a client makes no request. A client needs no closing, and threads and event loops may share it.
 
     Args:
-        url: Where the server is. By default the environment variable `TILEBOX_API_URL`, or else
+        url: The URL of the server. Defaults to the environment variable `TILEBOX_API_URL`, or else to
             https://api.tilebox.com.
-        token: The API key. By default the environment variable `TILEBOX_API_KEY`.
-        http_client: An `httpx.Client` of yours (for the async client an `httpx.AsyncClient`), whose time-outs,
-            proxies, certificates, event hooks and transports apply to every call. You close it; an
-            `httpx.AsyncClient` belongs to one event loop. By default the client opens and closes one of its own.
-            Runners do not use it: the environment variables for proxies and certificates apply to them.
+        token: The API key. Defaults to the environment variable `TILEBOX_API_KEY`.
+        http_client: Your own `httpx.Client` (or `httpx.AsyncClient` for the async client). Its time-outs, proxies,
+            certificates, event hooks and transports apply to every call. You close it; an `httpx.AsyncClient`
+            belongs to one event loop. By default the client opens and closes an HTTP client itself. Runners do not
+            use it: the environment variables for proxies and certificates apply to them.
 
     Raises:
-        ValueError: The URL or the key is malformed, or the server is the hosted one and there is no key.
-        TypeError: `http_client` is not an HTTP client of this kind.
+        ValueError: The URL or the key is malformed, or the hosted service is used without a key.
+        TypeError: `http_client` is not an HTTP client of the right kind.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class Client:
         if config.is_anonymous:
             raise ValueError(
                 f"workflows at {config.url} need an API key: pass token=..., or set TILEBOX_API_KEY; "
-                "for a server of your own pass url=..., or set TILEBOX_API_URL"
+                "to use your own server, pass url=..., or set TILEBOX_API_URL"
             )
         self._transport = Transport(config, http_client=http_client)
 
     def jobs(self) -> JobClient:
-        """Return the client of jobs: submit them, look at them, wait for them, cancel and retry them."""
+        """Return a client for jobs, which submits, finds, awaits, cancels and retries them."""
         return JobClient(self._transport)
 
     def clusters(self) -> ClusterClient:
-        """Return the client of clusters: create, list, find, change and delete them."""
+        """Return a client for clusters, which creates, lists, finds, updates and deletes them."""
         return ClusterClient(self._transport)
 
     def runner(
@@ -75,20 +75,24 @@ class Client:
         isolation: str = "thread",
         **options: Any,
     ) -> TaskRunner:
-        """Make a runner, which executes tasks; it asks for none before it is told to run.
+        """Create a task runner. It claims no tasks before `run_all` or `run_forever` is called.
 
         Args:
-            cluster: The cluster whose tasks to execute, or its slug. By default the default cluster.
-            tasks: The task classes that it can execute.
-            cache: Where tasks of a job share data. By default they cannot.
-            context: What tasks find as `context.runner_context`.
-            concurrency: How many tasks to execute at a time.
-            isolation: Where they are executed: `thread`, or `process` for a process of their own.
+            cluster: The cluster whose tasks to execute, or its slug; by default the default cluster.
+            tasks: The task classes that the runner registers.
+            cache: The cache in which the tasks of a job share data; by default there is none.
+            context: An object for the tasks, available as `context.runner_context`.
+            concurrency: The number of tasks to execute at the same time.
+            isolation: `thread` to execute tasks in threads of this process, or `process` to execute them in child
+                processes.
             options: Further arguments of `TaskRunner`.
 
+        Returns:
+            The runner.
+
         Raises:
-            ValueError: Two classes have the same name and version, or one cannot be executed.
-            TypeError: A class is no task.
+            ValueError: Two classes have the same name and version, or a class has no `execute`.
+            TypeError: A class is not a task class.
         """
         from tilebox.aio.workflows.runner import TaskRunner
 
@@ -104,7 +108,7 @@ class Client:
         )
 
     def recurrent_tasks(self) -> NoReturn:
-        """Raise: this version cannot schedule tasks yet.
+        """Not available: this version cannot schedule tasks yet.
 
         Raises:
             NotImplementedError: Always.
@@ -114,7 +118,7 @@ class Client:
         )
 
     def automations(self) -> NoReturn:
-        """Raise: this version cannot schedule tasks yet.
+        """Not available: this version cannot schedule tasks yet.
 
         Raises:
             NotImplementedError: Always.
@@ -122,30 +126,31 @@ class Client:
         self.recurrent_tasks()
 
     def configure_logger(self, logger: logging.Logger) -> None:
-        """Let the runners of this process log through a logger of yours: with its handlers, and from its level on.
+        """Make the runners of this process log through a logger of yours, with its handlers and level.
 
-        Tasks log to what `runner(..., logger=...)` says, or else to `tilebox.workflows.tasks`.
+        Without this call they log to `tilebox.workflows.runner`. Tasks log to the `logger` argument of `runner`, or
+        else to `tilebox.workflows.tasks`.
 
         Args:
-            logger: The logger. By default `tilebox.workflows`, as for every name below it.
+            logger: The logger.
 
         Raises:
-            TypeError: It is no logger.
+            TypeError: The argument is not a logger.
         """
         if not isinstance(logger, logging.Logger):
             raise TypeError(f"logger must be a logging.Logger, not a {type(logger).__name__}")
-        of_runners = logging.getLogger(_RUNNERS)
-        if of_runners not in _line(logger):
-            of_runners.parent = logger
-            # Also makes it forget which levels its former parent let through.
-            of_runners.setLevel(logging.NOTSET)
+        runner_logger = logging.getLogger(_RUNNER_LOGGER)
+        if runner_logger not in _with_ancestors(logger):
+            runner_logger.parent = logger
+            # This call also clears the cached levels of the former parent.
+            runner_logger.setLevel(logging.NOTSET)
 
     def configure_logging(self, logger: logging.Logger) -> None:
-        """Do the same as `configure_logger`, by the name that it had before."""
+        """Do the same as `configure_logger`; this is its former name."""
         self.configure_logger(logger)
 
     def configure_tracing(self, *_: Any, **__: Any) -> NoReturn:
-        """Raise: this version cannot export traces of tasks yet.
+        """Not available: this version cannot export traces of tasks yet.
 
         Raises:
             NotImplementedError: Always.
@@ -156,9 +161,8 @@ class Client:
         return f"Client(url={self._transport.config.url!r})"
 
 
-def _line(logger: logging.Logger) -> Iterator[logging.Logger]:
-    """Yield a logger, and those that it hands its records on to."""
-    one: logging.Logger | None = logger
-    while one is not None:
-        yield one
-        one = one.parent
+def _with_ancestors(logger: logging.Logger) -> Iterator[logging.Logger]:
+    current: logging.Logger | None = logger
+    while current is not None:
+        yield current
+        current = current.parent

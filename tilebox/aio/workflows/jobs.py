@@ -1,14 +1,11 @@
 # Source of tilebox/sync/workflows/jobs.py, which scripts/unasync.py writes.
-"""The client of jobs."""
+"""The client for jobs."""
 
 from __future__ import annotations
 
 import logging
-import sys
-from contextlib import contextmanager
-from random import SystemRandom
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tilebox._core.jobs import arguments, workflow_calls
 from tilebox._core.jobs.job import Job, JobList, QueuedTask, QueueStats, TaskList, failure, in_tree_order, job_html
@@ -16,38 +13,38 @@ from tilebox._core.jobs.states import JobState, TaskState, job_state
 from tilebox._core.jobs.task_pages import TaskWalk
 from tilebox._core.jobs.watching import JobWatch
 from tilebox._core.wire.pages import Pages
-from tilebox._io import notebook
 from tilebox._io.concurrency.aio import gather_map, sleep
-from tilebox._io.failures import was_sent
-from tilebox._io.job_progress import JobProgress
+from tilebox._io.progress import display
+from tilebox._io.progress.jobs import JobProgress
+from tilebox.aio.workflows.submitting import find_submitted, submission_trace
 from tilebox.errors import APIError, ServerError, TileboxError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
     from uuid import UUID
 
     from tilebox._core.jobs.job import ClusterLike, TaskSummary
-    from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
+    from tilebox._core.protocol.workflows.v1 import job_pb2
     from tilebox._core.tasks.task import Task
     from tilebox._core.values.intervals import TimeIntervalLike
     from tilebox.aio.transport import Transport
 
 _log = logging.getLogger("tilebox.workflows")
 
-_TRACER = "tilebox.com/observability"
-_REQUESTS_AT_ONCE = 8
+_MAX_CONCURRENT_REQUESTS = 8
+# One more than an error message lists, so that it can tell that there are others.
 _MAX_FAILED_TASKS = 11
-_MAX_EXPLAINED = 20
+_MAX_EXPLAINED_TASKS = 20
 
 
 class JobClient:
-    """Submits jobs, looks at them, waits for them, cancels and retries them; made by `Client.jobs`.
+    """A client for jobs. `Client.jobs` returns it.
 
-    Wherever a job is asked for, its id will do, as a UUID or its text.
+    Every method with a job as its argument accepts the job's id too, as a UUID or a string.
 
     Args:
-        transport: The way to the server.
+        transport: The connection to the server.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -62,44 +59,50 @@ class JobClient:
     ) -> Job:
         """Submit a job.
 
-        It is sent once. If the answer is lost on its way, the job is looked for by its trace parent, which no other
-        job has; only if it cannot be found is an error raised, whose note says so.
+        The job is submitted at most once. If the response is lost, the client looks for the job by its unique trace
+        parent, and raises an error only if it does not find the job. A note of the error says so.
 
         Args:
-            job_name: Its name. May be left out, in front of the tasks; it is then the class name of the first one.
-            root_task_or_tasks: The task to execute first, or several, which may run at the same time.
-            cluster: The cluster to execute them on, or its slug; or one for each task. By default the default cluster.
-            max_retries: How many times each of them is tried again if it fails.
+            job_name: The name of the job. It may be omitted, so that the tasks are the first argument; the name is
+                then that of the first task's class.
+            root_task_or_tasks: The root task, or several, which may run at the same time.
+            cluster: The cluster that executes the root tasks, or its slug; or a list with one cluster per task. By
+                default the default cluster.
+            max_retries: The number of times that each root task is retried after a failed attempt.
 
         Returns:
-            The job as it was accepted.
+            The submitted job.
 
         Raises:
-            TypeError: What is given is no task, or is a task class.
-            ValueError: There is no task, there is not one cluster for each task, or a number or name makes no sense.
-            NotFoundError: There is no such cluster.
-            InvalidArgumentError: The arguments of a task are longer than the server takes.
+            TypeError: An argument is not a task, or is a task class rather than a task.
+            ValueError: There is no task, the number of clusters differs from that of tasks, the name is empty, or
+                `max_retries` is out of range.
+            NotFoundError: A cluster does not exist.
+            InvalidArgumentError: The inputs of a task are larger than the server allows.
         """
         name, tasks = arguments.submission(job_name, root_task_or_tasks, cluster, max_retries)
-        with _submitting(name) as trace_parent:
+        with submission_trace(name) as trace_parent:
             try:
                 answer = await self._transport.call(workflow_calls.submit_job(name, tasks, trace_parent))
             except TransportError as error:
-                found = await self._accepted(name, trace_parent, error) if was_sent(error) else None
-                if found is None:
+                submitted = await find_submitted(self._transport, name, trace_parent, error)
+                if submitted is None:
                     raise
-                answer = found
+                answer = submitted
         return Job.from_wire(answer)
 
     async def find(self, job_or_id: Job | UUID | str) -> Job:
-        """Get a job as it is now.
+        """Get the current state of a job.
 
         Args:
             job_or_id: The job or its id.
 
+        Returns:
+            The job.
+
         Raises:
-            NotFoundError: There is none of that id.
-            ValueError: The id is no UUID.
+            NotFoundError: The job does not exist.
+            ValueError: The id is not a UUID.
         """
         answer = await self._transport.call(workflow_calls.get_job(arguments.job_id(job_or_id)))
         return Job.from_wire(answer)
@@ -115,47 +118,47 @@ class JobClient:
         *,
         limit: int | None = None,
     ) -> JobList:
-        """Look for jobs; what is not given does not matter.
+        """Query jobs. Arguments that are None do not filter.
 
         Args:
-            temporal_extent: When they were submitted.
-            automation_ids: The automations that submitted them.
-            job_states: How far they are.
-            name: Their name.
-            task_states: States of which they have at least one task.
-            clusters: Clusters for which they have tasks.
-            limit: How many at most; by default all.
+            temporal_extent: The time or interval of submission.
+            automation_ids: The ids of the automations that submitted the jobs.
+            job_states: The states of the jobs.
+            name: The name of the jobs, at most 100 characters.
+            task_states: States in which the jobs have at least one task.
+            clusters: Clusters on which the jobs have tasks.
+            limit: The largest number of jobs; by default all.
 
         Returns:
-            The jobs, from the latest to the earliest: a list that prints as a table.
+            The jobs, latest first, as a list that prints as a table.
 
         Raises:
-            ValueError: A state or id is none.
+            ValueError: A state does not exist, an id is not a UUID, or the interval is malformed.
         """
         filters = arguments.job_filters(temporal_extent, automation_ids, job_states, name, task_states, clusters)
         pages = Pages(limit=arguments.count(limit), order="descending")
-        found = JobList()
+        jobs = JobList()
         while (page := pages.next_request()) is not None:
             answer = await self._transport.call(workflow_calls.query_jobs(filters, page))
             wanted = pages.feed(len(answer.jobs), answer.next_page)
-            found += map(Job.from_wire, answer.jobs[:wanted])
-        return found
+            jobs += map(Job.from_wire, answer.jobs[:wanted])
+        return jobs
 
     async def cancel(self, job_or_id: Job | UUID | str) -> None:
-        """Cancel a job: its queued tasks are left alone, also those that running tasks still submit.
+        """Cancel a job. Its queued tasks will not run, including those that running tasks still submit.
 
-        Tasks that are running finish. `retry` lets the job go on.
+        Tasks that are already running finish. `retry` resumes the job.
 
         Args:
             job_or_id: The job or its id.
 
         Raises:
-            NotFoundError: There is none of that id.
+            NotFoundError: The job does not exist.
         """
         await self._transport.call(workflow_calls.cancel_job(arguments.job_id(job_or_id)))
 
     async def retry(self, job_or_id: Job | UUID | str) -> int:
-        """Let a job that failed or was cancelled go on: its failed tasks are queued again, what is computed stays.
+        """Retry a job that failed or was cancelled. Failed tasks are queued again; computed tasks are not repeated.
 
         Args:
             job_or_id: The job or its id.
@@ -164,7 +167,7 @@ class JobClient:
             The number of tasks that were queued again.
 
         Raises:
-            NotFoundError: There is none of that id.
+            NotFoundError: The job does not exist.
         """
         answer = await self._transport.call(workflow_calls.retry_job(arguments.job_id(job_or_id)))
         return answer.num_tasks_rescheduled
@@ -172,21 +175,21 @@ class JobClient:
     async def visualize(
         self, job_or_id: Job | UUID | str, direction: str = "down", layout: str = "dagre", sketchy: bool = True
     ) -> str:
-        """Draw a job as a diagram of its tasks, coloured by their states.
+        """Render a job as a diagram of its tasks, coloured by their states.
 
         Args:
             job_or_id: The job or its id.
-            direction: Where it flows: `down`, `up`, `right` or `left`.
-            layout: How tasks are arranged: `dagre` or `elk`.
-            sketchy: Whether it looks drawn by hand.
+            direction: The direction of the diagram: `down`, `up`, `right` or `left`.
+            layout: The layout engine: `dagre` or `elk`.
+            sketchy: Whether the diagram looks hand-drawn.
 
         Returns:
             The diagram as SVG.
 
         Raises:
-            ValueError: There is no such direction or layout.
-            NotFoundError: There is no job of that id.
-            InvalidArgumentError: The job has more tasks than the server draws.
+            ValueError: The direction or the layout does not exist.
+            NotFoundError: The job does not exist.
+            InvalidArgumentError: The job has more tasks than the server can render.
         """
         identity = arguments.job_id(job_or_id)
         call = workflow_calls.visualize_job(identity, direction=direction, layout=layout, sketchy=sketchy)
@@ -195,41 +198,41 @@ class JobClient:
     async def display(
         self, job_or_id: Job | UUID | str, direction: str = "down", layout: str = "dagre", sketchy: bool = True
     ) -> None:
-        """Show a job in a notebook: its state, its progress and its diagram. Elsewhere, print its tasks.
+        """Show the state, the progress and the diagram of a job in a notebook. Elsewhere, print the job and its tasks.
 
         Args:
             job_or_id: The job or its id.
-            direction: Where the diagram flows: `down`, `up`, `right` or `left`.
-            layout: How tasks are arranged: `dagre` or `elk`.
-            sketchy: Whether the diagram looks drawn by hand.
+            direction: The direction of the diagram: `down`, `up`, `right` or `left`.
+            layout: The layout engine: `dagre` or `elk`.
+            sketchy: Whether the diagram looks hand-drawn.
 
         Raises:
-            ValueError: There is no such direction or layout.
-            NotFoundError: There is no job of that id.
+            ValueError: The direction or the layout does not exist.
+            NotFoundError: The job does not exist.
         """
         identity = arguments.job_id(job_or_id)
         call = workflow_calls.visualize_job(identity, direction=direction, layout=layout, sketchy=sketchy)
         job = await self.find(identity)
-        if notebook.in_notebook():
+        if display.in_notebook():
             diagram = await self._transport.call(call)
-            notebook.show_html(job_html(job, diagram.svg.decode()))
+            display.show_html(job_html(job, diagram.svg.decode()))
         else:
             tasks = await self.tasks(identity)
-            advice = 'The diagram shows in a notebook; here, save it: Path("job.svg").write_text(jobs.visualize(job))'
-            notebook.show_text(f"{job}\n{tasks}\n{advice}")
+            advice = 'To see the diagram, use a notebook, or save it: Path("job.svg").write_text(jobs.visualize(job))'
+            display.show_text(f"{job}\n{tasks}\n{advice}")
 
     async def tasks(self, job_or_id: Job | UUID | str, *, limit: int | None = None) -> TaskList:
         """List the tasks of a job.
 
         Args:
             job_or_id: The job or its id.
-            limit: How many at most, those nearest to the roots; by default all.
+            limit: The largest number of tasks; those nearest to the roots come first. By default all.
 
         Returns:
-            The tasks, each followed by its subtasks: a list that prints as a tree.
+            The tasks, each followed by its subtasks, as a list that prints as a tree.
 
         Raises:
-            NotFoundError: There is no job of that id.
+            NotFoundError: The job does not exist.
         """
         walk = TaskWalk(arguments.job_id(job_or_id), arguments.count(limit))
         while await self._step(walk):
@@ -237,15 +240,18 @@ class JobClient:
         return in_tree_order(walk.tasks)
 
     async def queued(self, job_or_id: Job | UUID | str, *, limit: int = 100) -> list[QueuedTask]:
-        """Tell why tasks of a job are still queued: what they wait for, or which runner is missing.
+        """Explain why tasks of a job are queued, for example because of a dependency or a missing runner.
 
         Args:
             job_or_id: The job or its id.
-            limit: How many tasks at most.
+            limit: The largest number of tasks.
+
+        Returns:
+            Queued tasks, each with its reason.
 
         Raises:
-            NotFoundError: There is no job of that id.
-            ServerError: The server cannot tell, since it does not offer the extension `runners/1`.
+            NotFoundError: The job does not exist.
+            ServerError: The server does not offer the extension `runners/1`, which has the reasons.
         """
         call = workflow_calls.explain_job(arguments.job_id(job_or_id), arguments.count(limit) or 0)
         try:
@@ -254,8 +260,8 @@ class JobClient:
             if error.code != "unimplemented":
                 raise
             raise ServerError(
-                f"the server at {self._transport.config.url} cannot tell why tasks are queued, since it does not offer "
-                f"the extension {workflow_calls.EXTENSION}; jobs.tasks(job) lists tasks with their states",
+                f"the server at {self._transport.config.url} cannot tell why tasks are queued, because it does not offer "
+                f"the extension {workflow_calls.EXTENSION}; call jobs.tasks(job) to list tasks with their states",
                 code=error.code,
                 request_id=error.request_id,
             ) from None
@@ -265,37 +271,38 @@ class JobClient:
         self,
         job_or_id: Job | UUID | str,
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 the job goes on, so nothing is to be cancelled
+        timeout: float | None = None,  # noqa: ASYNC109 the job continues, so there is nothing to cancel
         show_progress: bool | Callable[[float], object] = True,
         raise_on_failure: bool = False,
     ) -> Job:
-        """Wait until a job ends. If tasks of it need a runner that is not there, a warning is logged.
+        """Wait until a job ends. A warning is logged if its tasks need a runner that does not exist.
 
         Args:
             job_or_id: The job or its id.
-            timeout: How many seconds to wait at most; by default as long as it takes.
-            show_progress: Whether to show a progress bar; or a function that is told the finished fraction.
+            timeout: The longest time to wait, in seconds; by default there is no limit.
+            show_progress: Whether to show a progress bar; or a function that is called with the finished fraction,
+                from 0 to 1.
             raise_on_failure: Whether to raise an error if the job failed or was cancelled.
 
         Returns:
-            The job as it ended; `job.state` tells how.
+            The job after its end, whose `state` is completed, failed or cancelled.
 
         Raises:
-            NotFoundError: There is no job of that id.
-            JobTimeoutError: It has not ended in time.
-            JobFailedError: It failed or was cancelled, and `raise_on_failure` is set.
+            NotFoundError: The job does not exist.
+            JobTimeoutError: The job has not ended within the timeout. It continues.
+            JobFailedError: The job failed or was cancelled, and `raise_on_failure` is true.
         """
         identity = arguments.job_id(job_or_id)
         seconds = arguments.seconds(timeout)
         job = await self.find(identity)
         with JobProgress(show_progress, title=f"Job {job.name}") as bar:
-            bar.reach(job)
+            bar.update(job)
             watch = JobWatch(job, seconds, monotonic())
             while not watch.job.state.has_ended:
-                watch.note(await self._next_look(watch))
-                bar.reach(watch.job)
-                for reason in await self._missing_runners(watch):
-                    bar.say(reason)
+                watch.note(await self._poll(watch))
+                bar.update(watch.job)
+                for reason in await self._runner_warnings(watch):
+                    bar.warn(reason)
         if raise_on_failure and watch.job.state is not JobState.COMPLETED:
             raise failure(watch.job, await self._failed_tasks(watch.job))
         return watch.job
@@ -303,18 +310,18 @@ class JobClient:
     async def clone(
         self, job_or_id: Job | UUID | str, job_name: str | None = None, *, cluster: ClusterLike | None = None
     ) -> Job:
-        """Submit a job again, with the same root tasks and the same arguments.
+        """Submit a job again, with the same root tasks and inputs.
 
         Args:
             job_or_id: The job or its id.
-            job_name: The name of the new one; by default the same.
-            cluster: The cluster to execute its root tasks on; by default the same ones.
+            job_name: The name of the new job; by default that of the old one.
+            cluster: The cluster that executes the root tasks; by default the same clusters.
 
         Returns:
             The new job.
 
         Raises:
-            NotFoundError: There is no job of that id, or no such cluster.
+            NotFoundError: The job or the cluster does not exist.
         """
         identity = arguments.job_id(job_or_id)
         name = None if job_name is None else arguments.text(job_name, "job_name")
@@ -324,68 +331,57 @@ class JobClient:
         return Job.from_wire(await self._transport.call(call))
 
     async def state_counts(self, temporal_extent: TimeIntervalLike | None = None) -> dict[JobState, int]:
-        """Count jobs by their state.
+        """Count the jobs in each state.
 
         Args:
-            temporal_extent: When they were submitted; by default ever.
+            temporal_extent: The time or interval of submission; by default all times.
+
+        Returns:
+            The number of jobs by state.
         """
         call = workflow_calls.count_jobs_by_state(arguments.interval(temporal_extent))
         answer = await self._transport.call(call)
-        return {job_state(one.state): one.count for one in answer.state_counts}
+        return {job_state(entry.state): entry.count for entry in answer.state_counts}
 
     async def queue_stats(
         self, temporal_extent: TimeIntervalLike | None = None, *, max_age: timedelta | None = None
     ) -> QueueStats:
-        """Tell how much work waits.
+        """Get statistics of the queue: waiting and running jobs, and queued tasks.
 
         Args:
-            temporal_extent: When the jobs were submitted; by default ever.
-            max_age: How long ago they were submitted at most.
+            temporal_extent: The time or interval of submission of the jobs; by default all times.
+            max_age: The largest age of the jobs since their submission.
+
+        Returns:
+            The statistics.
         """
         call = workflow_calls.get_queue_stats(arguments.interval(temporal_extent), max_age)
         return QueueStats.from_wire(await self._transport.call(call))
 
-    async def _accepted(self, name: str, trace_parent: str, error: TransportError) -> core_pb2.Job | None:
-        """Find a job whose submission got no answer; where there is none, the error says what that means."""
-        filters = arguments.job_filters(None, None, None, name[: arguments.MAX_NAME], None, None)
-        try:
-            answer = await self._transport.call(workflow_calls.query_jobs(filters))
-        except TileboxError as second:
-            error.add_note(f"whether the job was submitted cannot be told: {second}")
-            return None
-        for message in answer.jobs:
-            if message.trace_parent == trace_parent:
-                return message
-        error.add_note(
-            f"the job is not there; before you submit it again, make sure that it has not arrived late: "
-            f"jobs.query(name={name!r})"
-        )
-        return None
-
-    async def _next_look(self, watch: JobWatch) -> Job:
+    async def _poll(self, watch: JobWatch) -> Job:
         identity = watch.job.id
         if self._transport.offers(workflow_calls.EXTENSION):
             seconds = watch.next_hold(monotonic())
             call = workflow_calls.await_job(identity, seconds=seconds, computed_at_least=watch.computed_at_least)
             job = Job.from_wire(await self._transport.call(call))
-            if watch.is_hasty(job, monotonic()):
+            if watch.is_early(job, monotonic()):
                 await sleep(watch.next_pause(monotonic()))
             return job
         await sleep(watch.next_pause(monotonic()))
         return await self.find(identity)
 
-    async def _missing_runners(self, watch: JobWatch) -> list[str]:
-        """Return what to tell about tasks that no runner takes; nothing if the server cannot say."""
+    async def _runner_warnings(self, watch: JobWatch) -> list[str]:
+        """Return new warnings about tasks that no runner can execute; none if the server cannot tell."""
         if not watch.is_idle or not self._transport.offers(workflow_calls.EXTENSION):
             return []
         try:
-            return watch.news(await self.queued(watch.job, limit=_MAX_EXPLAINED))
+            return watch.new_warnings(await self.queued(watch.job, limit=_MAX_EXPLAINED_TASKS))
         except APIError as error:
             _log.debug("no reasons why tasks of job %s are queued: %s", watch.job.id, error)
             return []
 
     async def _failed_tasks(self, job: Job) -> list[TaskSummary]:
-        """Return some tasks that failed; nothing for a job without any, or if the server does not list them."""
+        """Return some failed tasks of a failed job; none if the server cannot list them."""
         if job.state is not JobState.FAILED:
             return []
         walk = TaskWalk(job.id)
@@ -394,38 +390,19 @@ class JobClient:
             while len(failed) < _MAX_FAILED_TASKS and await self._step(walk):
                 failed = [task for task in walk.tasks if task.state is TaskState.FAILED]
         except TileboxError as error:
-            # That the job failed is worth more than the names of its tasks.
+            # The error of the job must be raised even without the names of its tasks.
             _log.debug("the tasks of job %s cannot be listed: %s", job.id, error)
         return failed
 
     async def _step(self, walk: TaskWalk) -> bool:
-        """Walk on by one level; tell whether there was one."""
+        """Load the next level of tasks; return whether there was one."""
         requests = walk.next_requests()
         if not requests:
             return False
-        at_once = min(len(requests), _REQUESTS_AT_ONCE)
-        for request, answer in zip(requests, await gather_map(self._list_tasks, requests, limit=at_once), strict=True):
+        limit = min(len(requests), _MAX_CONCURRENT_REQUESTS)
+        for request, answer in zip(requests, await gather_map(self._list_tasks, requests, limit=limit), strict=True):
             walk.feed(request, answer)
         return True
 
     async def _list_tasks(self, request: job_pb2.ListJobTasksRequest) -> job_pb2.ListJobTasksResponse:
         return await self._transport.call(workflow_calls.list_job_tasks(request))
-
-
-@contextmanager
-def _submitting(job_name: str) -> Iterator[str]:
-    """Give a trace parent that no other job has: that of a span, if somebody records spans."""
-    random = SystemRandom()
-    # Only a program that has imported it can have set it up.
-    trace: Any = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        yield arguments.make_trace_parent(random)
-        return
-    with trace.get_tracer(_TRACER).start_as_current_span(f"job/{job_name}") as span:
-        context = span.get_span_context()
-        if span.is_recording():
-            yield f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-        elif context.is_valid:
-            yield arguments.make_trace_parent(random, trace_id=context.trace_id, flags=context.trace_flags)
-        else:
-            yield arguments.make_trace_parent(random)

@@ -1,1 +1,1 @@
-"""Import paths that older code uses."""
+"""The documented import path of time intervals, `tilebox.clients.core.data`."""

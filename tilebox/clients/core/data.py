@@ -1,4 +1,4 @@
-"""Time intervals, by the path that older code imports them from."""
+"""Time intervals, at their documented import path."""
 
 from typing import TYPE_CHECKING
 

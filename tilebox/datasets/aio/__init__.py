@@ -1,4 +1,4 @@
-"""Tilebox datasets, with `await`: the same client, whose calls are coroutines."""
+"""The async client of Tilebox datasets, with the same methods as coroutines."""
 
 from typing import TYPE_CHECKING
 

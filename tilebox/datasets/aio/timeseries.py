@@ -1,4 +1,4 @@
-"""Datasets and collections by the names that the documentation has for them, and newer ones."""
+"""Datasets and collections of the async client, by their documented names and their newer aliases."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Tilebox datasets, without `await`: what `tilebox.datasets` offers too."""
+"""The sync client of Tilebox datasets, as in `tilebox.datasets`."""
 
 from typing import TYPE_CHECKING
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tilebox._core.columns.messages import canonical
-from tilebox._core.schema.arrow_schema import arrow_schema, arrow_type, whole
+from tilebox._core.schema.arrow_schema import arrow_schema, arrow_type, combine_chunks
 from tilebox._core.schema.fields import ID, INGESTION_TIME, Field, Schema
 from tilebox._core.values.timestamps import ItemError
 
@@ -44,7 +44,7 @@ def validate(schema: Schema, table: pa.Table) -> tuple[pa.RecordBatch, list[Prob
     given = dict(zip(table.column_names, table.columns, strict=True))
     for field in schema:
         if field.name in given and field.name not in _SET_BY_SERVER:
-            columns.append(_validate_column(field, whole(given[field.name]), problems))
+            columns.append(_validate_column(field, combine_chunks(given[field.name]), problems))
         else:
             columns.append(_missing_column(field, table.num_rows))
     return pa.RecordBatch.from_arrays(columns, schema=arrow_schema(schema)), problems

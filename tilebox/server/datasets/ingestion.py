@@ -205,6 +205,6 @@ def _finish(schema: Schema, collection: Collection, rows: pa.RecordBatch, proble
 
 def _joined_ids(table: pa.Table) -> bytes:
     """Return the ids of datapoints as one byte string, 16 bytes each."""
-    ids = arrow_schema.whole(table["id"])
+    ids = arrow_schema.combine_chunks(table["id"])
     data = ids.buffers()[1]
     return data.slice(ids.offset * 16, len(ids) * 16).to_pybytes()  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tilebox._core.schema.arrow_schema import whole
+from tilebox._core.schema.arrow_schema import combine_chunks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,12 +70,12 @@ def key_after(datapoint: bytes) -> Key:
 
 def times_of(rows: pa.Table) -> NDArray[np.int64]:
     """Return the times of rows in milliseconds since 1970, shape (rows,)."""
-    return np.asarray(whole(rows["time"]).view(pa.int64()))
+    return np.asarray(combine_chunks(rows["time"]).view(pa.int64()))
 
 
 def id_words(column: pa.ChunkedArray | pa.Array) -> NDArray[np.uint64]:
     """Return ids as an array of shape (n, 2): big-endian words, which compare as the bytes do."""
-    array = whole(column) if isinstance(column, pa.ChunkedArray) else column
+    array = combine_chunks(column) if isinstance(column, pa.ChunkedArray) else column
     values = np.frombuffer(array.buffers()[1] or b"", dtype=">u8", count=2 * (array.offset + len(array)))
     return values.reshape(-1, 2)[array.offset :].astype(np.uint64)
 

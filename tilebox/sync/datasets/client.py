@@ -31,22 +31,22 @@ _STYLE_TAG = re.compile(r"\[/?[a-z]+\]")
 
 
 class Client:
-    """A client of Tilebox datasets.
+    """A client for Tilebox datasets.
 
-    Makes no request before the first call, needs no closing, and may be shared by threads and event loops.
+    Creating a client makes no request. A client needs no closing, and threads and event loops may share it.
 
     Args:
-        url: Where the server is. By default the environment variable `TILEBOX_API_URL`, or else
+        url: The URL of the server. Defaults to the environment variable `TILEBOX_API_URL`, or else to
             https://api.tilebox.com.
-        token: The API key. By default the environment variable `TILEBOX_API_KEY`. Without one, only open data
-            can be read.
-        http_client: An `httpx.Client` of yours (for the async client an `httpx.AsyncClient`), whose time-outs,
-            proxies, certificates, event hooks and transports apply to every call. You close it; an
-            `httpx.AsyncClient` belongs to one event loop. By default the client opens and closes one of its own.
+        token: The API key. Defaults to the environment variable `TILEBOX_API_KEY`. Without a key, the hosted service
+            offers only open data.
+        http_client: Your own `httpx.Client` (or `httpx.AsyncClient` for the async client). Its time-outs, proxies,
+            certificates, event hooks and transports apply to every call. You close it; an `httpx.AsyncClient`
+            belongs to one event loop. By default the client opens and closes an HTTP client itself.
 
     Raises:
         ValueError: The URL or the key is malformed.
-        TypeError: `http_client` is not an HTTP client of this kind.
+        TypeError: `http_client` is not an HTTP client of the right kind.
     """
 
     def __init__(
@@ -55,10 +55,11 @@ class Client:
         self._transport = Transport(Config.resolve(url, token, os.environ), http_client=http_client)
 
     def datasets(self) -> Group:
-        """List all datasets.
+        """Fetch all datasets that the API key can access.
 
         Returns:
-            The datasets, by attributes: `datasets.open_data.copernicus.sentinel1_sar`.
+            The datasets, accessible by dotted attributes: `datasets.open_data.copernicus.sentinel1_sar`. Printing
+            it shows them as a tree.
 
         Raises:
             AuthenticationError: The API key is not valid.
@@ -66,16 +67,20 @@ class Client:
         return tree.build(self._by_slug())
 
     def dataset(self, slug: str) -> TimeseriesDataset:
-        """Get a dataset.
+        """Get a dataset by its slug.
 
         Args:
-            slug: Its dotted path, such as `open_data.copernicus.sentinel1_sar`.
+            slug: The slug of the dataset, such as `open_data.copernicus.sentinel1_sar`.
+
+        Returns:
+            The dataset.
 
         Raises:
-            NotFoundError: There is none of that slug; the message names close ones.
+            NotFoundError: The dataset does not exist; the message suggests similar slugs.
+            TypeError: The slug is not a string.
         """
         if not isinstance(slug, str):
-            raise TypeError(f"a dataset is named by its slug, a string, not by a {type(slug).__name__}")
+            raise TypeError(f"the slug of a dataset must be a string, not a {type(slug).__name__}")
         try:
             answer = self._transport.call(dataset_calls.get_dataset(slug))
         except NotFoundError:
@@ -92,25 +97,26 @@ class Client:
         summary: str | None = None,
         description: str | None = None,
     ) -> TimeseriesDataset:
-        """Create a dataset, or change the one of this code name.
+        """Create a dataset, or update the existing dataset with this code name.
 
         Args:
-            kind: Whether datapoints have a time, or a time and a footprint.
-            code_name: The dataset's name in code. Dots put it into groups: `group.name`.
-            fields: The fields beyond those that every dataset has, each a dict with `name` and `type` and perhaps
-                `description`, `example_value`, `queryable`, `source_json_pointer`, `json_schema_ref`, `roles`.
-                Types are Python types, numpy types, protobuf messages, their names, and lists of these.
-            name: What people call it; by default its code name.
-            summary: One line about it.
-            description: All about it, as Markdown.
+            kind: `DatasetKind.TEMPORAL` for datapoints with a time, or `DatasetKind.SPATIOTEMPORAL` for datapoints
+                with a time and a geometry.
+            code_name: The name of the dataset in code. Dots put it into groups: `group.name`.
+            fields: The custom fields. Each is a dict with `name` and `type`, and optionally `description`,
+                `example_value`, `queryable`, `source_json_pointer`, `json_schema_ref` and `roles`. A type is a Python
+                type, a numpy type, a protobuf message, the name of one of these, or a list of one.
+            name: The display name. Defaults to the last part of the code name.
+            summary: A summary in one line.
+            description: The description in Markdown.
 
         Returns:
-            The dataset.
+            The created or updated dataset.
 
         Raises:
-            ValueError: A field or name makes no sense.
-            TypeError: A type is nothing that a dataset can hold.
-            InvalidArgumentError: The dataset has datapoints, which do not fit the new fields; nothing is changed.
+            ValueError: A name or a field is malformed.
+            TypeError: A dataset cannot have a field of this type.
+            InvalidArgumentError: Existing datapoints do not fit the new fields. The dataset is not changed.
         """
         schema = definitions.schema(definitions.parse_kind(kind), fields)
         definitions.check_code_name(code_name)
@@ -135,11 +141,11 @@ class Client:
             dataset: The dataset, its slug or its id.
 
         Raises:
-            NotFoundError: There is no such dataset.
+            NotFoundError: The dataset does not exist.
         """
         if isinstance(dataset, str):
             dataset = self.dataset(dataset)
-        identity = dataset.id if isinstance(dataset, TimeseriesDataset) else ids.parse(dataset, what="dataset id")
+        identity = dataset.id if isinstance(dataset, TimeseriesDataset) else ids.parse(dataset, name="dataset id")
         self._transport.call(dataset_calls.delete_dataset(identity))
 
     def _by_slug(self) -> dict[str, TimeseriesDataset]:
@@ -150,13 +156,13 @@ class Client:
         return {info.slug: TimeseriesDataset(self._transport, info) for info in infos}
 
     def _owned(self, code_name: str) -> TimeseriesDataset | None:
-        """Return the dataset that a code name without its team's slug means, or None."""
+        """Return the dataset with a code name, which may lack the slug of the team; None if there is none."""
         datasets = self._by_slug()
         if code_name in datasets:
             return datasets[code_name]
-        # Undotted, it stands right below the team: `team.name`, not `team.group.name`.
-        found = [slug for slug in datasets if slug.partition(".")[2] == code_name]
-        return datasets[found[0]] if len(found) == 1 else None
+        # A code name without dots is directly below the team: `team.name`, not `team.group.name`.
+        slugs = [slug for slug in datasets if slug.partition(".")[2] == code_name]
+        return datasets[slugs[0]] if len(slugs) == 1 else None
 
     def __repr__(self) -> str:
         return f"Client(url={self._transport.config.url!r})"

@@ -1,7 +1,7 @@
 # Generated from tilebox/aio/datasets/sources.py by scripts/unasync.py; do not edit.
-"""Where the datapoints of a query come from: one Arrow stream, or protobuf pages one after the other.
+"""The sources of a query's datapoints: one Arrow stream, or a sequence of protobuf pages.
 
-Both sources yield parts: what a decoder takes, how many datapoints, and the time that they reach.
+Both yield parts, each with the input of a decoder, the number of datapoints, and the time that they reach.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _log = logging.getLogger("tilebox.datasets")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some datapoints.
+    """A part of the datapoints.
 
     Args:
-        values: What the source's decoder takes; can be sliced.
-        rows: How many datapoints.
-        until_ms: Time of the last one, in ms since 1970, if it is known.
+        values: The datapoints in the form of the source's decoder; can be sliced.
+        rows: The number of datapoints.
+        until_ms: The time of the last datapoint in milliseconds since 1970, or None if it is unknown.
     """
 
     values: Any
@@ -46,14 +46,14 @@ class Part:
     until_ms: int | None
 
     def rows_between(self, start: int, stop: int) -> Any:
-        """Return the values from one row to another."""
+        """Return the values from row `start` up to, but not including, row `stop`."""
         if isinstance(self.values, list):
             return self.values[start:stop]
         return self.values.slice(start, stop - start)
 
 
 class ArrowSource:
-    """The whole answer as one stream, taken up again where the connection breaks."""
+    """The response as one Arrow stream, which is resumed when the connection breaks."""
 
     is_ordered = True
 
@@ -65,10 +65,10 @@ class ArrowSource:
         self.decoder = partial(ArrowDecoder, query.schema, skip_data=query.skip_data)
 
     def parts(self) -> Generator[Part, None]:
-        """Yield the answer.
+        """Yield the parts of the response.
 
         Raises:
-            PageError: It broke off and could not be taken up, or is not what was asked for.
+            PageError: The response ended early and could not be resumed, or does not match the query.
             TransportError: The server cannot be reached any more.
             APIError: The server answered with an error.
         """
@@ -83,17 +83,21 @@ class ArrowSource:
                 if self._was_interrupted or self._answer.is_complete:
                     return
                 if not self._answer.is_resumable:
-                    raise PageError(f"{error}; there is no snapshot to go on from: load it again") from error
+                    raise PageError(
+                        f"{error}; the response has no snapshot to resume from, so load it again"
+                    ) from error
                 if self._answer.rows > rows_before:
                     backoff = self._transport.backoff()
                 self._transport.pause(backoff, error, dataset_calls.QUERY_ARROW)
             except APIError as error:
                 if rows_before:
-                    raise PageError(f"the answer broke off and cannot be taken up: {error}; load it again") from error
+                    raise PageError(
+                        f"the response ended early and cannot be resumed: {error}; load it again"
+                    ) from error
                 raise
 
     def interrupt(self) -> None:
-        """Make a thread that waits for more give up."""
+        """End the wait of a thread that reads the response."""
         self._was_interrupted = True
         if self._response is not None:
             self._response.interrupt()
@@ -113,7 +117,7 @@ class ArrowSource:
 
 
 class PageSource:
-    """Pages of protobuf messages, as every server gives them; always from the earliest to the latest."""
+    """Pages of protobuf messages, which every server offers; always in ascending order."""
 
     is_ordered = False
 
@@ -121,7 +125,7 @@ class PageSource:
         self._transport = transport
         self._query = query
         self._was_interrupted = False
-        # What comes last is wanted first, so a limit can only cut what is there in full.
+        # A descending query wants the last datapoints, so its limit applies only after all pages are loaded.
         limit = None if query.is_descending else query.limit
         self._pages = Pages(limit=limit, page_size=page_size)
         self.decoder = partial(MessageDecoder, query.schema, skip_data=query.skip_data)
@@ -130,8 +134,8 @@ class PageSource:
         """Yield the pages.
 
         Raises:
-            PageError: A page repeats or goes back.
-            TransportError: A page did not come, also after retries.
+            PageError: A page repeats, or goes back in time.
+            TransportError: A page did not arrive, even after retries.
             APIError: The server answered with an error.
         """
         while (page := self._pages.next_request()) is not None and not self._was_interrupted:
@@ -142,7 +146,7 @@ class PageSource:
             yield Part(values[:wanted], wanted, ids.time_ms(cursor) if cursor else None)
 
     def interrupt(self) -> None:
-        """Ask for no further page."""
+        """Request no further page."""
         self._was_interrupted = True
 
 
@@ -150,7 +154,7 @@ Source = ArrowSource | PageSource
 
 
 def open_source(transport: Transport, query: Query, *, page_size: int | None = None) -> Source:
-    """Return the best source that this server and this installation have for a query."""
+    """Return the fastest source that the server and the installed packages support."""
     if not transport.offers(arrow_schema.EXTENSION):
         _log.debug("the server offers no Arrow streams: loading %s as protobuf pages", query.target)
     elif find_spec("pyarrow") is None:

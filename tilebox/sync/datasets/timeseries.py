@@ -1,6 +1,6 @@
 # Generated from tilebox/aio/datasets/timeseries.py by scripts/unasync.py; do not edit.
 # ruff: noqa: A002 `filter` is the name that the public API has
-"""A collection: datapoints of one dataset that belong together, such as those of one satellite."""
+"""A collection: a group of datapoints in a dataset, such as those of one satellite."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The dataset that a collection belongs to, and the way to its server."""
+    """The dataset of a collection, and the connection to its server."""
 
     transport: Transport
     dataset: DatasetInfo
 
 
 class TimeseriesCollection:
-    """A collection of datapoints. Comes from `TimeseriesDataset.collection` and `collections`."""
+    """A collection of datapoints. `TimeseriesDataset.collection` and `TimeseriesDataset.collections` return it."""
 
     def __init__(self, home: Home, info: CollectionInfo) -> None:
         self._home = home
@@ -46,19 +46,22 @@ class TimeseriesCollection:
 
     @property
     def name(self) -> str:
-        """Its name, unique in its dataset."""
+        """The name of the collection, unique in its dataset."""
         return self._info.name
 
     @property
     def id(self) -> UUID:
-        """Its identity."""
+        """The id of the collection."""
         return self._info.id
 
     def info(self) -> CollectionInfo:
-        """Ask how many datapoints there are now, and which interval they span.
+        """Fetch the current metadata of the collection.
+
+        Returns:
+            The id, the name, the availability (the interval from the first to the last datapoint) and the count.
 
         Raises:
-            NotFoundError: The collection was deleted meanwhile.
+            NotFoundError: The collection was deleted in the meantime.
         """
         answer = self._home.transport.call(dataset_calls.get_collection(self._home.dataset.id, self.name))
         self._info = catalogue.CollectionInfo.from_wire(answer)
@@ -72,27 +75,29 @@ class TimeseriesCollection:
         *,
         lazy: bool = False,
     ) -> xr.Dataset:
-        """Load the datapoints of a time or interval.
+        """Load the datapoints of a time or time interval.
 
         Args:
-            time_or_interval: A `TimeInterval`, a tuple `(start, end)` that excludes its end, one time scalar for
-                exactly its millisecond, or an iterable of time scalars, from the first to the last of them.
-            skip_data: Load only time, id and ingestion time.
-            show_progress: Show a progress bar if this takes more than one step, or call this with the finished
-                fraction after each.
-            lazy: Decode every variable only when it is first used.
+            time_or_interval: One of: a `TimeInterval`; a tuple `(start, end)`, which excludes its end; a time scalar,
+                which means exactly its millisecond; an iterable of time scalars, which means the interval from the
+                first to the last of them, both included. A time scalar is a `datetime`, an ISO 8601 string or Unix
+                seconds; without a time zone it is UTC.
+            skip_data: Whether to load only time, id and ingestion time.
+            show_progress: Whether to show a progress bar, which appears if the load takes more than one step; or a
+                function that is called after each step with the finished fraction, from 0 to 1.
+            lazy: Whether to decode each variable only on its first use.
 
         Returns:
-            The datapoints by time along the dimension `time`; an empty dataset if there are none.
+            The datapoints in the order of their times, along the dimension `time`; an empty dataset if there are none.
 
         Raises:
-            TypeError: It is no time or interval; None is none.
-            ValueError: The interval makes no sense.
-            PageError: The answer broke off for good; nothing is returned in part.
+            TypeError: The argument is not a time or interval.
+            ValueError: The interval is malformed, for example if its end is before its start.
+            PageError: The response ended early and could not be resumed. No partial result is returned.
         """
         if time_or_interval is None:
             raise TypeError(
-                "load takes a time or an interval, not None; query(temporal_extent=None) loads the datapoints of all times"
+                "load needs a time or an interval, not None; to load the datapoints of all times, call query()"
             )
         return self.query(
             temporal_extent=time_or_interval, skip_data=skip_data, show_progress=show_progress, lazy=lazy
@@ -110,26 +115,27 @@ class TimeseriesCollection:
         descending: bool = False,
         lazy: bool = False,
     ) -> xr.Dataset:
-        """Load the datapoints that meet all conditions.
+        """Query the datapoints that meet all conditions.
 
         Args:
-            temporal_extent: When, as in `load`; None for all times.
-            spatial_extent: Where: a geometry that footprints intersect, of shapely or as GeoJSON, in degrees; or a
-                dict with `geometry`, `mode` (`intersects`, `filter_contains_geometry`, `geometry_contains_filter`;
-                `contains` is a deprecated alias of the second) and `coordinate_system` (`cartesian`, `spherical`).
-            filter: Conditions on queryable fields, built with `field`.
-            skip_data: Load only time, id and ingestion time.
-            show_progress: As in `load`.
-            limit: Load at most so many datapoints.
-            descending: From the latest to the earliest.
-            lazy: As in `load`.
+            temporal_extent: The time or interval, as in `load`; None for all times.
+            spatial_extent: The area, in degrees of longitude and latitude: a geometry of shapely or GeoJSON that
+                footprints must intersect; or a dict with `geometry`, `mode` (`intersects`, `filter_contains_geometry`
+                or `geometry_contains_filter`; `contains` is a deprecated alias of `filter_contains_geometry`) and
+                `coordinate_system` (`cartesian` or `spherical`). None for all areas.
+            filter: A condition on queryable fields, built with `tilebox.datasets.query.field`.
+            skip_data: Whether to load only time, id and ingestion time.
+            show_progress: Whether to show a progress bar, or a callback, as in `load`.
+            limit: The largest number of datapoints to load.
+            descending: Whether to return the latest datapoints first.
+            lazy: Whether to decode each variable only on its first use.
 
         Returns:
             The datapoints along the dimension `time`; an empty dataset if there are none.
 
         Raises:
-            ValueError: A condition makes no sense.
-            PageError: The answer broke off for good; nothing is returned in part.
+            ValueError: A condition is malformed.
+            PageError: The response ended early and could not be resumed. No partial result is returned.
         """
         query = self._query(
             temporal_extent, spatial_extent, filter, skip_data=skip_data, limit=limit, is_descending=descending
@@ -147,7 +153,7 @@ class TimeseriesCollection:
         descending: bool = False,
         page_size: int = 8192,
     ) -> Iterator[xr.Dataset]:
-        """Iterate over the datapoints that meet all conditions, in datasets of one size and in constant memory.
+        """Iterate over the datapoints that meet all conditions, in pages of equal size and with constant memory.
 
         Args:
             temporal_extent: As in `query`.
@@ -156,14 +162,14 @@ class TimeseriesCollection:
             skip_data: As in `query`.
             limit: As in `query`.
             descending: As in `query`.
-            page_size: Datapoints in each dataset; the last one has fewer.
+            page_size: The number of datapoints per page; the last page may have fewer.
 
         Returns:
-            An iterator over datasets.
+            An iterator over datasets, one per page.
 
         Raises:
-            ValueError: A condition makes no sense.
-            PageError: The answer broke off for good.
+            ValueError: A condition is malformed.
+            PageError: The response ended early and could not be resumed.
         """
         query = self._query(
             temporal_extent, spatial_extent, filter, skip_data=skip_data, limit=limit, is_descending=descending
@@ -178,30 +184,42 @@ class TimeseriesCollection:
         spatial_extent: AreaLike | None = None,
         filter: Expression | None = None,
     ) -> int:
-        """Count the datapoints that meet all conditions, as in `query`, without loading them."""
+        """Count the datapoints that meet all conditions, without loading them.
+
+        Args:
+            temporal_extent: As in `query`.
+            spatial_extent: As in `query`.
+            filter: As in `query`.
+
+        Returns:
+            The number of datapoints.
+
+        Raises:
+            ValueError: A condition is malformed.
+        """
         query = self._query(temporal_extent, spatial_extent, filter, skip_data=True)
         return loading.count(self._home.transport, query)
 
     def find(self, datapoint_id: str | UUID, skip_data: bool = False) -> xr.Dataset:
-        """Load one datapoint.
+        """Find a datapoint by its id.
 
         Args:
-            datapoint_id: Its id.
-            skip_data: Load only time, id and ingestion time.
+            datapoint_id: The id of the datapoint.
+            skip_data: Whether to load only time, id and ingestion time.
 
         Returns:
-            The datapoint, without a dimension `time`.
+            The datapoint, as a dataset without the dimension `time`.
 
         Raises:
-            ValueError: The id is no UUID.
-            NotFoundError: The collection has no such datapoint.
+            ValueError: The id is not a UUID.
+            NotFoundError: The datapoint does not exist in this collection.
         """
         return loading.find(
             self._home.transport,
             dataset=self._home.dataset.id,
             schema=self._home.dataset.schema,
             collections=(self.id,),
-            datapoint=ids.parse(datapoint_id, what="datapoint id"),
+            datapoint=ids.parse(datapoint_id, name="datapoint id"),
             skip_data=skip_data,
         )
 
@@ -212,28 +230,29 @@ class TimeseriesCollection:
         *,
         show_progress: bool | Callable[[float], object] = False,
     ) -> IngestResult:
-        """Store datapoints.
+        """Ingest datapoints.
 
-        Ids follow from the values, so storing the same data again changes nothing.
+        Ids are hashes of the values, so ingesting the same data again creates no duplicates.
 
         Args:
-            data: A dataset, a data frame, a mapping of columns, or an iterable of mappings, each one datapoint.
-                `time` is required; `id` and `ingestion_time` are the server's to give and are passed over.
-            allow_existing: Whether datapoints that exist are passed over; if not, they are an error.
-            show_progress: As in `load`.
+            data: An `xarray.Dataset`, a data frame, a mapping of columns, or an iterable of mappings with one datapoint
+                each. `time` is required. `id` and `ingestion_time` are ignored, because the server assigns them.
+            allow_existing: Whether to skip datapoints that exist already; if false, they are an error.
+            show_progress: Whether to show a progress bar, or a callback, as in `load`.
 
         Returns:
-            The ids in the order of the data, a sequence that also has the numbers `created` and `existing`.
+            A sequence of the ids in the order of the data, with the attributes `created` and `existing`, the numbers
+            of new and of existing datapoints.
 
         Raises:
-            ValueError: A value does not fit its field, or geometries are not in degrees; nothing is stored then.
-            InvalidArgumentError: The server refused a batch; the message says which rows and what is stored.
-            ConflictError: A datapoint exists, and `allow_existing` is false.
+            ValueError: A value does not fit its field, or a geometry is not in degrees. Nothing is stored.
+            InvalidArgumentError: The server refused a batch. The message has the rows, and what was stored before.
+            ConflictError: A datapoint exists already, and `allow_existing` is false.
         """
         try:
             return writing.ingest(
                 self._home.transport,
-                what=self._what,
+                target=self._target,
                 collection=self.id,
                 schema=self._home.dataset.schema,
                 data=data,
@@ -241,28 +260,30 @@ class TimeseriesCollection:
                 show_progress=show_progress,
             )
         finally:
-            self._forget_contents()
+            self._reset_contents()
 
     def delete(self, datapoints: Any) -> int:
-        """Delete datapoints: all of them, or none if one does not exist (in each batch of 8192).
+        """Delete datapoints by their ids.
+
+        Each batch of 8192 is deleted completely, or not at all if one of its datapoints does not exist.
 
         Args:
-            datapoints: Their ids (UUIDs or their text), or a dataset or data frame with a column `id`.
+            datapoints: The ids, as UUIDs or strings; or a dataset or data frame with a column `id`.
 
         Returns:
-            How many were deleted.
+            The number of deleted datapoints.
 
         Raises:
             NotFoundError: A datapoint does not exist.
-            ValueError: An id is no UUID.
+            ValueError: An id is not a UUID.
         """
         try:
             return writing.delete(self._home.transport, collection=self.id, datapoints=datapoints)
         finally:
-            self._forget_contents()
+            self._reset_contents()
 
     @property
-    def _what(self) -> str:
+    def _target(self) -> str:
         return f"{self._home.dataset.name}/{self.name}"
 
     def _query(
@@ -280,7 +301,7 @@ class TimeseriesCollection:
             schema=schema, temporal_extent=temporal_extent, spatial_extent=spatial_extent, filter=filter, limit=limit
         )
         return Query(
-            target=self._what,
+            target=self._target,
             dataset=self._home.dataset.id,
             schema=schema,
             collections=(self.id,),
@@ -290,8 +311,8 @@ class TimeseriesCollection:
             **conditions,
         )
 
-    def _forget_contents(self) -> None:
-        """Drop what was known of the datapoints, after a change or one that broke off."""
+    def _reset_contents(self) -> None:
+        """Forget availability and count, after a change, complete or not."""
         self._info = replace(self._info, availability=None, count=None)
 
     def __repr__(self) -> str:
@@ -302,26 +323,26 @@ class TimeseriesCollection:
 
 
 def collection_ids(home: Home, collections: Any) -> tuple[UUID, ...]:
-    """Return the ids of collections that a caller named, for a query; none for all.
+    """Return the ids of the collections in a caller's argument; an empty tuple means all collections.
 
     Args:
-        home: Their dataset.
-        collections: None, or one or several of: names, ids, collections, infos; a dict by name counts too.
+        home: The dataset of the collections.
+        collections: None, or one or several names, ids, collections or infos; or a dict with these as values.
 
     Raises:
-        NotFoundError: The dataset has no collection of a name.
-        ValueError: They are none or too many.
-        TypeError: They are of a type that names no collection.
+        NotFoundError: A collection does not exist.
+        ValueError: The list is empty or too long.
+        TypeError: An item has a type that does not identify a collection.
     """
     if collections is None:
         return ()
-    given = list(collections.values()) if isinstance(collections, dict) else collections
-    if isinstance(given, (str, UUID, TimeseriesCollection, catalogue.CollectionInfo)):
-        given = [given]
+    items = list(collections.values()) if isinstance(collections, dict) else collections
+    if isinstance(items, (str, UUID, TimeseriesCollection, catalogue.CollectionInfo)):
+        items = [items]
     by_name: dict[str, TimeseriesCollection] = {}
-    if any(isinstance(one, str) for one in given):
+    if any(isinstance(item, str) for item in items):
         by_name = list_collections(home)
-    return queries.check_collections(tuple(_id_of(home, one, by_name) for one in given))
+    return queries.check_collections(tuple(_id_of(home, item, by_name) for item in items))
 
 
 def list_collections(home: Home) -> dict[str, TimeseriesCollection]:
@@ -331,11 +352,11 @@ def list_collections(home: Home) -> dict[str, TimeseriesCollection]:
     return {info.name: TimeseriesCollection(home, info) for info in infos}
 
 
-def named(collections: dict[str, TimeseriesCollection], name: str) -> TimeseriesCollection:
-    """Return one of the collections of a dataset.
+def find_by_name(collections: dict[str, TimeseriesCollection], name: str) -> TimeseriesCollection:
+    """Return the collection with a name.
 
     Raises:
-        NotFoundError: There is none of that name; close ones are named.
+        NotFoundError: The collection does not exist; the message suggests similar names.
     """
     if name in collections:
         return collections[name]
@@ -345,9 +366,9 @@ def named(collections: dict[str, TimeseriesCollection], name: str) -> Timeseries
 
 def _id_of(home: Home, given: Any, by_name: dict[str, TimeseriesCollection]) -> UUID:
     if isinstance(given, str):
-        return named(by_name, given).id
+        return find_by_name(by_name, given).id
     if isinstance(given, UUID):
         return given
     if isinstance(given, (TimeseriesCollection, catalogue.CollectionInfo)):
         return given.id
-    raise TypeError(f"a collection of {home.dataset.slug} is named by its name or id, not by a {type(given).__name__}")
+    raise TypeError(f"a collection of {home.dataset.slug} must be a name or an id, not a {type(given).__name__}")

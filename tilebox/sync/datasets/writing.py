@@ -1,5 +1,5 @@
 # Generated from tilebox/aio/datasets/writing.py by scripts/unasync.py; do not edit.
-"""Datapoints stored and deleted, a batch at a time."""
+"""Ingestion and deletion of datapoints in batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tilebox._core.queries import dataset_calls
 from tilebox._core.schema import arrow_schema
 from tilebox._core.values import ids
 from tilebox._io.concurrency.sync import gather_map, to_thread
-from tilebox._io.progress import Progress
+from tilebox._io.progress.bars import Progress
 from tilebox.errors import TileboxError
 
 if TYPE_CHECKING:
@@ -41,21 +41,21 @@ _log = logging.getLogger("tilebox.datasets")
 def ingest(
     transport: Transport,
     *,
-    what: str,
+    target: str,
     collection: UUID,
     schema: Schema,
     data: Any,
     allow_existing: bool,
     show_progress: bool | Callable[[float], object],
 ) -> IngestResult:
-    """Store datapoints, several batches under way at once; each batch is stored in full or not at all."""
+    """Ingest datapoints in concurrent batches, each of which is stored completely or not at all."""
     from tilebox._core.ingest import rows
 
     encoded = to_thread(rows.encode, schema, data)
-    sender = _sender(transport, collection, encoded, what, allow_existing=allow_existing)
+    sender = _sender(transport, collection, encoded, target, allow_existing=allow_existing)
     outcome = IngestOutcome(encoded.rows)
     done = 0
-    progress = Progress(show_progress, title=f"Ingesting into {what}", total=float(encoded.rows))
+    progress = Progress(show_progress, title=f"Ingesting into {target}", total=float(encoded.rows))
 
     def send(batch: tuple[int, int]) -> IngestResult | None:
         return None if outcome.has_failed else _deliver(transport, sender, batch, outcome)
@@ -64,11 +64,11 @@ def ingest(
         nonlocal done
         if part is not None:
             done += len(part)
-            progress.reach(float(done), len(part))
+            progress.update(float(done), len(part))
 
     with progress:
         edges = batch_ranges(encoded.rows, sender.batch_rows)
-        parts = gather_map(send, edges, limit=sender.requests_at_once, each=note)
+        parts = gather_map(send, edges, limit=sender.max_concurrent_requests, on_result=note)
         outcome.raise_failure()
     return IngestResult.joined(part for part in parts if part is not None)
 
@@ -76,9 +76,9 @@ def ingest(
 def _deliver(
     transport: Transport, sender: _Messages | _Columns, batch: tuple[int, int], outcome: IngestOutcome
 ) -> IngestResult | None:
-    """Send one batch, or return None once something failed.
+    """Send one batch; return None if it fails.
 
-    Errors are not raised here: that would cancel the batches under way, and nobody would know what is stored.
+    Errors are collected, not raised. An error would cancel the batches under way, and leave unknown what is stored.
     """
     parts = []
     for start, stop, call in sender.calls(*batch):
@@ -92,11 +92,11 @@ def _deliver(
 
 
 class _Messages:
-    """Batches as serialised messages, as every server takes them."""
+    """Batches of serialised messages, which every server accepts."""
 
     batch_rows = dataset_calls.MAX_BATCH
-    # Enough that the server can commit one batch while it reads the next ones.
-    requests_at_once = 4
+    # Enough for the server to commit one batch while it reads the next ones.
+    max_concurrent_requests = 4
 
     def __init__(self, collection: UUID, encoded: Encoded, *, allow_existing: bool) -> None:
         self._collection = collection
@@ -104,7 +104,7 @@ class _Messages:
         self._allow_existing = allow_existing
 
     def calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
-        """Return the requests of a batch, each with its first row and the one behind its last."""
+        """Return the requests of a batch, each with its first row and the row after its last."""
         calls = []
         for part in split_into_requests(to_thread(self._encoded.messages, start, stop)):
             call = dataset_calls.ingest_datapoints(self._collection, part, allow_existing=self._allow_existing)
@@ -113,67 +113,70 @@ class _Messages:
         return calls
 
     def read(self, answer: Any) -> IngestResult:
-        """Read the answer to one of them."""
+        """Read the response to one of the requests."""
         return IngestResult.from_wire(answer)
 
 
 class _Columns:
-    """Batches as Arrow streams, for servers that take them."""
+    """Batches as Arrow streams, for servers with this extension."""
 
-    # One is checked while another is stored; with more of this size, they only get in each other's way.
-    requests_at_once = 2
+    # The server checks one batch while it stores another. More batches of this size only slow each other down.
+    max_concurrent_requests = 2
 
     def __init__(self, collection: UUID, encoded: Encoded, *, allow_existing: bool) -> None:
         self._collection = collection
         self._encoded = encoded
         self._allow_existing = allow_existing
         sample = encoded.table(0, _SAMPLE_ROWS)
-        self.batch_rows = min(arrow_schema.MAX_INGESTED_ROWS, _rows_of_a_request(sample))
-        # A small call's rows are all in it, and are not converted twice.
-        self._whole = sample if sample.num_rows == encoded.rows else None
+        self.batch_rows = min(arrow_schema.MAX_INGESTED_ROWS, _rows_per_request(sample))
+        # The sample of a small call has all rows, so they are not converted a second time.
+        self._all_rows = sample if sample.num_rows == encoded.rows else None
 
     def calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
-        """Return the requests of a batch, each with its first row and the one behind its last."""
+        """Return the requests of a batch, each with its first row and the row after its last."""
         return to_thread(self._calls, start, stop)
 
     def _calls(self, start: int, stop: int) -> list[tuple[int, int, Call[Any]]]:
-        table = self._encoded.table(start, stop) if self._whole is None else self._whole.slice(start, stop - start)
+        if self._all_rows is None:
+            table = self._encoded.table(start, stop)
+        else:
+            table = self._all_rows.slice(start, stop - start)
         calls = []
-        # Rows further down may be much larger than those by which batches were cut.
+        # Later rows may be much larger than those of the sample, from which the size of batches was derived.
         is_large = table.nbytes > 2 * MAX_REQUEST_BYTES
-        for first, last in batch_ranges(table.num_rows, _rows_of_a_request(table) if is_large else table.num_rows):
+        for first, last in batch_ranges(table.num_rows, _rows_per_request(table) if is_large else table.num_rows):
             rows = table.slice(first, last - first)
             call = dataset_calls.ingest_columns(self._collection, rows, allow_existing=self._allow_existing)
             calls.append((start + first, start + last, call))
         return calls
 
     def read(self, answer: Any) -> IngestResult:
-        """Read the answer to it."""
+        """Read the response to one of the requests."""
         return IngestResult.from_extension(answer)
 
 
-def _rows_of_a_request(table: pa.Table) -> int:
-    """Return how many rows like those of a table a request may carry, at least one."""
+def _rows_per_request(table: pa.Table) -> int:
+    """Return the number of rows, at least one, that fit into a request if they are as large as those of a table."""
     size: int = table.nbytes
     rows: int = table.num_rows
     return max(1, MAX_REQUEST_BYTES * rows // max(1, size))
 
 
 def _sender(
-    transport: Transport, collection: UUID, encoded: Encoded, what: str, *, allow_existing: bool
+    transport: Transport, collection: UUID, encoded: Encoded, target: str, *, allow_existing: bool
 ) -> _Messages | _Columns:
-    """Return the best way that this server and this installation have to send datapoints."""
+    """Return the fastest sender that the server and the installed packages support."""
     if not transport.offers(arrow_schema.INGEST_EXTENSION):
-        _log.debug("the server takes no Arrow streams: sending datapoints of %s as protobuf messages", what)
+        _log.debug("the server accepts no Arrow streams: sending datapoints of %s as protobuf messages", target)
     elif find_spec("pyarrow") is None:
-        _log.debug('pyarrow is missing (pip install "tilebox-open[arrow]"): sending %s as protobuf messages', what)
+        _log.debug('pyarrow is missing (pip install "tilebox-open[arrow]"): sending %s as protobuf messages', target)
     else:
         return _Columns(collection, encoded, allow_existing=allow_existing)
     return _Messages(collection, encoded, allow_existing=allow_existing)
 
 
 def delete(transport: Transport, *, collection: UUID, datapoints: Any) -> int:
-    """Delete datapoints by id, batch after batch, and return how many they were."""
+    """Delete datapoints by id, one batch after the other, and return their number."""
     identifiers = ids.parse_many(datapoints)
     deleted = 0
     for start, stop in batch_ranges(len(identifiers), dataset_calls.MAX_BATCH):

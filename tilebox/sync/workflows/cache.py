@@ -1,8 +1,8 @@
 # Generated from tilebox/aio/workflows/cache.py by scripts/unasync.py; do not edit.
-"""Job caches: bytes that the tasks of a job share, in memory, in files or in a bucket.
+"""Job caches, which share bytes between the tasks of a job: in memory, in files or in a bucket.
 
-A runner is given a cache and gives every task the group of its job: `cache.group(str(job.id))`. What keys
-may be is written in `tilebox._core.cache_keys`. Caches are safe to use in threads.
+A runner has one cache, and each task uses the group of its job: `cache.group(str(job.id))`. The rules of keys are in
+`tilebox._core.cache_keys`. Caches are thread-safe.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tilebox._core import cache_keys
 from tilebox._core.cache_keys import NoCacheError
 from tilebox._io.files.sync import Folder
 from tilebox._io.gcs import sync as gcs
-from tilebox._io.mapping.sync import Interface, Sugar
+from tilebox._io.mapping.sync import Interface, MappingMixin
 from tilebox._io.s3 import sync as s3
 
 if TYPE_CHECKING:
@@ -35,89 +35,89 @@ __all__ = [
 
 
 class JobCache(Interface):
-    """Values in bytes by keys in text, in groups: what a cache of one's own has to look like."""
+    """The interface of caches: values in bytes by string keys, in nested groups. Inherit from it for a custom cache."""
 
     @abstractmethod
     def group(self, name: str) -> JobCache:
-        """Return the cache of a group, which sees nothing outside it.
+        """Return the cache of a group, which contains only the keys of this group.
 
         Args:
-            name: The group's name, or several with `/` between them. It need not exist.
+            name: The name of the group, or several nested names separated by `/`. The group need not exist.
         """
 
 
-class _StoredCache(Sugar, JobCache):
-    """A cache, or a group of one, in a store that knows nothing but paths and bytes."""
+class _StoredCache(MappingMixin, JobCache):
+    """A cache, or a group of a cache, in a store of bytes by path."""
 
     def __init__(self, store: Any, path: cache_keys.Names = ()) -> None:
         self._store = store
         self._path = path
 
     def get(self, key: str, default: bytes | None = None) -> bytes | None:
-        """Return a value.
+        """Return the value of a key.
 
         Args:
-            key: Its key.
-            default: What to return if there is none.
+            key: The key.
+            default: The return value if the key has no value.
 
         Raises:
-            ValueError: That is no key; the message says why.
+            ValueError: The key is malformed; the message has the reason.
         """
         value: bytes | None = self._store.read(cache_keys.parse(key, self._path))
         return default if value is None else value
 
     def set(self, key: str, value: bytes) -> None:
-        """Keep a value, in place of the one that the key has.
+        """Store a value, replacing the old value of the key.
 
         Args:
-            key: Its key; groups that it names need not exist.
-            value: Bytes.
+            key: The key, whose groups need not exist.
+            value: The value in bytes.
 
         Raises:
-            ValueError: That is no key; the message says why.
+            ValueError: The key is malformed; the message has the reason.
             TypeError: The value is not bytes.
         """
         self._store.write(cache_keys.parse(key, self._path), cache_keys.as_value(value))
 
     def delete(self, key: str) -> None:
-        """Remove a value.
-
-        Args:
-            key: Its key.
-
-        Raises:
-            KeyError: There is none.
-            ValueError: That is no key; the message says why.
-        """
-        if not self._store.delete(cache_keys.parse(key, self._path)):
-            raise cache_keys.not_cached(key)
-
-    def keys(self) -> Iterator[str]:
-        """Iterate over the keys directly in this group, in order, and not over groups in it."""
-        for name in self._store.names(self._path):
-            if cache_keys.is_name(name):
-                yield name
-
-    def contains(self, key: str) -> bool:
-        """Tell whether a key has a value.
+        """Delete the value of a key.
 
         Args:
             key: The key.
 
         Raises:
-            ValueError: That is no key; the message says why.
+            KeyError: The key has no value.
+            ValueError: The key is malformed; the message has the reason.
+        """
+        if not self._store.delete(cache_keys.parse(key, self._path)):
+            raise cache_keys.not_cached(key)
+
+    def keys(self) -> Iterator[str]:
+        """Iterate over the keys directly in this group in sorted order, without those of nested groups."""
+        for name in self._store.names(self._path):
+            if cache_keys.is_name(name):
+                yield name
+
+    def contains(self, key: str) -> bool:
+        """Return whether a key has a value.
+
+        Args:
+            key: The key.
+
+        Raises:
+            ValueError: The key is malformed; the message has the reason.
         """
         exists: bool = self._store.exists(cache_keys.parse(key, self._path))
         return exists
 
     def group(self, name: str) -> JobCache:
-        """Return the cache of a group, which sees nothing outside it.
+        """Return the cache of a group, which contains only the keys of this group.
 
         Args:
-            name: The group's name, or several with `/` between them. It need not exist.
+            name: The name of the group, or several nested names separated by `/`. The group need not exist.
 
         Raises:
-            ValueError: That is no name of a group; the message says why.
+            ValueError: The name is malformed; the message has the reason.
         """
         return _StoredCache(self._store, cache_keys.parse(name, self._path))
 
@@ -127,20 +127,20 @@ class _StoredCache(Sugar, JobCache):
 
 
 class InMemoryCache(_StoredCache):
-    """A cache in the memory of this process, gone when it ends: for one runner, and for trying things out."""
+    """A cache in the memory of this process, for a single runner and for tests. It is lost when the process ends."""
 
     def __init__(self) -> None:
         super().__init__(_Memory())
 
 
 class LocalFileSystemCache(_StoredCache):
-    """A cache in files: for runners on one machine, or with a common file system.
+    """A cache in files, for runners on one machine or with a shared file system.
 
-    The key `a/b` of a job is the file `b` in the folder `<root>/<job id>/a`. Values are written whole or not
-    at all, also when several processes write the same key.
+    The key `a/b` of a job is the file `b` in the folder `<root>/<job id>/a`. Values are written atomically, even if
+    several processes write the same key.
 
     Args:
-        root: The folder; it is made when the first value is written.
+        root: The path of the folder, which is created when the first value is written.
     """
 
     def __init__(self, root: str | os.PathLike[str] = "cache") -> None:
@@ -148,15 +148,15 @@ class LocalFileSystemCache(_StoredCache):
 
 
 class AmazonS3Cache(_StoredCache):
-    """A cache in a bucket of Amazon S3, or of a store that speaks its protocol.
+    """A cache in a bucket of Amazon S3, or of a store with the same protocol.
 
-    Credentials come from where the AWS libraries find them. Needs `pip install "tilebox-open[s3]"`.
+    Credentials come from the usual sources of the AWS libraries. Needs `pip install "tilebox-open[s3]"`.
 
     Args:
-        bucket: The bucket's name.
-        prefix: What the names of all objects begin with.
-        region: Where the bucket is, if the AWS settings do not say so.
-        endpoint_url: The store that has the bucket, if not Amazon's.
+        bucket: The name of the bucket.
+        prefix: The prefix of all object names.
+        region: The AWS region of the bucket; by default that of the AWS configuration.
+        endpoint_url: The URL of the store, if it is not Amazon's.
     """
 
     def __init__(
@@ -172,17 +172,17 @@ class GoogleStorageCache(_StoredCache):
     Needs `pip install "tilebox-open[gcs]"`.
 
     Args:
-        bucket: A bucket of `google.cloud.storage.Client`, whose credentials are used; or a bucket's name, for
-            the default credentials.
-        prefix: What the names of all objects begin with.
+        bucket: A bucket object of `google.cloud.storage.Client`, to use the credentials of that client; or the name of
+            a bucket, to use the default credentials.
+        prefix: The prefix of all object names.
     """
 
     def __init__(self, bucket: Bucket | str, prefix: str = "jobs") -> None:
         super().__init__(gcs.Bucket(bucket, cache_keys.parse_prefix(prefix)))
 
 
-class NoCache(Sugar, JobCache):
-    """What tasks get from a runner without a cache: every use says how to configure one."""
+class NoCache(MappingMixin, JobCache):
+    """The cache of a runner without a cache. Every use raises NoCacheError, which tells how to configure one."""
 
     def get(self, key: str, default: bytes | None = None) -> bytes | None:
         """Raise NoCacheError."""
@@ -204,7 +204,7 @@ class NoCache(Sugar, JobCache):
         """Raise NoCacheError."""
         self._refuse(key)
 
-    # A plain `execute` uses subscripts, whichever client runs it.
+    # A synchronous `execute` uses subscripts, with the async client too.
 
     def __getitem__(self, key: str) -> NoReturn:
         self._refuse(key)
@@ -222,12 +222,12 @@ class NoCache(Sugar, JobCache):
         self._refuse()
 
     def group(self, name: str) -> JobCache:  # noqa: ARG002 there are none
-        """Return this, so that a runner can take the group of a job; using it is what fails."""
+        """Return this cache, so that a runner can get the group of a job; only its use fails."""
         return self
 
     def _refuse(self, *_: object) -> NoReturn:
         raise NoCacheError(
-            "this task uses its job cache, and its runner has none: pass one to client.runner(..., cache=...), "
+            "this task uses its job cache, but its runner has none: pass one to client.runner(..., cache=...), "
             "for example a LocalFileSystemCache from tilebox.workflows.cache"
         )
 
@@ -236,7 +236,7 @@ class NoCache(Sugar, JobCache):
 
 
 class _Memory:
-    """Values in memory: a dict for each group. What it does to dicts is atomic, and needs no lock."""
+    """Values in memory, in one dict per group. Each operation on a dict is atomic, so it needs no lock."""
 
     def __init__(self) -> None:
         self._groups: dict[cache_keys.Names, dict[str, bytes]] = {}
@@ -254,12 +254,12 @@ class _Memory:
         return path[-1] in self._groups.get(path[:-1], {})
 
     def names(self, group: cache_keys.Names) -> Iterator[str]:
-        for name in sorted(list(self._groups.get(group, {}))):  # noqa: C414 a copy, made in one step
+        for name in sorted(list(self._groups.get(group, {}))):  # noqa: C414 `list` copies the keys in one atomic step
             yield name
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "an in-memory cache cannot leave its process, where no other would see its values; "
+            "an in-memory cache cannot be sent to another process, which would not see its values; "
             "use a LocalFileSystemCache"
         )
 

@@ -1,5 +1,5 @@
 # Generated from tilebox/aio/workflows/clusters.py by scripts/unasync.py; do not edit.
-"""The client of clusters."""
+"""The client for clusters."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class ClusterClient:
-    """Creates, lists, finds, changes and deletes clusters; made by `Client.clusters`.
+    """A client for clusters. `Client.clusters` returns it.
 
     Args:
-        transport: The way to the server.
+        transport: The connection to the server.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -27,47 +27,57 @@ class ClusterClient:
         """Create a cluster.
 
         Args:
-            name: What people call it.
-            description: What it is for.
-            slug: What is to identify it. By default the server makes one of the name and some random letters.
+            name: The display name.
+            description: The purpose of the cluster.
+            slug: The slug. By default the server creates one from the name and random letters.
+
+        Returns:
+            The cluster.
 
         Raises:
             ValueError: The name is empty, or the slug is malformed.
-            ConflictError: There is a cluster of that slug.
+            ConflictError: A cluster with this slug exists already.
         """
         answer = self._transport.call(workflow_calls.create_cluster(name, description, slug))
         return Cluster.from_wire(answer)
 
     def all(self) -> list[Cluster]:
-        """List all clusters."""
+        """List all clusters.
+
+        Returns:
+            The clusters.
+        """
         answer = self._transport.call(workflow_calls.list_clusters())
         return [Cluster.from_wire(message) for message in answer.clusters]
 
     def find(self, cluster_or_slug: ClusterLike | None = None) -> Cluster:
-        """Get a cluster.
+        """Get a cluster by its slug.
 
         Args:
-            cluster_or_slug: The cluster or its slug. By default the default cluster, which every server has.
+            cluster_or_slug: The cluster or its slug; by default the default cluster, which every server has.
+
+        Returns:
+            The cluster.
 
         Raises:
-            NotFoundError: There is none of that slug.
+            NotFoundError: The cluster does not exist.
         """
         slug = "" if cluster_or_slug in (None, "") else arguments.slug(cluster_or_slug)
         return Cluster.from_wire(self._transport.call(workflow_calls.get_cluster(slug)))
 
     def update(self, cluster: ClusterLike, name: str | None = None, description: str | None = None) -> Cluster:
-        """Change the name or the description of a cluster; its slug stays.
+        """Update the name or the description of a cluster. The slug cannot be changed.
 
         Args:
             cluster: The cluster or its slug.
-            name: What people call it, or None to leave that.
-            description: What it is for, or None to leave that.
+            name: The new display name, or None to keep the old one.
+            description: The new description, or None to keep the old one.
 
         Returns:
-            The cluster as it is now.
+            The updated cluster.
 
         Raises:
-            NotFoundError: There is none of that slug.
+            NotFoundError: The cluster does not exist.
         """
         call = workflow_calls.update_cluster(arguments.slug(cluster), name, description)
         return Cluster.from_wire(self._transport.call(call))
@@ -79,7 +89,7 @@ class ClusterClient:
             cluster_or_slug: The cluster or its slug.
 
         Raises:
-            NotFoundError: There is none of that slug.
-            ConflictError: It is the default cluster, or tasks that have not ended are meant for it.
+            NotFoundError: The cluster does not exist.
+            ConflictError: The cluster is the default cluster, or has tasks that have not ended.
         """
         self._transport.call(workflow_calls.delete_cluster(arguments.slug(cluster_or_slug)))

@@ -1,5 +1,5 @@
 # Generated from tilebox/aio/workflows/runner.py by scripts/unasync.py; do not edit.
-"""The runner: executes the tasks of a cluster."""
+"""The task runner, which executes the tasks of a cluster."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ if TYPE_CHECKING:
 
 
 class TaskRunner:
-    """Executes tasks, of the classes that it was given.
+    """A runner, which claims and executes tasks of the classes that it registers. `Client.runner` returns it.
 
-    SIGINT and SIGTERM stop it as `stop` does; the second one stops it at once. While the server is away it waits
-    for it to return, and delivers then what was finished meanwhile.
+    The first SIGINT or SIGTERM stops it as `stop` does; a second one stops it at once. During an outage of the server
+    it keeps trying, and delivers finished results when the server is back.
 
     Args:
-        transport: The way to the server.
-        cluster: Slug of the cluster whose tasks to execute. By default the default cluster.
-        tasks: The task classes that it can execute.
-        cache: Where tasks of a job share data, given to them as it is. By default they cannot.
-        context: What tasks find as `context.runner_context`.
-        concurrency: How many tasks to execute at a time.
-        isolation: Where they are executed: `thread`, or `process` for a process of their own.
-        grace_seconds: How long tasks may take to finish when the runner stops; what is left then is handed back.
-        time_limit: Seconds that a task may take, with `isolation="process"`.
-        memory_limit: Bytes of memory that a task may use, with `isolation="process"`.
-        recycle_after: Number of tasks after which a process is replaced, with `isolation="process"`.
-        logger: Where tasks log to. By default `tilebox.workflows.tasks`.
+        transport: The connection to the server.
+        cluster: The slug of the cluster whose tasks to execute; by default the default cluster.
+        tasks: The task classes that the runner registers.
+        cache: The cache in which the tasks of a job share data; by default there is none.
+        context: An object for the tasks, available as `context.runner_context`.
+        concurrency: The number of tasks to execute at the same time.
+        isolation: `thread` to execute tasks in threads of this process, or `process` to execute them in child
+            processes.
+        grace_seconds: The time that tasks have to finish when the runner stops, in seconds. Unfinished tasks are then
+            returned to the server.
+        time_limit: The longest duration of a task in seconds, with `isolation="process"`.
+        memory_limit: The largest memory of a task in bytes, with `isolation="process"`.
+        recycle_after: The number of tasks after which a child process is replaced, with `isolation="process"`.
+        logger: The logger of the tasks; by default `tilebox.workflows.tasks`.
 
     Raises:
-        ValueError: There are no tasks, two classes have the same name and version, one cannot be executed, or a
-            limit makes no sense.
-        TypeError: A class is no task.
+        ValueError: There are no tasks, two classes have the same name and version, a class has no `execute`, or a
+            limit is out of range.
+        TypeError: A class is not a task class.
     """
 
     def __init__(
@@ -78,27 +80,27 @@ class TaskRunner:
         )
 
     def run_all(self) -> None:
-        """Execute tasks until there are none left: also those that tasks submit, and those to be tried again.
+        """Execute all available tasks, including their subtasks and retries, then return.
 
         Raises:
-            AuthenticationError: The server does not know the key.
-            PermissionDeniedError: The key's role does not allow it.
-            NotFoundError: There is no such cluster.
+            AuthenticationError: The API key is missing or not valid.
+            PermissionDeniedError: The role of the API key does not allow it.
+            NotFoundError: The cluster does not exist.
         """
         run_engine(partial(self._engine.run, ends_when_done=True), self.stop)
 
     def run_forever(self) -> None:
-        """Execute tasks, and wait for more, until stopped.
+        """Execute tasks and wait for more, until the runner is stopped.
 
         Raises:
-            AuthenticationError: The server does not know the key.
-            PermissionDeniedError: The key's role does not allow it.
-            NotFoundError: There is no such cluster.
+            AuthenticationError: The API key is missing or not valid.
+            PermissionDeniedError: The role of the API key does not allow it.
+            NotFoundError: The cluster does not exist.
         """
         run_engine(partial(self._engine.run, ends_when_done=False), self.stop)
 
     def stop(self) -> None:
-        """Ask for no more tasks, and end once those that are executing have ended; from any thread."""
+        """Stop the runner: claim no more tasks, and end when the executing ones have finished. Safe in any thread."""
         self._engine.stop()
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The inputs of tasks: what types they may have, and how they travel.
+"""Task inputs: the types that they may have, and their serialisation.
 
-May import: `tasks.annotations`, and what `tasks` may; never a class of tasks.
+May import: `tasks.annotations`, and what `tasks` may; never a task class.
 """

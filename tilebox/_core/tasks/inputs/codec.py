@@ -1,4 +1,4 @@
-"""Codecs of task inputs, which are schemas of pydantic's engine, and messages for the values that they refuse."""
+"""Codecs of task inputs, which are schemas of pydantic-core, and error messages for the values that they refuse."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ plain = cs.no_info_plain_validator_function
 
 
 class UnsupportedTypeError(Exception):
-    """An annotation cannot be a task input; the message says what to write instead."""
+    """A task input cannot have this annotation; the message suggests another."""
 
 
 @dataclass(frozen=True)
 class Codec:
-    """One annotation as pydantic's engine sees it.
+    """The serialisation of one annotation.
 
     Attributes:
-        schema: In Python, checks a value and returns what JSON has; from JSON, reads the value.
-        kinds: What its JSON may be: null, boolean, integer, number, string, array, object.
-        is_plain: Whether values are what JSON has, so that several such types of one kind are not ambiguous.
-        is_message: Whether it is a protobuf message, which travels as its bytes if it is the only input.
+        schema: A schema of pydantic-core. Its Python mode checks a value and returns its JSON form; its JSON mode
+            reads the value.
+        kinds: The possible kinds of its JSON: null, boolean, integer, number, string, array, object.
+        is_plain: Whether values are their own JSON form, so that several such types of one kind are not ambiguous.
+        is_message: Whether it is a protobuf message, which is serialised as its bytes if it is the only input.
     """
 
     schema: cs.CoreSchema
@@ -44,38 +45,52 @@ class Codec:
 
 
 def codec(kinds: str, *, write: cs.CoreSchema, read: cs.CoreSchema, **options: bool) -> Codec:
-    """Return a codec of a schema for each direction."""
+    """Return a codec with one schema per direction.
+
+    Args:
+        kinds: The possible kinds of its JSON, separated by spaces.
+        write: Checks a value and returns its JSON form.
+        read: Reads the value from JSON.
+        options: `is_plain` and `is_message`.
+    """
     schema = cs.json_or_python_schema(python_schema=write, json_schema=read)
     return Codec(schema, frozenset(kinds.split()), **options)
 
 
-def expect(types: Any, name: str, convert: Callable[[Any], Any] | None = None) -> cs.CoreSchema:
-    """Return a schema that refuses values of other types, and converts the value."""
+def instance_of(types: Any, name: str, convert: Callable[[Any], Any] | None = None) -> cs.CoreSchema:
+    """Return a schema that accepts only values of some types, and converts them.
+
+    Args:
+        types: The types, as for `isinstance`.
+        name: The name of the types in error messages.
+        convert: Converts an accepted value; None returns it unchanged.
+    """
 
     def check(value: Any) -> Any:
         if isinstance(value, types):
             return value if convert is None else convert(value)
         hint = f"; write {name}({value!r})" if isinstance(value, str) and name != "list" else ""
-        raise bad_type(name, value, "; write .tolist()" if hasattr(value, "tolist") else hint)
+        raise type_error(name, value, "; write .tolist()" if hasattr(value, "tolist") else hint)
 
     return plain(check)
 
 
-def bad_type(name: str, value: Any, hint: str = "") -> PydanticCustomError:
-    """Return the error of a value that is of another type than its annotation says."""
-    return unfit(f"must be {with_article(name)}, but is {described(value)}{hint}", "bad_type")
+def type_error(name: str, value: Any, hint: str = "") -> PydanticCustomError:
+    """Return the error for a value whose type does not match its annotation."""
+    return value_error(f"must be {with_article(name)}, but is {describe(value)}{hint}", "bad_type")
 
 
-def unfit(reason: str, kind: Any = "bad_value") -> PydanticCustomError:
-    """Return the error of a value that cannot travel; the reason goes on after where it is."""
+def value_error(reason: str, kind: Any = "bad_value") -> PydanticCustomError:
+    """Return the error for a value that cannot be serialised; the message is the field's path and the reason."""
     return PydanticCustomError(kind, "{reason}", {"reason": reason})
 
 
 def explain(error: ValidationError) -> tuple[str, bool]:
-    """Say in words what pydantic refuses.
+    """Convert an error of pydantic to a message.
 
     Returns:
-        Where and what it is, such as `.scenes[2].name must be a valid string`; and whether a type is wrong.
+        The path and the problem, such as `.scenes[2].name must be a valid string`; and whether it is a wrong type,
+        rather than a wrong value.
     """
     first = error.errors(include_url=False)[0]
     kind, message, value = first["type"], first["msg"], first["input"]
@@ -84,12 +99,12 @@ def explain(error: ValidationError) -> tuple[str, bool]:
         "bad_value": message,
         "missing": "is missing",
         "too_long": message,
-        "json_invalid": "is nested too deeply" if "recursion" in message else f"is no JSON: {message}",
+        "json_invalid": "is nested too deeply" if "recursion" in message else f"is not valid JSON: {message}",
         "recursion_loop": "refers to itself, or is nested too deeply",
-        "finite_number": f"is {described(value).split(': ')[-1]}, which JSON cannot hold; write `float | None` and give None",
-        "string_unicode": f"holds half a surrogate pair, which UTF-8 cannot say: {described(value)}",
+        "finite_number": f"is {describe(value).split(': ')[-1]}, which JSON does not have; write `float | None` and give None",
+        "string_unicode": f"contains a lone surrogate, which UTF-8 cannot encode: {describe(value)}",
     }
-    reason = reasons.get(kind) or f"{message.replace('Input should be', 'must be', 1)}, but is {described(value)}"
+    reason = reasons.get(kind) or f"{message.replace('Input should be', 'must be', 1)}, but is {describe(value)}"
     path = list(first["loc"])
     if path[-1:] == ["[key]"]:
         hint = "; write dict[int, ...] in the annotation" if type(value) is int else ""
@@ -102,17 +117,17 @@ def _step(step: int | str) -> str:
     return f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]"
 
 
-def described(value: Any) -> str:
-    """Name a value's type and show the value, shortened."""
+def describe(value: Any) -> str:
+    """Return a value's type and its shortened repr."""
     if value is None:
         return "None"
     article = with_article(type(value).__name__)
     try:
         return f"{article}: {_short.repr(value)}"
-    except Exception:  # noqa: BLE001 - the repr of an integer that is too long to be written, or a user's own
+    except Exception:  # noqa: BLE001 - the repr of a huge integer, or of a user's class, may fail
         return article
 
 
 def with_article(name: str) -> str:
-    """Put "a" or "an" before the name of a type."""
+    """Return the name of a type with its article, "a" or "an"."""
     return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"

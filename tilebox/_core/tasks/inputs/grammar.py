@@ -1,4 +1,4 @@
-"""The annotations that inputs of tasks may have. The guide has the table of them, `workflows/tasks.md`."""
+"""The annotations that task inputs may have; the guide lists them in `workflows/tasks.md`."""
 
 from __future__ import annotations
 
@@ -33,47 +33,47 @@ _OBJECTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
 class Grammar:
-    """Makes codecs of annotations.
+    """Converts annotations to codecs.
 
     Args:
-        scope: Where names in annotations are looked up besides in modules.
-        anything: The codec of `Any`, if there is one already.
+        scope: The namespace in which the annotations are resolved.
+        any_codec: The codec of `Any`, to share the one of another grammar.
     """
 
-    def __init__(self, scope: Scope, anything: Codec | None = None) -> None:
+    def __init__(self, scope: Scope, any_codec: Codec | None = None) -> None:
         self._scope = scope
-        self._anything = anything or any_value(self._validator_of)
+        self._any_codec = any_codec or any_value(self._validator_of)
         self._records: dict[Any, Codec] = {}
         self._definitions: list[cs.CoreSchema] = []
 
     def fields(self, type_: type, arguments: dict[Any, Any] | None = None) -> dict[str, tuple[Codec, bool]]:
-        """Return the fields of a dataclass that travel: for each its codec, and whether it has no default.
+        """Return the serialised fields of a dataclass: the codec of each, and whether the field is required.
 
         Args:
             type_: The dataclass.
-            arguments: What its type variables stand for.
+            arguments: The types that its type variables stand for.
 
         Raises:
-            UnknownNameError: An annotation names something that is not there.
-            UnsupportedTypeError: A type is not in the grammar.
+            UnknownNameError: An annotation uses a name that is not defined.
+            UnsupportedTypeError: A field has an unsupported type.
         """
         return {
             field.name: (
                 self._codec_of_field(type_, field, arguments or {}),
                 field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
             )
-            for field in _travelling_fields(type_)
+            for field in _serialized_fields(type_)
         }
 
     def validator(self, schema: cs.CoreSchema) -> SchemaValidator:
-        """Compile a schema of codecs that this grammar has made."""
+        """Compile a schema of this grammar's codecs."""
         return SchemaValidator(cs.definitions_schema(schema, self._definitions) if self._definitions else schema)
 
     def _codec_of_field(self, type_: type, field: dataclasses.Field[Any], arguments: dict[Any, Any]) -> Codec:
         try:
             resolved = self._scope.resolve(owner_of(type_, field), field.type)
         except (TypeError, SyntaxError) as error:
-            reason = f"{field.name} is {field.type!r}, which is no annotation of a field: {error}"
+            reason = f"{field.name} is {field.type!r}, which is not a valid annotation: {error}"
             raise UnsupportedTypeError(reason) from error
         try:
             return self._codec(resolved, arguments)
@@ -83,7 +83,7 @@ class Grammar:
     def _codec(self, annotation: Any, arguments: dict[Any, Any]) -> Codec:
         origin, parts = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
         if annotation in (Any, object):
-            return self._anything
+            return self._any_codec
         if isinstance(annotation, typing.TypeVar):
             return self._codec(arguments.get(annotation, annotation.__bound__ or Any), arguments)
         if hasattr(annotation, "__supertype__"):  # NewType
@@ -96,7 +96,7 @@ class Grammar:
             return literal(parts)
         if origin in (typing.Union, types.UnionType):
             members = {_name_of(part): self._codec(part, arguments) for part in parts}
-            return self._anything if self._anything in members.values() else union(members)
+            return self._any_codec if self._any_codec in members.values() else union(members)
         if origin is tuple and annotation is not tuple and parts[1:] != (...,):
             return fixed_tuple([self._codec(part, arguments) for part in parts])
         if isinstance(origin, collections.abc.Hashable) and origin in _ARRAYS:
@@ -106,13 +106,14 @@ class Grammar:
             return self._mapping(key, value, arguments)
         if isinstance(origin, type):
             return self._of_class(annotation, origin, parts, arguments)
-        return _of_pydantic(annotation, self._anything)
+        return _of_pydantic(annotation, self._any_codec)
 
     def _mapping(self, key: Any, value: Any, arguments: dict[Any, Any]) -> Codec:
         keys = self._codec(str if key is Any else key, arguments)
         if keys.kinds not in ({"string"}, {"integer"}):
             raise UnsupportedTypeError(
-                f"a dict with keys of type {_name_of(key)}, where JSON has text; write dict[str, {_name_of(value)}]"
+                f"a dict with keys of type {_name_of(key)}, but JSON has only string keys; write "
+                f"dict[str, {_name_of(value)}]"
             )
         return mapping(keys, self._codec(value, arguments))
 
@@ -120,7 +121,7 @@ class Grammar:
         if type_ in SCALARS:
             return SCALARS[type_]
         if dataclasses.is_dataclass(type_):
-            # A base class that makes dataclasses of its subclasses, as Task does, says nothing of what is in them.
+            # A base class that turns its subclasses into dataclasses, as Task does, does not know their fields.
             if "__dataclass_transform__" in vars(type_):
                 raise _unsupported(type_)
             return self._record(type_, tuple(arguments.get(part, part) for part in parts))
@@ -130,32 +131,32 @@ class Grammar:
             return protobuf(type_)
         if issubclass(type_, PurePath):
             return path(type_)
-        return _of_pydantic(annotation, self._anything)
+        return _of_pydantic(annotation, self._any_codec)
 
     def _record(self, type_: type, parts: tuple[Any, ...]) -> Codec:
         key = (type_, parts)
         if key not in self._records:
             ref = f"{type_.__qualname__}-{len(self._records)}"
-            # Known before its fields are, because a dataclass may be a part of itself.
+            # Stored before the fields are read, because a dataclass may contain itself.
             self._records[key] = Codec(cs.definition_reference_schema(ref), frozenset({"object"}))
             arguments = dict(zip(getattr(type_, "__parameters__", ()), parts, strict=False))
             self._definitions.append(record(type_, self.fields(type_, arguments), ref))
         return self._records[key]
 
     def _validator_of(self, type_: type) -> SchemaValidator | None:
-        grammar = Grammar(self._scope, self._anything)
+        grammar = Grammar(self._scope, self._any_codec)
         with suppress(UnsupportedTypeError, UnknownNameError):
-            found = grammar._codec(type_, {})
-            return None if found is self._anything else grammar.validator(found.schema)
+            codec_ = grammar._codec(type_, {})
+            return None if codec_ is self._any_codec else grammar.validator(codec_.schema)
         return None
 
 
-def _of_pydantic(annotation: Any, anything: Codec) -> Codec:
-    # Not at the top: it takes longer than all of `tilebox.workflows`, and few tasks need it.
+def _of_pydantic(annotation: Any, any_codec: Codec) -> Codec:
+    # Imported here, because this import takes longer than all of `tilebox.workflows`, and few tasks need it.
     from pydantic import PydanticUserError, TypeAdapter
 
     try:
-        if annotation is complex:  # pydantic has a text for it that no other language reads
+        if annotation is complex:  # pydantic would write it in Python's notation, which no other language reads
             raise _unsupported(annotation)
         adapter = TypeAdapter(annotation)
         schema = adapter.json_schema()
@@ -172,26 +173,28 @@ def _of_pydantic(annotation: Any, anything: Codec) -> Codec:
         checked = adapter.validate_python(value, strict=True)
         return adapter.dump_python(checked, mode="json", by_alias=True, round_trip=True)
 
-    # What a model writes may still be NaN or half a surrogate pair, which the codec of Any refuses.
-    write = cs.chain_schema([plain(dump), anything.schema])
-    # Not its core schema, because the same model in another place would define the same names.
+    # A model may still write NaN or a lone surrogate, which the codec of Any refuses.
+    write = cs.chain_schema([plain(dump), any_codec.schema])
+    # Not the model's core schema: a model that occurs twice would define the same names twice.
     read = plain(lambda data: adapter.validate_json(to_json(data)))
     return codec(definition.get("type", ANY_KIND), write=write, read=read)
 
 
-def _travelling_fields(type_: Any) -> list[dataclasses.Field[Any]]:
-    """Return the fields of a dataclass that are inputs, without those that say `skip_serialization`."""
+def _serialized_fields(type_: Any) -> list[dataclasses.Field[Any]]:
+    """Return the fields of a dataclass that are inputs, without those with the metadata `skip_serialization`."""
     fields = {field.name: field for field in dataclasses.fields(type_) if field.init}
-    travelling = {name: field for name, field in fields.items() if not field.metadata.get("skip_serialization")}
+    serialized = {name: field for name, field in fields.items() if not field.metadata.get("skip_serialization")}
     for name, parameter in inspect.signature(type_).parameters.items():
         if (
-            name not in travelling
+            name not in serialized
             and parameter.default is parameter.empty
             and not parameter.kind.name.startswith("VAR")
         ):
-            what = "skip_serialization" if name in fields else "an InitVar"
-            raise UnsupportedTypeError(f"{name} is {what}, which does not travel, without a default; give it one")
-    return list(travelling.values())
+            reason = "skip_serialization" if name in fields else "an InitVar"
+            raise UnsupportedTypeError(
+                f"{name} is {reason}, which is not serialised, so it needs a default; give it one"
+            )
+    return list(serialized.values())
 
 
 def _unsupported(annotation: Any) -> UnsupportedTypeError:
@@ -203,10 +206,10 @@ def _unsupported(annotation: Any) -> UnsupportedTypeError:
     if annotation is complex:
         hint = "write tuple[float, float]"
     elif module == "numpy":
-        hint = "write list[float], or keep the array in context.job_cache and give its key"
+        hint = "write list[float], or store the array in context.job_cache and give its key"
     elif module in ("xarray", "pandas", "dask"):
-        hint = "keep the data in context.job_cache and give its key"
-    return UnsupportedTypeError(f"{_name_of(annotation)}, which cannot travel as JSON; {hint}")
+        hint = "store the data in context.job_cache and give its key"
+    return UnsupportedTypeError(f"{_name_of(annotation)}, which cannot be serialised as JSON; {hint}")
 
 
 def _name_of(annotation: Any) -> str:

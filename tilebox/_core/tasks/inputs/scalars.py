@@ -1,4 +1,4 @@
-"""Codecs of single values: numbers, text, literals, enums, types that travel as text, protobuf messages."""
+"""Codecs of scalar types: numbers, strings, literals, enums, types with a text form, and protobuf messages."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tilebox._core.tasks.inputs.codec import (
     Codec,
     UnsupportedTypeError,
     after,
-    bad_type,
     before,
     codec,
-    expect,
-    unfit,
+    instance_of,
+    type_error,
+    value_error,
     with_article,
 )
 from tilebox._core.values.durations import write_duration
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-# pydantic reads integers of 4300 digits, and some versions count the sign as one.
-_LEAST_INTEGER, _INTEGER_LIMIT = -(10**4299) + 1, 10**4300
+# pydantic reads integers of at most 4300 digits, and some versions count the sign as a digit.
+_MIN_INTEGER, _MAX_INTEGER = -(10**4299) + 1, 10**4300 - 1
 
 _KINDS = {type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string"}
 
-# pydantic looks for halves of surrogate pairs only if there is a limit; this one is never reached.
+# pydantic checks for lone surrogates only if a string has a maximum length; this one is never reached.
 _TEXT = cs.str_schema(strict=True, max_length=2**40)
 _INT = cs.int_schema(strict=True)
 _FLOAT = cs.float_schema(strict=True, allow_inf_nan=False)
@@ -45,8 +45,8 @@ _BOOL = cs.bool_schema(strict=True)
 
 
 def builtin(value: Any) -> Any:
-    """Return the Python value of a numpy scalar, and any other value as it is."""
-    # By name, to import no numpy for tasks that have none.
+    """Return a numpy scalar as its Python value, and any other value unchanged."""
+    # Compared by name, so that tasks without numpy do not import it.
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
         return value.item()
     return value
@@ -60,38 +60,38 @@ def literal(values: tuple[Any, ...]) -> Codec:
     name = f"Literal[{', '.join(map(repr, values))}]"
 
     def check_type(value: Any, check: Callable[[Any], Any]) -> Any:
-        found = check(value)
-        if type(found) is not type(value):  # True equals 1
-            raise bad_type(name, value)
-        return found
+        member = check(value)
+        if type(member) is not type(value):  # True equals 1
+            raise type_error(name, value)
+        return member
 
     schema = cs.no_info_wrap_validator_function(check_type, cs.literal_schema(list(values)))
     return Codec(schema, frozenset(_KINDS[type(value)] for value in values), is_plain=True)
 
 
 def enum_member(type_: type[enum.Enum]) -> Codec:
-    """Return the codec of an enum, which travels as the value of its member."""
+    """Return the codec of an enum, which is serialised as the value of the member."""
     for member in type_:
         if type(member.value) not in _KINDS:
             raise UnsupportedTypeError(
                 f"an Enum whose member {member.name} is {member.value!r}; give its members text or numbers"
             )
     kinds = " ".join(_KINDS[type(member.value)] for member in type_)
-    write = expect(type_, type_.__name__, lambda member: member.value)
-    # Not pydantic's enums, which older versions do not let combine flags.
-    return codec(kinds, write=write, read=_reading(type_, type_, cs.any_schema()))
+    write = instance_of(type_, type_.__name__, lambda member: member.value)
+    # Not pydantic's enum schema, which refuses combined flags in older versions.
+    return codec(kinds, write=write, read=_reader(type_, type_, cs.any_schema()))
 
 
 def path(type_: type) -> Codec:
-    """Return the codec of a class of paths."""
-    return _text_of(type_, str, _reading(type_, type_))
+    """Return the codec of a path class."""
+    return _text_of(type_, str, _reader(type_, type_))
 
 
 def protobuf(message: type[Message]) -> Codec:
-    """Return the codec of a protobuf message: its bytes in base64, equal ones in equal bytes."""
+    """Return the codec of a protobuf message: its bytes in base64; equal messages give equal bytes."""
     name = message.__name__
-    write = expect(message, name, lambda value: _base64(value.SerializeToString(deterministic=True)))
-    read = _reading(message, lambda text: message.FromString(base64.b64decode(text, validate=True)))
+    write = instance_of(message, name, lambda value: _base64(value.SerializeToString(deterministic=True)))
+    read = _reader(message, lambda text: message.FromString(base64.b64decode(text, validate=True)))
     return codec("string", write=write, read=read, is_message=True)
 
 
@@ -102,30 +102,30 @@ def _text_of(type_: type, write: Callable[[Any], str], read: cs.CoreSchema, *oth
         text = write(value)
         if type(value) is type_:
             return text
-        # A subclass may write what its parent cannot read, as pandas does with nanoseconds and NaT.
+        # A subclass may write what its base class cannot read, as pandas does with nanoseconds and NaT.
         with suppress(ValidationError):
             if reader.validate_json(to_json(text)) == value:
                 return text
-        raise bad_type(type_.__name__, value, f", which loses something as {with_article(type_.__name__)}")
+        raise type_error(type_.__name__, value, f", which would lose information as {with_article(type_.__name__)}")
 
-    check = expect((type_, *others), type_.__name__, to_text)
+    check = instance_of((type_, *others), type_.__name__, to_text)
     return codec("string", write=cs.chain_schema([check, _TEXT]), read=read)
 
 
-def _reading(type_: type, read: Callable[[Any], Any], inner: cs.CoreSchema = _TEXT) -> cs.CoreSchema:
+def _reader(type_: type, read: Callable[[Any], Any], inner: cs.CoreSchema = _TEXT) -> cs.CoreSchema:
     def check(data: Any) -> Any:
         try:
             return read(data)
         except (ValueError, TypeError, DecodeError):
-            raise bad_type(type_.__name__, data) from None
+            raise type_error(type_.__name__, data) from None
 
     return after(check, inner)
 
 
 def _integer(value: Any) -> Any:
     value = builtin(value)
-    if isinstance(value, int) and not _LEAST_INTEGER <= value < _INTEGER_LIMIT:
-        raise unfit("has more than 4300 digits")
+    if isinstance(value, int) and not _MIN_INTEGER <= value <= _MAX_INTEGER:
+        raise value_error("has more than 4300 digits")
     return value
 
 
@@ -136,7 +136,7 @@ def _real(value: Any, check: Callable[[Any], float]) -> float:
     try:
         float(value)
     except OverflowError:
-        raise unfit("is too large for a float") from None
+        raise value_error("is too large for a float") from None
     return value  # 3 is written as 3, not as 3.0
 
 
@@ -148,9 +148,9 @@ def _isoformat(value: date | time) -> str:
     return value.isoformat()
 
 
-# pydantic writes the other alphabet of base64, UTC as Z, and no duration as PT0S. It reads times into zones of a class
-# of its own, and none whose offset has seconds.
-_BYTES = _reading(bytes, lambda text: base64.b64decode(text, validate=True))
+# Not pydantic's own schemas: they use the URL-safe alphabet of base64, write UTC as Z and an empty duration as PT0S,
+# read times into time zones of a class of their own, and refuse UTC offsets with seconds.
+_BYTES = _reader(bytes, lambda text: base64.b64decode(text, validate=True))
 
 SCALARS: dict[Any, Codec] = {
     str: Codec(_TEXT, frozenset({"string"}), is_plain=True),
@@ -159,9 +159,9 @@ SCALARS: dict[Any, Codec] = {
     bool: codec("boolean", write=before(builtin, _BOOL), read=_BOOL, is_plain=True),
     type(None): Codec(cs.none_schema(), frozenset({"null"}), is_plain=True),
     bytes: _text_of(bytes, _base64, _BYTES, bytearray, memoryview),
-    datetime: _text_of(datetime, _isoformat, _reading(datetime, datetime.fromisoformat)),
-    date: _text_of(date, _isoformat, _reading(date, date.fromisoformat)),
-    time: _text_of(time, _isoformat, _reading(time, time.fromisoformat)),
+    datetime: _text_of(datetime, _isoformat, _reader(datetime, datetime.fromisoformat)),
+    date: _text_of(date, _isoformat, _reader(date, date.fromisoformat)),
+    time: _text_of(time, _isoformat, _reader(time, time.fromisoformat)),
     timedelta: _text_of(timedelta, write_duration, cs.timedelta_schema(strict=True)),
     UUID: _text_of(UUID, str, cs.uuid_schema(strict=True)),
     Decimal: _text_of(Decimal, str, cs.decimal_schema(allow_inf_nan=True)),

@@ -1,7 +1,7 @@
-"""The inputs of tasks: the fields of their classes, checked, as the bytes that travel, and back.
+"""Serialisation of task inputs, the fields of a task class, to bytes and back.
 
-A task without inputs is no bytes. One input alone is its JSON, or the bytes of a protobuf message. Several are a JSON
-object. JSON has no spaces, and its text is UTF-8. See `grammar` for what an input may be.
+A task without inputs has no bytes. A single input is its JSON, or the bytes of a protobuf message. Several inputs are
+a JSON object. The JSON is compact and encoded in UTF-8. `grammar` has the types of inputs.
 """
 
 from __future__ import annotations
@@ -28,72 +28,72 @@ if TYPE_CHECKING:
 __all__ = ["MAX_INPUT_BYTES", "Inputs", "deserialize", "serialize"]
 
 MAX_INPUT_BYTES = 16 * 2**20
-"""What no server takes; each has a limit of its own, which is usually much lower."""
+"""The largest size of serialised inputs. Servers have limits of their own, which are usually much lower."""
 
 _READABLE_DEPTH = 200
 
 
 def serialize(task: object) -> bytes:
-    """Return a task's inputs as they travel.
+    """Return the serialised inputs of a task.
 
     Raises:
-        TypeError: An input is not of the type that its annotation says; or this is no task.
-        ValueError: An input is nothing that JSON can hold, or is too large.
-        TaskDefinitionError: The class has annotations whose names are still unknown.
+        TypeError: The type of an input does not match its annotation, or the object is not a task.
+        ValueError: An input cannot be represented in JSON, or the inputs are too large.
+        TaskDefinitionError: An annotation of the class uses a name that is still undefined.
     """
     return inputs_of(type(task)).serialize(task)
 
 
 def deserialize(task_class: type[AnyTask], data: bytes) -> AnyTask:
-    """Make a task of its inputs.
+    """Return a task from its serialised inputs.
 
-    Inputs that the class does not know are left out; those that are missing have their defaults.
+    Inputs that the class does not have are ignored. Missing inputs get their defaults.
 
     Raises:
-        ValueError: These are no inputs of such a task.
-        TaskDefinitionError: The class has annotations whose names are still unknown.
+        ValueError: The bytes are not inputs of this class.
+        TaskDefinitionError: An annotation of the class uses a name that is still undefined.
     """
     task: AnyTask = inputs_of(task_class).deserialize(data)
     return task
 
 
 def inputs_of(task_class: type) -> Inputs:
-    """Return the inputs of a class of tasks.
+    """Return the inputs of a task class.
 
     Raises:
-        TypeError: It is no class of tasks.
+        TypeError: The class is not a task class.
     """
     inputs = vars(task_class).get("__tilebox_inputs__")
     if not isinstance(inputs, Inputs):
-        raise TypeError(f"{task_class.__name__} is no task; write class {task_class.__name__}(Task)")
+        raise TypeError(f"{task_class.__name__} is not a task; write class {task_class.__name__}(Task)")
     return inputs
 
 
 class Inputs:
-    """The inputs of one class of tasks.
+    """The inputs of one task class.
 
     Args:
-        task_class: The class, a dataclass by now.
-        scope: Where it is defined.
+        task_class: The class, already a dataclass.
+        scope: The namespace in which it is defined.
 
     Raises:
-        TaskDefinitionError: A field is of a type that cannot travel.
+        TaskDefinitionError: A field has a type that cannot be serialised.
     """
 
     def __init__(self, task_class: type, scope: Scope) -> None:
         self._class = task_class
         self._scope = scope
         self._fields: dict[str, tuple[Codec, bool]] = {}
-        self._only: str | None = None
+        self._single_input: str | None = None
         self._is_message = False
         self._validator: SchemaValidator | None = None
-        # A name that is unknown now may be defined further down; the first use will tell.
+        # An undefined name may be defined further down; the first use of the class tries again.
         with suppress(UnknownNameError):
             self._resolve()
 
     def serialize(self, task: object) -> bytes:
-        """Return the inputs of a task of this class."""
-        validator = self._validator or self._resolved()
+        """Return the serialised inputs of a task of this class."""
+        validator = self._validator or self._resolve_names()
         try:
             data = self._encode(validator, task)
         except ValidationError as error:
@@ -103,14 +103,14 @@ class Inputs:
             raise ValueError(f"{self._class.__name__} refers to itself, or is nested too deeply") from error
         if len(data) > MAX_INPUT_BYTES:
             raise ValueError(
-                f"the inputs of {self._class.__name__} are {len(data):,} bytes, of which at most {MAX_INPUT_BYTES:,} "
-                "can travel; keep the data in context.job_cache and give its key"
+                f"the inputs of {self._class.__name__} have {len(data):,} bytes, but at most {MAX_INPUT_BYTES:,} are "
+                "allowed; store the data in context.job_cache and give its key"
             )
         return data
 
     def deserialize(self, data: bytes) -> Any:
-        """Make a task of this class."""
-        validator = self._validator or self._resolved()
+        """Return a task of this class from its serialised inputs."""
+        validator = self._validator or self._resolve_names()
         try:
             values = self._decode(validator, data)
         except ValidationError as error:
@@ -120,14 +120,14 @@ class Inputs:
     def _encode(self, validator: SchemaValidator, task: object) -> bytes:
         if not self._fields:
             return b""
-        if self._only is None:
+        if self._single_input is None:
             encoded = validator.validate_python({name: getattr(task, name) for name in self._fields})
         else:
-            encoded = validator.validate_python(getattr(task, self._only))
+            encoded = validator.validate_python(getattr(task, self._single_input))
         if self._is_message and encoded is not None:
             return base64.b64decode(encoded)
         data = to_json(encoded)
-        # Few inputs have so many brackets, and fewer are so deep, but no runner could read those.
+        # No runner can read JSON that is nested deeper than this. Counting brackets avoids a parse of all other inputs.
         if data.count(b"[") + data.count(b"{") > _READABLE_DEPTH:
             from_json(data)
         return data
@@ -135,27 +135,27 @@ class Inputs:
     def _decode(self, validator: SchemaValidator, data: bytes) -> dict[str, Any]:
         if not self._fields:
             return {}
-        # No message begins with the bytes of null: the first would be of a field with a type that there is not.
+        # These bytes are JSON's null: no message begins with them, because `n` would be a field of an unknown wire type.
         if self._is_message and data != b"null":
             data = b'"%b"' % base64.b64encode(data)
-        # Submitted by a version of the task that had no inputs yet.
+        # A version of the task that had no inputs yet may have submitted it.
         if not data and not any(is_required for _, is_required in self._fields.values()):
             return {}
         values = validator.validate_json(data)
-        return values if self._only is None else {self._only: values}
+        return values if self._single_input is None else {self._single_input: values}
 
     def _explain(self, error: ValidationError) -> tuple[str, bool]:
         reason, is_type = explain(error)
-        place = self._class.__name__ if self._only is None else f"{self._class.__name__}.{self._only}"
-        return f"{place}{reason}", is_type
+        path = self._class.__name__ if self._single_input is None else f"{self._class.__name__}.{self._single_input}"
+        return f"{path}{reason}", is_type
 
-    def _resolved(self) -> SchemaValidator:
+    def _resolve_names(self) -> SchemaValidator:
         try:
             return self._resolve()
         except UnknownNameError as error:
             raise TaskDefinitionError(
-                f"{self._class.__name__} has an input of type {error.annotation}, but {error.missing}; import it "
-                "where the class is defined, and not only `if TYPE_CHECKING`"
+                f"{self._class.__name__} has an input of type {error.annotation}, but {error.missing}; import it where "
+                "the class is defined, outside of `if TYPE_CHECKING`"
             ) from error
 
     def _resolve(self) -> SchemaValidator:
@@ -166,7 +166,7 @@ class Inputs:
             raise TaskDefinitionError(f"{self._class.__name__}: {error}") from None
         schema = object_of(self._fields)
         if len(self._fields) == 1:
-            [(self._only, (codec, _))] = self._fields.items()
+            [(self._single_input, (codec, _))] = self._fields.items()
             schema, self._is_message = codec.schema, codec.is_message
         self._validator = grammar.validator(schema)
         self._scope.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tilebox._core.schema.arrow_schema import arrow_schema, whole
+from tilebox._core.schema.arrow_schema import arrow_schema, combine_chunks
 from tilebox._core.schema.fields import ID, INGESTION_TIME, TIME
 from tilebox.errors import InvalidArgumentError
 from tilebox.server.points.identity.digests import DIGEST_BYTES, digests
@@ -64,7 +64,7 @@ def _floor_times(rows: pa.Table) -> pa.ChunkedArray:
     if not pa.types.is_timestamp(column.type):
         raise InvalidArgumentError(f"the field 'time' holds timestamps, not {column.type}")
     per_ms = {"s": 0, "ms": 1, "us": 1_000, "ns": _NANOSECONDS_PER_MS}[column.type.unit]
-    counts = np.asarray(whole(column).view(pa.int64()))
+    counts = np.asarray(combine_chunks(column).view(pa.int64()))
     milliseconds = counts // per_ms if per_ms else counts * 1_000
     if len(counts) and (milliseconds.min() < -(2**47) or milliseconds.max() >= 2**47):
         raise InvalidArgumentError("a time is more than 4,000 years away from 1970")
@@ -81,9 +81,9 @@ def _cast(field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _ids(schema: Schema, collection_id: UUID, columns: dict[str, pa.ChunkedArray]) -> pa.Array:
-    times = np.asarray(whole(columns[TIME.name]).view(pa.int64()))
+    times = np.asarray(combine_chunks(columns[TIME.name]).view(pa.int64()))
     digested = (
-        (field.number, whole(columns[field.name]))
+        (field.number, combine_chunks(columns[field.name]))
         for field in schema
         if field.name in columns and field.name not in _NOT_DIGESTED
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tilebox._core.schema.arrow_schema import whole
+from tilebox._core.schema.arrow_schema import combine_chunks
 from tilebox.server.points.columns import COLLECTION
 from tilebox.server.points.index.bloom import is_in_sorted
 from tilebox.server.points.index.time_blocks import TimeBlocks
@@ -282,7 +282,7 @@ class StatisticsCache:
         new = dataset.get_fragment(max(numbers))
         if new is None or new.physical_rows != rows.num_rows:
             return
-        statistics = FragmentStatistics.of(np.asarray(whole(rows[COLLECTION])), times_of(rows), _EMPTY)
+        statistics = FragmentStatistics.of(np.asarray(combine_chunks(rows[COLLECTION])), times_of(rows), _EMPTY)
         inventory = before.extended(FragmentInfo.of(new, statistics))
         self._remember(dataset.version, inventory, {_key(new): statistics})
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tilebox._core.schema.arrow_schema import whole
+from tilebox._core.schema.arrow_schema import combine_chunks
 from tilebox._core.schema.fields import GEOMETRY
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError
 from tilebox.server.points import keys
@@ -137,7 +137,7 @@ def _accept(batch: Batch, seen: pa.Array, commit: _Commit) -> pa.Array:
         check_columns(batch.rows.schema, commit.stored)
         commit.checked.add(batch.rows.schema)
     _check_values(batch.rows)
-    ids = whole(batch.rows["id"])
+    ids = combine_chunks(batch.rows["id"])
     existing = np.asarray(pc.is_in(ids, value_set=seen)) if len(seen) else np.zeros(len(ids), dtype=bool)
     if existing.any() and not batch.allow_existing:
         taken = pc.unique(ids.filter(pa.array(existing))).to_pylist()
@@ -149,7 +149,7 @@ def _accept(batch: Batch, seen: pa.Array, commit: _Commit) -> pa.Array:
     new[new] = _first_occurrences(ids.filter(pa.array(new)) if existing.any() else ids)
     rows = batch.rows if new.all() else batch.rows.filter(pa.array(new))
     commit.accepted.append((batch, rows, len(ids) - rows.num_rows))
-    return pa.concat_arrays([seen, whole(rows["id"])]) if rows.num_rows else seen
+    return pa.concat_arrays([seen, combine_chunks(rows["id"])]) if rows.num_rows else seen
 
 
 def _check_values(rows: pa.Table) -> None:

@@ -1,16 +1,16 @@
-"""Output for people: HTML in a notebook, text elsewhere; one file for both clients."""
+"""Output of objects: HTML in a notebook, text elsewhere; the same for both clients."""
 
 from __future__ import annotations
 
 import sys
 
-from tilebox._io.progress import in_notebook
+from tilebox._io.progress.bars import in_notebook
 
 __all__ = ["in_notebook", "show_html", "show_text"]
 
 
 def show_html(html: str) -> None:
-    """Show HTML in the notebook's output."""
+    """Show HTML in the output of a notebook cell."""
     from IPython.display import HTML, display
 
     display(HTML(html))  # type: ignore[no-untyped-call,unused-ignore]

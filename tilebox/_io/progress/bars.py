@@ -1,7 +1,7 @@
-"""Progress of long loads and ingests: a bar in a terminal or notebook, or a function of the caller's.
+"""The progress of long loads and ingests: a bar in a terminal or notebook, or a callback.
 
-One file for both clients, since all of it happens in the caller's thread. A bar never spoils a load:
-where none can be drawn, there is none. Many bars may be open at once, in tasks of a loop and in threads.
+Both clients share this file, because everything happens in the caller's thread. A bar never breaks a load: if it
+cannot be drawn, there is none. Several bars may be open at once, in tasks of a loop and in threads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "claim_label", "close_bar", "in_notebook", "open_bar", "release_label"]
 
-# Positions are seconds of time or parts of a batch; the percentage and the datapoints beside it say more.
+# Without tqdm's counts: positions are seconds of an interval or rows, less useful than percentage and datapoints.
 _BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
 
 _labels_lock = threading.Lock()
@@ -24,14 +24,14 @@ _labels: set[str] = set()
 
 
 class Progress:
-    """How far one load or ingest is.
+    """The progress of one load or ingest.
 
-    A bar appears with the second step only: what comes in one piece needs none.
+    The bar appears with the second step, so that a load of a single step shows none.
 
     Args:
-        show: True for a bar, False for nothing, or a function that is told the finished fraction.
-        title: What the bar says in front; a number is added while another bar says the same.
-        total: What the steps sum up to.
+        show: True for a bar, False for nothing, or a function that is called with the finished fraction.
+        title: The label of the bar, which gets a number while another bar has the same label.
+        total: The position at the end.
     """
 
     def __init__(self, show: bool | Callable[[float], object], *, title: str, total: float) -> None:
@@ -44,12 +44,12 @@ class Progress:
         self._rows = 0
         self._bar: Any = None
 
-    def reach(self, position: float, rows: int) -> None:
-        """Take note that everything up to a position is done.
+    def update(self, position: float, rows: int) -> None:
+        """Record that everything up to a position is done.
 
         Args:
-            position: Between 0 and the total.
-            rows: Number of datapoints that this step brought.
+            position: The position, between 0 and the total.
+            rows: The number of datapoints of this step.
         """
         self._steps += 1
         self._rows += rows
@@ -60,7 +60,7 @@ class Progress:
             self._draw(position)
 
     def finish(self) -> None:
-        """Take note that everything is done."""
+        """Record that everything is done."""
         if self._callback is not None:
             self._callback(1.0)
         if self._bar is not None:
@@ -87,7 +87,7 @@ class Progress:
 
 
 def open_bar(**options: Any) -> Any:
-    """Return a bar for where this runs: a widget, else text, else (output to a file) nothing visible."""
+    """Return a bar: a widget in a notebook, text in a terminal, nothing visible if the output is a file."""
     from tqdm.std import tqdm
 
     if not in_notebook():
@@ -98,17 +98,17 @@ def open_bar(**options: Any) -> Any:
 
         options.pop("bar_format")
         return tqdm_notebook(**options)
-    except Exception:  # noqa: BLE001 widgets fail in many ways, none of which may spoil a load
+    except Exception:  # noqa: BLE001 widgets fail in many ways, none of which may break a load
         return tqdm(disable=False, file=sys.stdout, **options)
 
 
 def close_bar(bar: Any) -> None:
-    """Close a bar so that its last state stays, above the bars that are still open.
+    """Close a bar, and leave its last state above the bars that are still open.
 
-    tqdm would leave the last state in the bar's own line, which may lie between others that move up then, and one of
-    which would be seen twice. As text it is written above all of them, and they are drawn anew.
+    tqdm itself would leave the last state in the bar's own line. If that line is between others, those move up, and one
+    of them would appear twice. So the last state is written as text above all bars, which are drawn again.
     """
-    if bar.disable or hasattr(bar, "container"):  # the latter is a widget, with a place of its own
+    if bar.disable or hasattr(bar, "container"):  # a widget has its own place in the notebook
         bar.close()
         return
     with bar.get_lock():
@@ -120,7 +120,7 @@ def close_bar(bar: Any) -> None:
 
 
 def claim_label(title: str) -> str:
-    """Return a label that no open bar has: the title, or the title with a number."""
+    """Return a label that no open bar has: the title, with a number if necessary."""
     with _labels_lock:
         label, number = title, 1
         while label in _labels:
@@ -131,13 +131,13 @@ def claim_label(title: str) -> str:
 
 
 def release_label(label: str) -> None:
-    """Let others have a label that was claimed."""
+    """Release a claimed label."""
     with _labels_lock:
         _labels.discard(label)
 
 
 def in_notebook() -> bool:
-    """Tell whether this runs in a kernel, whose output is a page."""
+    """Return whether the code runs in a Jupyter kernel."""
     shell = sys.modules.get("IPython")
     running = None if shell is None else shell.get_ipython()
     return running is not None and "IPKernelApp" in running.config

@@ -1,4 +1,4 @@
-"""Progress of a job that is waited for: a bar of its tasks, or a function of the caller's; one file for both clients."""
+"""The progress of a job during `wait`: a bar of its tasks, or a callback; the same for both clients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from tilebox._core.jobs.states import JobState, TaskState
-from tilebox._io.progress import claim_label, close_bar, open_bar, release_label
+from tilebox._io.progress.bars import claim_label, close_bar, open_bar, release_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,16 +17,16 @@ __all__ = ["JobProgress"]
 
 _log = logging.getLogger("tilebox.workflows")
 
-# The total grows while tasks submit others, so no remaining time is promised.
+# Without a remaining time, because the total grows while tasks submit others.
 _BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} tasks [{elapsed}{postfix}]"
 
 
 class JobProgress:
-    """How far one job is.
+    """The progress of one job.
 
     Args:
-        show: True for a bar, False for nothing, or a function that is told the finished fraction.
-        title: What the bar says in front; a number is added while another bar says the same.
+        show: True for a bar, False for nothing, or a function that is called with the finished fraction.
+        title: The label of the bar, which gets a number while another bar has the same label.
     """
 
     def __init__(self, show: bool | Callable[[float], object], *, title: str) -> None:
@@ -36,18 +36,18 @@ class JobProgress:
         self._label = ""
         self._bar: Any = None
 
-    def reach(self, job: Job) -> None:
-        """Take note of how the job is now."""
+    def update(self, job: Job) -> None:
+        """Show the current state of the job."""
         stats = job.execution_stats
         computed, total = stats.count(TaskState.COMPUTED), stats.total_tasks
         if self._callback is not None:
             self._callback(1.0 if job.state is JobState.COMPLETED else computed / max(total, 1))
-        # A job that has ended when it is first looked at needs no bar.
+        # A job that has ended before the first update needs no bar.
         if self._wants_bar and (self._bar is not None or not job.state.has_ended):
             self._draw(job, computed, total)
 
-    def say(self, warning: str) -> None:
-        """Log a warning, so that it stands above the bar if there is one."""
+    def warn(self, warning: str) -> None:
+        """Log a warning, above the bar if there is one."""
         if self._bar is None or self._bar.disable or hasattr(self._bar, "container"):
             _log.warning("%s", warning)
             return
@@ -66,7 +66,7 @@ class JobProgress:
         if self._bar is None:
             self._label = claim_label(self._title)
             self._bar = open_bar(desc=self._label, total=total, bar_format=_BAR_FORMAT)
-        measures = [f"{one.label or 'progress'} {one.done}/{one.total}" for one in job.progress]
-        self._bar.set_postfix_str(", ".join([job.state.lower(), *measures]), refresh=False)
+        counters = [f"{counter.label or 'progress'} {counter.done}/{counter.total}" for counter in job.progress]
+        self._bar.set_postfix_str(", ".join([job.state.lower(), *counters]), refresh=False)
         self._bar.total, self._bar.n = total, computed
         self._bar.refresh()
