@@ -40,11 +40,11 @@ def job_filter(filters: job_pb2.QueryFilters) -> JobFilter:
     for name in ("automation_ids", "cluster_slugs"):
         if len(getattr(filters, name)) > MAX_ENTRIES:
             raise InvalidArgumentError(f"filters.{name} must have at most {MAX_ENTRIES} entries")
-    first_us, behind_us = microseconds(filters.time_interval) if has_times else (None, None)
+    first_us, stop_us = microseconds(filters.time_interval) if has_times else (None, None)
     first, last = id_range(filters.id_interval) if has_ids else (None, None)
     return interval_filter(
         first_us,
-        behind_us,
+        stop_us,
         first=first,
         last=last,
         states=_states(JobState, filters.states, "filters.states"),
@@ -55,13 +55,13 @@ def job_filter(filters: job_pb2.QueryFilters) -> JobFilter:
     )
 
 
-def time_filter(interval: TimeInterval, *, given: bool) -> JobFilter:
+def time_filter(interval: TimeInterval, *, is_set: bool) -> JobFilter:
     """Parse an optional time interval of submission; without one, the filter matches all jobs.
 
     Raises:
         InvalidArgumentError: It is malformed.
     """
-    return interval_filter(*microseconds(interval)) if given else JobFilter()
+    return interval_filter(*microseconds(interval)) if is_set else JobFilter()
 
 
 def younger_than(job_filter: JobFilter, age_us: int, now_us: int) -> JobFilter:
@@ -85,7 +85,7 @@ def younger_than(job_filter: JobFilter, age_us: int, now_us: int) -> JobFilter:
 
 def interval_filter(
     first_us: int | None,
-    behind_us: int | None,
+    stop_us: int | None,
     *,
     first: bytes | None = None,
     last: bytes | None = None,
@@ -97,7 +97,7 @@ def interval_filter(
 
     Args:
         first_us: Start of the interval in microseconds since 1970, or None.
-        behind_us: End of the interval, exclusive, or None.
+        stop_us: End of the interval, exclusive, or None.
         first: Smallest id, or None.
         last: Largest id, or None.
         others: Other fields of the filter.
@@ -105,8 +105,8 @@ def interval_filter(
     fields: dict[str, object] = dict(others)
     if first_us is not None:
         fields |= {"first_us": first_us, "first": _id(_millisecond(first_us) << _TAIL_BITS)}
-    if behind_us is not None:
-        fields |= {"behind_us": behind_us, "last": _id(((_millisecond(behind_us) + 1) << _TAIL_BITS) - 1)}
+    if stop_us is not None:
+        fields |= {"behind_us": stop_us, "last": _id(((_millisecond(stop_us) + 1) << _TAIL_BITS) - 1)}
     fields |= {name: value for name, value in (("first", first), ("last", last)) if value is not None}
     return JobFilter(**fields)  # type: ignore[arg-type]
 
@@ -119,8 +119,8 @@ def microseconds(interval: TimeInterval) -> tuple[int, int]:
     """
     start, end = values.nanoseconds(interval)
     first = start // 1000 + 1 if interval.start_exclusive else -(-start // 1000)
-    behind = end // 1000 + 1 if interval.end_inclusive else -(-end // 1000)
-    return first, behind
+    stop = end // 1000 + 1 if interval.end_inclusive else -(-end // 1000)
+    return first, stop
 
 
 def id_range(interval: IDInterval) -> tuple[bytes, bytes]:
