@@ -1,4 +1,4 @@
-"""Measurements, ours beside the peer's in one run. `nox -s bench` runs all, `nox -s bench -- load` one.
+"""Benchmarks, which measure this project and its peers in one run. `nox -s bench -- load` runs one of them.
 
-Nothing here is a test: machines are noisy, so only ratios within one run are quoted.
+None of them is a test: machines are noisy, so only ratios within one run are meaningful.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …] [--large ROWS]`: run all measurements, or the named ones, and print one table."""
+"""Command line `python -m benchmarks [NAME …] [--large ROWS]`: run all or the named benchmarks and print one table."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ NAMES = ("imports", "points", "ingest", "load", "concurrent", "items", "workflow
 
 
 def main() -> None:
-    """Run and print."""
+    """Run the benchmarks and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="which to run; all if none is named")
-    parser.add_argument("--large", type=int, metavar="ROWS", help="points: measure a table of so many rows as well")
-    given = parser.parse_args()
-    options = {"points": {"large": given.large}}
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="benchmarks to run; all by default")
+    parser.add_argument("--large", type=int, metavar="ROWS", help="points: also measure a table of this many rows")
+    arguments = parser.parse_args()
+    options = {"points": {"large": arguments.large}}
     table = Table()
-    for name in given.names or NAMES:
+    for name in arguments.names or NAMES:
         importlib.import_module(f"benchmarks.{name}").main(table, **options.get(name, {}))
-    when = datetime.now(UTC).date().isoformat()
+    date = datetime.now(UTC).date().isoformat()
     print(
-        f"\n{when}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, CPython {platform.python_version()}\n"
+        f"\n{date}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, CPython {platform.python_version()}\n"
     )
     print(table)
 

@@ -1,4 +1,4 @@
-"""The catalogue that is measured: Sentinel-2-like, 25 fields beside time, id and ingestion time, seeded."""
+"""The benchmark dataset: like Sentinel-2, with 25 fields besides time, id and ingestion time, generated from a seed."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ FIELDS = [
     {"name": "published", "type": datetime},
     {"name": "updated", "type": datetime},
 ]
-"""24 fields; with `geometry` they are 25."""
+"""24 fields; `geometry` is the 25th."""
 
 
 def datapoints(count: int, seed: int = 0) -> pd.DataFrame:
-    """Return datapoints in order of time; the same seed gives the same ones."""
+    """Return datapoints in order of time. Equal seeds give equal datapoints."""
     random = np.random.default_rng(seed)
     offset = np.sort(random.integers(0, TEN_YEARS_MS, count)).astype("timedelta64[ms]")
     time = START + offset

@@ -1,4 +1,4 @@
-"""D8: four loads in turn and four at once, async client, server behind 20 ms of latency."""
+"""D8: four loads, sequential and concurrent, with the async client and a round trip of 20 ms."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from benchmarks.load import fill
 from benchmarks.measure import HERE, Table, running_server
 
 DELAY_SECONDS = 0.010
-"""Each way, so that a round trip takes 20 ms."""
+"""Delay per direction; a round trip takes twice as long."""
 
 
 def main(table: Table) -> None:
-    """Measure through a proxy that delays what it passes on."""
+    """Measure through a proxy that delays every byte."""
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "data") as server:
         fill(server.url, server.token, 40_000)
         with delayed(server.url) as url:
-            in_turn, at_once = asyncio.run(_measure(url, server.token))
+            sequential, concurrent = asyncio.run(_measure(url, server.token))
     table.add(
         "D8",
         "one collection's load, then four at once, 20 ms latency",
-        f"{at_once * 1e3:.0f} ms",
-        f"in turn {in_turn * 1e3:.0f} ms",
-        f"{in_turn / at_once:.1f}×",
+        f"{concurrent * 1e3:.0f} ms",
+        f"in turn {sequential * 1e3:.0f} ms",
+        f"{sequential / concurrent:.1f}×",
         "≥ 3×",
     )
 
 
 @contextmanager
 def delayed(url: str) -> Iterator[str]:
-    """Start the proxy, and yield the URL of the server behind it."""
+    """Start the proxy and yield the URL of the server through it."""
     command = [sys.executable, str(HERE / "clients" / "latency.py"), str(urlsplit(url).port or 80), str(DELAY_SECONDS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
         assert proxy.stdout is not None
@@ -56,13 +56,13 @@ async def _measure(url: str, token: str) -> tuple[float, float]:
     collection = await (await client.dataset(catalogue.SLUG)).collection("S2A")
     days = [(f"2016-03-0{day}", f"2016-03-0{day + 1}") for day in range(1, 5)]
     await asyncio.gather(*(collection.load(day) for day in days))
-    turns, onces = [], []
+    sequential, concurrent = [], []
     for _ in range(9):
         start = time.perf_counter()
         for day in days:
             await collection.load(day)
-        turns.append(time.perf_counter() - start)
+        sequential.append(time.perf_counter() - start)
         start = time.perf_counter()
         await asyncio.gather(*(collection.load(day) for day in days))
-        onces.append(time.perf_counter() - start)
-    return statistics.median(turns), statistics.median(onces)
+        concurrent.append(time.perf_counter() - start)
+    return statistics.median(sequential), statistics.median(concurrent)

@@ -1,4 +1,4 @@
-"""D9: what an import costs, as the time of a process with it less the time of a process without."""
+"""D9: the cost of an import, measured as the time of a process with it minus the time of one without it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUNS = 15
 
 
 def main(table: Table) -> None:
-    """Measure ours and the official package's."""
+    """Measure the import of this package and of the official one."""
     ours = import_milliseconds(sys.executable, "import tilebox.datasets")
     missing = official_missing()
     official = 0.0 if missing else import_milliseconds(str(OFFICIAL / "bin" / "python"), "import tilebox.datasets")
@@ -22,7 +22,7 @@ def main(table: Table) -> None:
 
 
 def import_milliseconds(python: str, statement: str) -> float:
-    """Return what a statement costs; both kinds of process run in turn, so that noise meets both."""
+    """Return the cost of a statement. Processes with and without it alternate, so noise affects both equally."""
     bare, full = [], []
     for _ in range(RUNS):
         bare.append(_process(python, "pass"))

@@ -1,4 +1,4 @@
-"""D6 and D7: bulk ingest from a DataFrame, and small ingests alone and at once, durable, through the client."""
+"""D6 and D7: durable ingests through the client, in bulk from a DataFrame, and small ones, single and concurrent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WRITERS = 16
 
 
 def main(table: Table) -> None:
-    """Measure both against a fresh server."""
+    """Measure bulk and small ingests against a new server."""
     from tilebox.datasets import Client, DatasetKind
 
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "data") as server:
@@ -53,10 +53,10 @@ def main(table: Table) -> None:
                 "–",
                 "≤ 10 ms",
             )
-        _at_once(table, server)
+        _measure_concurrent_writers(table, server)
 
 
-def _at_once(table: Table, server: Server) -> None:
+def _measure_concurrent_writers(table: Table, server: Server) -> None:
     from tilebox.datasets import Client
 
     throughput = {}

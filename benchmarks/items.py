@@ -1,4 +1,4 @@
-"""D10: 20,000 items of one query into one table, ours from the server beside a local GeoParquet file and pgstac."""
+"""D10: load 20,000 items of one query into a GeoDataFrame. The peers are a local GeoParquet file and pgstac."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RUNS = 7
 
 
 def main(table: Table) -> None:
-    """Measure both in one process, warm."""
+    """Measure this project and the local file in one process, after a warm-up."""
     import geopandas
 
     from tilebox.datasets import Client, to_geodataframe, to_geoparquet
@@ -38,11 +38,11 @@ def main(table: Table) -> None:
         f"{local / ours:.2f}×",
         "≥ 5×",
     )
-    _beside_pgstac(table, ours)
+    _compare_with_pgstac(table, ours)
 
 
-def _beside_pgstac(table: Table, ours: float) -> None:
-    """Measure pystac-client on the same datapoints as items, or say why not."""
+def _compare_with_pgstac(table: Table, ours: float) -> None:
+    """Measure pystac-client on the same datapoints as STAC items, or add the reason why it cannot run."""
     try:
         with running_pgstac(catalogue.datapoints(ROWS)) as url:
             for mode in ("items", "dicts"):

@@ -1,4 +1,4 @@
-"""D1 to D3: load a whole collection, ours as an Arrow stream, lazily and as protobuf pages; the official client beside it."""
+"""D1 to D3: load a whole collection as an Arrow stream, lazily, and as protobuf pages, against the official client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks import catalogue
 from benchmarks.measure import Table, official_missing, rate, run_client, running_server
 
-# The official client loads one year in ten: all of it takes a minute and more, at the same rate.
+# The official client loads only one of ten years: all of them take more than a minute, at the same rate.
 OFFICIAL_INTERVAL = ("2015-06-23", "2016-06-22")
 
 
@@ -16,16 +16,18 @@ def main(table: Table, *, rows: int = 1_100_000, runs: int = 3) -> None:
     """Fill a server with `rows` datapoints and load them in fresh client processes."""
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "data") as server:
         fill(server.url, server.token, rows)
-        where = (server.url, server.token, catalogue.SLUG, "S2A")
-        arrow = run_client("load_ours.py", *where, "arrow", runs=runs)
-        pages = run_client("load_ours.py", *where, "pages", runs=1)
-        lazy = run_client("load_ours.py", *where, "lazy", runs=runs)
+        arguments = (server.url, server.token, catalogue.SLUG, "S2A")
+        arrow = run_client("load_ours.py", *arguments, "arrow", runs=runs)
+        pages = run_client("load_ours.py", *arguments, "pages", runs=1)
+        lazy = run_client("load_ours.py", *arguments, "lazy", runs=runs)
         ours = arrow["rows"] / arrow["seconds"]
         paged = pages["rows"] / pages["seconds"]
         missing = official_missing()
         if missing is None:
             official = {
-                transport: run_client("load_official.py", *where, transport, *OFFICIAL_INTERVAL, official=True, runs=1)
+                transport: run_client(
+                    "load_official.py", *arguments, transport, *OFFICIAL_INTERVAL, official=True, runs=1
+                )
                 for transport in ("grpc", "http1")
             }
             speeds = {name: result["rows"] / result["seconds"] for name, result in official.items()}
@@ -48,7 +50,7 @@ def main(table: Table, *, rows: int = 1_100_000, runs: int = 3) -> None:
 
 
 def fill(url: str, token: str, rows: int) -> None:
-    """Ingest the catalogue into one collection."""
+    """Ingest the benchmark dataset into one collection."""
     from tilebox.datasets import Client, DatasetKind
 
     client = Client(url, token)

@@ -1,4 +1,4 @@
-"""How things are measured: a fresh process a run, the median of several, peak memory beside the time."""
+"""Measuring: a new process per run, the median of several runs, the server under test, and the table of results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ OFFICIAL = Path(os.environ.get("TILEBOX_OFFICIAL_ENV", HERE.parent / ".nox" / "o
 
 @dataclass
 class Row:
-    """One line of the table: a target, what was measured and for whom."""
+    """One row of the table.
+
+    Args:
+        target: Id of the target, such as `D1`.
+        what: What was measured.
+        ours: The figure of this project.
+        peer: The figures of the peers.
+        ratio: How many times better this project is.
+        wanted: The value to reach.
+    """
 
     target: str
     what: str
@@ -32,12 +41,12 @@ class Row:
 
 @dataclass
 class Table:
-    """The result of a run, printed as Markdown."""
+    """The results of a run, printed as a Markdown table."""
 
     rows: list[Row] = field(default_factory=list)
 
     def add(self, *cells: str) -> None:
-        """Add a line and show it at once, for runs are long."""
+        """Add a row and print it at once, because runs are long."""
         self.rows.append(Row(*cells))
         print("  ".join(cells), file=sys.stderr, flush=True)
 
@@ -50,9 +59,9 @@ class Table:
 def run_client(
     script: str, *arguments: str, python: str = sys.executable, official: bool = False, runs: int = 3
 ) -> dict[str, float]:
-    """Run a client script in fresh processes and return the median of every figure it prints as JSON."""
+    """Run a client script in new processes and return the median of each figure that it prints as JSON."""
     python = str(OFFICIAL / "bin" / "python") if official else python
-    # The official package has our import name, so its interpreter must not see this checkout.
+    # The official package has the same import name, so its interpreter must not see this checkout.
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     results = []
     for _ in range(runs):
@@ -69,13 +78,13 @@ def run_client(
 
 
 def official_missing() -> str | None:
-    """Say why the official client cannot run, or None if it can."""
+    """Return why the official client cannot run, or None if it can."""
     return None if (OFFICIAL / "bin" / "python").exists() else f"no official client in {OFFICIAL}"
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server in a process of its own, and the key to it."""
+    """A server in a separate process, and its API key."""
 
     url: str
     token: str
@@ -84,7 +93,7 @@ class Server:
 
 @contextmanager
 def running_server(data_dir: Path, **settings: object) -> Iterator[Server]:
-    """Start `tilebox serve` on a free port with these settings, wait until it is ready, and stop it at the end."""
+    """Run `tilebox serve` with these settings on a free port for the duration of the block."""
     import httpx
 
     port = free_port()
@@ -110,12 +119,12 @@ def running_server(data_dir: Path, **settings: object) -> Iterator[Server]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def rate(count: float, seconds: float) -> str:
-    """Write a rate the way the table does."""
+    """Return a rate in the format of the table, such as `1,200/s`."""
     return f"{count / seconds:,.0f}/s"

@@ -1,11 +1,12 @@
-"""A server that does nothing: it answers a runner with tasks that were serialised before it started.
+"""A server that does nothing: it returns tasks that it serialised at its start.
 
     python -m benchmarks.null_server --port 8099 [--batch 256] [--asgi] [--flush FILE]
 
-Answers Exchange with as many no-op tasks as are asked for, NextTask of the public wire with one, and never runs out.
-What a runner achieves against it is what the runner itself costs, and what a loop and its sockets do. With `--asgi` an
-application under uvicorn does it, as our server runs; that alone takes longer than the runner. With `--flush` each report
-of the public wire is kept on the disk before it is answered, which is the least that a durable server does.
+It answers `Exchange` with as many no-op tasks as the runner asks for, and `NextTask` of the public API with one. It
+never runs out of tasks. So the rate of a runner against it shows the cost of the runner, an event loop and sockets.
+With `--asgi`, an application under uvicorn answers, as in the real server; that alone takes longer than the runner. With
+`--flush`, it writes each report of the public API to disk before it answers, which is the least that a durable server
+does.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ HEAD = (
 )
 
 
-def answer_of(size: int) -> bytes:
-    """Return the answer with so many tasks."""
+def exchange_response(size: int) -> bytes:
+    """Return a serialised `ExchangeResponse` with this many tasks."""
     answer = runners_pb2.ExchangeResponse()
     answer.lease.seconds = 60
     answer.extend_after.seconds = 20
@@ -36,8 +37,8 @@ def answer_of(size: int) -> bytes:
     return answer.SerializeToString()
 
 
-def public_answer() -> bytes:
-    """Return the answer of the public wire with one task."""
+def next_task_response() -> bytes:
+    """Return a serialised `NextTaskResponse` of the public API with one task."""
     answer = task_pb2.NextTaskResponse()
     task = answer.next_task
     task.id.uuid = task.job.id.uuid = bytes(range(16))
@@ -48,31 +49,31 @@ def public_answer() -> bytes:
 
 
 class NullServer:
-    """What is answered.
+    """The responses of the server.
 
     Args:
-        batch: At most so many tasks an answer.
-        keep: Called before each answer of the public wire.
+        batch: Maximum of tasks per response.
+        flush: Called before each response of the public API.
     """
 
-    def __init__(self, batch: int, keep: Callable[[], None] | None = None) -> None:
+    def __init__(self, batch: int, flush: Callable[[], None] | None = None) -> None:
         self._batch = batch
-        self._keep = keep
-        self._answers = [answer_of(size) for size in range(batch + 1)]
-        self._public_answer = public_answer()
+        self._flush = flush
+        self._answers = [exchange_response(size) for size in range(batch + 1)]
+        self._public_answer = next_task_response()
 
     def answer(self, path: bytes, body: bytes) -> bytes:
-        """Return the body of the answer."""
+        """Return the body of the response to a request."""
         if path.endswith(b"/NextTask"):
-            if self._keep is not None:
-                self._keep()
+            if self._flush is not None:
+                self._flush()
             return self._public_answer
         if not path.endswith(b"/Exchange"):
             return b""
         return self._answers[min(runners_pb2.ExchangeRequest.FromString(body).max_tasks, self._batch)]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Answer as an ASGI application."""
+        """Respond as an ASGI application."""
         body = b""
         more = True
         while more:
@@ -86,18 +87,18 @@ class NullServer:
 
 
 class NullProtocol(asyncio.Protocol):
-    """Just enough HTTP for one client that waits for each answer."""
+    """Enough HTTP for one client that waits for each response before it sends the next request."""
 
     def __init__(self, server: NullServer) -> None:
         self._server = server
         self._buffer = b""
 
     def connection_made(self, transport: Any) -> None:
-        """Take note of the way back."""
+        """Keep the transport for responses."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer a request once it is whole."""
+        """Respond to a request once it is complete."""
         self._buffer += data
         head, end, body = self._buffer.partition(b"\r\n\r\n")
         if not end:
@@ -122,7 +123,7 @@ def main() -> None:
     parser.add_argument("--asgi", action="store_true")
     parser.add_argument("--flush", metavar="FILE")
     arguments = parser.parse_args()
-    server = NullServer(arguments.batch, Disk(arguments.flush).keep if arguments.flush else None)
+    server = NullServer(arguments.batch, Disk(arguments.flush).write_durably if arguments.flush else None)
     if arguments.asgi:
         import uvicorn
 

@@ -1,7 +1,6 @@
-"""The peer of D10: stac-fastapi with pgstac, on a PostgreSQL of its own, filled with the same datapoints as STAC items.
+"""The peer of D10: stac-fastapi with pgstac on its own PostgreSQL, filled with the same datapoints as STAC items.
 
-Its packages live in an environment of their own, `.nox/pgstac` or the one that `TILEBOX_PGSTAC_ENV` names, made
-when it is missing. PostgreSQL with PostGIS must be installed (Debian: `postgresql-15-postgis-3`).
+Its packages are in the environment `.nox/pgstac`, or the one in `TILEBOX_PGSTAC_ENV`, which is created if it is missing. PostgreSQL with PostGIS must be installed (Debian: `postgresql-15-postgis-3`).
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ PACKAGES = (
     "geopandas>=1.0",
 )
 COLLECTION = "sentinel-2"
-# PostgreSQL refuses to run as root; Debian's package brings this user.
-_ROOT_RUNS_AS = "postgres"
+# PostgreSQL refuses to run as root. Debian's package creates this user.
+_USER_FOR_ROOT = "postgres"
 
 
 @contextmanager
 def running_pgstac(frame: pd.DataFrame) -> Iterator[str]:
-    """Start it with these datapoints and return its URL.
+    """Run the API with these datapoints and yield its URL.
 
     Raises:
-        CannotStartError: Something that it needs is missing, or does not start.
+        CannotStartError: A requirement is missing or does not start.
     """
     binaries = _postgres_binaries()
     make_environment(ENVIRONMENT, PACKAGES, program="pypgstac")
@@ -52,12 +51,12 @@ def running_pgstac(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def environment_python() -> str:
-    """Return the interpreter that has pystac-client."""
+    """Return the path of the interpreter with pystac-client."""
     return str(ENVIRONMENT / "bin" / "python")
 
 
 def items(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield datapoints as STAC items, every field a property."""
+    """Yield datapoints as STAC items, with every field as a property."""
     times = ["time", "published", "updated"]
     plain = frame.drop(columns="geometry").assign(
         **{name: frame[name].dt.strftime("%Y-%m-%dT%H:%M:%S.%f").str[:-3] + "Z" for name in times},
@@ -85,14 +84,14 @@ def _postgres_binaries() -> Path:
         extensions = Path("/usr/share/postgresql") / folder.parent.name / "extension"
         if (extensions / "postgis.control").exists():
             return folder
-    what = "PostgreSQL is there, PostGIS is not" if folders else "there is no PostgreSQL where Debian has it"
+    what = "PostGIS is not installed" if folders else "PostgreSQL is not installed in /usr/lib/postgresql"
     raise CannotStartError(f"{what} (Debian: apt-get install postgresql-15-postgis-3)")
 
 
 @contextmanager
 def _postgres(binaries: Path, folder: Path) -> Iterator[dict[str, str]]:
-    """Start PostgreSQL with its usual durability, and return the settings of a connection."""
-    user = _ROOT_RUNS_AS if os.geteuid() == 0 else None
+    """Run PostgreSQL with its default durability and yield the settings of a connection."""
+    user = _USER_FOR_ROOT if os.geteuid() == 0 else None
     data, port = folder / "postgres", free_port()
     data.mkdir()
     if user is not None:
@@ -119,7 +118,7 @@ def _load(folder: Path, settings: dict[str, str], frame: pd.DataFrame) -> None:
         "type": "Collection",
         "stac_version": "1.0.0",
         "id": COLLECTION,
-        "description": "The catalogue that is measured",
+        "description": "The benchmark dataset",
         "license": "proprietary",
         "extent": {
             "spatial": {"bbox": [[-180, -90, 180, 90]]},
@@ -139,18 +138,18 @@ def _load(folder: Path, settings: dict[str, str], frame: pd.DataFrame) -> None:
 
 @contextmanager
 def _service(folder: Path, settings: dict[str, str]) -> Iterator[str]:
-    """Start the API with one worker, as fast as it can be set: no validation of answers."""
+    """Run the API with one worker and its fastest settings, without validation of responses."""
     port = free_port()
     environment = {**settings, "ENABLE_RESPONSE_MODELS": "false", "ENABLE_DIRECT_RESPONSE": "true"}
     command = [environment_python(), "-m", "uvicorn", "--factory", "stac_fastapi.pgstac.app:create_app"]
     command += ["--port", str(port), "--log-level", "warning"]
     url, log = f"http://127.0.0.1:{port}", folder / "api.log"
     with running(command, log, environment, folder) as process:
-        await_ready(lambda: _answers(url), process, log)
+        await_ready(lambda: _is_ready(url), process, log)
         yield url
 
 
-def _answers(url: str) -> bool:
+def _is_ready(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/collections/{COLLECTION}", timeout=5) as response:
             return response.status == 200

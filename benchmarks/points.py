@@ -1,7 +1,7 @@
-"""Time the store of datapoints by itself, without network or client: loads, queries, ingests, upkeep.
+"""The store of datapoints alone, without network and client: ingests, queries, streams and upkeep.
 
-Run `python -m benchmarks points [--large 10000000]`. The datapoints have 25 fields of their
-own, times spread evenly over ten years, footprints of about one degree all over the globe.
+Run `python -m benchmarks points [--large 10000000]`. The datapoints have 25 fields, times spread evenly over ten years,
+and footprints of about one degree all over the globe.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ def scenes(count: int, seed: int, start_ms: int = 0, span_ms: int = YEARS * 365 
 
 @asynccontextmanager
 async def no_lock(table: UUID):
-    """Lock nothing: the benchmark is one process."""
+    """Lock nothing, because the benchmark is one process."""
     del table
     yield
 
 
 async def median_ms(call: Callable[[int], Awaitable[object]], repeats: int = 31) -> float:
-    """Return the median time of a call in milliseconds, after two that warm it up."""
+    """Return the median time of a call in milliseconds, after two warm-up calls."""
     times = []
     for i in range(repeats + 2):
         start = time.perf_counter()
@@ -116,18 +116,18 @@ async def run(rows: int, folder: str) -> list[Row]:
 
 
 async def ingest_all(points: LancePoints, table: UUID, rows: int) -> Row:
-    """Load everything in batches, each durable before the next."""
+    """Ingest all datapoints in batches, each durable before the next one."""
     seconds, per_batch = 0.0, YEARS * 365 * DAY_MS * BATCH_ROWS // rows
     for number, start in enumerate(range(0, rows, BATCH_ROWS)):
         batch = scenes(min(BATCH_ROWS, rows - start), seed=number, start_ms=number * per_batch, span_ms=per_batch)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         await points.ingest(table, number % 3 + 1, batch, allow_existing=False)
-        seconds += time.perf_counter() - begun
+        seconds += time.perf_counter() - started
     return Row("D6", f"ingest {rows:,} rows, fsynced, deduplicated", rate(rows, seconds), wanted="≥ 300,000/s")
 
 
 async def queries(points: LancePoints, table: UUID, folder: str) -> list[Row]:
-    """Measure what a server asks for."""
+    """Measure the queries of a server."""
     rng = np.random.default_rng(9)
 
     def day() -> PointQuery:
@@ -161,11 +161,11 @@ async def queries(points: LancePoints, table: UUID, folder: str) -> list[Row]:
 
     bare_day, bare_find = await bare_lance(f"{folder}/{table.hex}.lance", [day() for _ in range(33)], ids)
     lines = [
-        Row("D4", "a day", **_beside(await median_ms(lambda _: read(day())), bare_day), wanted="≤ 5 ms"),
+        Row("D4", "a day", **_against_lance(await median_ms(lambda _: read(day())), bare_day), wanted="≤ 5 ms"),
         Row(
             "D5",
             "find",
-            **_beside(await median_ms(lambda i: points.find(table, COLLECTIONS, ids[i])), bare_find),
+            **_against_lance(await median_ms(lambda i: points.find(table, COLLECTIONS, ids[i])), bare_find),
             wanted="≤ 2 ms",
         ),
         Row("D5", "info", f"{await median_ms(lambda _: points.summary(table)):.2f} ms", wanted="≤ 2 ms"),
@@ -187,13 +187,13 @@ async def queries(points: LancePoints, table: UUID, folder: str) -> list[Row]:
     return lines
 
 
-def _beside(ours: float, bare: float) -> dict[str, str]:
-    """Return the cells of a time in milliseconds beside that of bare Lance."""
-    return {"ours": f"{ours:.2f} ms", "peer": f"bare Lance {bare:.2f} ms", "ratio": _times(bare, ours)}
+def _against_lance(ours: float, bare: float) -> dict[str, str]:
+    """Return the cells of a row that compares a time in milliseconds with that of bare Lance."""
+    return {"ours": f"{ours:.2f} ms", "peer": f"bare Lance {bare:.2f} ms", "ratio": _ratio(bare, ours)}
 
 
 async def bare_lance(uri: str, days: list[PointQuery], ids: list[bytes]) -> tuple[float, float]:
-    """Measure what Lance takes by itself for a day, unordered, and for a look-up, as the peer of one run."""
+    """Return the times of bare Lance for a day, unordered, and for a look-up by id, in milliseconds."""
     dataset, columns = lance.dataset(uri), SCHEMA.select(field.name for field in SCHEMA)
     names = [field.name for field in columns]
 
@@ -211,7 +211,7 @@ async def bare_lance(uri: str, days: list[PointQuery], ids: list[bytes]) -> tupl
 
 
 async def small_ingests(points: LancePoints, table: UUID, rows: int) -> list[Row]:
-    """Measure single small batches, and many writers at once."""
+    """Measure single small batches, and concurrent writers."""
     fresh = scenes(20_000, seed=rows, start_ms=YEARS * 365 * DAY_MS, span_ms=DAY_MS)
     offset = 0
 
@@ -246,7 +246,7 @@ async def small_ingests(points: LancePoints, table: UUID, rows: int) -> list[Row
 
 
 def main(table: Table, *, rows: int = 1_100_000, large: int | None = None) -> None:
-    """Measure with a table of so many datapoints, then with a large one, and add the lines to the shared result."""
+    """Measure a table of `rows` datapoints, then a large one if requested, and add the rows to the shared table."""
     with ExitStack() as stack:
         folders = {}
         for size in (rows, large):
@@ -256,14 +256,14 @@ def main(table: Table, *, rows: int = 1_100_000, large: int | None = None) -> No
                     what = f"in process, {size:,} rows: {line.what}"
                     table.add(line.target, what, line.ours, line.peer, line.ratio, line.wanted)
         if large is not None:
-            small_day, large_day = anyio.run(days_in_turn, folders[rows], folders[large])
+            small_day, large_day = anyio.run(alternating_days, folders[rows], folders[large])
             against = f"{large_day:.2f} ms against {small_day:.2f} ms"
             what = f"a day of {large:,} rows against one of {rows:,}, in turn"
-            table.add("D4", what, against, "–", _times(large_day, small_day), "≤ 1.5×")
+            table.add("D4", what, against, "–", _ratio(large_day, small_day), "≤ 1.5×")
 
 
-async def days_in_turn(*folders: str) -> list[float]:
-    """Return the median time of a day from each table, one query of each after the other, so that noise meets all."""
+async def alternating_days(*folders: str) -> list[float]:
+    """Return the median time of a day from each table. Queries alternate, so noise affects all tables equally."""
     rng = np.random.default_rng(11)
     stores = [open_points(folder, writer_lock=no_lock) for folder in folders]
     times: list[list[float]] = [[] for _ in stores]
@@ -271,14 +271,14 @@ async def days_in_turn(*folders: str) -> list[float]:
         start_ms = int(rng.integers(0, YEARS * 365)) * DAY_MS
         query = PointQuery(COLLECTIONS, start_ms=start_ms, end_ms=start_ms + DAY_MS)
         for store, own in zip(stores, times, strict=True):
-            begun = time.perf_counter()
+            started = time.perf_counter()
             async with store.stream(TABLE, query) as batches:
                 _ = [batch async for batch in batches]
-            own.append((time.perf_counter() - begun) * 1e3)
+            own.append((time.perf_counter() - started) * 1e3)
     for store in stores:
         await store.close()
     return [statistics.median(own[2:]) for own in times]
 
 
-def _times(one: float, other: float) -> str:
-    return f"{one / other:.2f}×"
+def _ratio(numerator: float, denominator: float) -> str:
+    return f"{numerator / denominator:.2f}×"

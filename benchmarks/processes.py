@@ -1,4 +1,4 @@
-"""Environments and processes of the peers: made, started, awaited and stopped in one way."""
+"""Environments and processes of the peers: create, start, wait for, and stop them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _START_SECONDS = 60
 
 
 class CannotStartError(Exception):
-    """A peer cannot run here; the text says why."""
+    """A peer cannot run on this machine. The message says why."""
 
 
 def make_environment(folder: Path, packages: Sequence[str], *, program: str) -> str:
-    """Return the interpreter of a virtual environment, which is made if a program is missing in it.
+    """Return the interpreter of a virtual environment. Create it if a program is missing in it.
 
     Args:
         folder: The environment.
-        packages: What it holds.
-        program: A program that one of the packages brings.
+        packages: The packages to install.
+        program: A program that one of the packages installs.
 
     Raises:
         CannotStartError: The packages cannot be installed.
@@ -50,7 +50,7 @@ def running(
     *,
     user: str | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process until the end of the block; it is asked to stop with SIGTERM, with all that it started."""
+    """Run a process for the duration of the block, then stop it and its children with SIGTERM."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -73,10 +73,10 @@ def running(
 
 
 def await_ready(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return once a process is ready.
+    """Wait until a process is ready.
 
     Raises:
-        CannotStartError: It ended, or is not ready within a minute; the message has the last line of its log.
+        CannotStartError: It ended, or was not ready within a minute. The message has the last line of its log.
     """
     until = time.monotonic() + _START_SECONDS
     while not is_ready():
@@ -86,10 +86,10 @@ def await_ready(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], 
 
 
 def await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return once a process listens on a port of this machine.
+    """Wait until a process listens on a local port.
 
     Raises:
-        CannotStartError: As `await_ready`.
+        CannotStartError: As in `await_ready`.
     """
 
     def is_open() -> bool:
@@ -108,5 +108,5 @@ def last_line_of(log: Path) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the last line of a text, as much as fits into a cell of the table."""
-    return (text.strip().splitlines() or ["it said nothing"])[-1][:200]
+    """Return the last line of a text, cut to the width of a table cell."""
+    return (text.strip().splitlines() or ["it printed nothing"])[-1][:200]

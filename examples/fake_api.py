@@ -1,4 +1,4 @@
-"""A small web server that answers like the Dog API and the News API, so that the examples need no network."""
+"""A small web server with the responses of the Dog API and the News API, so that the examples need no network."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ ARTICLES = [
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        wanted = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if parts.path == "/v1/images/search":
             host, port = self.server.server_address[:2]
-            urls = [f"http://{host!s}:{port}/images/dog-{number}.gif" for number in range(int(wanted["limit"]))]
-            self._answer(json.dumps([{"url": url} for url in urls]).encode(), "application/json")
+            urls = [f"http://{host!s}:{port}/images/dog-{number}.gif" for number in range(int(query["limit"]))]
+            self._respond(json.dumps([{"url": url} for url in urls]).encode(), "application/json")
         elif parts.path == "/v2/top-headlines":
-            articles = ARTICLES[: int(wanted["pageSize"])]
-            self._answer(json.dumps({"articles": articles}).encode(), "application/json")
+            articles = ARTICLES[: int(query["pageSize"])]
+            self._respond(json.dumps({"articles": articles}).encode(), "application/json")
         elif parts.path.startswith("/images/"):
-            self._answer(PIXEL, "image/gif")
+            self._respond(PIXEL, "image/gif")
         else:
             self.send_error(404)
 
-    def _answer(self, body: bytes, kind: str) -> None:
+    def _respond(self, body: bytes, content_type: str) -> None:
         self.send_response(200)
-        self.send_header("content-type", kind)
+        self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def fake_api() -> Iterator[str]:
-    """Yield the address of a server that runs meanwhile."""
+    """Run the server and yield its URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -1,7 +1,7 @@
-"""The Fibonacci numbers, each computed by a task of its own and kept in a cache of files.
+"""Compute Fibonacci numbers, one task per number, with a job cache in files.
 
-Run it twice with the same number: every job has a cache of its own, so the work is done again; within a job no
-number is computed twice, because a task that finds its number in the cache submits nothing.
+Within a job, no number is computed twice: a task that finds its number in the cache submits nothing. Each job has its
+own cache, so a second job computes everything again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Fibonacci(Task):
         if self.n < 2:
             context.job_cache[f"fib-{self.n}"] = str(self.n).encode()
             return
-        # One behind the other: the second finds everything that the first left.
-        before = context.submit_subtask(Fibonacci(self.n - 1))
-        before_that = context.submit_subtask(Fibonacci(self.n - 2), depends_on=[before])
-        context.submit_subtask(Add(self.n), depends_on=[before, before_that])
+        # The second waits for the first, so it finds all of its results in the cache.
+        previous = context.submit_subtask(Fibonacci(self.n - 1))
+        second_previous = context.submit_subtask(Fibonacci(self.n - 2), depends_on=[previous])
+        context.submit_subtask(Add(self.n), depends_on=[previous, second_previous])
 
 
 class Add(Task):
@@ -42,7 +42,7 @@ class Add(Task):
 
 
 def main(n: int = 12) -> int:
-    """Compute a number and print it."""
+    """Compute a number, print it and return it."""
     with workflows() as client, tempfile.TemporaryDirectory() as folder:
         cache = LocalFileSystemCache(folder)
         job = client.jobs().submit("fibonacci", Fibonacci(n))

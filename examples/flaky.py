@@ -1,4 +1,4 @@
-"""A service that fails now and then, and how a task tells what is worth another attempt."""
+"""Retries: a task that calls an unreliable service, and an error that no retry can fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tilebox.workflows.cache import InMemoryCache
 
 
 class AskTheService(Task):
-    """Fails twice and then works. Before the second attempt it waits 50 ms, before the third 100 ms."""
+    """Fails twice, then succeeds. The delay is 50 ms before the second attempt and 100 ms before the third."""
 
     retry: ClassVar[Retry] = Retry(delay_seconds=0.05, factor=2.0, jitter=0.0)
 
@@ -19,19 +19,19 @@ class AskTheService(Task):
         attempt = context.current_task.retry_count + 1
         print(f"attempt {attempt}")
         if attempt < 3:
-            raise ConnectionError("the service is not there")
+            raise ConnectionError("the service is unavailable")
         context.job_cache["attempts"] = str(attempt).encode()
 
 
 class AskWithoutPassword(Task):
-    """What will not change by itself is not tried again, although five more attempts are allowed."""
+    """Fails at once: `NonRetryableError` ends the task, although five retries are left."""
 
     def execute(self, context: ExecutionContext) -> None:
-        raise NonRetryableError("the service wants a password")
+        raise NonRetryableError("the service requires a password")
 
 
 def main() -> tuple[int, str]:
-    """Return how many attempts the first task took, and what became of the second one's job."""
+    """Return the number of attempts of the first task and the job state of the second."""
     cache = InMemoryCache()
     with workflows() as client:
         jobs = client.jobs()
@@ -40,7 +40,7 @@ def main() -> tuple[int, str]:
         client.runner(tasks=[AskTheService, AskWithoutPassword], cache=cache).run_all()
         attempts = int(cache.group(str(job.id))["attempts"])
         state = jobs.find(hopeless).state.name
-    print(f"the first worked at attempt {attempts}, the second is {state}")
+    print(f"the first task succeeded at attempt {attempts}, the job of the second is {state}")
     return attempts, state
 
 

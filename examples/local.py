@@ -1,4 +1,4 @@
-"""Where the examples get a client from: the server in the environment, or one started for as long as they run."""
+"""A client for the examples: of the server in the environment, or of one that runs as long as the example."""
 
 from __future__ import annotations
 

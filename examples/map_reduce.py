@@ -1,4 +1,4 @@
-"""How often each word occurs: a task counts each part of a text, and one that waits for all of them adds up."""
+"""Count words: one task per part of a text, and a task that waits for all parts and adds up the counts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class AddUp(Task):
 
 
 def main() -> dict[str, int]:
-    """Count and print the most frequent words."""
+    """Print the most frequent words and return all counts."""
     cache = InMemoryCache()
     with workflows() as client:
         job = client.jobs().submit("map-reduce", CountWords(TEXT))

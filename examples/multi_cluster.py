@@ -1,4 +1,4 @@
-"""One job on two clusters: what is downloaded here is processed there, on a runner with other gear."""
+"""One job on two clusters: a runner on one cluster downloads data, a runner on another processes it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class DistributedWorkflow(Task):
 
 class DownloadData(Task):
     def execute(self, context: ExecutionContext) -> None:
-        print(f"downloaded by a runner that is {context.runner_context}")
+        print(f"downloaded by a runner with {context.runner_context}")
 
 
 class ProcessData(Task):
     def execute(self, context: ExecutionContext) -> None:
-        print(f"processed by a runner that is {context.runner_context}")
+        print(f"processed by a runner with {context.runner_context}")
 
 
 def main() -> str:
     """Run one job with a runner on each cluster, and return the job's state."""
     with workflows() as client:
-        near = client.clusters().create("well connected")
+        downloads = client.clusters().create("downloads")
         gpus = client.clusters().create("gpus")
-        job = client.jobs().submit("distributed", DistributedWorkflow(gpus.slug), cluster=near)
-        client.runner(near.slug, tasks=[DistributedWorkflow, DownloadData], context="well connected").run_all()
+        job = client.jobs().submit("distributed", DistributedWorkflow(gpus.slug), cluster=downloads)
+        client.runner(downloads.slug, tasks=[DistributedWorkflow, DownloadData], context="a fast connection").run_all()
         for waiting in client.jobs().queued(job):
-            print(f"now {waiting.display} waits: {waiting.explanation}")
-        client.runner(gpus.slug, tasks=[ProcessData], context="full of GPUs").run_all()
+            print(f"{waiting.display} waits: {waiting.explanation}")
+        client.runner(gpus.slug, tasks=[ProcessData], context="GPUs").run_all()
         state = client.jobs().find(job).state.name
     print(f"the job is {state}")
     return state

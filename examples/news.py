@@ -1,4 +1,4 @@
-"""The day's news: fetched by one task, then read by two others that wait for it and share it through the cache."""
+"""Fetch the news in one task, then process them in two others that read them from the job cache."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MostFrequentAuthors(Task):
 
 
 def main() -> None:
-    """Fetch and print."""
+    """Fetch the news, then print headlines and authors."""
     with workflows() as client, fake_api() as api:
         client.jobs().submit("process-news", NewsWorkflow(api, "science", 5))
         tasks = [NewsWorkflow, FetchNews, PrintHeadlines, MostFrequentAuthors]

@@ -1,12 +1,12 @@
 """Generate `tilebox/_core/protocol` from `proto/`.
 
     python scripts/protocol.py            write the modules
-    python scripts/protocol.py --check    fail if they differ from what the definitions give
+    python scripts/protocol.py --check    fail if a module differs from its definition
 
-protoc names modules after the path of a definition (`tilebox/v1/id.proto` becomes `tilebox.v1.id_pb2`),
-which would collide with our own package, so the imports between generated modules are rewritten to
-live below `tilebox._core.protocol`. Needs `grpcio-tools`, pinned in the noxfile, because the generated
-code carries protoc's version and every newer runtime must accept it.
+protoc names modules after the path of a definition (`tilebox/v1/id.proto` becomes `tilebox.v1.id_pb2`), which would
+collide with this package. So the script rewrites imports between generated modules to `tilebox._core.protocol`. It needs
+`grpcio-tools`. The noxfile pins its version, because generated code contains protoc's version and requires a runtime at
+least as new.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OWN_IMPORT = re.compile(r"^from ((?:datasets|tilebox|workflows)\.\S+) import", r
 
 
 def generate() -> dict[Path, str]:
-    """Return the text of every generated module by its path below MODULES."""
+    """Return the text of each generated module by its path below `MODULES`."""
     from grpc_tools import protoc
 
     definitions = sorted(DEFINITIONS.rglob("*.proto"))
@@ -33,7 +33,7 @@ def generate() -> dict[Path, str]:
         include = Path(protoc.__file__).parent / "_proto"
         arguments = ["protoc", f"-I{DEFINITIONS}", f"-I{include}", f"--python_out={scratch}", f"--pyi_out={scratch}"]
         if protoc.main(arguments + [str(path) for path in definitions]) != 0:
-            raise SystemExit("protoc failed, see above")
+            raise SystemExit("protoc failed; its errors are above")
         output = Path(scratch)
         modules = {
             path.relative_to(output): OWN_IMPORT.sub(rf"from {PACKAGE}.\1 import", path.read_text())
@@ -47,28 +47,30 @@ def generate() -> dict[Path, str]:
 
 
 def committed() -> dict[Path, str]:
-    """Return the text of every module that lies below MODULES now, its hand-written `__init__` aside."""
-    found = [*MODULES.rglob("*.py"), *MODULES.rglob("*.pyi")]
-    return {path.relative_to(MODULES): path.read_text() for path in found if path.parent != MODULES}
+    """Return the text of each existing module below `MODULES`, except the hand-written `__init__`."""
+    paths = [*MODULES.rglob("*.py"), *MODULES.rglob("*.pyi")]
+    return {path.relative_to(MODULES): path.read_text() for path in paths if path.parent != MODULES}
 
 
 def main() -> int:
-    """Write the modules, or compare them with what lies there."""
+    """Write the modules, or with `--check` compare them with the existing ones."""
     parser = argparse.ArgumentParser(description="Generate tilebox/_core/protocol from proto/.")
-    parser.add_argument("--check", action="store_true", help="change nothing, fail on a difference")
+    parser.add_argument("--check", action="store_true", help="change nothing and fail if a module is out of date")
     check = parser.parse_args().check
-    wanted, present = generate(), committed()
-    changed = sorted(str(path) for path in wanted.keys() | present.keys() if wanted.get(path) != present.get(path))
+    generated, existing = generate(), committed()
+    changed = sorted(
+        str(path) for path in generated.keys() | existing.keys() if generated.get(path) != existing.get(path)
+    )
     if check:
         for path in changed:
             print(f"out of date: tilebox/_core/protocol/{path}", file=sys.stderr)
         return 1 if changed else 0
-    for path in present.keys() - wanted.keys():
+    for path in existing.keys() - generated.keys():
         (MODULES / path).unlink()
-    for path, text in wanted.items():
+    for path, text in generated.items():
         (MODULES / path).parent.mkdir(parents=True, exist_ok=True)
         (MODULES / path).write_text(text)
-    print(f"{len(wanted)} modules, {len(changed)} changed")
+    print(f"{len(generated)} modules, {len(changed)} changed")
     return 0
 
 

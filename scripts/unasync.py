@@ -1,11 +1,11 @@
-"""Writes the sync client from the async one: tilebox/aio to tilebox/sync, and tests/aio to tests/sync.
+"""Generate the sync client from the async one: tilebox/sync from tilebox/aio, and tests/sync from tests/aio.
 
-    python scripts/unasync.py            writes
-    python scripts/unasync.py --check    proves that what is written is what would be written, byte for byte
+    python scripts/unasync.py            write the files
+    python scripts/unasync.py --check    fail if a file differs from its source by a byte
 
-The library `unasync` replaces names and keeps every line in its place, so that a traceback of the sync
-client points at the line of its source. What it would get wrong without a word is refused here: names
-that belong to the async world and are in no rule, and f-strings, which it cannot see into.
+The library `unasync` replaces names and keeps line numbers, so a traceback of the sync client points at the line of its
+source. This script refuses what the library would silently get wrong: async names without a rule, and names inside
+f-strings, which the library does not replace.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-# This file has the name of the library that it imports below.
+# This file has the same name as the library that it imports below, so its folder must not be on the path.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "scripts"]
 TREES = {"tilebox/aio": "tilebox/sync", "tests/aio": "tests/sync"}
 
@@ -38,7 +38,7 @@ RULES = {
     "aread": "read",
     "AsyncClient": "Client",
 }
-"""What becomes of names, beyond what the library knows itself. Every rule must be of use."""
+"""Replacements of names, besides those built into the library. An unused rule is an error."""
 
 BUILT_IN = {
     "AsyncGenerator",
@@ -55,39 +55,39 @@ LEFTOVERS = {"Awaitable", "Coroutine", "anyio", "async", "asyncio", "await"}
 LEFTOVER_NAME = re.compile(r"(As|S)ync[A-Z]\w*")
 
 
-class Refused(Exception):  # noqa: N818 it says what it is
-    """A source that cannot be turned into sync code."""
+class ConversionError(Exception):
+    """A source cannot be converted to sync code."""
 
 
 def main() -> int:
-    """Write or check, and return the exit status."""
+    """Write or check the generated files and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if anything differs")
     check = parser.parse_args().check
     try:
-        wanted = generate(ROOT)
-    except Refused as error:
+        generated = generate(ROOT)
+    except ConversionError as error:
         print(error, file=sys.stderr)
         return 1
-    differences = compare(ROOT, wanted)
+    differences = compare(ROOT, generated)
     if check:
         for difference in differences:
             print(f"{difference}: run python scripts/unasync.py", file=sys.stderr)
         return 1 if differences else 0
-    write(ROOT, wanted)
-    print(f"{len(wanted)} files, {len(differences)} of them changed")
+    write(ROOT, generated)
+    print(f"{len(generated)} files, {len(differences)} of them changed")
     return 0
 
 
 def generate(root: Path, trees: dict[str, str] | None = None, rules: dict[str, str] | None = None) -> dict[str, bytes]:
-    """Return what every generated file must hold, by path below the root.
+    """Return the content of each generated file by its path below the root.
 
     Raises:
-        Refused: A source breaks a writing rule, or a rule is of no use.
+        ConversionError: A source cannot be converted, or a rule is unused.
     """
     rules = RULES if rules is None else rules
     used: set[str] = set()
-    wanted: dict[str, bytes] = {}
+    generated: dict[str, bytes] = {}
     for source_tree, target_tree in (trees or TREES).items():
         sources = sorted((root / source_tree).rglob("*.py"))
         for path in sources:
@@ -95,17 +95,17 @@ def generate(root: Path, trees: dict[str, str] | None = None, rules: dict[str, s
             check_source(text, path, rules)
             used |= names(text) & set(rules)
         for path, text in transform(root, source_tree, target_tree, sources, rules):
-            wanted[path] = text.encode()
+            generated[path] = text.encode()
     unused = sorted(set(rules) - used)
     if unused:
-        raise Refused(f"scripts/unasync.py: rules that nothing uses: {', '.join(unused)}")
-    return wanted
+        raise ConversionError(f"scripts/unasync.py: unused rules: {', '.join(unused)}")
+    return generated
 
 
 def transform(
     root: Path, source_tree: str, target_tree: str, sources: list[Path], rules: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield path and text of every file generated from one tree; the library works on files, so in a copy."""
+    """Yield path and text of each file generated from one tree. The library needs files, so it works on a copy."""
     import unasync
 
     with tempfile.TemporaryDirectory() as directory:
@@ -126,7 +126,7 @@ def transform(
 
 
 def with_header(text: str, source: Path) -> str:
-    """Put the notice in the place of the first line, so that all others keep their numbers."""
+    """Replace the first line by a notice, so that the other lines keep their numbers."""
     if not text:
         return text
     _, _, rest = text.partition("\n")
@@ -134,67 +134,71 @@ def with_header(text: str, source: Path) -> str:
 
 
 def check_source(text: str, path: Path, rules: dict[str, str]) -> None:
-    """Refuse a source that the library would get wrong without a word.
+    """Check for code that the library would silently convert wrongly.
 
     Raises:
-        Refused: It does.
+        ConversionError: The source has such code.
     """
     if text and not text.startswith("# Source of "):
-        raise Refused(f"{path}:1: the first line must be a comment that names what is generated from it")
+        raise ConversionError(f"{path}:1: the first line must be a comment `# Source of …`")
     hidden = {*rules, *BUILT_IN}
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.JoinedStr):
             for part in ast.walk(node):
                 name = getattr(part, "id", getattr(part, "attr", None))
                 if isinstance(part, ast.Await) or name in hidden:
-                    raise Refused(f"{path}:{node.lineno}: an f-string holds await or a name with a rule")
+                    raise ConversionError(
+                        f"{path}:{node.lineno}: an f-string contains await or a name that unasync replaces; use a variable"
+                    )
 
 
 def check_target(text: str, path: Path) -> None:
-    """Refuse generated text that does not compile or has something async left.
+    """Check that generated text compiles and has no async names.
 
     Raises:
-        Refused: It does.
+        ConversionError: It does not compile, or has an async name.
     """
     try:
         compile(text, str(path), "exec")
     except SyntaxError as error:
-        raise Refused(f"{path}:{error.lineno}: {error.msg}") from None
+        raise ConversionError(f"{path}:{error.lineno}: {error.msg}") from None
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME and (token.string in LEFTOVERS or LEFTOVER_NAME.fullmatch(token.string)):
-            raise Refused(f"{path}:{token.start[0]}: {token.string} is left over; give it a rule or a seam")
+            raise ConversionError(
+                f"{path}:{token.start[0]}: async name {token.string} is left; add a rule, or move it to tilebox/_io"
+            )
 
 
 def names(text: str) -> set[str]:
-    """Return all names in a text."""
+    """Return all names in a source text."""
     return {
         token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.NAME
     }
 
 
-def compare(root: Path, wanted: dict[str, bytes], trees: dict[str, str] | None = None) -> list[str]:
-    """Return what is wrong with the files that are there: missing, stale or surplus."""
-    present = {
+def compare(root: Path, generated: dict[str, bytes], trees: dict[str, str] | None = None) -> list[str]:
+    """Return which existing files are missing, stale or surplus, one text per file."""
+    existing = {
         path.relative_to(root).as_posix(): path.read_bytes()
         for tree in (trees or TREES).values()
         for path in sorted((root / tree).rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-    missing = [f"{path} is missing" for path in wanted.keys() - present.keys()]
-    surplus = [f"{path} is surplus" for path in present.keys() - wanted.keys()]
-    stale = [f"{path} is stale" for path in wanted.keys() & present.keys() if wanted[path] != present[path]]
+    missing = [f"{path} is missing" for path in generated.keys() - existing.keys()]
+    surplus = [f"{path} is surplus" for path in existing.keys() - generated.keys()]
+    stale = [f"{path} is stale" for path in generated.keys() & existing.keys() if generated[path] != existing[path]]
     return sorted(missing + surplus + stale)
 
 
-def write(root: Path, wanted: dict[str, bytes], trees: dict[str, str] | None = None) -> None:
-    """Write the generated files, and remove what is surplus."""
-    for difference in compare(root, wanted, trees):
+def write(root: Path, generated: dict[str, bytes], trees: dict[str, str] | None = None) -> None:
+    """Write the generated files and remove surplus ones."""
+    for difference in compare(root, generated, trees):
         path, _, problem = difference.rpartition(" is ")
         if problem == "surplus":
             (root / path).unlink()
         else:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_bytes(wanted[path])
+            (root / path).write_bytes(generated[path])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""The least that is done to keep something: it is written, and the disk is waited for."""
+"""The least work for durability: write to a file and wait for the disk."""
 
 from __future__ import annotations
 
 import os
 
-_KEPT_BYTES = 8192
+_WRITE_BYTES = 8192
 _FILE_BYTES = 4 << 20
 
 
 class Disk:
-    """A file of fixed length that is written round and round.
+    """A file of fixed length that is overwritten in a circle.
 
     Args:
         path: The file.
@@ -21,8 +21,8 @@ class Disk:
         os.write(self._file, bytes(_FILE_BYTES))
         os.fsync(self._file)
 
-    def keep(self) -> None:
-        """Write something, and wait until it is on the disk."""
-        os.pwrite(self._file, bytes(_KEPT_BYTES), self._position)
+    def write_durably(self) -> None:
+        """Write `_WRITE_BYTES` bytes and wait until they are on the disk."""
+        os.pwrite(self._file, bytes(_WRITE_BYTES), self._position)
         os.fdatasync(self._file)
-        self._position = (self._position + _KEPT_BYTES) % _FILE_BYTES
+        self._position = (self._position + _WRITE_BYTES) % _FILE_BYTES

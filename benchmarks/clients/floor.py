@@ -1,9 +1,10 @@
-"""What no durable orchestrator can go below: bare sockets, three processes, one flush, and nothing else.
+"""The floor of every durable orchestrator: bare sockets, three processes, one flush, and nothing else.
 
 python floor.py serve PORT FILE | worker | measure [start] [chain]
 
-The server keeps eight kilobytes of each submission and each report, as SQLite's log does of a small transaction or more,
-flushes them, and only then hands over the task or says that it was taken. Nothing is parsed, looked up or checked.
+For each submission and each report, the server writes eight kilobytes, about what SQLite's log takes for a small
+transaction. It flushes them, and only then sends the task or the acknowledgement. It parses, looks up and checks
+nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ TASK = b"t" * 300
 
 
 def connect() -> socket.socket:
-    """Return a connection to the server."""
+    """Connect to the server."""
     host, _, port = workload.ADDRESS.rpartition(":")
     connection = socket.create_connection((host, int(port)))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -28,40 +29,40 @@ def connect() -> socket.socket:
 
 
 def serve(port: int, disk: Disk) -> None:
-    """Hand over tasks."""
+    """Run the server."""
     listener = socket.create_server(("127.0.0.1", port))
-    chosen = selectors.DefaultSelector()
-    chosen.register(listener, selectors.EVENT_READ)
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
     idle: socket.socket | None = None
     waiting = 0
     while True:
-        for key, _ in chosen.select():
+        for key, _ in selector.select():
             connection: socket.socket = key.fileobj  # type: ignore[assignment]
             if connection is listener:
                 accepted, _ = listener.accept()
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                chosen.register(accepted, selectors.EVENT_READ)
+                selector.register(accepted, selectors.EVENT_READ)
                 continue
-            said = connection.recv(4096)
-            if not said:
-                chosen.unregister(connection)
+            message = connection.recv(4096)
+            if not message:
+                selector.unregister(connection)
                 connection.close()
                 continue
-            if said[:1] != RUNNER:
-                disk.keep()
-            if said[:1] == SUBMIT:
-                waiting += int(said[1:9])
+            if message[:1] != RUNNER:
+                disk.write_durably()
+            if message[:1] == SUBMIT:
+                waiting += int(message[1:9])
             else:
                 idle = connection
             if idle is not None and waiting:
                 idle.sendall(TASK)
                 idle, waiting = None, waiting - 1
-            if said[:1] == SUBMIT:
+            if message[:1] == SUBMIT:
                 connection.sendall(b"taken")
 
 
 def work() -> None:
-    """Execute tasks."""
+    """Run the worker."""
     connection = connect()
     connection.sendall(RUNNER)
     while connection.recv(4096):
@@ -70,7 +71,7 @@ def work() -> None:
 
 
 def main() -> None:
-    """Be one of the three."""
+    """Run one of the three processes."""
     if sys.argv[1] == "serve":
         serve(int(sys.argv[2]), Disk(sys.argv[3]))
     elif sys.argv[1] == "worker":

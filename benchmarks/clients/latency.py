@@ -1,6 +1,6 @@
-"""Pass connections on to a port of this machine, everything a little later; print the port to connect to.
+"""A proxy to a local port that delays all bytes. It prints the port to connect to.
 
-A process of its own: a network does not share a client's event loop and interpreter.
+It runs in its own process, because a network does not share a client's event loop and interpreter either.
 
 usage: latency.py PORT SECONDS
 """

@@ -2,8 +2,8 @@
 
 usage: load_ours.py URL TOKEN SLUG COLLECTION arrow|lazy|pages
 
-Memory is the process's resident set: before the load, at its peak, and afterwards, when only the result
-is left. So the result's size counts its strings and shapely objects, which `nbytes` does not.
+Memory is the process's resident set before the load, at its peak, and afterwards, when only the result is left. So the
+size of the result includes its strings and shapely objects, unlike `nbytes`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tilebox.datasets import Client
 
 
 def resident_mib() -> float:
-    """Return how much memory the process has now."""
+    """Return the current resident set of the process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 
@@ -35,7 +35,7 @@ client = Client(url, token)
 collection = client.dataset(slug).collection(name)
 collection.load("1970-01-01")  # whatever is imported or opened on first use
 if mode == "pages":
-    # As against a server without the extension.
+    # Load as from a server without the extension.
     collection._home.transport.offers = lambda _: False  # noqa: SLF001
 base = resident_mib()
 start = time.perf_counter()

@@ -12,7 +12,7 @@ import pystac_client
 
 url, collection, mode = sys.argv[1:]
 client = pystac_client.Client.open(url)
-next(client.search(collections=[collection], limit=1, max_items=1).items())  # whatever is done on first use
+next(client.search(collections=[collection], limit=1, max_items=1).items())  # warm-up
 start = time.perf_counter()
 search = client.search(collections=[collection], limit=1000)
 if mode == "items":

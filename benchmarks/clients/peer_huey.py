@@ -1,4 +1,4 @@
-"""Huey on SQLite, with a flush to disk at each commit. Its consumer forgets a task when it takes it: at most once.
+"""Huey on SQLite, with a flush to disk at each commit. Its consumer deletes a task when it takes it (at most once).
 
 python peer_huey.py worker | measure
 """
@@ -33,7 +33,7 @@ def link(left: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "worker":
-        # It polls; the shortest pause serves it best.
+        # The consumer polls; the shortest delay gives its best figures.
         huey.create_consumer(workers=1, periodic=False, initial_delay=0.001, max_delay=0.005, backoff=1.05).run()
     else:
         workload.measure(workload.Peer(root, leaf, link))

@@ -1,4 +1,4 @@
-"""PgQueuer on PostgreSQL, asyncpg, batches of ten. It keeps completions back for up to 0.1 s: a crash runs them again.
+"""PgQueuer on PostgreSQL, asyncpg, batches of ten. It buffers completions for up to 0.1 s; after a crash these tasks run again.
 
 python peer_pgqueuer.py install | worker | measure
 """

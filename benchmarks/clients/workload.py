@@ -1,8 +1,8 @@
-"""What every orchestrator is given to do: a fan-out, single tasks on an idle worker, and a chain.
+"""The workload of every orchestrator: a fan-out, single tasks on an idle worker, and a chain.
 
-Tasks do nothing but note when they started. They note it in a file that all processes append to, which costs a
-microsecond or two and wakes nobody, so it is the same small burden for each of them. Only the standard library is used
-here, since this runs in the peers' environments.
+Tasks only record when they started, in a file that all processes append to. That takes a microsecond or two and wakes
+no process, so it is the same small cost for all. This module uses only the standard library, because it runs in the
+peers' environments.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _TIME = struct.Struct("d")
-_LOOK_SECONDS = 0.002
-_PATIENCE_SECONDS = 120.0
-# Long enough that a worker has gone to sleep, whatever it does when it is idle.
+_POLL_SECONDS = 0.002
+_TIMEOUT_SECONDS = 120.0
+# Long enough for an idle worker to go to sleep.
 _IDLE_SECONDS = 0.05
 
 LEAVES = int(os.environ.get("WORKLOAD_LEAVES", "10000"))
@@ -29,32 +29,32 @@ ADDRESS = os.environ.get("WORKLOAD_ADDRESS", "")
 
 
 class Marks:
-    """The times at which tasks started, in a file.
+    """The start times of tasks, in a file.
 
     Args:
-        path: The file, made if it is not there.
+        path: The file. It is created if it is missing.
     """
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
     def add(self) -> None:
-        """Note that a task starts now."""
+        """Record the start of a task."""
         os.write(self._file, _TIME.pack(time.perf_counter()))
 
     def count(self) -> int:
-        """Return how many tasks started so far."""
+        """Return the number of tasks that have started."""
         return os.fstat(self._file).st_size // _TIME.size
 
-    def await_count(self, count: int, look_seconds: float = _LOOK_SECONDS) -> list[float]:
-        """Return the times of all tasks, once so many have started."""
-        until = time.monotonic() + _PATIENCE_SECONDS
+    def await_count(self, count: int, poll_seconds: float = _POLL_SECONDS) -> list[float]:
+        """Wait until `count` tasks have started and return the start times of all tasks."""
+        until = time.monotonic() + _TIMEOUT_SECONDS
         while self.count() < count:
             if time.monotonic() > until:
-                raise SystemExit(f"only {self.count()} of {count} tasks started in {_PATIENCE_SECONDS:.0f} s")
-            time.sleep(look_seconds)
+                raise SystemExit(f"only {self.count()} of {count} tasks started in {_TIMEOUT_SECONDS:.0f} s")
+            time.sleep(poll_seconds)
         content = os.pread(self._file, self.count() * _TIME.size, 0)
-        return [moment for (moment,) in _TIME.iter_unpack(content)]
+        return [seconds for (seconds,) in _TIME.iter_unpack(content)]
 
 
 MARKS = Marks(os.environ.get("WORKLOAD_MARKS", os.devnull))
@@ -62,12 +62,12 @@ MARKS = Marks(os.environ.get("WORKLOAD_MARKS", os.devnull))
 
 @dataclass(frozen=True)
 class Peer:
-    """How an orchestrator is asked.
+    """How to submit the workload to an orchestrator.
 
     Args:
-        fan_out: Submits one task that submits so many tasks, which call `MARKS.add`.
+        fan_out: Submits one task that submits the given number of tasks, which call `MARKS.add`.
         start: Submits one task, which calls `MARKS.add`.
-        chain: Submits so many tasks, each of which starts after the one before it.
+        chain: Submits the given number of tasks, each of which starts after the previous one.
     """
 
     fan_out: Callable[[int], object]
@@ -76,17 +76,17 @@ class Peer:
 
 
 def measure(peer: Peer, parts: Sequence[str] = ("start", "chain", "fan_out")) -> None:
-    """Measure a peer whose worker runs already, and print what was found as JSON."""
+    """Measure an orchestrator whose worker is running and print the figures as JSON."""
     peer.start()
-    MARKS.await_count(1)  # it is up, and has connected to everything
-    found: dict[str, float] = {}
+    MARKS.await_count(1)  # wait until the worker is connected
+    figures: dict[str, float] = {}
     if "start" in parts:
-        found |= _starts(peer)
+        figures |= _starts(peer)
     if "chain" in parts:
-        found |= _chain(peer)
+        figures |= _chain(peer)
     if "fan_out" in parts:
-        found |= _fan_out(peer)
-    print(json.dumps(found), flush=True)
+        figures |= _fan_out(peer)
+    print(json.dumps(figures), flush=True)
 
 
 def _starts(peer: Peer) -> dict[str, float]:

@@ -1,9 +1,9 @@
-"""The official runner, unmodified, in the official SDK's environment: it executes `Leaf` until it is stopped.
+"""The official runner, unmodified, in the official SDK's environment. It executes `Leaf` until it is stopped.
 
 python workload_official.py grpc | http1
 
-With `null` instead it is a gRPC server that does nothing: it hands out one task after the other, serialised before it
-started, for the runner to be compared with. With a port and a file it keeps each report on the disk first.
+With `null PORT [FILE]` it is a gRPC server that does nothing, for comparison: it returns a task that it serialised at
+its start. With a file, it writes each report to disk first.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def _serve_nothing(port: int, disk: Disk | None = None) -> None:
 
             async def say(request: bytes, context: grpc.aio.ServicerContext) -> bytes:  # noqa: ARG001
                 if disk is not None and content:
-                    disk.keep()
+                    disk.write_durably()
                 return content
 
             return grpc.unary_unary_rpc_method_handler(say)

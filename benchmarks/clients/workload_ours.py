@@ -1,4 +1,4 @@
-"""Ours: the runner and the one who submits, each a process of its own.
+"""This project's runner and submitting client, each in its own process.
 
 python workload_ours.py worker | submit COUNT | measure [start] [chain] [fan_out]
 """

@@ -1,8 +1,9 @@
-"""A week of Sentinel-2 acquisitions, computed: when and where, under which sun, by which name.
+"""A computed week of Sentinel-2 acquisitions: times, footprints, sun elevations and product names.
 
-The rule is the mission's, simplified: the descending half of each revolution, between 56 degrees south and 84 north,
-where the sun stands at least 10 degrees high and the swath touches land. The swath is cut along the track into slices
-and across it in two, so that each piece is about 145 km a side. Each piece is published twice, as level 1C and 2A.
+The rule simplifies that of the mission: the satellites acquire on the descending half of each revolution, between 56
+degrees south and 84 north, where the sun is at least 10 degrees above the horizon and the swath touches land. The swath
+is cut into slices along the track and in two across it, so a piece measures about 145 km per side. Each piece is
+published twice, as level 1C and as level 2A.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ FIRST_DAY = datetime(2026, 3, 16, tzinfo=UTC)
 DAYS = 7
 LEVELS = ("L1C", "L2A")
 DESCRIPTION = (
-    "A demonstration. The orbits are propagated with SGP4 from elements published for Sentinel-2A, 2B and 2C in "
-    "March 2026. All else is computed: footprints and acquisitions by rule, cloud cover from a random field. "
-    "No datapoint describes an image that exists."
+    "Demo data. The orbits are propagated with SGP4 from elements published for Sentinel-2A, 2B and 2C in "
+    "March 2026. Everything else is computed: footprints and acquisitions by a rule, cloud cover from a random field. "
+    "No datapoint describes an existing image."
 )
 
 SLICES_PER_REVOLUTION = 276  # of 145 km each
@@ -54,7 +55,7 @@ LOWEST_SUN_DEGREES = 10.0
 _SLICE_SECONDS = REVOLUTION_SECONDS / SLICES_PER_REVOLUTION
 
 FIELDS: tuple[dict[str, Any], ...] = (
-    {"name": "granule_name", "type": str, "description": "Product name in Sentinel-2's pattern"},
+    {"name": "granule_name", "type": str, "description": "Product name in the pattern of Sentinel-2"},
     {"name": "platform", "type": str, "description": "Satellite", "queryable": True},
     {"name": "tile", "type": str, "description": "100 km grid square of the centre", "queryable": True},
     {"name": "relative_orbit", "type": int, "description": "Ground track, 1 to 143", "queryable": True},
@@ -63,20 +64,20 @@ FIELDS: tuple[dict[str, Any], ...] = (
     {"name": "altitude_km", "type": float, "description": "Height of the satellite above the mean sphere"},
     {"name": "computed", "type": bool, "description": "Always true: no such image exists", "queryable": True},
 )
-"""The fields of the demonstration's dataset beyond those that every spatio-temporal dataset has."""
+"""The fields of the demo's dataset, besides those of every spatio-temporal dataset."""
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Pieces of the swath of one satellite; all arrays have shape (pieces,).
+    """Pieces of the swath of one satellite. Unless stated otherwise, arrays have shape (pieces,).
 
     Args:
         satellite: The satellite.
-        seconds: Seconds since 1970 at which the middle is seen.
+        seconds: Time at which the satellite sees the middle, in seconds since 1970.
         centre: Earth-fixed unit vectors, shape (pieces, 3).
-        corners: Longitudes and latitudes, shape (pieces, 4, 2), longitudes continuous and so perhaps beyond 180.
-        relative_orbit: Which of the 143 ground tracks.
-        altitude_km: Height of the satellite.
+        corners: Longitudes and latitudes, shape (pieces, 4, 2). Longitudes are continuous and may exceed 180.
+        relative_orbit: Number of the ground track, 1 to 143.
+        altitude_km: Height of the satellite above the mean sphere.
     """
 
     satellite: Satellite
@@ -101,17 +102,17 @@ class Pieces:
 
 
 def collections(first_day: datetime = FIRST_DAY, days: int = DAYS, *, seed: int = 2) -> Iterator[tuple[str, Columns]]:
-    """Compute the acquisitions of some days, by collection.
+    """Compute the acquisitions of some days, per collection.
 
-    The same arguments give the same datapoints, and so the same ids.
+    Equal arguments give equal datapoints, and so equal ids.
 
     Args:
         first_day: Midnight UTC of the first day.
-        days: How many days.
-        seed: Which clouds.
+        days: Number of days.
+        seed: Seed of the clouds.
 
     Yields:
-        The collection's name as the docs have it (`S2A_S2MSI1C`), and its columns, ready for `ingest`.
+        The name of a collection (`S2A_S2MSI1C`), and its columns as `ingest` takes them.
     """
     clouds = CloudField(seed)
     for satellite in SATELLITES:
@@ -123,14 +124,14 @@ def collections(first_day: datetime = FIRST_DAY, days: int = DAYS, *, seed: int 
 
 
 def acquire(satellite: Satellite, first_day: datetime, days: int) -> Pieces:
-    """Compute what one satellite sees, by the rule above.
+    """Compute the acquisitions of one satellite.
 
     Args:
-        satellite: Which satellite.
+        satellite: The satellite.
         first_day: Midnight UTC of the first day.
-        days: How many days.
+        days: Number of days.
     """
-    pieces = _cut(satellite, first_day.timestamp(), (first_day + timedelta(days=days)).timestamp())
+    pieces = _cut_swath(satellite, first_day.timestamp(), (first_day + timedelta(days=days)).timestamp())
     latitude = to_degrees(pieces.centre)[:, 1]
     seen = (latitude >= SOUTHERNMOST_DEGREES) & (latitude <= NORTHERNMOST_DEGREES)
     seen &= sun_elevation_degrees(pieces.centre, pieces.seconds) >= LOWEST_SUN_DEGREES
@@ -139,7 +140,7 @@ def acquire(satellite: Satellite, first_day: datetime, days: int) -> Pieces:
 
 
 def footprints(corners: Floats) -> npt.NDArray[np.object_]:
-    """Make polygons, and of those that cross the antimeridian two, one on each side.
+    """Return polygons, split in two where they cross the antimeridian.
 
     Args:
         corners: Longitudes and latitudes, shape (n, corners, 2), with continuous longitudes in [-540, 540].
@@ -155,16 +156,16 @@ def footprints(corners: Floats) -> npt.NDArray[np.object_]:
 
 
 def product_names(pieces: Pieces, level: str, tiles: list[str]) -> list[str]:
-    """Name products as Sentinel-2 does: satellite, level, time, baseline, relative orbit, tile, time of processing.
+    """Return product names as Sentinel-2 has them: satellite, level, time, baseline, orbit, tile, time of processing.
 
-    Two pieces of one satellite never share a name: beside each other they lie in other tiles, else they differ in time.
+    Two pieces of one satellite never share a name: neighbours lie in different tiles, and others differ in time.
 
     Args:
         pieces: The pieces.
         level: `L1C` or `L2A`.
-        tiles: Their tiles.
+        tiles: Tile of each piece.
     """
-    # Published some hours later, level 2A after 1C.
+    # Products are published some hours after the acquisition, level 2A after 1C.
     delay_seconds = {"L1C": 2.5 * 3600, "L2A": 4.0 * 3600}[level]
     return [
         f"{pieces.satellite.code}_MSI{level}_{sensed}_N0511_R{orbit:03d}_T{tile}_{processed}"
@@ -178,9 +179,9 @@ def product_names(pieces: Pieces, level: str, tiles: list[str]) -> list[str]:
     ]
 
 
-def _cut(satellite: Satellite, start: float, stop: float) -> Pieces:
-    """Cut the whole descending swath between two times into pieces, land or not."""
-    # Counted from one descent, so that a slice is the same whichever week it is computed with.
+def _cut_swath(satellite: Satellite, start: float, stop: float) -> Pieces:
+    """Cut the whole descending swath between two times into pieces, over land and sea."""
+    # Slices count from one fixed descent, so a slice does not depend on the interval that it is computed for.
     origin = satellite.first_descent.seconds
     first, last = (math.ceil((edge - origin) / _SLICE_SECONDS) for edge in (start, stop))
     middle = origin + np.arange(first, last, dtype=np.float64) * _SLICE_SECONDS
@@ -236,8 +237,8 @@ def _columns(pieces: Pieces, clouds: CloudField) -> Columns:
 
 def _cut_at_antimeridian(polygon: shapely.Polygon) -> shapely.MultiPolygon:
     world = shapely.box(-180.0, -90.0, 180.0, 90.0)
-    turned = [translate(polygon, xoff=degrees) for degrees in (-360.0, 0.0, 360.0)]
-    parts = shapely.get_parts(shapely.intersection(turned, world))
+    shifted = [translate(polygon, xoff=degrees) for degrees in (-360.0, 0.0, 360.0)]
+    parts = shapely.get_parts(shapely.intersection(shifted, world))
     return shapely.MultiPolygon([part for part in parts if part.area > 0])
 
 

@@ -1,4 +1,4 @@
-"""Clouds that do not exist: a smooth random field over the globe, drifting with the winds' direction."""
+"""Random clouds: a smooth field over the globe that drifts with time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _EARTH_RADIUS_KM = 6371.0
 
 
 class CloudField:
-    """A random cloud cover: the same seed gives the same clouds.
+    """A random cloud cover. Equal seeds give equal clouds.
 
-    It is a sum of plane waves through the sphere, more of the large than of the small, over a mean by latitude that
-    is high in the tropics and on the storm tracks and low in the deserts between. It resembles weather; it is none.
+    The field is a sum of plane waves through the sphere, in which long waves weigh more than short ones, plus a mean
+    that depends on the latitude: high in the tropics and on the storm tracks, low in the deserts. It resembles weather,
+    but models none.
 
     Args:
-        seed: Which clouds.
+        seed: Seed of the random waves.
     """
 
     def __init__(self, seed: int = 2) -> None:
@@ -35,11 +36,11 @@ class CloudField:
         self._vectors = direction * (2 * np.pi * _EARTH_RADIUS_KM / length_km)[:, None]
         self._weights = np.sqrt(length_km) / np.sqrt(np.sum(length_km) / 2)
         self._phases = random.uniform(0, 2 * np.pi, _WAVES)
-        # Small weather changes within a day, large within a week.
+        # Short waves change within a day, long ones within a week.
         self._rates = random.normal(size=_WAVES) * 2 * np.pi / (86400.0 * 5.0) * np.sqrt(_LARGEST_KM / length_km)
 
     def cover_percent(self, positions: Floats, seconds: Floats) -> Floats:
-        """Return cloud cover at places and times.
+        """Return the cloud cover at positions and times.
 
         Args:
             positions: Earth-fixed unit vectors, shape (n, 3).
@@ -51,8 +52,8 @@ class CloudField:
         phases = positions @ self._vectors.T + np.outer(seconds % 31_557_600.0, self._rates) + self._phases
         weather = np.cos(phases) @ self._weights
         latitude = np.degrees(np.arcsin(positions[:, 2]))
-        drive = 1.5 * weather + _mean_by_latitude(latitude)
-        return np.asarray(np.round(100.0 / (1.0 + np.exp(-1.5 * drive)), 2))
+        logit = 1.5 * weather + _mean_by_latitude(latitude)
+        return np.asarray(np.round(100.0 / (1.0 + np.exp(-1.5 * logit)), 2))
 
 
 def _mean_by_latitude(latitude: Floats) -> Floats:

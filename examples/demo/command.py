@@ -1,6 +1,6 @@
-"""`python examples/demo`: a server, a week of Sentinel-2, queries from both clients, a map, a workflow.
+"""Command line of `python examples/demo`: a server, a week of Sentinel-2, queries, maps and a workflow.
 
-With `--stac FILE` the catalogue is that file, imported as `tilebox import stac` does it.
+With `--stac FILE`, the demo imports that file as `tilebox import stac` does, and shows it instead.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from tilebox.errors import TileboxError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the demonstration.
+    """Run the demo.
 
     Args:
-        arguments: The command line, by default the process's.
+        arguments: The command line; by default that of the process.
 
     Returns:
         The exit code.
     """
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     transcript = Transcript(sys.stdout)
     try:
-        given.output.mkdir(parents=True, exist_ok=True)
-        data_dir = given.output / "data"
+        options.output.mkdir(parents=True, exist_ok=True)
+        data_dir = options.output / "data"
         with tour.running_server(data_dir, transcript) as server:
-            if given.stac is None:
-                shown = tour.fill(server, transcript)
+            if options.stac is None:
+                catalogue = tour.fill(server, transcript)
             else:
-                shown = tour.fill_from_stac(server, given.stac, transcript)
-            found = tour.query(server, shown, transcript)
-            tour.query_concurrently(server, shown, transcript)
-            tour.query_by_place_and_field(server, shown, transcript)
-            tour.draw(found, shown, given.output, transcript)
-            tour.cover(server, shown, given.output, transcript)
-        tour.explain_next(data_dir, shown, transcript)
+                catalogue = tour.fill_from_stac(server, options.stac, transcript)
+            data = tour.query(server, catalogue, transcript)
+            tour.query_concurrently(server, catalogue, transcript)
+            tour.query_by_place_and_field(server, catalogue, transcript)
+            tour.draw(data, catalogue, options.output, transcript)
+            tour.map_coverage(server, catalogue, options.output, transcript)
+        tour.explain_next(data_dir, catalogue, transcript)
     except (TileboxError, ValueError, OSError, RuntimeError) as error:
         sys.stderr.write(f"\nError: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped; the server too.\n")
+        sys.stderr.write("\nStopped, including the server.\n")
         return 130
     return 0
 
@@ -56,6 +56,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         type=Path,
         default=Path("tilebox-demo"),
-        help="where the server's data and the maps go (default: %(default)s)",
+        help="folder of the server's data and the maps (default: %(default)s)",
     )
     return parser

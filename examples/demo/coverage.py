@@ -1,8 +1,8 @@
-"""Datasets and workflows together: how often each place was seen, a task for each tile, and one that draws the map.
+"""A workflow over a dataset: a map of how often satellites saw each place, with one task per tile.
 
-The root task cuts an area into tiles. A task a tile asks the dataset for the footprints that touch it, counts on a
-grid of points how many of them cover each, and leaves the counts in the job's cache. When all tiles are done, the
-last task puts them together and draws them.
+The root task splits an area into tiles. The task of a tile queries the footprints that intersect it, counts how many of
+them cover each point of a grid, and stores the counts in the job cache. When all tiles are done, the last task merges
+the counts and draws the map.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _SEA, _COAST, _TEXT, _QUIET = "#0a1828", "#ffffff", "#e8eff6", "#8ea5bb"
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the tasks find in their runner.
+class RunnerContext:
+    """The objects that a runner passes to its tasks.
 
     Args:
-        datasets: A client of datasets.
-        output: The folder for the picture.
+        datasets: A datasets client.
+        output: The folder of the picture.
     """
 
     datasets: Client
@@ -47,14 +47,14 @@ class Surroundings:
 
 
 class CoverageMap(Task):
-    """The root: an area, cut into tiles.
+    """The root task, which splits an area into tiles.
 
     Args:
         dataset: Slug of a spatio-temporal dataset.
         collections: Names of its collections.
-        start: First time.
-        end: The time at which to stop.
-        area: West, south, east and north in whole degrees, multiples of a tile apart.
+        start: Start of the interval.
+        end: End of the interval, exclusive.
+        area: West, south, east and north in whole degrees. Width and height are multiples of `TILE_DEGREES`.
     """
 
     dataset: str
@@ -64,7 +64,7 @@ class CoverageMap(Task):
     area: list[int]
 
     def execute(self, context: ExecutionContext) -> None:
-        """Submit a task a tile, and one that waits for all of them."""
+        """Submit one task per tile, and one that waits for all of them."""
         west, south, east, north = self.area
         context.current_task.display = f"{self.dataset.rpartition('.')[2]}\n{self.start} to {self.end}"
         tiles = [
@@ -78,7 +78,7 @@ class CoverageMap(Task):
 
 
 class CountTile(Task):
-    """One tile: how many footprints cover each point of its grid."""
+    """The task of one tile: count the footprints that cover each point of its grid."""
 
     dataset: str
     collections: list[str]
@@ -89,9 +89,9 @@ class CountTile(Task):
 
     def execute(self, context: ExecutionContext) -> None:
         """Query the dataset and count."""
-        surroundings: Surroundings = context.runner_context
+        resources: RunnerContext = context.runner_context
         tile = shapely.box(self.west, self.south, self.west + TILE_DEGREES, self.south + TILE_DEGREES)
-        data = surroundings.datasets.dataset(self.dataset).query(
+        data = resources.datasets.dataset(self.dataset).query(
             collections=self.collections, temporal_extent=(self.start, self.end), spatial_extent=tile
         )
         footprints = data["geometry"].values if "geometry" in data else np.array([], dtype=object)
@@ -104,16 +104,16 @@ class CountTile(Task):
 
 
 class DrawMap(Task):
-    """The end: all tiles in one picture."""
+    """The last task: draw all tiles in one picture."""
 
     area: list[int]
     title: str
 
     def execute(self, context: ExecutionContext) -> None:
-        """Put the tiles together and draw them."""
-        surroundings: Surroundings = context.runner_context
-        counts = put_together(context.job_cache.group("tiles"), self.area)
-        draw(counts, self.area, self.title, surroundings.output / "coverage.png")
+        """Merge the tiles and draw them."""
+        resources: RunnerContext = context.runner_context
+        counts = merge_tiles(context.job_cache.group("tiles"), self.area)
+        draw(counts, self.area, self.title, resources.output / "coverage.png")
         context.current_task.display = f"up to {counts.max()} times"
 
 
@@ -125,8 +125,8 @@ def count_covers(footprints: npt.NDArray[Any], west: int, south: int) -> Counts:
 
     Args:
         footprints: Geometries in degrees.
-        west: Western edge of the tile.
-        south: Its southern edge.
+        west: Western edge of the tile in degrees.
+        south: Southern edge of the tile in degrees.
 
     Returns:
         Counts, shape (rows from south to north, columns from west to east).
@@ -139,8 +139,8 @@ def count_covers(footprints: npt.NDArray[Any], west: int, south: int) -> Counts:
     return np.bincount(covered, minlength=len(points)).reshape(longitude.shape)
 
 
-def put_together(tiles: JobCache, area: list[int]) -> Counts:
-    """Return the counts of a whole area from those of its tiles."""
+def merge_tiles(tiles: JobCache, area: list[int]) -> Counts:
+    """Return the counts of the whole area, merged from its tiles."""
     west, south, east, north = area
     rows = [
         np.hstack([_unpack(tiles[f"{longitude}_{latitude}"]) for longitude in range(west, east, TILE_DEGREES)])
@@ -150,14 +150,14 @@ def put_together(tiles: JobCache, area: list[int]) -> Counts:
 
 
 def draw(counts: Counts, area: list[int], title: str, path: Path) -> None:
-    """Write a picture of counts over the coasts."""
+    """Write a picture of the counts with the coastlines on top."""
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
     from matplotlib.colors import BoundaryNorm
     from matplotlib.figure import Figure
 
     west, south, east, north = area
-    # A degree of longitude is shorter than one of latitude, here by what holds in the middle.
+    # A degree of longitude is shorter than one of latitude; the ratio is that of the middle latitude.
     aspect = 1 / np.cos(np.radians((south + north) / 2))
     figure = Figure(figsize=(9, 8.3 * (north - south) / (east - west) * aspect), dpi=120, facecolor=_SEA)
     figure.set_layout_engine("constrained")
@@ -181,7 +181,7 @@ def draw(counts: Counts, area: list[int], title: str, path: Path) -> None:
     axes.spines[:].set_visible(False)
     axes.set_title(f"How often each place was seen, {title}", loc="left", color=_TEXT, fontsize=14)
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=30, ticks=range(1, most + 1))
-    bar.set_label("footprints that cover it", color=_QUIET)
+    bar.set_label("number of footprints", color=_QUIET)
     bar.ax.tick_params(colors=_QUIET, length=0)
     bar.outline.set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,15 +189,15 @@ def draw(counts: Counts, area: list[int], title: str, path: Path) -> None:
 
 
 def _coasts(area: list[int]) -> list[npt.NDArray[np.float64]]:
-    """Return the coasts in an area, line by line: what is clipped is lines, so its edges are not drawn as coasts."""
+    """Return the coastlines in an area. It clips lines, not polygons, so the edges of the area are not drawn."""
     from demo import land
 
     lines = shapely.clip_by_rect(shapely.boundary(land.polygons()), *area)
     return [shapely.get_coordinates(line) for line in shapely.get_parts(lines) if not line.is_empty]
 
 
-def _compass(degrees: float, ahead: str, behind: str) -> str:
-    return f"{abs(degrees):.0f}°{ahead if degrees > 0 else behind if degrees < 0 else ''}"
+def _compass(degrees: float, positive: str, negative: str) -> str:
+    return f"{abs(degrees):.0f}°{positive if degrees > 0 else negative if degrees < 0 else ''}"
 
 
 def _pack(counts: Counts) -> bytes:

@@ -1,8 +1,8 @@
-"""The land, coarsely: what the demonstration acquires over and draws beneath the footprints.
+"""Coarse polygons of land, for the acquisition rule and for the background of the maps.
 
 `land.json` is made from Natural Earth's 1:50 million land polygons, which are in the public domain: simplified to
-0.12 degrees, without islands below 0.04 square degrees, cut at the antimeridian. It lists polygons, each a list of
-rings, each a flat list of longitude and latitude steps in twentieths of a degree from the point before.
+0.12 degrees, without islands below 0.04 square degrees, split at the antimeridian. It lists polygons. A polygon is a
+list of rings, and a ring is a flat list of longitude and latitude differences in twentieths of a degree.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def polygons() -> npt.NDArray[np.object_]:
 
 
 def touches(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-    """Tell which geometries touch land.
+    """Return which geometries intersect land.
 
     Args:
         geometries: Shapely geometries in degrees, shape (n,).
 
     Returns:
-        Shape (n,).
+        True for each geometry that intersects land, shape (n,).
     """
-    found, _ = shapely.STRtree(polygons()).query(geometries, predicate="intersects")
+    indices, _ = shapely.STRtree(polygons()).query(geometries, predicate="intersects")
     result = np.zeros(len(geometries), dtype=bool)
-    result[found] = True
+    result[indices] = True
     return result
 
 

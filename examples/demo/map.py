@@ -1,6 +1,6 @@
-"""Footprints on a map of the world: a picture, and a page to explore.
+"""Footprints on a world map, as a picture and as an interactive page.
 
-Both need nothing from the network, and both draw any catalogue that has footprints, not only the demonstration's.
+Both work without a network, and with any dataset that has footprints.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ CLOUD_RAMP = ("#0a7fb8", "#12b3a6", "#7ed6a5", "#dcefe2", "#ffffff")
 _OCEAN, _LAND, _COAST, _GRID, _TEXT, _QUIET = "#0a1828", "#1c3147", "#5f819f", "#27415c", "#e8eff6", "#8ea5bb"
 _OTHER_DAYS = "#4d7392"
 
-# The page's coordinates are whole numbers on a grid this fine, about 1 km.
+# Coordinates of the page are whole numbers on a grid of this many steps, about 1 km each.
 _GRID_STEPS = 40_000
 _SMALLEST_VIEW_WIDTH = 0.4
-# The picture is 16 by 9, and this part of it the map: left, bottom, width, height.
+# The map's part of the picture, which is 16 by 9: left, bottom, width, height.
 _MAP_AREA = (0.01, 0.02, 0.98, 0.86)
 _MAP_RATIO = _MAP_AREA[2] * 16 / (_MAP_AREA[3] * 9)
 
 
 @dataclass(frozen=True)
 class Footprints:
-    """What a map shows; all arrays have shape (n,).
+    """The footprints on a map. All arrays have shape (n,).
 
     Args:
-        geometry: Footprints in degrees, cut at the antimeridian.
-        time: As datetime64.
-        name: What to call each.
+        geometry: Footprints in degrees, split at the antimeridian.
+        time: Times as datetime64.
+        name: Product names.
         cloud_cover: Percent, NaN where unknown.
     """
 
@@ -59,10 +59,10 @@ class Footprints:
 
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> Footprints:
-        """Take the footprints of a query's answer or of columns to ingest; those without geometry are left out.
+        """Return the footprints of a query result or of columns to ingest, without rows that have no area.
 
         Args:
-            columns: Has `time` and `geometry`, and may have `granule_name` and `cloud_cover`.
+            columns: Columns `time` and `geometry`, optionally `granule_name` and `cloud_cover`.
         """
         geometry = np.asarray(columns["geometry"], dtype=object)
         count = len(geometry)
@@ -78,7 +78,7 @@ class Footprints:
 
     @property
     def days(self) -> npt.NDArray[np.datetime64]:
-        """The days on which there is something, in order."""
+        """The days with footprints, in ascending order."""
         return np.unique(self.time.astype("datetime64[D]"))
 
     def __len__(self) -> int:
@@ -86,17 +86,17 @@ class Footprints:
 
 
 def write_png(footprints: Footprints, path: Path, *, title: str, note: str = "", day: str | None = None) -> None:
-    """Draw a picture: one day coloured by cloud cover, the others beneath it in grey.
+    """Draw a picture: one day coloured by cloud cover, the other days beneath it in grey.
 
     Args:
-        footprints: What to draw.
+        footprints: The footprints.
         path: The file to write.
         title: The heading.
-        note: A line beneath it, in small type.
-        day: The day to colour, `2025-07-16`; by default the one with the most footprints.
+        note: A line below the title, in small type.
+        day: The day to colour, such as `2025-07-16`; by default the day with the most footprints.
 
     Raises:
-        ValueError: There is nothing to draw.
+        ValueError: There are no footprints.
         MissingExtraError: matplotlib is not installed.
     """
     try:
@@ -124,16 +124,16 @@ def write_png(footprints: Footprints, path: Path, *, title: str, note: str = "",
 
 
 def write_html(footprints: Footprints, path: Path, *, title: str, note: str = "") -> None:
-    """Write a page to explore: pan, zoom, layers by day, a limit for clouds, names under the pointer.
+    """Write an interactive page: pan, zoom, layers by day, a limit for clouds, names under the pointer.
 
     Args:
-        footprints: What to show.
-        path: The file to write; it stands alone.
+        footprints: The footprints.
+        path: The file to write. It needs no other file.
         title: The heading.
-        note: A line beneath it.
+        note: A line below the title.
     """
     page = resources.files(__package__).joinpath("map.html").read_text(encoding="utf-8")
-    # JSON in gzip in base64: a tenth of the size, and nothing in it can end the script element.
+    # Compressed JSON in base64 has a tenth of the size, and cannot contain text that ends the script element.
     payload = base64.b64encode(gzip.compress(json.dumps(_payload(footprints)).encode(), mtime=0)).decode()
     parts = {"TITLE": html.escape(title), "NOTE": html.escape(note), "PAYLOAD": payload}
     for name, text in parts.items():
@@ -174,7 +174,7 @@ def _draw_footprints(axes: Axes, footprints: Footprints, shapes: Objects, day: n
 def _fill(
     axes: Axes, shapes: Objects, color: Any, *, edge: str, width: float, alpha: float | None = None, zorder: int
 ) -> None:
-    """Fill polygons, holes left out, all in one collection; a colour is one for all or one a shape."""
+    """Fill polygons, leaving out holes, as one collection. `color` is one colour for all or an array with one per shape."""
     from matplotlib.collections import PathCollection
     from matplotlib.path import Path as Outline
 
@@ -190,7 +190,7 @@ def _fill(
 
 
 def _frame(axes: Axes, shapes: Objects) -> float | None:
-    """Show the part of the world where the footprints are, and return its width; None and all if they are all over."""
+    """Zoom to the footprints and return the width of the view. Return None if they span more than half the world."""
     axes.set_axis_off()
     axes.set_aspect("equal")
     axes.margins(0.0)
@@ -239,7 +239,7 @@ def _payload(footprints: Footprints) -> dict[str, Any]:
 
 
 def _flat(shapes: Objects) -> tuple[list[list[int]], list[int]]:
-    """Return the outer rings of polygons as flat whole numbers, and which shape each belongs to."""
+    """Return the outer rings of polygons as flat whole numbers, and the index of the shape of each."""
     parts, owner = shapely.get_parts(shapes, return_index=True)
     return _steps(shapely.get_exterior_ring(parts)), owner.tolist()
 

@@ -1,4 +1,4 @@
-"""Names of 100 km grid squares (`32TQM`), by which Sentinel-2 products say where they are."""
+"""Names of the 100 km squares (`32TQM`) of the Military Grid Reference System, which Sentinel-2 uses as tiles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-# Letters run without I and O, which read as digits.
+# I and O are left out, because they look like digits.
 _BANDS = "CDEFGHJKLMNPQRSTUVWX"
 _COLUMNS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 _ROWS = "ABCDEFGHJKLMNPQRSTUV"
@@ -24,9 +24,9 @@ _FALSE_EASTING = 500_000.0
 
 
 def tile_names(longitude: Floats, latitude: Floats) -> list[str]:
-    """Return the grid squares that points lie in.
+    """Return the names of the grid squares of points.
 
-    The exceptions of the zones around Norway and Svalbard are left out.
+    It ignores the special zones around Norway and Svalbard.
 
     Args:
         longitude: Degrees in [-180, 180], shape (n,).
@@ -44,7 +44,7 @@ def tile_names(longitude: Floats, latitude: Floats) -> list[str]:
 
 
 def _transverse_mercator(from_meridian: Floats, latitude: Floats) -> tuple[Floats, Floats]:
-    """Project degrees to metres by Krueger's series, cut after its third term (good to a millimetre here)."""
+    """Project degrees to metres with the first three terms of Krueger's series, accurate to a millimetre here."""
     n = _FLATTENING / (2 - _FLATTENING)
     radius = _SEMI_MAJOR_METRES / (1 + n) * (1 + n**2 / 4)
     alpha = (n / 2 - 2 * n**2 / 3 + 5 * n**3 / 16, 13 * n**2 / 48 - 3 * n**3 / 5, 61 * n**3 / 240)
@@ -56,5 +56,5 @@ def _transverse_mercator(from_meridian: Floats, latitude: Floats) -> tuple[Float
     for order, factor in enumerate(alpha, start=1):
         x += factor * np.cos(2 * order * xi) * np.sinh(2 * order * eta)
         y += factor * np.sin(2 * order * xi) * np.cosh(2 * order * eta)
-    # The south's false northing, 10,000 km, is a multiple of the 2,000 km after which rows repeat.
+    # The false northing of the south, 10,000 km, is left out: row letters repeat after 2,000 km.
     return _FALSE_EASTING + _SCALE * radius * x, _SCALE * radius * y

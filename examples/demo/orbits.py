@@ -1,11 +1,11 @@
-"""The orbits of Sentinel-2, propagated with SGP4 from published elements, and what is seen from them.
+"""The orbits of Sentinel-2, propagated with SGP4 from published elements, and their ground tracks.
 
-The two-line elements are genuine: tracking gave them out for the three satellites in March 2026, and their catalogue
-numbers, epochs and checksums are in them. SGP4 carries them over some weeks before and after with errors of a few
-kilometres. What is seen is computed: the ground track, a swath of constant width, the sun's height.
+The two-line elements are genuine: they were published for the three satellites in March 2026, with catalogue numbers,
+epochs and checksums. For some weeks before and after, SGP4 propagates them with errors of a few kilometres. The ground
+track, a swath of constant width and the elevation of the sun are computed from them.
 
-The orbit is sun-synchronous, descends through the equator at 10:30 local mean solar time, and repeats its ground track
-after 143 revolutions, which take 10 days. 2B and 2C fly half a revolution apart; 2A follows 2B by a tenth of one.
+The orbit is sun-synchronous, crosses the equator southwards at 10:30 local mean solar time, and repeats its ground
+track after 143 revolutions, which take 10 days. 2B and 2C fly half a revolution apart; 2A follows 2B by a tenth of one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REVOLUTION_SECONDS = CYCLE_DAYS * 86400.0 / REVOLUTIONS_PER_CYCLE
 SWATH_KM = 290.0
 EARTH_RADIUS_KM = 6371.0
 
-# Longitude of the descending node of relative orbit 1, fitted to footprints that Copernicus published for relative
+# Longitude of the descending node of relative orbit 1, fitted to footprints that Copernicus published for the relative
 # orbits 41, 55, 84, 98 and 141.
 FIRST_DESCENDING_NODE_DEGREES = 168.44
 NODE_SPACING_DEGREES = 360.0 * CYCLE_DAYS / REVOLUTIONS_PER_CYCLE
@@ -45,9 +45,9 @@ class Satellite:
     """One satellite of the constellation.
 
     Args:
-        name: Its name, as in the field `platform`.
-        code: The three characters that its products begin with.
-        two_line_elements: Its published mean elements.
+        name: Its name, used in the field `platform`.
+        code: The first three characters of its product names.
+        two_line_elements: Its published mean elements (TLE).
     """
 
     name: str
@@ -56,7 +56,7 @@ class Satellite:
 
     @cached_property
     def record(self) -> Satrec:
-        """The elements as SGP4 wants them.
+        """The elements, parsed by sgp4.
 
         Raises:
             MissingExtraError: sgp4 is not installed.
@@ -70,12 +70,12 @@ class Satellite:
 
     @property
     def epoch_seconds(self) -> float:
-        """The time at which the elements hold, in seconds since 1970."""
+        """The epoch of the elements, in seconds since 1970."""
         return _unix_seconds(self.record.jdsatepoch, self.record.jdsatepochF)
 
     @cached_property
     def first_descent(self) -> Descent:
-        """The first descent through the equator after the epoch."""
+        """The first descending node after the epoch."""
         track = propagate(self, self.epoch_seconds + np.arange(0.0, 1.1 * REVOLUTION_SECONDS, _NODE_STEP_SECONDS))
         height = track.position[:, 2]
         before = int(np.flatnonzero((height[:-1] > 0) & (height[1:] <= 0))[0])
@@ -115,11 +115,11 @@ SATELLITES = (
 
 @dataclass(frozen=True)
 class Descent:
-    """A passage through the equator from north to south.
+    """A descending node: a passage through the equator from north to south.
 
     Args:
-        seconds: When, in seconds since 1970.
-        relative_orbit: On which of the 143 ground tracks.
+        seconds: Time in seconds since 1970.
+        relative_orbit: Number of the ground track, 1 to 143.
     """
 
     seconds: float
@@ -128,12 +128,12 @@ class Descent:
 
 @dataclass(frozen=True)
 class GroundTrack:
-    """Where a satellite is above, at some times; all arrays have shape (times,).
+    """The points below a satellite at some times. Unless stated otherwise, arrays have shape (times,).
 
     Args:
         seconds: Seconds since 1970.
         position: Earth-fixed unit vectors to the points below the satellite, shape (times, 3).
-        heading: Earth-fixed unit vectors in which these points move, shape (times, 3).
+        heading: Earth-fixed unit vectors of the direction of these points, shape (times, 3).
         altitude_km: Height above the mean sphere.
     """
 
@@ -143,10 +143,10 @@ class GroundTrack:
     altitude_km: Floats
 
     def across(self, kilometres: float) -> Floats:
-        """Return unit vectors to the points that lie beside the track.
+        """Return unit vectors to points at a distance beside the track.
 
         Args:
-            kilometres: Distance along the ground, positive to the right of the flight.
+            kilometres: Distance on the ground, positive to the right of the flight direction.
 
         Returns:
             Earth-fixed unit vectors, shape (times, 3).
@@ -165,20 +165,22 @@ def propagate(satellite: Satellite, seconds: Floats) -> GroundTrack:
     """Compute the ground track of a satellite.
 
     Args:
-        satellite: Which satellite.
+        satellite: The satellite.
         seconds: Seconds since 1970, shape (times,).
 
     Raises:
-        ArithmeticError: SGP4 cannot carry the elements that far.
+        ArithmeticError: The times are too far from the epoch for SGP4.
         MissingExtraError: sgp4 is not installed.
     """
     days = _julian_days(seconds)
     whole = np.floor(days)
     errors, position, velocity = satellite.record.sgp4_array(whole, days - whole)
     if errors.any():
-        raise ArithmeticError(f"SGP4 gave up with error {errors[errors != 0][0]}; the elements' epoch is too far away")
-    turn = np.radians(sidereal_degrees(days))
-    position, velocity = _rotate(position, turn), _rotate(velocity, turn)
+        raise ArithmeticError(
+            f"SGP4 failed with error {errors[errors != 0][0]}: the times are too far from the epoch of the elements"
+        )
+    sidereal_radians = np.radians(sidereal_degrees(days))
+    position, velocity = _rotate(position, sidereal_radians), _rotate(velocity, sidereal_radians)
     spin = np.array([0.0, 0.0, 7.292115e-5])
     velocity -= np.cross(spin, position)
     distance = np.linalg.norm(position, axis=1)
@@ -202,7 +204,9 @@ def to_degrees(vectors: Floats) -> Floats:
 
 
 def sun_direction(seconds: Floats) -> Floats:
-    """Return Earth-fixed unit vectors towards the sun, good to about 0.01 degrees.
+    """Return Earth-fixed unit vectors towards the sun, accurate to about 0.01 degrees.
+
+    The formula is the low-precision one of the Astronomical Almanac.
 
     Args:
         seconds: Seconds since 1970, shape (times,).
@@ -219,7 +223,7 @@ def sun_direction(seconds: Floats) -> Floats:
 
 
 def sun_elevation_degrees(vectors: Floats, seconds: Floats) -> Floats:
-    """Return how high the sun stands above the horizon of Earth-fixed points.
+    """Return the elevation of the sun above the horizon of Earth-fixed points, in degrees.
 
     Args:
         vectors: Unit vectors, shape (times, 3).
@@ -229,35 +233,35 @@ def sun_elevation_degrees(vectors: Floats, seconds: Floats) -> Floats:
 
 
 def descending_node_degrees(relative_orbit: int) -> float:
-    """Return the longitude at which a relative orbit, 1 to 143, descends through the equator."""
+    """Return the longitude of the descending node of a relative orbit, 1 to 143, in degrees."""
     longitude = FIRST_DESCENDING_NODE_DEGREES - (relative_orbit - 1) * NODE_SPACING_DEGREES
     return (longitude + 180.0) % 360.0 - 180.0
 
 
 def nearest_relative_orbit(longitude: float) -> int:
-    """Return the relative orbit, 1 to 143, that descends through the equator nearest to a longitude in degrees."""
+    """Return the relative orbit, 1 to 143, whose descending node is nearest to a longitude in degrees."""
     tracks_west = round((FIRST_DESCENDING_NODE_DEGREES - longitude) / (360.0 / REVOLUTIONS_PER_CYCLE))
-    # Each revolution descends ten tracks west of the one before.
+    # Each revolution descends ten tracks west of the previous one.
     revolutions = tracks_west * pow(CYCLE_DAYS, -1, REVOLUTIONS_PER_CYCLE)
     return revolutions % REVOLUTIONS_PER_CYCLE + 1
 
 
 def relative_orbit_at(satellite: Satellite, seconds: Floats) -> npt.NDArray[np.int64]:
-    """Return the relative orbit, 1 to 143, that a satellite flies at some times.
+    """Return the relative orbit, 1 to 143, of a satellite at some times.
 
-    An orbit is counted from the ascending node, half a revolution before its descent.
+    An orbit begins at the ascending node, half a revolution before its descending node.
 
     Args:
-        satellite: Which satellite.
+        satellite: The satellite.
         seconds: Seconds since 1970, within some months of the elements' epoch, shape (times,).
     """
-    known = satellite.first_descent
-    revolutions = np.floor((seconds - known.seconds) / REVOLUTION_SECONDS + 0.5).astype(np.int64)
-    return np.asarray((known.relative_orbit - 1 + revolutions) % REVOLUTIONS_PER_CYCLE + 1)
+    node = satellite.first_descent
+    revolutions = np.floor((seconds - node.seconds) / REVOLUTION_SECONDS + 0.5).astype(np.int64)
+    return np.asarray((node.relative_orbit - 1 + revolutions) % REVOLUTIONS_PER_CYCLE + 1)
 
 
 def sidereal_degrees(julian_days: Floats) -> Floats:
-    """Return Greenwich mean sidereal time as an angle, shape as given."""
+    """Return Greenwich mean sidereal time as an angle in degrees, in the shape of the input."""
     days = julian_days - 2451545.0
     return np.asarray((280.46061837 + 360.98564736629 * days) % 360.0)
 
@@ -271,7 +275,7 @@ def _unix_seconds(whole_days: float, part: float) -> float:
 
 
 def _rotate(vectors: Floats, angles: Floats) -> Floats:
-    """Turn inertial vectors into Earth-fixed ones."""
+    """Rotate inertial vectors into the Earth-fixed frame."""
     cos, sin = np.cos(angles), np.sin(angles)
     x, y, z = vectors[:, 0], vectors[:, 1], vectors[:, 2]
     return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)

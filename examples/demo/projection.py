@@ -1,4 +1,4 @@
-"""The Equal Earth projection: areas stay true, so that the swaths of the north do not fill the map.
+"""The Equal Earth projection, which preserves areas: swaths in the north do not fill the map.
 
 Published by B. Savric, T. Patterson and B. Jenny (2018).
 """
@@ -23,7 +23,7 @@ WIDTH = 2 * np.pi / (_SCALE * _A1)
 
 
 def project(degrees: Floats) -> Floats:
-    """Project points.
+    """Project points to the plane.
 
     Args:
         degrees: Longitude and latitude, shape (n, 2).
@@ -41,11 +41,11 @@ def project(degrees: Floats) -> Floats:
 
 
 def project_all(geometries: npt.NDArray[np.object_], *, step_degrees: float | None = None) -> npt.NDArray[np.object_]:
-    """Project geometries.
+    """Project geometries to the plane.
 
     Args:
         geometries: In degrees, longitude first, none across the antimeridian, shape (n,).
-        step_degrees: Longest straight edge to leave; longer ones are bent as the projection bends them.
+        step_degrees: Maximum length of an edge. Longer edges get more points, so that they follow the projection's curves.
     """
     if step_degrees is not None:
         geometries = shapely.segmentize(geometries, step_degrees)

@@ -1,4 +1,4 @@
-"""What the demonstration prints: each step with the code that does it, what came out, and how long it took."""
+"""The demo's output: each step with its code, its result and its duration."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Transcript:
-    """A record for a reader who wants to do the same.
+    """A transcript of the demo that readers can follow.
 
     Args:
-        out: Where it is written. Colours appear only on a terminal.
+        out: The stream to write to. Only a terminal gets colours.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -24,27 +24,27 @@ class Transcript:
         self._steps = 0
 
     def step(self, title: str) -> None:
-        """Begin a step."""
+        """Start a numbered step."""
         self._steps += 1
         self._write(f"\n{self._styled(f'{self._steps}. {title}', '1;36')}")
 
     def code(self, source: str) -> None:
-        """Show code that the reader could type."""
+        """Print code that the reader could type."""
         for line in textwrap.dedent(source).strip().splitlines():
             self._write(self._styled(f"    {line}", "2"))
 
     def say(self, text: str = "") -> None:
-        """Show a line."""
+        """Print a line."""
         self._write(f"  {text}" if text else "")
 
     def show(self, value: Any) -> None:
-        """Show what a value prints as."""
+        """Print a value, indented."""
         self._write(textwrap.indent(str(value), "    "))
 
     @staticmethod
     @contextmanager
     def timed() -> Iterator[Stopwatch]:
-        """Measure what is done inside."""
+        """Measure the duration of the block."""
         watch = Stopwatch()
         yield watch
         watch.stop()
@@ -57,16 +57,16 @@ class Transcript:
 
 
 class Stopwatch:
-    """Seconds from its making to its stop."""
+    """The seconds from its creation to `stop`."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
         self.seconds = 0.0
 
     def stop(self) -> None:
-        """Take the time."""
+        """Stop the watch."""
         self.seconds = time.perf_counter() - self._started
 
-    def rate(self, count: int, what: str) -> str:
-        """Say how many of something that was: `1,200 datapoints in 0.3 s, 4,000 a second`."""
-        return f"{count:,} {what} in {self.seconds:.2f} s, {count / max(self.seconds, 1e-9):,.0f} a second"
+    def rate(self, count: int, noun: str) -> str:
+        """Return a count with duration and rate: `1,200 datapoints in 0.30 s, 4,000 per second`."""
+        return f"{count:,} {noun} in {self.seconds:.2f} s, {count / max(self.seconds, 1e-9):,.0f} per second"

@@ -1,4 +1,4 @@
-"""Both back ends of the control data, each fresh for every test, and both kinds of storage of datapoints."""
+"""Fixtures: an empty store on each database for every test, and the storages of datapoints."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def database_url(request, tmp_path) -> Iterator[str]:
 
 @pytest.fixture
 async def store(database_url) -> AsyncIterator[Store]:
-    """A store with its tables."""
+    """A store whose tables exist."""
     async with opened(database_url) as store:
         await store.migrate()
         yield store
@@ -60,18 +60,18 @@ async def stranger(store) -> Team:
 
 
 @pytest.fixture
-def play(database_url):
-    """A function that lets hypothesis play a state machine, whose `portal` and `store` are set, on an empty database."""
+def run_machine(database_url):
+    """A function that runs a hypothesis state machine on an empty database, after setting its `portal` and `store`."""
 
-    def start(machine, **changes):
+    def run(machine, **options):
         with start_blocking_portal("asyncio") as portal:
             opened = open_store(database_url)
             portal.call(opened.migrate)
             bound = type(machine.__name__, (machine,), {"portal": portal, "store": opened})
-            unfussy = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+            suppressed = [HealthCheck.too_slow, HealthCheck.filter_too_much]
             try:
-                run_state_machine_as_test(bound, settings=settings(suppress_health_check=unfussy, **changes))
+                run_state_machine_as_test(bound, settings=settings(suppress_health_check=suppressed, **options))
             finally:
                 portal.call(opened.close)
 
-    return start
+    return run

@@ -1,4 +1,4 @@
-"""What a job cache does, in memory, in files and in buckets, for both clients."""
+"""The conformance suite of job caches: in memory, in files and in buckets, for both clients."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["gcs_url", "s3_url"]
 
 
 @pytest.fixture(scope="module", params=[f"{back_end}-{world}" for back_end in BACK_ENDS for world in WORLDS])
-def whole(request):
-    """A cache of each kind, used by all tests, as by all jobs."""
+def root_cache(request):
+    """A cache of each kind, shared by all tests, as by all jobs."""
     back_end, world = request.param.split("-")
     with opened_cache(request, world, back_end) as cache:
         yield cache
 
 
 @pytest.fixture
-def cache(whole, request):
-    """The group of one test, as a runner makes one for a job."""
-    return whole.group(request.node.originalname)
+def cache(root_cache, request):
+    """The group of one test, as a runner creates one for each job."""
+    return root_cache.group(request.node.originalname)
 
 
-def test_what_was_set_is_got(cache):
+def test_a_value_that_was_set_is_returned(cache):
     assert cache.get("a") is None
     assert cache.get("a", b"other") == b"other"
     assert not cache.contains("a")
@@ -45,13 +45,13 @@ def test_what_was_set_is_got(cache):
 
 
 @pytest.mark.parametrize("value", [b"", b"\x00\xff", bytes(range(256)) * 4096], ids=["empty", "two", "a megabyte"])
-def test_values_come_back_as_they_were(cache, value):
+def test_values_are_returned_unchanged(cache, value):
     cache.set("value", value)
     assert cache.get("value") == value
     assert cache.contains("value")
 
 
-def test_other_buffers_are_kept_as_bytes(cache):
+def test_other_buffers_are_stored_as_bytes(cache):
     cache.set("a", bytearray(b"one"))
     cache.set("b", memoryview(b"tawdo")[::2])
     assert (cache.get("a"), cache.get("b")) == (b"one", b"two")
@@ -59,7 +59,7 @@ def test_other_buffers_are_kept_as_bytes(cache):
 
 
 @pytest.mark.parametrize("value", ["text", None, 1, {"a": 1}])
-def test_only_bytes_are_kept(cache, value):
+def test_only_bytes_are_stored(cache, value):
     with pytest.raises(TypeError, match="a cache keeps bytes"):
         cache.set("not-bytes", value)
     assert not cache.contains("not-bytes")
@@ -89,7 +89,7 @@ def test_groups_nest_and_slashes_reach_into_them(cache):
     assert group.group("nested/other").get("deep") == b"deep"
 
 
-def test_iteration_gives_direct_keys_in_order(cache):
+def test_iteration_yields_direct_keys_in_order(cache):
     for key in ["b", "a", "Z", "é", "a b", "g/inner", "g/h/deep", "b.txt", "日本", "10", "9"]:
         cache.set(key, b"x")
     assert cache.keys() == sorted(["b", "a", "Z", "é", "a b", "b.txt", "日本", "10", "9"])
@@ -99,7 +99,7 @@ def test_iteration_gives_direct_keys_in_order(cache):
     assert cache.group("no/such").keys() == []
 
 
-def test_a_group_whose_name_begins_like_another_is_another(cache):
+def test_groups_with_a_common_prefix_are_separate(cache):
     cache.set("g/a", b"1")
     cache.set("gg/b", b"2")
     cache.set("g.x", b"3")
@@ -127,7 +127,7 @@ def test_a_key_and_a_group_may_have_the_same_name(cache, order):
     assert cache.group("a").keys() == []
 
 
-def test_a_group_without_values_is_no_key(cache):
+def test_a_group_without_a_value_is_not_a_key(cache):
     cache.set("g/a", b"1")
     assert cache.get("g") is None
     assert not cache.contains("g")
@@ -155,13 +155,13 @@ HOSTILE = [
 ]
 
 
-def test_no_key_leaves_its_group(whole, cache):
-    whole.set("other/a", b"another job's")
+def test_no_key_escapes_its_group(root_cache, cache):
+    root_cache.set("other/a", b"another job's")
     for key in HOSTILE:
         for attempt in (cache.get, cache.contains, cache.delete, cache.group, lambda key: cache.set(key, b"1")):
             with pytest.raises(ValueError, match="cache key"):
                 attempt(key)
-    assert whole.get("other/a") == b"another job's"
+    assert root_cache.get("other/a") == b"another job's"
 
 
 def test_keys_are_text(cache):
@@ -170,24 +170,24 @@ def test_keys_are_text(cache):
             attempt(1)
 
 
-def test_two_spellings_that_look_the_same_are_one_key(cache):
+def test_equivalent_unicode_spellings_are_one_key(cache):
     cache.set("cafe\u0301", b"1")
     assert cache.get("caf\u00e9") == b"1"
     assert cache.keys() == ["caf\u00e9"]
 
 
-ODD = ["%2e%2e", "%2F", "a b+c", "a?b", "a#b", "a&b=c", "a*b", "[a]", "~", "'\"", "x" * 255, "...", "\u2028", "🛰️"]
+UNUSUAL = ["%2e%2e", "%2F", "a b+c", "a?b", "a#b", "a&b=c", "a*b", "[a]", "~", "'\"", "x" * 255, "...", "\u2028", "🛰️"]
 
 
-def test_odd_keys_are_names_like_others(cache):
-    for key in ODD:
+def test_unusual_keys_work_like_others(cache):
+    for key in UNUSUAL:
         cache.set(key, key.encode())
         cache.set(f"{key}/{key}", b"inner")
-    assert cache.keys() == sorted(ODD)
-    for key in ODD:
+    assert cache.keys() == sorted(UNUSUAL)
+    for key in UNUSUAL:
         assert cache.get(key) == key.encode()
         assert cache.group(key).get(key) == b"inner"
-    assert cache.group(ODD[0]).keys() == [ODD[0]]
+    assert cache.group(UNUSUAL[0]).keys() == [UNUSUAL[0]]
 
 
 def test_the_longest_key_fits(cache):
@@ -204,22 +204,22 @@ def test_values_are_deleted_while_iterating(cache):
     assert cache.keys() == []
 
 
-def test_a_cache_that_travels_to_another_process(whole, cache):
+def test_a_cache_is_pickled_and_copied(root_cache, cache):
     cache.set("a", b"1")
-    if "InMemoryCache" in repr(whole.cache):
-        for travel in (pickle.dumps, copy.deepcopy):
+    if "InMemoryCache" in repr(root_cache.cache):
+        for transfer in (pickle.dumps, copy.deepcopy):
             with pytest.raises(TypeError, match="cannot leave its process"):
-                travel(cache.cache)
+                transfer(cache.cache)
         return
-    for there in (pickle.loads(pickle.dumps(cache.cache)), copy.copy(cache.cache), copy.deepcopy(cache.cache)):
-        arrived = cache.again(there)
+    for transferred in (pickle.loads(pickle.dumps(cache.cache)), copy.copy(cache.cache), copy.deepcopy(cache.cache)):
+        arrived = cache.again(transferred)
         assert arrived.get("a") == b"1"
         assert arrived.keys() == ["a"]
 
 
 @pytest.mark.parametrize("back_end", ["s3", "gcs"])
 @pytest.mark.parametrize("world", WORLDS)
-def test_more_keys_than_a_page_of_a_listing(request, world, back_end):
+def test_a_listing_of_several_pages(request, world, back_end):
     with opened_cache(request, world, back_end, "seeded") as cache:
         assert cache.group("many").keys() == MANY
 
@@ -245,7 +245,7 @@ def test_threads_share_a_cache(request, back_end):
 
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
-def test_the_sync_cache_looks_like_a_dict(request, back_end):
+def test_the_sync_cache_works_like_a_dict(request, back_end):
     cache = make_cache(request, "sync", back_end)
     assert len(cache) == 0
     assert cache
@@ -267,12 +267,12 @@ def test_the_sync_cache_looks_like_a_dict(request, back_end):
 NAMES = st.sampled_from(["a", "b", "ab", "B", "é"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 EXAMPLES = {"memory": (25, 20), "files": (12, 20), "s3": (3, 10), "gcs": (5, 10)}
-"""How many runs of how many steps: what a run finds depends on the rules, and only then on the place."""
+"""Number of runs, and steps in each. Slow back ends get fewer: what a run finds depends mostly on the rules."""
 
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
 @pytest.mark.parametrize("world", WORLDS)
-def test_a_cache_is_a_dict_of_dicts(request, world, back_end):
+def test_a_cache_agrees_with_a_dict_of_dicts(request, world, back_end):
     runs = itertools.count()
 
     class CacheMachine(RuleBasedStateMachine):

@@ -86,10 +86,10 @@ def test_a_file_too_many_too_few_or_a_single_byte_is_noticed(unasync, root):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("import asyncio", "asyncio is left over"),
-        ("from anyio import sleep", "anyio is left over"),
-        ("from typing import Awaitable", "Awaitable is left over"),
-        ("client = AsyncClient()", "SyncClient is left over"),
+        ("import asyncio", "async name asyncio is left"),
+        ("from anyio import sleep", "async name anyio is left"),
+        ("from typing import Awaitable", "async name Awaitable is left"),
+        ("client = AsyncClient()", "async name SyncClient is left"),
         ("async def f(x): return f'{await x}'", "f-string"),
         ("def f(x): return f'{x.aread()}'", "f-string"),
         ("def f(x): return f'{aio}'", "f-string"),
@@ -97,18 +97,18 @@ def test_a_file_too_many_too_few_or_a_single_byte_is_noticed(unasync, root):
 )
 def test_what_it_cannot_turn_is_refused_with_its_place(unasync, root, line, message):
     (root / "pkg" / "aio" / "a.py").write_text(SOURCE + line + "\n")
-    with pytest.raises(unasync.Refused, match=rf"a\.py:12: .*{message}"):
+    with pytest.raises(unasync.ConversionError, match=rf"a\.py:12: .*{message}"):
         generated(unasync, root)
 
 
 def test_a_source_without_its_notice_is_refused(unasync, root):
     (root / "pkg" / "aio" / "a.py").write_text('"""A module."""\n')
-    with pytest.raises(unasync.Refused, match="the first line must be a comment"):
+    with pytest.raises(unasync.ConversionError, match="the first line must be a comment"):
         generated(unasync, root)
 
 
 def test_a_rule_of_no_use_is_refused(unasync, root):
-    with pytest.raises(unasync.Refused, match="rules that nothing uses: aclose"):
+    with pytest.raises(unasync.ConversionError, match="unused rules: aclose"):
         generated(unasync, root, {**RULES, "aclose": "close"})
 
 

@@ -17,9 +17,9 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PRINTED = {
     "dog_images.py": ["9 pictures of dogs"],
     "fibonacci.py": ["Fibonacci(12) = 144, by 34 tasks"],
-    "flaky.py": ["attempt 3", "the first worked at attempt 3, the second is FAILED"],
+    "flaky.py": ["attempt 3", "the first task succeeded at attempt 3, the job of the second is FAILED"],
     "map_reduce.py": ["the 10", "passes 4"],
-    "multi_cluster.py": ["now ProcessData waits: no runner is active in cluster", "the job is COMPLETED"],
+    "multi_cluster.py": ["ProcessData waits: no runner is active in cluster", "the job is COMPLETED"],
     "news.py": ["2026-03-16: A week of images over the delta", "Author Ada Byron has written 2 articles"],
 }
 PARTS = {"local.py", "fake_api.py"}

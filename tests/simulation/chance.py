@@ -1,4 +1,4 @@
-"""What a seed decides: the jobs, the runners, and what may go wrong and how often."""
+"""The plan of a seed: the jobs, the runners, and which faults happen how often."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ KINDS = (("sim.Small", "v1.0"), ("sim.Large", "v1.1"))
 
 @dataclass(slots=True)
 class TaskPlan:
-    """A task: what is submitted of it, and what its executions do, the last of which is repeated.
+    """A task, and the outcomes of its executions.
 
     Args:
-        label: Its input, by which it is known.
-        kind: Position in `KINDS`.
-        outcomes: `computed`, `failed`, `final`, `crashed` (in a process of its own), or `poison` (with its runner).
-        seconds: How long an execution takes.
-        pause_seconds: How long it wants to wait after a failure.
-        groups: What it submits.
+        label: Its input, which identifies it.
+        kind: The position of its identifier in `KINDS`.
+        max_retries: How often it may be tried again.
+        is_optional: Whether it may fail without failing its job.
+        outcomes: One for each execution; the last one repeats. `computed`, `failed`, `final` (a failure without
+            retries), `crashed` (its own process dies), or `poison` (its runner dies).
+        seconds: The duration of an execution.
+        pause_seconds: The pause that it asks for after a failure.
+        groups: The subtasks that it submits.
     """
 
     label: str
@@ -34,13 +37,13 @@ class TaskPlan:
     groups: list[GroupPlan] = field(default_factory=list)
 
     def outcome(self, number: int) -> str:
-        """Return what an execution of it does."""
+        """Return the outcome of an execution, counted from 0."""
         return self.outcomes[min(number, len(self.outcomes) - 1)]
 
 
 @dataclass(slots=True)
 class GroupPlan:
-    """Tasks with equal dependencies, which are positions of groups beside them."""
+    """Tasks with the same dependencies, which are positions in the list of sibling groups."""
 
     tasks: list[TaskPlan]
     dependencies: list[int]
@@ -48,7 +51,7 @@ class GroupPlan:
 
 @dataclass(slots=True)
 class JobPlan:
-    """A job, when it is submitted, when somebody cancels it, and whether it is retried until it is completed."""
+    """A job: when it is submitted and canceled, and whether a user retries it until it is completed."""
 
     name: str
     groups: list[GroupPlan]
@@ -57,7 +60,7 @@ class JobPlan:
     is_retried: bool
 
     def tasks(self) -> Iterator[TaskPlan]:
-        """Yield all tasks, also those that are not submitted yet."""
+        """Yield all tasks, including subtasks that are not submitted yet."""
         waiting = list(self.groups)
         while waiting:
             for task in waiting.pop().tasks:
@@ -67,22 +70,22 @@ class JobPlan:
 
 @dataclass(slots=True)
 class Faults:
-    """How likely is what, each time that it could happen; zero for what this seed goes without.
+    """The probability of each fault, each time that it could happen; zero for faults that this seed does not have.
 
     Args:
         lost: A request or an answer is lost.
         doubled: A request arrives twice, the second time late.
-        late: A message takes long, and is overtaken.
-        runner_dies: A runner dies, at any of its steps.
-        unheard: A runner's companion dies with it, so that nobody says what it died of.
-        server_dies: A server dies, at any step of a transaction or beside it.
-        suspended: A runner stands still for longer than its leases.
-        refused: The database fails, with the transaction carried out or not.
-        outage: The database is away for a while, mostly for longer than a lease.
-        cut: The way between a runner and the servers is cut for a while, in one direction or in both.
+        late: A message is slow, and later ones overtake it.
+        runner_dies: A runner dies at any of its steps.
+        unheard: The companion of a runner dies with it, so that the death is not reported.
+        server_dies: A server dies at any step of a transaction or outside one.
+        suspended: A runner is suspended for longer than its leases.
+        refused: The database returns an error, before or after the commit.
+        outage: The database is down for a while, mostly for longer than a lease.
+        cut: The connection between a runner and the servers is cut for a while, in one direction or in both.
         drained: A runner is told to stop.
-        clock_steps: A server's clock is set.
-        deaths: How many processes die at most.
+        clock_steps: The clock of a server is set.
+        deaths: The most processes that die.
     """
 
     lost: float = 0.0
@@ -103,7 +106,7 @@ class Faults:
         return any(getattr(self, name) for name in self.__slots__)
 
 
-# As often as things may happen that a seed goes with: often enough that they meet, seldom enough that work gets done.
+# The rates of faults that a seed has: high enough that faults meet each other, low enough that work gets done.
 _RATES = {
     "lost": 0.15,
     "doubled": 0.15,
@@ -122,7 +125,7 @@ _RATES = {
 
 @dataclass(slots=True)
 class Plan:
-    """Everything that a seed decides beforehand."""
+    """All decisions that a seed makes before it runs."""
 
     jobs: list[JobPlan]
     runners: list[tuple[int, bool]]  # slots, and whether it executes all kinds
@@ -133,16 +136,16 @@ class Plan:
     @classmethod
     def of(cls, random: Random) -> Plan:
         faults = Faults(deaths=3)
-        # Some of everything that can go wrong, so that each fault meets each other one, and none hides another.
+        # Each seed has some of the faults, so that all pairs of faults meet, and none hides another.
         for name, rate in _RATES.items():
             if random.random() < 0.4:
                 setattr(faults, name, rate * random.uniform(0.3, 1.5))
         luck = random.random()
         if luck < 0.1:
-            # Where nothing goes wrong, or only the database is away, more is to be expected.
+            # Without faults, or with outages of the database only, stricter checks apply (`_check_without_faults`).
             faults = Faults() if luck < 0.05 else Faults(outage=0.7)
         jobs = [_job(random, name) for name in "AB"[: random.choice([1, 1, 1, 2])]]
-        # One that nothing stops but what goes wrong: with it, a seed in which nothing gets done has failed.
+        # The probe fails only because of faults. A seed in which it is not computed has failed.
         probe = TaskPlan("probe", 0, 0, is_optional=False, outcomes=["computed"], seconds=0.01, pause_seconds=0.0)
         jobs.append(JobPlan("probe", [GroupPlan([probe], [])], random.uniform(0.0, 3.0), None, is_retried=True))
         runners = [(random.choice([1, 1, 2]), random.random() < 0.8) for _ in range(random.choice([1, 2, 2, 3]))]
@@ -163,9 +166,9 @@ def _groups(random: Random, prefix: str, left: list[int], depth: int) -> list[Gr
         size = min(left[0], random.choice([1, 1, 2]))
         left[0] -= size
         if size:
-            waits = [other for other in range(number) if random.random() < 0.5]
+            dependencies = [other for other in range(number) if random.random() < 0.5]
             tasks = [_task(random, f"{prefix}.{number}{letter}") for letter in "ab"[:size]]
-            groups.append(GroupPlan(tasks, waits))
+            groups.append(GroupPlan(tasks, dependencies))
     for task in [task for group in groups for task in group.tasks]:
         if left[0] and depth < 2 and random.random() < 0.5:
             task.groups = _groups(random, task.label, left, depth + 1)
@@ -182,7 +185,7 @@ def _task(random: Random, label: str) -> TaskPlan:
         max_retries=random.choice([0, 1, 3]),
         is_optional=random.random() < 0.15,
         outcomes=outcomes,
-        # Now and then as long as a lease, so that it must be extended.
+        # Some executions are longer than a lease, so that it must be extended.
         seconds=random.choice([0.0, 0.01, 0.3, 1.0, 1.5 * LEASE_SECONDS if random.random() < 0.2 else 0.1]),
         pause_seconds=random.choice([0.0, 0.0, 0.5, 3.0]),
     )

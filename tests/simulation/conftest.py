@@ -1,4 +1,4 @@
-"""The database of all seeds, which each leaves as it found it."""
+"""The simulator of all seeds. Each seed rolls back its changes of the database."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import gc
 import logging
 
 import pytest
-from simulation.world import Stage
+from simulation.world import Simulator
 
 
 @pytest.fixture(scope="session")
-def stage():
-    made = Stage()
-    # What is there before is no garbage of seeds; looking through it again and again takes a tenth of the time.
+def simulator():
+    made = Simulator()
+    # Objects from before the seeds stay alive. Without freezing, searching them for garbage takes a tenth of the time.
     gc.collect()
     gc.freeze()
     yield made
@@ -21,7 +21,7 @@ def stage():
 
 @pytest.fixture(autouse=True)
 def _quiet():
-    """What servers log of faults would be most of what is printed; the story of a seed says more."""
+    """Switch logging off: servers would log every fault, and the history of a seed says more."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

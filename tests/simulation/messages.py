@@ -1,4 +1,4 @@
-"""Plans as messages of the wire."""
+"""Plans as protobuf messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def submissions_of(groups: Sequence[GroupPlan]):
-    """Return what submits some groups."""
+    """Return the message that submits groups."""
     return submissions(*map(_group, groups), identifiers=KINDS, displays=("task",))
 
 
@@ -30,5 +30,5 @@ def _group(group: GroupPlan):
 
 
 def size_of(task: TaskPlan) -> int:
-    """Return how many tasks a task submits."""
+    """Return the number of subtasks that a task submits."""
     return sum(len(group.tasks) for group in task.groups)

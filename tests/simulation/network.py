@@ -1,4 +1,4 @@
-"""What lies between runners and servers: it loses, doubles, delays and reorders, and can be cut in each direction."""
+"""The network: it loses, duplicates, delays and reorders messages, and can be cut in each direction."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from simulation.server import Refused, Server
 if TYPE_CHECKING:
     from simulation.world import World
 
-SILENCE_SECONDS = 10.0
-"""After how long without an answer a caller gives up, beside what the server may wait."""
+TIMEOUT_SECONDS = 10.0
+"""How long a caller waits for an answer, in addition to the time that the server may wait."""
 
 
 class Unreachable(Exception):  # noqa: N818 - it is what happened
-    """There was no answer."""
+    """The caller got no answer."""
 
 
 class Request:
-    """A call on its way.
+    """A call that is in progress.
 
     Attributes:
-        answered: Gets the answer, or why there is none.
-        gone: Set at the server when the caller is gone.
+        answered: The future of the answer, or of the error.
+        gone: Set when the server notices that the caller is gone.
     """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, caller: str, method: str, body: bytes, wait_seconds: float = 0.0
     ) -> None:
         self.caller, self.method, self.body = caller, method, body
-        self.patience_seconds = wait_seconds + SILENCE_SECONDS
+        self.patience_seconds = wait_seconds + TIMEOUT_SECONDS
         self.answered: asyncio.Future[bytes] = loop.create_future()
         self.gone = anyio.Event()
 
@@ -41,35 +41,35 @@ class Request:
 
 
 class Network:
-    """The ways between everybody.
+    """The network between runners, users and servers.
 
     Args:
-        world: Where it is.
+        world: The world that it belongs to.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._under_way: dict[Server, dict[Request, None]] = {}
         self.late_messages = 0
-        # By caller, until when what direction is cut: towards the server, and back.
+        # By caller: until when the direction towards the servers is cut, and until when the direction back.
         self.cuts: dict[str, tuple[float, float]] = {}
 
     async def call(self, caller: str, method: str, body: bytes) -> bytes:
-        """Make a call, once; see `carry`."""
+        """Make a call without retries; see `carry`."""
         return await self.carry(Request(self._world.loop, caller, method, body))
 
     async def carry(self, request: Request) -> bytes:
-        """Bring a request to a server, and return the answer.
+        """Deliver a request to a server, and return the answer.
 
         Raises:
             Unreachable: There was no answer.
-            Refused: It was an error.
+            Refused: The answer was an error.
         """
         self._send(request, self._world.any_host())
         try:
             return await request.answered
         except BaseException:
-            # Otherwise the server never learns that nobody waits any more, which is a fault like others.
+            # In the other cases the server never learns that the caller is gone, which is one more fault.
             if not self._world.plan.faults or self._world.random.random() < 0.8:
                 self._world.loop.call_later(self._world.latency(), request.gone.set)
             raise
@@ -85,9 +85,9 @@ class Network:
             return
         self._later(self._deliver, request, host)
         if request.method != "SubmitJob" and world.happens("doubled"):
-            again = Request(world.loop, request.caller, request.method, request.body)
-            again.answered.cancel()
-            self._later(self._deliver, again, host, extra=world.random.expovariate(0.5))
+            duplicate = Request(world.loop, request.caller, request.method, request.body)
+            duplicate.answered.cancel()
+            self._later(self._deliver, duplicate, host, extra=world.random.expovariate(0.5))
 
     def _is_lost(self, request: Request, direction: int) -> bool:
         world = self._world
@@ -95,16 +95,16 @@ class Network:
         if not is_cut and not world.happens("lost"):
             return False
         world.note(request.caller, f"{request.method}: {'answer' if direction else 'request'} is lost")
-        # A connection that breaks is noticed at once; silence only after a while.
+        # The caller notices a broken connection at once, and a silent one only when its time limit is over.
         is_noticed = not is_cut and world.random.random() < 0.7
         world.loop.call_later(world.latency() if is_noticed else request.patience_seconds, request.fail, Unreachable())
         return True
 
     def _later(self, function, *arguments, extra: float = 0.0) -> None:
         self.late_messages += 1
-        self._world.loop.call_later(self._world.latency() + extra, self._now, function, arguments)
+        self._world.loop.call_later(self._world.latency() + extra, self._arrive, function, arguments)
 
-    def _now(self, function, arguments) -> None:
+    def _arrive(self, function, arguments) -> None:
         self.late_messages -= 1
         function(*arguments)
 

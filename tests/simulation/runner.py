@@ -1,4 +1,4 @@
-"""One life of a runner: the real state machine, and around it what carries out its commands."""
+"""A runner process: the real state machine, and a simulated engine that carries out its commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from simulation.chance import KINDS, LEASE_SECONDS
 from simulation.messages import submissions_of
 from simulation.network import Request, Unreachable
 from simulation.server import Refused
-from simulation.virtual import Process, nothing
+from simulation.virtual import Process, wait_forever
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
@@ -47,52 +47,52 @@ FAILURES = {
 
 
 class CutShort(Exception):  # noqa: N818 - it is what happened
-    """The runner itself ended the waiting for an answer."""
+    """The runner stopped waiting for an answer."""
 
 
 class Runner:
-    """A process that executes tasks.
+    """A runner process.
 
     Args:
-        world: Where it is.
-        number: Its place, in which another runner follows it.
-        life: How many were there before.
+        world: The world that it belongs to.
+        number: The number of its machine, on which another runner follows it.
+        life: The number of runner processes on this machine so far, this one included.
         slots: How many tasks it executes at once.
-        is_able: Whether it executes all kinds of tasks, or only the first.
+        is_able: Whether it executes all kinds of tasks, or only the first kind.
     """
 
     def __init__(self, world: World, number: int, life: int, *, slots: int, is_able: bool) -> None:
         self._world = world
         self._number = number
         self.name = f"runner {number}.{life}"
-        self.process = Process(world.loop, world.on_mistake)
+        self.process = Process(world.loop, world.on_error)
         self._machine = Machine(slots, ends_when_done=False, random=world.random)
         identifiers = [
             core_pb2.TaskIdentifier(name=name, version=version) for name, version in KINDS[: 2 if is_able else 1]
         ]
-        # As the wire of a real runner does it: messages put behind one another merge.
+        # The wire of a real runner does the same: protobuf merges messages that are concatenated.
         self._id = world.random.randbytes(16)
-        self._who = runners_pb2.ExchangeRequest(
+        self._request_head = runners_pb2.ExchangeRequest(
             runner_id=self._id, cluster_slug="sim", identifiers=identifiers
         ).SerializeToString()
-        # Tasks and leases that its companion finds in the table, and whether it still wants their results.
+        # The tasks that its companion sees as executing, by task and lease: whether the runner still wants the result.
         self._executing: dict[tuple[bytes, int], bool] = {}
         self._requests: dict[Exchange, Request] = {}
         self._tick: asyncio.TimerHandle | None = None
-        self._is_suspended: asyncio.Event | None = None
+        self._resumed: asyncio.Event | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the state machine."""
         self._world.note(self.name, "starts")
         self._advance(Began())
 
     def stop(self, grace_seconds: float) -> None:
-        """Tell it to end when it can."""
+        """Ask the runner to stop within a grace period."""
         self._world.note(self.name, "is told to stop")
         self._advance(StopAsked(grace_seconds))
 
     def die(self) -> None:
-        """End as SIGKILL does; its companion says so, unless it died with it."""
+        """Die as from SIGKILL. The companion reports the death, unless it dies too."""
         self._world.note(self.name, "dies")
         self._world.ledger.killed.update(self._executing)
         if self._world.happens("unheard"):
@@ -102,7 +102,7 @@ class Runner:
         self._end()
 
     async def _report_death(self) -> None:
-        """Do what the companion process does once the runner is dead."""
+        """Report the death, as the companion process does."""
         message = runners_pb2.ReportDeathRequest(
             runner_id=self._id,
             executing=[
@@ -111,35 +111,36 @@ class Runner:
             cause="it was killed",
         ).SerializeToString()
         deadline = self._world.loop.time() + LEASE_SECONDS
-        said = 0
-        while said < 2 and self._world.loop.time() < deadline:
+        reported = 0
+        # The companion reports twice: a claim of the runner may have been under way when it died.
+        while reported < 2 and self._world.loop.time() < deadline:
             self._world.note(self.name, "is reported dead")
             try:
                 await self._world.network.call(self.name, "ReportDeath", message)
             except (Unreachable, Refused):
                 await asyncio.sleep(0.5)
             else:
-                said += 1
+                reported += 1
                 await asyncio.sleep(1.0)
 
-    async def _breathe(self) -> None:
-        """Come to a point at which it may die, or be suspended."""
+    async def _fault_point(self) -> None:
+        """Let the runner die or be suspended at this point."""
         if self._world.dies("runner_dies"):
             self.die()
-            await nothing()
-        if self._is_suspended is None and self._world.happens("suspended"):
-            self._is_suspended = asyncio.Event()
+            await wait_forever()
+        if self._resumed is None and self._world.happens("suspended"):
+            self._resumed = asyncio.Event()
             seconds = self._world.random.uniform(0.5, 2.5) * LEASE_SECONDS
             self._world.note(self.name, f"is suspended for {seconds:.1f} s")
             self._world.loop.call_later(seconds, self._resume)
-        if self._is_suspended is not None:
-            await self._is_suspended.wait()
+        if self._resumed is not None:
+            await self._resumed.wait()
 
     def _resume(self) -> None:
-        if self._is_suspended is not None:
-            self._world.note(self.name, "goes on")
-            self._is_suspended.set()
-            self._is_suspended = None
+        if self._resumed is not None:
+            self._world.note(self.name, "resumes")
+            self._resumed.set()
+            self._resumed = None
 
     def _advance(self, event: Event) -> None:
         if self.process.is_dead:
@@ -147,7 +148,7 @@ class Runner:
         for command in self._machine.step(event, self._world.loop.time()):
             match command:
                 case Send(_, exchange):
-                    message = self._who + exchange.to_message().SerializeToString()
+                    message = self._request_head + exchange.to_message().SerializeToString()
                     self._requests[exchange] = Request(
                         self._world.loop, self.name, "Exchange", message, exchange.wait_seconds
                     )
@@ -157,7 +158,7 @@ class Runner:
                 case Cut(exchange):
                     self._requests[exchange].fail(CutShort())
                 case Abandon(_, lease):
-                    # What executes goes on, as a thread does; nobody takes its result.
+                    # The execution continues, as a thread would, but its result is ignored.
                     self._executing[lease.task.task_id, lease.task.lease_number] = False
                 case End():
                     self._world.note(self.name, "ends")
@@ -169,17 +170,17 @@ class Runner:
         tick = self._machine.next_tick()
         if tick is not None:
             at = max(tick, self._world.loop.time() + SHORTEST_TICK_SECONDS)
-            self._tick = self._world.loop.call_at(at, self._ticked)
+            self._tick = self._world.loop.call_at(at, self._on_tick)
 
-    def _ticked(self) -> None:
-        if self._is_suspended is None:
+    def _on_tick(self) -> None:
+        if self._resumed is None:
             self._advance(Ticked())
         else:
-            self.process.start(self._ticked_later())
+            self.process.start(self._tick_when_resumed())
 
-    async def _ticked_later(self) -> None:
-        if self._is_suspended is not None:
-            await self._is_suspended.wait()
+    async def _tick_when_resumed(self) -> None:
+        if self._resumed is not None:
+            await self._resumed.wait()
         self._advance(Ticked())
 
     def _end(self) -> None:
@@ -192,9 +193,9 @@ class Runner:
         request = self._requests[command.exchange]
         if command.pause_seconds:
             await asyncio.wait([request.answered], timeout=command.pause_seconds)
-        await self._breathe()
+        await self._fault_point()
         event = await self._exchange(command.worker, command.exchange, request)
-        await self._breathe()
+        await self._fault_point()
         self._advance(event)
 
     async def _exchange(self, worker: int, exchange: Exchange, request: Request) -> Event:
@@ -215,53 +216,53 @@ class Runner:
         return Answered(worker, exchange, response)
 
     async def _execute(self, slot: int, lease: Lease) -> None:
-        await self._breathe()
-        held = (lease.task.task_id, lease.task.lease_number)
-        self._executing[held] = True
-        await self._breathe()
+        await self._fault_point()
+        key = (lease.task.task_id, lease.task.lease_number)
+        self._executing[key] = True
+        await self._fault_point()
         task = self._world.task_plan(lease.task.input)
         execution = self._world.started(self.name, lease.task.task_id, task)
-        await self._pass_time(task.seconds, slot, lease)
-        await self._breathe()
+        await self._execute_and_extend(task.seconds, slot, lease)
+        await self._fault_point()
         outcome = task.outcome(execution)
         if outcome == "poison":
             self.die()
-            await nothing()
-        del self._executing[held]
+            await wait_forever()
+        del self._executing[key]
         self._world.ended(self.name, lease.task.task_id, task, outcome)
         self._advance(Finished(slot, _report(lease, task, outcome), task.seconds))
 
-    async def _pass_time(self, seconds: float, slot: int, lease: Lease) -> None:
-        """Execute, and extend the lease meanwhile, as the companion process does."""
-        over = self._world.loop.time() + seconds
+    async def _execute_and_extend(self, seconds: float, slot: int, lease: Lease) -> None:
+        """Let the time of an execution pass, and extend the lease meanwhile, as the companion process does."""
+        end = self._world.loop.time() + seconds
         due = lease.claimed + EXTEND_AFTER
-        while due < over:
+        while due < end:
             await asyncio.sleep(max(0.0, due - self._world.loop.time()))
-            await self._breathe()
+            await self._fault_point()
             due = self._world.loop.time() + (EXTEND_AFTER if await self._extend(slot, lease) else EXTEND_AFTER / 4)
-        await asyncio.sleep(max(0.0, over - self._world.loop.time()))
+        await asyncio.sleep(max(0.0, end - self._world.loop.time()))
 
     async def _extend(self, slot: int, lease: Lease) -> bool:
-        one = runners_pb2.TaskLeaseNumber(task_id=lease.task.task_id, lease_number=lease.task.lease_number)
-        request = runners_pb2.ExtendLeasesRequest(leases=[one])
+        lease_number = runners_pb2.TaskLeaseNumber(task_id=lease.task.task_id, lease_number=lease.task.lease_number)
+        request = runners_pb2.ExtendLeasesRequest(leases=[lease_number])
         try:
             answer = await self._world.network.call(self.name, "ExtendLeases", request.SerializeToString())
         except (Unreachable, Refused):
             return False
         if runners_pb2.ExtendLeasesResponse.FromString(answer).lost:
-            self._world.note(self.name, f"lost its lease of {lease.task.input.decode()}")
+            self._world.note(self.name, f"loses its lease of {lease.task.input.decode()}")
             self._advance(LeaseLost(slot, lease))
         return True
 
 
 def _report(lease: Lease, task: TaskPlan, outcome: str) -> Report:
-    number = {"task_id": lease.task.task_id, "lease_number": lease.task.lease_number}
+    identity = {"task_id": lease.task.task_id, "lease_number": lease.task.lease_number}
     if outcome == "computed":
-        report = runners_pb2.ComputedReport(**number)
+        report = runners_pb2.ComputedReport(**identity)
         if task.groups:
             report.sub_tasks.CopyFrom(submissions_of(task.groups))
         return report
-    failure = runners_pb2.FailedReport(**number, kind=FAILURES[outcome], error=outcome)
+    failure = runners_pb2.FailedReport(**identity, kind=FAILURES[outcome], error=outcome)
     if outcome == "failed" and task.pause_seconds:
         failure.retry_after.FromMilliseconds(round(task.pause_seconds * 1000))
     return failure

@@ -1,4 +1,4 @@
-"""One life of a server: the real services and loops, on a clock of the simulation."""
+"""A server process: the real services and loops, on the virtual clock."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ SETTINGS = Settings(lease_seconds=LEASE_SECONDS, max_crashes=MAX_CRASHES)
 
 
 class Refused(Exception):  # noqa: N818 - it is what happened
-    """The server answered with an error, whose code this is."""
+    """The server answered with an error; the message is its code."""
 
 
 class Server:
-    """A process that answers calls.
+    """A server process.
 
     Args:
-        world: Where it is.
-        host: Number of the machine that it runs on.
-        life: How many ran there before.
+        world: The world that it belongs to.
+        host: The number of its machine.
+        life: The number of server processes on this machine so far, this one included.
     """
 
     def __init__(self, world: World, host: int, life: int) -> None:
         self.world, self.host = world, host
         self.name = f"server {host}.{life}"
-        self.process = Process(world.loop, world.on_mistake)
+        self.process = Process(world.loop, world.on_error)
         store = SimulatedStore(world, self, self.name)
         submissions = Submissions(store, SETTINGS, monotonic=world.loop.time)
         clock = LeaseClock(lambda: world.wall_us(host), lambda: round(world.loop.time() * 1e9))
@@ -63,36 +63,36 @@ class Server:
             clock=clock.now_us,
         )
         runners: Any = RunnerService(self.leases, submissions, jobs, None)
-        people: Any = JobService(jobs, None)
+        jobs_api: Any = JobService(jobs, None)
         self._methods = {
             "Exchange": (runners.exchange, runners_pb2.ExchangeRequest),
             "ExtendLeases": (runners.extend_leases, runners_pb2.ExtendLeasesRequest),
             "ReportDeath": (runners.report_death, runners_pb2.ReportDeathRequest),
-            "SubmitJob": (people.submit_job, job_pb2.SubmitJobRequest),
-            "CancelJob": (people.cancel_job, job_pb2.CancelJobRequest),
-            "RetryJob": (people.retry_job, job_pb2.RetryJobRequest),
+            "SubmitJob": (jobs_api.submit_job, job_pb2.SubmitJobRequest),
+            "CancelJob": (jobs_api.cancel_job, job_pb2.CancelJobRequest),
+            "RetryJob": (jobs_api.retry_job, job_pb2.RetryJobRequest),
         }
         self._caller = SimpleNamespace(team=SimpleNamespace(id=world.team))
         self._store = store
 
     def start(self) -> None:
-        """Run what runs beside requests."""
+        """Start the background loops."""
         self.world.note(self.name, "starts")
         self.process.start(LeaseReaper(self._store, self.leases, monotonic=self.world.loop.time).run())
         if self._store.is_shared:
             self.process.start(AnnouncementListener(self._store, self.leases).run())
 
     def die(self) -> None:
-        """End as a power loss would."""
+        """Die as in a loss of power."""
         self.world.note(self.name, "dies")
         self.process.kill()
         self.world.server_died(self)
 
     async def answer(self, method: str, body: bytes, gone: anyio.Event) -> bytes:
-        """Carry out a call.
+        """Answer a call.
 
         Raises:
-            Refused: It is answered with an error.
+            Refused: The answer is an error.
         """
         verb, message = self._methods[method]
         request = message.FromString(body)

@@ -1,7 +1,7 @@
-"""The real verbs over SQLite in memory, run by processes that may die between any two statements.
+"""The real verbs on SQLite in memory, run by processes that may die between any two statements.
 
-A transaction is carried out in one moment, as it is for everybody else; before it, its process waits for its turn,
-and after it for its answer. Whoever dies within a transaction has changed nothing.
+A transaction runs without interruption in virtual time, because other processes never see a part of it. Before it and
+after it, the process may have to wait. A process that dies within a transaction has changed nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from simulation.virtual import nothing
+from simulation.virtual import wait_forever
 
 from tilebox.errors import ServerError
 from tilebox.server.store.sql.migrate import apply_pending, migrations
@@ -28,7 +28,7 @@ _note: ContextVar[Callable[[Any], None] | None] = ContextVar("note", default=Non
 
 
 class Disk:
-    """The database of one seed after the other."""
+    """The database, used by one seed after the other."""
 
     def __init__(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
@@ -37,11 +37,11 @@ class Disk:
         run_steps(self.connection, apply_pending(migrations("sqlite")))
 
     def begin(self) -> None:
-        """Start a seed."""
+        """Begin the transaction that contains everything a seed does."""
         self.connection.execute("BEGIN")
 
-    def forget(self) -> None:
-        """Undo all that a seed did."""
+    def rollback(self) -> None:
+        """Undo everything that a seed did."""
         self.connection.execute("ROLLBACK")
 
     def select(self, sql: str, *arguments: Any) -> list[sqlite3.Row]:
@@ -49,12 +49,12 @@ class Disk:
 
 
 class SimulatedStore(SqliteStore):
-    """What one server process knows of the database.
+    """The store of one server process.
 
     Args:
-        world: Where it is.
-        server: Whose it is.
-        name: Of the process.
+        world: The world of the server.
+        server: The server, which may die within a transaction.
+        name: The name of the process.
     """
 
     def __init__(self, world: World, server: Server, name: str) -> None:
@@ -64,48 +64,52 @@ class SimulatedStore(SqliteStore):
         self._server = server
 
     async def clock_us(self) -> int | None:
-        """Return the time of the database, if servers share it."""
+        """Return the time of the database's clock if several servers share it."""
         return self._world.true_us() if self.is_shared else None
 
     async def read(self, verb):
-        await self._world.wait_a_moment()
-        self._fail_by_chance()
+        await self._world.yield_by_chance()
+        self._inject_failure()
         return run_steps(self._world.disk.connection, verb())
 
     async def write(self, verb):
-        await self._world.wait_a_moment()
-        self._fail_by_chance()
+        await self._world.yield_by_chance()
+        self._inject_failure()
         answer = await self._commit(verb)
-        await self._world.wait_a_moment()
-        # The other kind of failure: it happened, and nobody is told so.
-        self._fail_by_chance()
+        await self._world.yield_by_chance()
+        # The other kind of failure: the commit succeeded, but the caller gets an error.
+        self._inject_failure()
         return answer
 
     async def write_grouped(self, verb, tasks=(), *, is_repeatable=False):
         return await self.write(verb)
 
     async def exchange(self, team, reports, claim, **rules):
-        return await self._noted(
+        return await self._recorded(
             super().exchange(team, reports, claim, **rules),
-            lambda answer: self._world.exchanged(self.process, reports, claim, answer),
+            lambda answer: self._world.record_exchange(self.process, reports, claim, answer),
         )
 
-    async def submit_job_to(self, job, claims, **rules):
+    async def submit_and_claim(self, job, claims, **rules):
         def note(answer):
             self._world.ledger.submitted.add(job.id)
-            for claim, handed in zip(claims, answer[1], strict=True):
-                self._world.exchanged(self.process, (), claim, handed)
+            for claim, result in zip(claims, answer[1], strict=True):
+                self._world.record_exchange(self.process, (), claim, result)
 
-        return await self._noted(super().submit_job_to(job, claims, **rules), note)
+        return await self._recorded(super().submit_and_claim(job, claims, **rules), note)
 
     async def cancel_job(self, team, job):
-        return await self._noted(super().cancel_job(team, job), lambda effects: self._world.canceled(job, effects))
+        return await self._recorded(
+            super().cancel_job(team, job), lambda effects: self._world.record_cancel(job, effects)
+        )
 
     async def retry_job(self, team, job, **rules):
-        return await self._noted(super().retry_job(team, job, **rules), lambda _: self._world.ledger.went_on(job))
+        return await self._recorded(
+            super().retry_job(team, job, **rules), lambda _: self._world.ledger.record_retry(job)
+        )
 
     async def announcements(self) -> AsyncGenerator[Effects, None]:
-        """Yield what other servers committed."""
+        """Yield the effects that other servers announced."""
         inbox = self._world.subscribe(self._server)
         yield Effects()
         while True:
@@ -114,11 +118,11 @@ class SimulatedStore(SqliteStore):
                 yield effects
 
     def undo(self, connection) -> None:
-        """Take back what a transaction did so far."""
+        """Roll back a transaction."""
         connection.execute("ROLLBACK TO simulated")
         connection.execute("RELEASE simulated")
 
-    async def _noted(self, verb, note):
+    async def _recorded(self, verb, note):
         token = _note.set(note)
         try:
             return await verb
@@ -134,7 +138,7 @@ class SimulatedStore(SqliteStore):
         except _Died:
             self.undo(connection)
             self._server.die()
-            await nothing()
+            await wait_forever()
         except BaseException:
             self.undo(connection)
             raise
@@ -145,7 +149,7 @@ class SimulatedStore(SqliteStore):
             self._world.announce(message)
         if self._world.dies("server_dies"):
             self._server.die()
-            await nothing()
+            await wait_forever()
         return answer
 
     def _run(self, connection, steps, announced):
@@ -154,7 +158,7 @@ class SimulatedStore(SqliteStore):
         return run_steps(connection, self._watched(steps, announced))
 
     def _watched(self, steps, announced):
-        """Let the process die before any of the steps, and hear what is announced."""
+        """Let the process die before any of the steps, and collect the announcements."""
         rows = None
         while True:
             try:
@@ -167,18 +171,18 @@ class SimulatedStore(SqliteStore):
                 announced.append(step.arguments["message"])
             rows = yield step
 
-    def _fail_by_chance(self) -> None:
-        if self._world.is_database_away or self._world.happens("refused"):
-            self._world.note(self.process, "database fails")
-            raise ServerError("the database went away", code="unavailable")
+    def _inject_failure(self) -> None:
+        if self._world.is_database_down or self._world.happens("refused"):
+            self._world.note(self.process, "gets an error from the database")
+            raise ServerError("the database is down", code="unavailable")
 
 
 class _Died(BaseException):
-    """The process is gone."""
+    """The process died within a transaction."""
 
 
 def make_team(disk: Disk) -> UUID:
-    """Add a team with its default cluster, which every seed finds."""
+    """Insert a team with a default cluster, which all seeds share."""
     team = UUID(int=1)
     disk.connection.execute("INSERT INTO teams (id, slug, name, created_us) VALUES (?, 'sim', 'Sim', 0)", (team.bytes,))
     disk.connection.execute(

@@ -1,4 +1,4 @@
-"""The history of a seed, to be read by people."""
+"""The history of a seed as text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from simulation.chance import GroupPlan, Plan
 
 
-def tell(plan: Plan, history: Sequence[tuple[float, str, Any]], labels: dict[bytes, str]) -> str:
-    """Return what was planned, and all that happened, a line each."""
+def render(plan: Plan, history: Sequence[tuple[float, str, Any]], labels: dict[bytes, str]) -> str:
+    """Return the plan and the history, one line for each job, task and event."""
     return "\n".join(_lines(plan, history, labels))
 
 
@@ -23,8 +23,8 @@ def _lines(plan: Plan, history: Sequence[tuple[float, str, Any]], labels: dict[b
         yield f"job {job.name}, submitted at {job.at:.3f}, canceled at {job.canceled_at}, retried: {job.is_retried}"
         yield from _tree(job.groups, "  ")
     yield f"{len(plan.runners)} runners, {plan.servers} servers, {plan.faults}"
-    for seconds, who, what in history:
-        yield f"{seconds:9.3f}  {who:<12} {_words(what, labels)}"
+    for seconds, actor, event in history:
+        yield f"{seconds:9.3f}  {actor:<12} {_describe(event, labels)}"
 
 
 def _tree(groups: Sequence[GroupPlan], indent: str) -> Iterator[str]:
@@ -38,19 +38,20 @@ def _tree(groups: Sequence[GroupPlan], indent: str) -> Iterator[str]:
             yield from _tree(task.groups, indent + "  ")
 
 
-def _words(what: Any, labels: dict[bytes, str]) -> str:
-    if isinstance(what, tuple):
-        task, lease, kind, more = what
-        return f"{kind} {labels.get(task, task.hex())}, lease {lease}: {more}"
-    if isinstance(what, Exchange):
+def _describe(event: Any, labels: dict[bytes, str]) -> str:
+    if isinstance(event, tuple):
+        task, lease, kind, detail = event
+        return f"{kind} {labels.get(task, task.hex())}, lease {lease}: {detail}"
+    if isinstance(event, Exchange):
         reports = [
-            f"{type(one).__name__} {labels.get(one.task_id, one.task_id.hex())}, lease {one.lease_number}"
-            for one in what.ordered()
+            f"{type(report).__name__} {labels.get(report.task_id, report.task_id.hex())}, lease {report.lease_number}"
+            for report in event.ordered()
         ]
-        again = " again" if what.is_repeated else ""
-        return f"asks{again} for {what.max_tasks} tasks, claim {what.claim_id.hex()[:6]}, with {reports}"
-    if isinstance(what, runners_pb2.ExchangeResponse):
-        tasks = [f"{one.input.decode()}, lease {one.lease_number}" for one in what.tasks]
-        verdicts = [runners_pb2.ReportVerdict.Name(one.verdict)[len("REPORT_VERDICT_") :] for one in what.outcomes]
-        return f"is answered {verdicts}, and handed {tasks}"
-    return str(what)
+        again = " again" if event.is_repeated else ""
+        return f"asks{again} for {event.max_tasks} tasks, claim {event.claim_id.hex()[:6]}, with {reports}"
+    if isinstance(event, runners_pb2.ExchangeResponse):
+        tasks = [f"{task.input.decode()}, lease {task.lease_number}" for task in event.tasks]
+        prefix = len("REPORT_VERDICT_")
+        verdicts = [runners_pb2.ReportVerdict.Name(outcome.verdict)[prefix:] for outcome in event.outcomes]
+        return f"gets the verdicts {verdicts} and the tasks {tasks}"
+    return str(event)

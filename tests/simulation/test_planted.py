@@ -1,4 +1,4 @@
-"""The simulation finds mistakes: each of these is planted into the real code, and found within some hundred seeds."""
+"""The simulation finds bugs: each of these mutations of the real code is found within some hundred seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MISTAKES = {}
 
 
 def mistake(plant):
-    """Remember how to plant a mistake, by what it is."""
+    """Register a mutation under its name."""
     MISTAKES[plant.__name__.replace("_", " ")] = plant
     return plant
 
@@ -50,12 +50,12 @@ def a_report_is_applied_twice(monkeypatch):
 @mistake
 def a_dependency_is_counted_twice(monkeypatch):
     twice = "max(0, open_dependencies - 2 * :dependencies)"
-    change_sql(monkeypatch, "count_off_groups", "open_dependencies - :dependencies", twice)
+    change_sql(monkeypatch, "decrement_groups", "open_dependencies - :dependencies", twice)
 
 
 @mistake
-def a_group_is_done_with_its_first_task(monkeypatch):
-    change_sql(monkeypatch, "held_tasks", "task_groups.open_tasks AS", "1 AS")
+def a_group_is_completed_by_its_first_task(monkeypatch):
+    change_sql(monkeypatch, "tasks_with_jobs", "task_groups.open_tasks AS", "1 AS")
 
 
 @mistake
@@ -77,17 +77,17 @@ def one_retry_more_than_allowed(monkeypatch):
 
 
 @mistake
-def a_canceled_job_goes_on(monkeypatch):
-    change_sql(monkeypatch, "stop_jobs", "rank IS NOT NULL", "false")
+def tasks_of_a_canceled_job_stay_claimable(monkeypatch):
+    change_sql(monkeypatch, "unqueue_jobs", "rank IS NOT NULL", "false")
 
 
 @mistake
-def leases_never_end(monkeypatch):
+def leases_never_expire(monkeypatch):
     change_sql(monkeypatch, "expired_tasks", "leased_until_us < :now_us", "false")
 
 
 @mistake
-def leases_end_though_they_were_extended(monkeypatch):
+def leases_expire_although_they_were_extended(monkeypatch):
     change_sql(monkeypatch, "extend_leases", "leased_until_us = :until_us", "leased_until_us = leased_until_us")
 
 
@@ -98,7 +98,7 @@ def leases_end_because_the_database_was_away(monkeypatch):
 
 @mistake
 def leases_outlast_a_clock_that_is_set_back(monkeypatch):
-    change_sql(monkeypatch, "shorten_leases", "state = 2", "false")
+    change_sql(monkeypatch, "cap_fenced_leases", "state = 2", "false")
 
 
 @mistake
@@ -107,13 +107,13 @@ def pauses_never_end(monkeypatch):
 
 
 @mistake
-def a_lease_has_the_number_of_the_one_before(monkeypatch):
+def a_lease_has_the_number_of_the_previous_one(monkeypatch):
     for name in ("ready_tasks", "lease_tasks"):
         change_sql(monkeypatch, name, "lease_number + 1", "max(1, lease_number)")
 
 
 @mistake
-def a_death_is_put_down_to_all_that_the_runner_held(monkeypatch):
+def a_death_counts_a_crash_for_every_held_task(monkeypatch):
     class Everything:
         def __contains__(self, _):
             return True
@@ -122,13 +122,13 @@ def a_death_is_put_down_to_all_that_the_runner_held(monkeypatch):
 
 
 @mistake
-def what_a_runner_died_of_is_given_back(monkeypatch):
+def tasks_that_killed_their_runner_are_returned(monkeypatch):
     change_deaths(monkeypatch, lambda _: set())
 
 
 @mistake
-def nobody_hears_of_a_death(monkeypatch):
-    change_sql(monkeypatch, "tasks_of_runner", "tasks.state = 2", "false")
+def the_death_of_a_runner_releases_no_task(monkeypatch):
+    change_sql(monkeypatch, "tasks_held_by_runner", "tasks.state = 2", "false")
 
 
 def change_deaths(monkeypatch, change):
@@ -141,12 +141,12 @@ def change_deaths(monkeypatch, change):
 
 
 @mistake
-def what_failed_is_not_tried_again(monkeypatch):
-    change_sql(monkeypatch, "requeue_failed", "state = 4", "false")
+def a_retry_queues_no_failed_task(monkeypatch):
+    change_sql(monkeypatch, "requeue_failed_tasks", "state = 4", "false")
 
 
 @mistake
-def a_crash_leaves_half_a_transaction(monkeypatch):
+def a_crash_commits_half_a_transaction(monkeypatch):
     class Torn(simulated.SimulatedStore):
         def undo(self, connection):
             connection.execute("RELEASE simulated")
@@ -155,7 +155,7 @@ def a_crash_leaves_half_a_transaction(monkeypatch):
 
 
 @mistake
-def an_answer_comes_before_it_is_on_disk(monkeypatch):
+def a_commit_is_answered_before_it_is_on_disk(monkeypatch):
     class Hasty(simulated.SimulatedStore):
         def _watched(self, steps, announced):
             answer = yield from super()._watched(steps, announced)
@@ -173,37 +173,37 @@ def an_answer_comes_before_it_is_on_disk(monkeypatch):
 
 
 class _Lost(Exception):  # noqa: N818 - it is what happened
-    """What was answered, though it is not there."""
+    """The answer of a transaction that was rolled back."""
 
 
-@pytest.mark.parametrize("what", MISTAKES)
-def test_a_planted_mistake_is_found(stage, monkeypatch, what):
-    MISTAKES[what](monkeypatch)
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_planted_mistake_is_found(simulator, monkeypatch, name):
+    MISTAKES[name](monkeypatch)
     for seed in range(SEEDS):
         try:
-            stage.play(seed)
+            simulator.run(seed)
         except AssertionError as error:
             print(f"found by seed {seed}: {error.__cause__}")
             return
     pytest.fail(f"not found in {SEEDS} seeds")
 
 
-def test_a_failure_tells_its_story_and_how_to_see_it_again(stage, monkeypatch):
+def test_a_failure_shows_the_history_and_the_command_that_repeats_it(simulator, monkeypatch):
     a_report_is_applied_twice(monkeypatch)
-    # The database itself refuses some of what this mistake leads to.
-    seed = next(seed for seed in range(SEEDS) if "I2" in mistake_in(stage, seed))
+    # In some seeds this bug leads to rows that the database refuses; look for one that violates I2.
+    seed = next(seed for seed in range(SEEDS) if "I2" in mistake_in(simulator, seed))
     with pytest.raises(AssertionError) as failure:
-        stage.play(seed)
+        simulator.run(seed)
     story, _, end = str(failure.value).rpartition("\n\n")
     assert "ComputedReport" in story
     assert f"--seed {seed}" in end
     assert "I2" in end
 
 
-def mistake_in(stage, seed):
-    """Return what is found in a seed; nothing, if all is well."""
+def mistake_in(simulator, seed):
+    """Return the violation that a seed finds, or an empty text."""
     try:
-        stage.play(seed)
+        simulator.run(seed)
     except AssertionError as error:
         return str(error.__cause__)
     return ""

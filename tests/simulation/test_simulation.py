@@ -1,7 +1,7 @@
-"""The orchestrator by chance, in virtual time: ten thousand stories of what can go wrong, each told by its seed.
+"""The orchestrator under random faults in virtual time: ten thousand runs, each determined by its seed.
 
-The real verbs, services, loops and runners' state machine run; only clocks, sockets, threads and the disk are of the
-simulation. Whoever broke something finds the seed in the failure, its whole story, and the command that repeats it.
+The real verbs, services, loops and the state machine of runners run. Only clocks, sockets, threads and the disk are
+simulated. A failure shows the seed, its history, and the command that repeats it.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("seeds", batches if chosen is None else [[chosen]], ids=lambda seeds: f"from {seeds[0]}")
 
 
-def test_invariants_hold_whatever_happens(stage, seeds):
+def test_invariants_hold_whatever_happens(simulator, seeds):
     computed = 0
     for seed in seeds:
-        world = stage.play(seed)
+        world = simulator.run(seed)
         computed += len(world.ledger.computed)
-    assert computed >= 2 * len(seeds) or len(seeds) == 1, "I8: hardly anything was done"
+    assert computed >= 2 * len(seeds) or len(seeds) == 1, "I8: too few tasks were computed"
 
 
 _PROGRAM = """
 import hashlib, logging
-from simulation.world import Stage
+from simulation.world import Simulator
 
 logging.disable(logging.CRITICAL)
-stage = Stage()
+simulator = Simulator()
 for seed in range(40):
-    world = stage.play(seed)
+    world = simulator.run(seed)
     print(seed, hashlib.sha256(world.story.encode()).hexdigest())
 """
 
@@ -48,7 +48,7 @@ TESTS = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("hash_seeds", [("1", "2")])
-def test_a_seed_tells_the_same_story_in_every_process(hash_seeds):
+def test_a_seed_has_the_same_history_in_every_process(hash_seeds):
     stories = []
     for hash_seed in hash_seeds:
         environment = {

@@ -1,4 +1,4 @@
-"""Time that passes only when nothing else can happen, and processes that die between two steps."""
+"""Virtual time, which passes only when all tasks wait, and processes that die between two steps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 class Stuck(AssertionError):  # noqa: N818 - it is what happened
-    """Nothing can happen any more, and what was waited for has not."""
+    """All tasks wait, and no timer is left to wake one of them."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """A loop without a clock and without sockets: when all have done what they could, the time of the next timer comes."""
+    """An event loop without a clock and sockets: when all tasks wait, its time jumps to the next timer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now
 
     def select(self, timeout: float | None) -> list[Any]:
-        """Let time pass; called as a selector is, which waits for sockets or for the next timer."""
+        """Let time pass. The loop calls this as it would call a selector, to wait for sockets or the next timer."""
         if timeout is None:
             raise Stuck
         self._now += timeout
@@ -35,42 +35,42 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 class Process:
-    """What dies together: tasks of a loop, of which none runs on once it is dead.
+    """A group of tasks that die together.
 
     Args:
-        loop: Where they run.
-        on_mistake: Told of an exception that no process should end by.
+        loop: The loop that runs them.
+        on_error: Called with an exception that ends a task.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_mistake: Callable[[BaseException], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_error: Callable[[BaseException], None]) -> None:
         self._loop = loop
-        self._on_mistake = on_mistake
-        # A dictionary, since a set would end them in an order of its own.
+        self._on_mistake = on_error
+        # A dictionary has a fixed order. A set would cancel the tasks in an order that differs from run to run.
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self.is_dead = False
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Let something run in it."""
+        """Run a coroutine as a task of this process."""
         if self.is_dead:
             coroutine.close()
             return
-        # In a context of its own: nothing of the process that happens to start it is known to it.
+        # A context of its own, so that it inherits no context variables from the process that starts it.
         task = self._loop.create_task(coroutine, context=Context())
         self._tasks[task] = None
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_done)
 
     def kill(self) -> None:
-        """End it here and now; whoever calls this from within must await `nothing` then."""
+        """Cancel all tasks. A task of the process itself that calls this must then await `wait_forever`."""
         self.is_dead = True
         for task in list(self._tasks):
             task.cancel()
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_task_done(self, task: asyncio.Task[Any]) -> None:
         del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_mistake(error)
 
 
-async def nothing() -> None:
-    """Wait for ever."""
+async def wait_forever() -> None:
+    """Wait until the task is cancelled."""
     await asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""Everything of one seed, from its first event to the verdict."""
+"""The simulation of one seed, from its first event to the final checks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from simulation.network import Network, Unreachable
 from simulation.runner import Runner
 from simulation.server import Refused, Server
 from simulation.store import Disk, make_team
-from simulation.story import tell
-from simulation.verdict import pronounce
+from simulation.story import render
+from simulation.verdict import check_world
 from simulation.virtual import Process, VirtualLoop
 from survival.harness.invariants import Line
 
@@ -28,41 +28,41 @@ from tilebox.server.store.work import interface
 
 START_US = 1_790_000_000_000_000
 PATIENCE_SECONDS = 60 * LEASE_SECONDS
-"""How long everything may take once nothing goes wrong any more."""
+"""How long the remaining work may take once the faults have ended."""
 
 MAX_RETRIES = 2
-"""How often somebody retries a job whose tasks fail whatever happens."""
+"""How often a user retries a job whose tasks fail in every attempt."""
 
 
-class Stage:
-    """Where seeds are played, one after the other."""
+class Simulator:
+    """Runs seeds one after the other on one database."""
 
     def __init__(self) -> None:
         self._disk = Disk()
         self._team = make_team(self._disk)
 
-    def play(self, seed: int) -> World:
-        """Play a seed, and return how it ended.
+    def run(self, seed: int) -> World:
+        """Run a seed, and return its final state.
 
         Raises:
-            AssertionError: It ended badly. The message tells its story, and how to see it again.
+            AssertionError: An invariant was violated. The message holds the history, and the command that repeats it.
         """
         world = World(seed, self._disk, self._team)
         try:
             world.run()
         except Exception as error:
-            again = f"python -m pytest tests/simulation/test_simulation.py --seed {seed}"
-            raise AssertionError(f"{world.story}\n\nseed {seed}: {error!r}\nto see it again: {again}") from error
+            command = f"python -m pytest tests/simulation/test_simulation.py --seed {seed}"
+            raise AssertionError(f"{world.story}\n\nseed {seed}: {error!r}\nto see it again: {command}") from error
         return world
 
 
 class World:
-    """One seed.
+    """One seed: servers, runners, users, the network between them, and a virtual clock.
 
     Args:
-        seed: Decides everything.
-        disk: The database, as it is before.
-        team: Whose jobs these are.
+        seed: The seed of all random choices.
+        disk: The database, with its tables and one team.
+        team: The team that owns the jobs.
     """
 
     def __init__(self, seed: int, disk: Disk, team: UUID) -> None:
@@ -74,7 +74,7 @@ class World:
         self.ledger = Ledger()
         self.effects: list[Line] = []
         self.history: list[tuple[float, str, Any]] = []
-        self.mistakes: list[BaseException] = []
+        self.errors: list[BaseException] = []
         self.executions: Counter[bytes] = Counter()
         self.network = Network(self)
         self.servers: list[Server | None] = [None] * self.plan.servers
@@ -85,58 +85,58 @@ class World:
         self._outage_until = 0.0
         self._deaths_left = self.plan.faults.deaths
         self._tasks = {task.label.encode(): task for job in self.plan.jobs for task in job.tasks()}
-        self._people = Process(self.loop, self.on_mistake)
-        self.companions = Process(self.loop, self.on_mistake)
-        self._people_at_work = 0
+        self._users = Process(self.loop, self.on_error)
+        self.companions = Process(self.loop, self.on_error)
+        self._active_users = 0
         self.is_over = False
         self._labels: dict[bytes, str] = {}
 
-    # What may happen
+    # Random choices
 
     def happens(self, name: str) -> bool:
-        """Let a fault happen, or not."""
+        """Decide whether a fault happens."""
         rate: float = getattr(self.faults, name)
         return rate > 0 and self.random.random() < rate
 
     def dies(self, name: str) -> bool:
-        """Let a process die, or not."""
+        """Decide whether a process dies."""
         if self._deaths_left and self.happens(name):
             self._deaths_left -= 1
             return True
         return False
 
     def latency(self) -> float:
-        """Return how long a message takes."""
+        """Return the seconds that a message takes."""
         return self.random.uniform(0.001, 0.01) if not self.happens("late") else self.random.expovariate(1.0)
 
-    async def wait_a_moment(self) -> None:
-        """Let others go first, now and then."""
+    async def yield_by_chance(self) -> None:
+        """Let other processes run first, in some cases."""
         if self.random.random() < 0.2:
             await asyncio.sleep(self.random.uniform(0.0, 0.005))
 
     @property
-    def is_database_away(self) -> bool:
+    def is_database_down(self) -> bool:
         return self.loop.time() < self._outage_until
 
-    # What time it is
+    # Clocks
 
     def true_us(self) -> int:
         return START_US + round(self.loop.time() * 1e6)
 
     def wall_us(self, host: int) -> int:
-        """Return what the clock of a machine says."""
+        """Return the time of a machine's clock, which may be wrong."""
         return self.true_us() + self._clock_errors_us[host]
 
-    # What is told
+    # Recording
 
-    def note(self, who: str, what: Any) -> None:
-        self.history.append((self.loop.time(), who, what))
+    def note(self, actor: str, event: Any) -> None:
+        self.history.append((self.loop.time(), actor, event))
 
-    def on_mistake(self, error: BaseException) -> None:
-        self.mistakes.append(error)
+    def on_error(self, error: BaseException) -> None:
+        self.errors.append(error)
 
-    def exchanged(self, server: str, reports: Any, claim: Any, answer: Any) -> None:
-        self.ledger.exchanged(reports, claim, answer)
+    def record_exchange(self, server: str, reports: Any, claim: Any, answer: Any) -> None:
+        self.ledger.record_exchange(reports, claim, answer)
         self.history += [
             (self.loop.time(), server, (report.task, report.lease, "report", verdict.name))
             for report, verdict in zip(reports, answer.verdicts, strict=True)
@@ -145,18 +145,18 @@ class World:
             (self.loop.time(), server, (task.task, task.lease, "lease", task.input.decode())) for task in answer.tasks
         ]
 
-    def canceled(self, job: bytes, effects: Any) -> None:
+    def record_cancel(self, job: bytes, effects: Any) -> None:
         self.note("database", f"job {job.hex()} is canceled")
-        self.ledger.canceled(job, effects)
+        self.ledger.record_cancel(job, effects)
 
     def started(self, runner: str, task_id: bytes, task: TaskPlan) -> int:
-        """Note that an execution starts, and return how many of this task did before."""
+        """Record the start of an execution, and return the number of earlier executions of the task."""
         self._effect("start", runner, task_id, task, 0)
         self.executions[task_id] += 1
         return self.executions[task_id] - 1
 
     def ended(self, runner: str, task_id: bytes, task: TaskPlan, outcome: str) -> None:
-        """Note that an execution ended."""
+        """Record the end of an execution."""
         is_computed = outcome == "computed"
         self._effect("end" if is_computed else outcome, runner, task_id, task, size_of(task) if is_computed else 0)
 
@@ -179,7 +179,7 @@ class World:
     def any_host(self) -> int:
         return self.random.randrange(len(self.servers))
 
-    # Lives
+    # Starting and restarting processes
 
     def _start_server(self, host: int) -> None:
         if not self.is_over:
@@ -205,7 +205,7 @@ class World:
         del self.runners[number]
         self.loop.call_later(self.random.uniform(0.1, 2.0), self._start_runner, number)
 
-    # What people do
+    # Users
 
     async def _submit(self, plan: JobPlan) -> None:
         await asyncio.sleep(plan.at)
@@ -214,34 +214,35 @@ class World:
         ).SerializeToString()
         while True:
             try:
-                answer = await self.network.call("people", "SubmitJob", request)
+                answer = await self.network.call("users", "SubmitJob", request)
             except (Unreachable, Refused):
                 await asyncio.sleep(1.0)
-                found = [bytes(row["id"]) for row in self.disk.select("SELECT id FROM jobs WHERE name = ?", plan.name)]
-                if not found:
+                # The answer may have been lost, so look for the job before submitting it again.
+                jobs = [bytes(row["id"]) for row in self.disk.select("SELECT id FROM jobs WHERE name = ?", plan.name)]
+                if not jobs:
                     continue
-                job = found[0]
+                job = jobs[0]
             else:
                 job = core_pb2.Job.FromString(answer).id.uuid
             break
-        assert job in self.ledger.submitted, "I1: a job was confirmed that is not there"
+        assert job in self.ledger.submitted, "I1: the server confirmed a job that was not committed"
         if plan.canceled_at is not None:
             await asyncio.sleep(max(0.0, plan.canceled_at - self.loop.time()))
-            await self._insist("CancelJob", job_pb2.CancelJobRequest(job_id=id_pb2.ID(uuid=job)))
-        self._people_at_work -= 1
+            await self._call_until_answered("CancelJob", job_pb2.CancelJobRequest(job_id=id_pb2.ID(uuid=job)))
+        self._active_users -= 1
 
-    async def _insist(self, method: str, request: Any) -> None:
+    async def _call_until_answered(self, method: str, request: Any) -> None:
         while True:
             try:
-                await self.network.call("people", method, request.SerializeToString())
+                await self.network.call("users", method, request.SerializeToString())
             except (Unreachable, Refused):
                 await asyncio.sleep(0.5)
             else:
                 return
 
-    # What goes wrong by itself
+    # Faults
 
-    async def _make_trouble(self) -> None:
+    async def _inject_faults(self) -> None:
         faults = self.plan.faults
         while True:
             await asyncio.sleep(self.random.uniform(0.2, 0.6) * LEASE_SECONDS)
@@ -253,7 +254,7 @@ class World:
                     self._cut(self.runners[number].name)
             if self.happens("outage"):
                 self._outage_until = self.loop.time() + self.random.uniform(0.3, 1.8) * LEASE_SECONDS
-                self.note("database", f"is away until {self._outage_until:.1f}")
+                self.note("database", f"is down until {self._outage_until:.1f}")
             if self.happens("drained") and self.runners:
                 self.runners[self.random.choice(sorted(self.runners))].stop(self.random.uniform(0.0, LEASE_SECONDS))
             if self.happens("clock_steps"):
@@ -271,107 +272,106 @@ class World:
         until = self.loop.time() + self.random.uniform(0.3, 2.0) * LEASE_SECONDS
         directions = self.random.choice([(until, until), (until, 0.0), (0.0, until)])
         self.network.cuts[runner] = directions
-        self.note(runner, f"is cut off until {until:.1f}, (there, back) = {directions}")
+        self.note(runner, f"is cut off until {until:.1f}, (requests, answers) = {directions}")
 
-    # All of it
+    # The run
 
     def run(self) -> None:
         """Run the seed.
 
         Raises:
-            AssertionError: Something happened that must not, or something did not that must.
+            AssertionError: An invariant was violated, or the work did not end in time.
         """
         self.disk.begin()
         ids, rounds = interface.secrets, lease_reaper.ROUNDS_PER_LEASE
-        # Ids are made by chance too; and rounds that find nothing are most of what a reaper does. Fewer would not do:
-        # after an outage, it must not be back before runners are, who pause for up to five seconds.
+        # Ids must come from the seed too. The lease reaper makes fewer rounds per lease than in production, since most
+        # of them find nothing. Even fewer would be too few: after an outage, the reaper must not be back before the
+        # runners, which pause for up to five seconds.
         interface.secrets = SimpleNamespace(randbits=self.random.getrandbits)
         lease_reaper.ROUNDS_PER_LEASE = 3
         try:
             self.loop.run_until_complete(self._live())
-            self._check_mistakes()
-            pronounce(self)
+            self._raise_errors()
+            check_world(self)
         finally:
-            # Told only if somebody asks for it; but what it names is about to be forgotten.
+            # The history is rendered only for failures, but the labels that it needs are about to be rolled back.
             self._labels = {row["id"]: row["input"].decode() for row in self.disk.select("SELECT id, input FROM tasks")}
             self._end_all()
             interface.secrets, lease_reaper.ROUNDS_PER_LEASE = ids, rounds
-            self.disk.forget()
+            self.disk.rollback()
 
     @property
     def story(self) -> str:
-        """All that happened, a line each."""
-        return tell(self.plan, self.history, self._labels)
+        """The history, one line for each event."""
+        return render(self.plan, self.history, self._labels)
 
     async def _live(self) -> None:
         for host in range(len(self.servers)):
             self._start_server(host)
         for number in range(len(self.plan.runners)):
             self._start_runner(number)
-        self._people_at_work = len(self.plan.jobs)
+        self._active_users = len(self.plan.jobs)
         for job in self.plan.jobs:
-            self._people.start(self._submit(job))
+            self._users.start(self._submit(job))
         if self.plan.faults:
-            self._people.start(self._make_trouble())
-        await self._while_it_lasts(self.plan.fault_seconds)
+            self._users.start(self._inject_faults())
+        await self._run_with_faults(self.plan.fault_seconds)
         self.faults = Faults()
         self._outage_until = 0.0
         self.network.cuts.clear()
-        self.note("world", "nothing goes wrong any more")
+        self.note("world", "the faults end")
         self._deadline = self.loop.time() + PATIENCE_SECONDS
         retries: Counter[bytes] = Counter()
         while True:
             await self._until_settled()
-            again = [job for job in self._to_be_retried() if retries[job] < MAX_RETRIES]
-            if not again:
+            to_retry = [job for job in self._jobs_to_retry() if retries[job] < MAX_RETRIES]
+            if not to_retry:
                 return
-            for job in again:
+            for job in to_retry:
                 retries[job] += 1
-                await self._insist("RetryJob", job_pb2.RetryJobRequest(job_id=id_pb2.ID(uuid=job)))
+                await self._call_until_answered("RetryJob", job_pb2.RetryJobRequest(job_id=id_pb2.ID(uuid=job)))
 
-    async def _while_it_lasts(self, seconds: float) -> None:
+    async def _run_with_faults(self, seconds: float) -> None:
         until = self.loop.time() + seconds
         while self.loop.time() < until:
             await asyncio.sleep(min(1.0, until - self.loop.time()))
-            self._check_mistakes()
-            if not self._people_at_work and self._is_settled():
+            self._raise_errors()
+            if not self._active_users and self._is_settled():
                 return
 
     async def _until_settled(self) -> None:
-        while self._people_at_work or self.network.late_messages or not self._is_settled():
+        while self._active_users or self.network.late_messages or not self._is_settled():
             if self.loop.time() > self._deadline:
                 states = [tuple(row) for row in self.disk.select("SELECT input, state, rank, wake_us FROM tasks")]
-                raise AssertionError(
-                    f"I1, I8: after {PATIENCE_SECONDS:.0f} s without faults not all has ended: {states}"
-                )
+                raise AssertionError(f"I1, I8: work is left after {PATIENCE_SECONDS:.0f} s without faults: {states}")
             await asyncio.sleep(0.5)
-            self._check_mistakes()
+            self._raise_errors()
 
     def _is_settled(self) -> bool:
         (row,) = self.disk.select(
             "SELECT EXISTS (SELECT 1 FROM jobs WHERE open_groups > 0 AND failed = 0 AND NOT is_canceled)"
-            " OR EXISTS (SELECT 1 FROM tasks WHERE state = 2) AS is_going_on"
+            " OR EXISTS (SELECT 1 FROM tasks WHERE state = 2) AS is_active"
         )
-        return not row["is_going_on"]
+        return not row["is_active"]
 
-    def _to_be_retried(self) -> list[bytes]:
+    def _jobs_to_retry(self) -> list[bytes]:
         wanted = {job.name for job in self.plan.jobs if job.is_retried}
         rows = self.disk.select(
             "SELECT id, name FROM jobs WHERE failed > 0 OR (is_canceled AND open_groups > 0) ORDER BY id"
         )
         return [bytes(row["id"]) for row in rows if row["name"] in wanted]
 
-    def _check_mistakes(self) -> None:
-        if self.mistakes:
-            raise self.mistakes[0]
+    def _raise_errors(self) -> None:
+        if self.errors:
+            raise self.errors[0]
 
     def _end_all(self) -> None:
         self.is_over = True
         for process in [
-            self._people,
+            self._users,
             self.companions,
-            *(one.process for one in self.servers if one),
-            *(one.process for one in self.runners.values()),
+            *(server.process for server in self.servers if server),
+            *(runner.process for runner in self.runners.values()),
         ]:
             process.kill()
         tasks = [task for task in asyncio.all_tasks(self.loop) if not task.done()]

@@ -11,9 +11,9 @@ import anyio
 import pytest
 from postgres import fresh_database
 from store_records import opened
-from survival.invariants import Expectation
-from survival.stage import wait_until
-from survival.work import Chain, Diamond, Fan, Mixed, Poison, Tree, Verbose
+from survival.harness.invariants import Expectation
+from survival.harness.stage import wait_until
+from survival.harness.work import Chain, Diamond, Fan, Mixed, Poison, Tree, Verbose
 from wire import Wire, submissions, task_group
 
 from tilebox._core.protocol.workflows.v1 import job_pb2

@@ -1,4 +1,4 @@
-"""A process beside the test: `python store_process.py VERB URL …`, to be killed or to run beside others."""
+"""A process that a test runs and kills: `python store_process.py migrate|write|hold URL …`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def migrate(url):
 
 
 async def write(url, team, dataset):
-    """Create collections and groups without end, telling each once it is acknowledged."""
+    """Create collections and groups for ever, and print each once it is acknowledged."""
     store = open_store(url)
     serial = itertools.count()
 

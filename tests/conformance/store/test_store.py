@@ -1,4 +1,4 @@
-"""What every back end of the control data does, verb by verb."""
+"""The conformance suite of the store, verb by verb, on every database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError, S
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_store_without_tables_says_how_to_make_them(database_url):
+async def test_a_store_without_tables_says_how_to_create_them(database_url):
     async with opened(database_url) as store:
         with pytest.raises(ServerError, match=r"has no tables .*tilebox serve"):
             await store.teams()
@@ -36,13 +36,13 @@ async def test_everything_survives_a_restart(store, team, database_url):
     collection = await store.add_collection(team.id, dataset.id, uuid4(), "L1C", NOW_US)
     await store.close()
 
-    async with opened(database_url) as again:
-        await again.migrate()
-        await again.ping()
-        assert await again.teams() == [team]
-        assert await again.keys(team.id) == [key]
-        assert await again.datasets(team.id) == [dataset]
-        assert await again.collections(team.id, dataset.id) == [collection]
+    async with opened(database_url) as reopened:
+        await reopened.migrate()
+        await reopened.ping()
+        assert await reopened.teams() == [team]
+        assert await reopened.keys(team.id) == [key]
+        assert await reopened.datasets(team.id) == [dataset]
+        assert await reopened.collections(team.id, dataset.id) == [collection]
 
 
 async def test_teams_come_oldest_first(store):
@@ -52,7 +52,7 @@ async def test_teams_come_oldest_first(store):
     assert await store.teams() == [older, younger]
 
 
-async def test_a_team_slug_is_taken_once(store, team):
+async def test_a_team_slug_is_unique(store, team):
     with pytest.raises(ConflictError, match="'local' exists already"):
         await store.add_team(make_team("local"))
     assert await store.teams() == [team]
@@ -83,7 +83,7 @@ async def test_a_key_is_stored_once_and_for_a_team_that_exists(store, team):
 
 
 @pytest.mark.parametrize("changes", [{"role": "root"}, {"digest": b"short"}])
-async def test_the_database_refuses_a_key_that_makes_no_sense(store, team, changes):
+async def test_the_database_refuses_an_invalid_key(store, team, changes):
     with pytest.raises(InvalidArgumentError, match="refused a value"):
         await store.add_key(make_key(team.id, **changes))
     assert await store.keys(team.id) == []
@@ -107,7 +107,7 @@ async def test_the_last_use_of_a_key_never_goes_back(store, team):
     assert await store.keys(team.id) == [replace(key, last_used_us=NOW_US + 9)]
 
 
-async def test_groups_are_made_on_the_way_and_only_once(store, team):
+async def test_missing_groups_of_a_path_are_created_once(store, team):
     leaf = await store.ensure_groups(team.id, ["open_data", "copernicus", "sentinel2"])
     assert (leaf.slug, leaf.code_name, leaf.team) == ("open_data.copernicus.sentinel2", "sentinel2", team.id)
     sibling = await store.ensure_groups(team.id, ["open_data", "asf"])
@@ -154,7 +154,7 @@ async def test_groups_need_a_team(store):
     ],
     ids=["spatio-temporal", "plain", "rich"],
 )
-async def test_a_dataset_comes_back_as_it_was_given(store, team, schema):
+async def test_a_dataset_is_returned_unchanged(store, team, schema):
     dataset = await add_dataset(store, team.id, "local.scenes", schema=schema)
     assert await store.dataset(team.id, dataset.id) == dataset
     assert await store.dataset_by_slug(team.id, "local.scenes") == dataset
@@ -162,14 +162,14 @@ async def test_a_dataset_comes_back_as_it_was_given(store, team, schema):
     assert await store.dataset(team.id, uuid4()) is None
 
 
-async def test_datasets_come_by_slug_in_code_point_order(store, team):
+async def test_datasets_are_ordered_by_slug_in_code_point_order(store, team):
     slugs = ["b.z", "a.b", "a_b.c", "a.B", "a.é", "a.b_c", "A.z"]
     for slug in slugs:
         await add_dataset(store, team.id, slug)
     assert [dataset.slug for dataset in await store.datasets(team.id)] == sorted(slugs)
 
 
-async def test_a_slug_is_taken_once(store, team):
+async def test_a_dataset_slug_is_unique(store, team):
     dataset = await add_dataset(store, team.id, "local.scenes")
     with pytest.raises(ConflictError, match=r"'local.scenes' exists already"):
         await store.add_dataset(make_dataset(team.id, dataset.group, "local.scenes"))
@@ -182,7 +182,7 @@ async def test_a_dataset_needs_a_group(store, team):
     assert await store.datasets(team.id) == []
 
 
-async def test_update_replaces_what_may_change(store, team):
+async def test_an_update_replaces_the_parts_that_may_change(store, team):
     dataset = await add_dataset(store, team.id, "local.scenes")
     changed = replace(
         dataset,
@@ -197,16 +197,16 @@ async def test_update_replaces_what_may_change(store, team):
     assert await store.dataset(team.id, dataset.id) == changed
 
 
-async def test_update_refuses_a_dataset_that_changed_meanwhile_or_is_gone(store, team):
+async def test_an_update_refuses_a_dataset_that_was_changed_or_deleted(store, team):
     dataset = await add_dataset(store, team.id, "local.scenes", revision=3)
     with pytest.raises(ConflictError, match="meanwhile"):
         await store.update_dataset(replace(dataset, revision=5), expected_revision=4)
-    with pytest.raises(NotFoundError, match="gone"):
+    with pytest.raises(NotFoundError, match="was deleted"):
         await store.update_dataset(replace(dataset, id=uuid4()), expected_revision=3)
     assert await store.datasets(team.id) == [dataset]
 
 
-async def test_deleting_a_dataset_takes_its_collections_and_empty_groups_along(store, team):
+async def test_deleting_a_dataset_deletes_its_collections_and_empty_groups(store, team):
     kept = await add_dataset(store, team.id, "open_data.asf.ers")
     dataset = await add_dataset(store, team.id, "open_data.copernicus.sentinel.scenes")
     collection = await store.add_collection(team.id, dataset.id, uuid4(), "L1C", NOW_US)
@@ -227,7 +227,7 @@ async def test_a_group_with_groups_but_no_datasets_stays(store, team):
     assert [group.slug for group in await store.groups(team.id)] == ["a", "a.empty"]
 
 
-async def test_a_collection_comes_back_as_it_was_given(store, team):
+async def test_a_collection_is_returned_unchanged(store, team):
     dataset = await add_dataset(store, team.id, "local.scenes")
     identity = uuid4()
     collection = await store.add_collection(team.id, dataset.id, identity, "L1C", NOW_US)
@@ -240,7 +240,7 @@ async def test_a_collection_comes_back_as_it_was_given(store, team):
     assert await store.collection_by_name(team.id, uuid4(), "L1C") is None
 
 
-async def test_collections_come_by_name_in_code_point_order(store, team):
+async def test_collections_are_ordered_by_name_in_code_point_order(store, team):
     dataset = await add_dataset(store, team.id, "local.scenes")
     names = ["b", "B", "a-1", "a_1", "a 1", "é", "Z"]
     for name in names:
@@ -258,7 +258,7 @@ async def test_a_collection_number_is_never_used_again(store, team):
     assert [first.number, second.number, third.number] == [1, 2, 3]
 
 
-async def test_a_refused_collection_takes_no_number(store, team):
+async def test_a_refused_collection_uses_no_number(store, team):
     dataset = await add_dataset(store, team.id, "local.scenes")
     await store.add_collection(team.id, dataset.id, uuid4(), "a", NOW_US)
     with pytest.raises(ConflictError, match="'a' exists already"):
@@ -270,7 +270,7 @@ async def test_a_refused_collection_takes_no_number(store, team):
     assert (await store.add_collection(team.id, dataset.id, uuid4(), "b", NOW_US)).number == 2
 
 
-async def test_datasets_number_their_collections_apart(store, team):
+async def test_each_dataset_numbers_its_own_collections(store, team):
     for slug in ("local.a", "local.b"):
         dataset = await add_dataset(store, team.id, slug)
         assert (await store.add_collection(team.id, dataset.id, uuid4(), "same", NOW_US)).number == 1
@@ -290,14 +290,14 @@ async def test_text_that_one_database_cannot_store_is_refused_by_both(store, tea
     assert await store.datasets(team.id) == [dataset]
 
 
-async def test_names_cannot_be_used_to_write_sql(store, team):
+async def test_names_cannot_inject_sql(store, team):
     dataset = await add_dataset(store, team.id, "local.scenes")
     name = "'); DROP TABLE collections; -- %s :name %(name)s"
     created = await store.add_collection(team.id, dataset.id, uuid4(), name, NOW_US)
     assert await store.collections(team.id, dataset.id) == [created]
 
 
-async def test_no_verb_reaches_into_another_team(store, team, stranger):
+async def test_no_verb_reads_or_changes_another_team(store, team, stranger):
     key = make_key(team.id)
     await store.add_key(key)
     dataset = await add_dataset(store, team.id, "local.scenes")
@@ -326,7 +326,7 @@ async def test_no_verb_reaches_into_another_team(store, team, stranger):
     with pytest.raises(ConflictError):
         await store.add_key(make_key(outsider, id=key.id))
 
-    # Nothing of it left a trace, and the same names are free for the other team.
+    # The attempts changed nothing, and the other team can use the same names.
     assert await store.keys(team.id) == [key]
     assert await store.groups(team.id) == groups
     assert await store.datasets(team.id) == [dataset]
@@ -336,6 +336,6 @@ async def test_no_verb_reaches_into_another_team(store, team, stranger):
     assert {found.id for found in await store.all_datasets()} == {dataset.id, own.id}
 
 
-async def test_all_datasets_are_those_of_all_teams(store, team, stranger):
+async def test_all_datasets_returns_those_of_all_teams(store, team, stranger):
     made = [await add_dataset(store, owner.id, slug) for owner in (team, stranger) for slug in ("x.b", "x.a")]
     assert await store.all_datasets() == sorted(made, key=lambda dataset: (dataset.team.bytes, dataset.slug))

@@ -1,4 +1,4 @@
-"""The control data against a model of plain dictionaries: any sequence of verbs gives the same answers."""
+"""The store against a model of plain dictionaries: any sequence of verbs gives the same results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INDEX = st.integers(0, 9)
 
 
 class Model(RuleBasedStateMachine):
-    """Two teams, so that every rule may also try the other team's records."""
+    """The model. It has two teams, so that every rule may also try records of the other team."""
 
     portal = store = None
 
@@ -29,13 +29,13 @@ class Model(RuleBasedStateMachine):
         self.keys, self.datasets, self.collections, self.numbers = {}, {}, {}, {}
         self.deleted = [uuid4()]
         for team in self.teams:
-            self.ask("add_team", team)
+            self.call("add_team", team)
 
-    def ask(self, verb, *args, **kwargs):
+    def call(self, verb, *args, **kwargs):
         return self.portal.call(lambda: getattr(self.store, verb)(*args, **kwargs))
 
     def pick(self, records, index):
-        """Return the id of a record, or of one that is gone."""
+        """Return the id of a record, which may be a deleted one."""
         known = [*records, *self.deleted]
         return known[index % len(known)]
 
@@ -46,34 +46,34 @@ class Model(RuleBasedStateMachine):
     @rule(team=TEAMS)
     def add_key(self, team):
         key = make_key(self.teams[team].id, created_us=NOW_US + len(self.keys))
-        self.ask("add_key", key)
+        self.call("add_key", key)
         self.keys[key.id] = key
 
     @rule(team=TEAMS, index=INDEX, now_us=st.integers(1, 9))
     def revoke_key(self, team, index, now_us):
         identity = self.pick(self.keys, index)
         known = self.owned(self.keys, self.teams[team], identity)
-        assert self.ask("revoke_key", self.teams[team].id, identity, now_us) is bool(known)
+        assert self.call("revoke_key", self.teams[team].id, identity, now_us) is bool(known)
         if known:
             self.keys[identity] = replace(known, revoked_us=known.revoked_us or now_us)
 
     @rule(index=INDEX, now_us=st.integers(1, 9))
     def touch_key(self, index, now_us):
         identity = self.pick(self.keys, index)
-        self.ask("touch_key", identity, now_us)
+        self.call("touch_key", identity, now_us)
         if known := self.keys.get(identity):
             self.keys[identity] = replace(known, last_used_us=max(known.last_used_us or 0, now_us))
 
     @rule(team=TEAMS, slug=SLUGS)
     def add_dataset(self, team, slug):
         owner = self.teams[team].id
-        group = self.ask("ensure_groups", owner, slug.split(".")[:-1])
+        group = self.call("ensure_groups", owner, slug.split(".")[:-1])
         dataset = make_dataset(owner, group.id, slug)
         if any((known.team, known.slug) == (owner, slug) for known in self.datasets.values()):
             with pytest.raises(ConflictError):
-                self.ask("add_dataset", dataset)
+                self.call("add_dataset", dataset)
         else:
-            self.ask("add_dataset", dataset)
+            self.call("add_dataset", dataset)
             self.datasets[dataset.id], self.numbers[dataset.id] = dataset, 0
 
     @rule(team=TEAMS, index=INDEX, expected=st.integers(1, 3))
@@ -85,16 +85,16 @@ class Model(RuleBasedStateMachine):
         error = None if known and known.revision == expected else ConflictError if known else NotFoundError
         if error:
             with pytest.raises(error):
-                self.ask("update_dataset", change, expected_revision=expected)
+                self.call("update_dataset", change, expected_revision=expected)
         else:
-            self.ask("update_dataset", change, expected_revision=expected)
+            self.call("update_dataset", change, expected_revision=expected)
             self.datasets[identity] = change
 
     @rule(team=TEAMS, index=INDEX)
     def delete_dataset(self, team, index):
         identity = self.pick(self.datasets, index)
         known = self.owned(self.datasets, self.teams[team], identity)
-        assert self.ask("delete_dataset", self.teams[team].id, identity) is bool(known)
+        assert self.call("delete_dataset", self.teams[team].id, identity) is bool(known)
         if known:
             del self.datasets[identity]
             self.deleted.append(identity)
@@ -106,12 +106,12 @@ class Model(RuleBasedStateMachine):
         arguments = (owner.id, dataset, uuid4(), name, NOW_US)
         if not self.owned(self.datasets, owner, dataset):
             with pytest.raises(NotFoundError):
-                self.ask("add_collection", *arguments)
+                self.call("add_collection", *arguments)
         elif any((known.dataset, known.name) == (dataset, name) for known in self.collections.values()):
             with pytest.raises(ConflictError):
-                self.ask("add_collection", *arguments)
+                self.call("add_collection", *arguments)
         else:
-            collection = self.ask("add_collection", *arguments)
+            collection = self.call("add_collection", *arguments)
             self.numbers[dataset] += 1
             assert (collection.name, collection.number) == (name, self.numbers[dataset])
             self.collections[collection.id] = collection
@@ -120,21 +120,21 @@ class Model(RuleBasedStateMachine):
     def delete_collection(self, team, index):
         identity = self.pick(self.collections, index)
         known = self.owned(self.collections, self.teams[team], identity)
-        assert self.ask("delete_collection", self.teams[team].id, identity) is bool(known)
+        assert self.call("delete_collection", self.teams[team].id, identity) is bool(known)
         if known:
             del self.collections[identity]
             self.deleted.append(identity)
 
     @invariant()
-    def answers_agree(self):
+    def store_and_model_agree(self):
         for team in self.teams:
             datasets = sorted(self._of(team, self.datasets), key=lambda dataset: dataset.slug)
-            assert self.ask("datasets", team.id) == datasets
-            assert self.ask("keys", team.id) == sorted(self._of(team, self.keys), key=lambda key: key.created_us)
-            assert {group.slug for group in self.ask("groups", team.id)} == self._group_slugs(datasets)
+            assert self.call("datasets", team.id) == datasets
+            assert self.call("keys", team.id) == sorted(self._of(team, self.keys), key=lambda key: key.created_us)
+            assert {group.slug for group in self.call("groups", team.id)} == self._group_slugs(datasets)
             for dataset in datasets:
                 expected = [known for known in self._of(team, self.collections) if known.dataset == dataset.id]
-                found = self.ask("collections", team.id, dataset.id)
+                found = self.call("collections", team.id, dataset.id)
                 assert found == sorted(expected, key=lambda collection: collection.name)
 
     def _of(self, team, records):
@@ -145,5 +145,5 @@ class Model(RuleBasedStateMachine):
         return {".".join(path[:length]) for path in paths for length in range(1, len(path) + 1)}
 
 
-def test_any_sequence_of_verbs_agrees_with_the_model(play):
-    play(Model, max_examples=25, stateful_step_count=25)
+def test_any_sequence_of_verbs_agrees_with_the_model(run_machine):
+    run_machine(Model, max_examples=25, stateful_step_count=25)

@@ -1,4 +1,4 @@
-"""Many callers at once: nobody meets a lock, nobody loses a change, exactly one of two rivals wins."""
+"""Concurrent calls: none fails because of a lock, no change is lost, and one of several conflicting calls succeeds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ pytestmark = pytest.mark.anyio
 
 
 async def _outcomes(attempts):
-    """Run coroutines at once, and return what each returned or raised of our own errors."""
+    """Run coroutines concurrently, and return the result or the error of each."""
     outcomes = [None] * len(attempts)
 
-    async def one(index, attempt):
+    async def run(index, attempt):
         try:
             outcomes[index] = await attempt
         except (ConflictError, NotFoundError) as error:
@@ -26,18 +26,18 @@ async def _outcomes(attempts):
 
     async with anyio.create_task_group() as group:
         for index, attempt in enumerate(attempts):
-            group.start_soon(one, index, attempt)
+            group.start_soon(run, index, attempt)
     return outcomes
 
 
 @pytest.fixture
 async def rival(database_url, store):
-    """A second store of the same database, as another process has it."""
+    """A second store on the same database, as in another process."""
     async with opened(database_url) as other:
         yield other
 
 
-async def test_collections_created_at_once_get_numbers_of_their_own(store, rival, team):
+async def test_collections_created_concurrently_get_different_numbers(store, rival, team):
     dataset = await add_dataset(store, team.id, "local.scenes")
     made = await _outcomes(
         [
@@ -48,7 +48,7 @@ async def test_collections_created_at_once_get_numbers_of_their_own(store, rival
     assert sorted(collection.number for collection in made) == [*range(1, 51)]
 
 
-async def test_one_of_twenty_datasets_of_a_slug_wins(store, rival, team):
+async def test_one_of_twenty_datasets_with_the_same_slug_is_created(store, rival, team):
     group = await store.ensure_groups(team.id, ["local"])
     candidates = [make_dataset(team.id, group.id, "local.scenes") for _ in range(20)]
     outcomes = await _outcomes(
@@ -58,7 +58,7 @@ async def test_one_of_twenty_datasets_of_a_slug_wins(store, rival, team):
     assert await store.datasets(team.id) == [candidates[outcomes.index(None)]]
 
 
-async def test_one_of_twenty_changes_of_a_revision_wins(store, rival, team):
+async def test_one_of_twenty_changes_of_the_same_revision_succeeds(store, rival, team):
     dataset = await add_dataset(store, team.id, "local.scenes")
     changes = [replace(dataset, name=f"change {index}", revision=2) for index in range(20)]
     outcomes = await _outcomes(
@@ -75,34 +75,34 @@ async def test_one_of_twenty_deletions_finds_the_dataset(store, rival, team):
     assert await store.groups(team.id) == []
 
 
-async def test_groups_ensured_at_once_are_the_same(store, rival, team):
+async def test_groups_ensured_concurrently_are_the_same(store, rival, team):
     made = await _outcomes([(store, rival)[index % 2].ensure_groups(team.id, ["a", "b", "c"]) for index in range(20)])
     assert len(set(made)) == 1
     assert len(await store.groups(team.id)) == 3
 
 
-async def test_datasets_that_come_and_go_in_one_group_leave_no_loose_ends(store, rival, team):
-    async def come_and_go(index):
-        one = (store, rival)[index % 2]
+async def test_datasets_created_and_deleted_in_one_group_leave_no_orphans(store, rival, team):
+    async def create_and_delete(index):
+        own = (store, rival)[index % 2]
         for _ in range(5):
             try:
-                dataset = await add_dataset(one, team.id, f"a.b.c{index}")
+                dataset = await add_dataset(own, team.id, f"a.b.c{index}")
             except NotFoundError:
-                continue  # The last dataset of the group took the group along meanwhile.
-            assert await one.delete_dataset(team.id, dataset.id)
+                continue  # Another deletion of the last dataset deleted the group meanwhile.
+            assert await own.delete_dataset(team.id, dataset.id)
 
     async with anyio.create_task_group() as group:
         for index in range(8):
-            group.start_soon(come_and_go, index)
+            group.start_soon(create_and_delete, index)
     assert await store.datasets(team.id) == []
-    # A group that was ensured and then never filled may remain; it is used by the next who asks.
+    # A group that was ensured but got no dataset may remain; the next dataset uses it.
     dataset = await add_dataset(store, team.id, "a.b.last")
     assert await store.delete_dataset(team.id, dataset.id)
     assert await store.groups(team.id) == []
 
 
-async def test_a_writer_lock_lets_one_in_at_a_time(store, database_url, rival):
-    # One process serves a SQLite file (it locks the data directory), any number a PostgreSQL database.
+async def test_a_writer_lock_has_one_holder_at_a_time(store, database_url, rival):
+    # A SQLite file has one server process, which locks the data directory; a PostgreSQL database may have several.
     stores = (store, store if database_url.startswith("sqlite") else rival)
     table, inside, visits = uuid4(), set(), []
 
@@ -120,25 +120,25 @@ async def test_a_writer_lock_lets_one_in_at_a_time(store, database_url, rival):
     assert sorted(visits) == [*range(12)]
 
 
-async def test_writer_locks_of_different_tables_do_not_meet(store, rival):
+async def test_writer_locks_of_different_tables_are_independent(store, rival):
     async with store.writer_lock(uuid4()), store.writer_lock(uuid4()), rival.writer_lock(uuid4()):
         pass
 
 
-async def test_a_writer_lock_is_given_back_by_errors_and_cancellation(store, rival):
+async def test_a_writer_lock_is_released_by_errors_and_cancellation(store, rival):
     table = uuid4()
     with pytest.raises(ZeroDivisionError):
         async with store.writer_lock(table):
             raise ZeroDivisionError
 
-    async def wait_for_it(one, *, task_status):
+    async def wait_for_lock(waiting, *, task_status):
         task_status.started()
-        async with one.writer_lock(table):
+        async with waiting.writer_lock(table):
             raise AssertionError
 
     async with store.writer_lock(table), anyio.create_task_group() as group:
-        await group.start(wait_for_it, store)
-        await group.start(wait_for_it, store)
+        await group.start(wait_for_lock, store)
+        await group.start(wait_for_lock, store)
         await anyio.wait_all_tasks_blocked()
         group.cancel_scope.cancel()
     async with store.writer_lock(table):
@@ -147,7 +147,7 @@ async def test_a_writer_lock_is_given_back_by_errors_and_cancellation(store, riv
         pass
 
 
-async def test_cancelled_callers_harm_nobody(store, team):
+async def test_cancelled_calls_do_not_affect_others(store, team):
     dataset = await add_dataset(store, team.id, "local.scenes")
     async with anyio.create_task_group() as group:
         for index in range(30):

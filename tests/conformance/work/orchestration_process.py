@@ -1,7 +1,8 @@
-"""A process beside the test that dies while it talks to the store: `python orchestration_process.py URL TEAM QUEUES`.
+"""A process that dies while it uses the store: `python orchestration_process.py URL TEAM QUEUES`.
 
-For each line on its input, a request, it forks a copy of itself that sends it and kills itself before a step of the
-transaction, behind its last one (then it says "end" first), or behind the commit. Then it says how that went.
+For each request on its input, a line of JSON, it forks a copy of itself. The copy sends the request and kills itself
+before a step of the transaction, after the last step (then it prints "end" first), or after the commit. The parent then
+prints "killed" or "failed".
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 from orchestrated import World, done, group
 
 from tilebox.server.store import open_store
-from tilebox.server.store.work.interface import Claimed
+from tilebox.server.store.work.interface import ClaimedTask
 
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dying(verb, step):
-    """Return a verb that dies before a step that runs anything, or before the commit if it has fewer."""
+def dying_verb(verb, step):
+    """Return a verb that dies before a given step, or before the commit if it has fewer steps.
+
+    Only steps that run a statement count.
+    """
 
     def steps():
         calls, answer, left = verb(), None, step
@@ -45,14 +49,14 @@ def dying(verb, step):
     return steps
 
 
-def mortal(write, step):
-    """Return a way to write that dies before a step of the verb."""
-    return lambda verb, *tasks, **rules: write(dying(verb, step), *tasks, **rules)
+def dying_write(write, step):
+    """Return a replacement for a method of the store, which dies before a step of the verb."""
+    return lambda verb, *tasks, **rules: write(dying_verb(verb, step), *tasks, **rules)
 
 
 def requests(world, known):
-    """The requests that a process may die in."""
-    tasks = [Claimed(bytes.fromhex(task), b"", 0, lease, b"", "", 0, 0) for task, lease in known["tasks"]]
+    """Return the requests in which a process may die, by name."""
+    tasks = [ClaimedTask(bytes.fromhex(task), b"", 0, lease, b"", "", 0, 0) for task, lease in known["tasks"]]
     below = [group(world.task("x"), world.task("y")), group(world.task("z"), after=[0])]
     first, *others = tasks
     reports = [done(first, groups=below), *[done(task) for task in others]]
@@ -76,14 +80,14 @@ async def send(url, team, queues, known):
     world = World(store, UUID(team), 0, queues)
     if known["step"] is not None:
         for name in ("write", "write_grouped"):
-            setattr(store, name, mortal(getattr(store, name), known["step"]))
+            setattr(store, name, dying_write(getattr(store, name), known["step"]))
     await requests(world, known)[known["request"]]()
-    # The commit was made, and nobody hears of it.
+    # The transaction is committed, but the parent gets no result.
     die()
 
 
 def main(url, team, queues):
-    # What it imports later on, every copy would import anew.
+    # Import everything before the first fork, or every copy would import it again.
     open_store(url)
     anyio.run(anyio.lowlevel.checkpoint)
     print("ready", flush=True)

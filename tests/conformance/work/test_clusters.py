@@ -1,4 +1,4 @@
-"""Clusters and queues, in every back end."""
+"""Clusters and queues, on every database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tilebox.server.store.work.interface import NewGroup, NewJob, NewTask, new_i
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_cluster_is_kept_changed_and_deleted(store, team):
+async def test_a_cluster_is_created_changed_and_deleted(store, team):
     made = await add(store, team, "alps", display_name="Alps", description="High")
     assert (made.slug, made.display_name, made.description, made.is_default) == ("alps", "Alps", "High", False)
     assert await store.cluster(team.id, "alps") == made
@@ -25,12 +25,12 @@ async def test_a_cluster_is_kept_changed_and_deleted(store, team):
     await store.delete_cluster(team.id, "alps", now_us=NOW_US)
     assert await store.cluster(team.id, "alps") is None
     assert await store.clusters(team.id) == []
-    for gone in (store.update_cluster(team.id, "alps", display_name="x", description=None), remove(store, team)):
+    for attempt in (store.update_cluster(team.id, "alps", display_name="x", description=None), remove(store, team)):
         with pytest.raises(NotFoundError):
-            await gone
+            await attempt
 
 
-async def test_a_slug_is_taken_once_in_a_team_until_its_cluster_is_deleted(store, team, stranger):
+async def test_a_slug_is_unique_in_a_team_until_its_cluster_is_deleted(store, team, stranger):
     first = await add(store, team, "alps")
     with pytest.raises(ConflictError, match="there is a cluster alps already"):
         await add(store, team, "alps")
@@ -41,14 +41,14 @@ async def test_a_slug_is_taken_once_in_a_team_until_its_cluster_is_deleted(store
     assert (await add(store, team, "alps")).number != first.number
 
 
-async def test_others_clusters_are_not_there(store, team, stranger):
+async def test_clusters_of_another_team_are_invisible(store, team, stranger):
     await add(store, stranger, "alps")
     assert await store.cluster(team.id, "alps") is None
     with pytest.raises(NotFoundError):
         await store.update_cluster(team.id, "alps", display_name="mine", description=None)
     with pytest.raises(NotFoundError):
         await remove(store, team)
-    assert [each.display_name for each in await store.clusters(stranger.id)] == ["A cluster"]
+    assert [cluster.display_name for cluster in await store.clusters(stranger.id)] == ["A cluster"]
 
 
 async def test_an_unknown_team_has_no_clusters(store):
@@ -58,7 +58,7 @@ async def test_an_unknown_team_has_no_clusters(store):
         await store.ensure_default_cluster(uuid4(), slug="x", display_name="X", now_us=NOW_US)
 
 
-async def test_there_is_one_default_cluster_however_many_ask_for_it_at_once(store, team, database_url):
+async def test_concurrent_requests_create_one_default_cluster(store, team, database_url):
     found = set()
 
     async def ask(store, number):
@@ -79,13 +79,13 @@ async def test_there_is_one_default_cluster_however_many_ask_for_it_at_once(stor
     assert await store.clusters(team.id) == [default]
 
 
-async def test_the_default_cluster_takes_no_others_slug(store, team):
+async def test_the_default_cluster_does_not_take_a_used_slug(store, team):
     await add(store, team, "default")
     with pytest.raises(ConflictError, match="try again"):
         await store.ensure_default_cluster(team.id, slug="default", display_name="Default", now_us=NOW_US)
 
 
-async def test_a_cluster_is_not_deleted_while_tasks_of_jobs_that_go_on_are_in_it(store, team):
+async def test_a_cluster_with_tasks_of_unfinished_jobs_is_not_deleted(store, team):
     cluster = await add(store, team, "alps")
     (queue,) = await store.add_queues(cluster.number, [("tasks.Leaf", 1, 0)])
     (job,) = new_ids(1, NOW_US)
@@ -111,18 +111,18 @@ async def test_queues_are_found_by_cluster_and_by_number(store, team):
     made = await store.add_queues(cluster.number, [("b", 1, 0), ("a", 1, 2), ("b", 1, 0)])
     assert len(set(made)) == 2
     assert set(await store.queues(cluster.number)) == set(made)
-    assert [await store.queue(each.number) for each in made] == made
+    assert [await store.queue(queue.number) for queue in made] == made
     assert await store.queue(10**9) is None
 
 
-async def test_what_another_process_adds_is_seen_within_a_second(store, team, database_url):
+async def test_queues_of_another_process_are_visible_within_a_second(store, team, database_url):
     now = 0.0
     async with opened(database_url) as other:
         here = Submissions(store, Settings(), monotonic=lambda: now)
         cluster = await here.cluster_number(team.id, "")
         assert await here.queues(cluster) == []
         (early,) = await other.add_queues(cluster, [("early", 1, 0)])
-        # Somebody says that a task waits there: then it is known at once.
+        # An announcement names the queue by number, so that it is known at once.
         assert await here.queue(early.number) == early
         assert await here.queues(cluster) == [early]
         (late,) = await other.add_queues(cluster, [("late", 1, 0)])
@@ -135,7 +135,7 @@ async def test_what_another_process_adds_is_seen_within_a_second(store, team, da
         assert await here.queues(cluster) is same
 
 
-async def test_a_cluster_that_another_process_deletes_is_gone_within_a_second(store, team, database_url):
+async def test_a_deletion_by_another_process_is_visible_within_a_second(store, team, database_url):
     now = 0.0
     async with opened(database_url) as other:
         here = Submissions(store, Settings(), monotonic=lambda: now)

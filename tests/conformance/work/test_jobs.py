@@ -1,4 +1,4 @@
-"""Reading jobs and their tasks, in every back end: what is told, page by page, and why tasks wait."""
+"""Reading jobs and tasks on every database: states, filters, pages, graphs, and why tasks wait."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RUNNER = b"r" * 16
 
 @dataclass
 class Work:
-    """A team's cluster with one queue, and somebody who executes."""
+    """A cluster with one queue, and a runner for it."""
 
     store: object
     team: object
@@ -63,12 +63,12 @@ class Work:
         return job
 
     def group(self, count, *dependencies, queue=None, **values):
-        tasks = [NewTask(queue or self.queue, f"Leaf {each}", b"{}", **values) for each in range(count)]
+        tasks = [NewTask(queue or self.queue, f"Leaf {number}", b"{}", **values) for number in range(count)]
         return NewGroup(tasks, dependencies)
 
     async def claim(self, count=1, queue=None):
         self._claims += 1
-        exchanged = await self.exchange(
+        result = await self.exchange(
             [],
             Claim(
                 queues=[queue or self.queue],
@@ -79,7 +79,7 @@ class Work:
                 lease_us=60_000_000,
             ),
         )
-        return exchanged.tasks
+        return result.tasks
 
     async def exchange(self, reports, claim=None):
         self.now_us += 1_000_000
@@ -91,13 +91,13 @@ class Work:
         await self.exchange([Report(task=task.task, lease=task.lease, **values) for task in tasks])
 
     async def state(self, job):
-        """The state of a job, told in both ways: by the record, and by the database."""
+        """Return the state of a job, after checking that the record and the database's filter agree."""
         found = await self.store.job(self.team.id, job)
         by_state = [
             state
             for state in JobState
-            for each in await self.store.jobs(self.team.id, JobFilter(states=[state]), latest_first=True, count=100)
-            if each.id == job
+            for listed in await self.store.jobs(self.team.id, JobFilter(states=[state]), latest_first=True, count=100)
+            if listed.id == job
         ]
         assert by_state == [found.state]
         return found.state
@@ -129,7 +129,7 @@ async def test_the_state_of_a_job_is_the_same_in_the_record_and_in_the_database(
     assert await work.state(job) is JobState.COMPLETED
 
 
-async def test_a_job_tells_its_counts_times_and_progress(work):
+async def test_a_job_has_counts_times_and_progress(work):
     job = await work.submit(work.group(3))
     tasks = await work.claim(2)
     running = await work.store.job(work.team.id, job)
@@ -145,7 +145,7 @@ async def test_a_job_tells_its_counts_times_and_progress(work):
             execution_us=250_000,
         )
     found = await work.store.job(work.team.id, job)
-    assert [(each.label, each.total, each.done) for each in found.progress] == [
+    assert [(progress.label, progress.total, progress.done) for progress in found.progress] == [
         ("pixels", 2 * huge, 2 * huge),
         ("tiles", 8, 2),
     ]
@@ -154,7 +154,7 @@ async def test_a_job_tells_its_counts_times_and_progress(work):
     assert found.last_stopped_us == work.now_us
 
 
-async def test_nothing_is_told_to_another_team(work, stranger):
+async def test_jobs_of_another_team_are_invisible(work, stranger):
     job = await work.submit()
     (task,) = await work.store.root_tasks(job, after=None, count=10)
     assert await work.store.job(stranger.id, job) is None
@@ -185,9 +185,9 @@ async def test_nothing_is_told_to_another_team(work, stranger):
 
 @pytest.mark.parametrize("latest_first", [True, False])
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
-async def test_pages_of_jobs_hold_every_job_once(work, latest_first, size):
+async def test_pages_of_jobs_contain_every_job_once(work, latest_first, size):
     jobs = Jobs(work.store, Submissions(work.store, Settings()))
-    made = [await work.submit(name=f"Job {each}") for each in range(7)]
+    made = [await work.submit(name=f"Job {number}") for number in range(7)]
     seen, after = [], None
     while True:
         page, after = await jobs.query(work.team.id, JobFilter(), latest_first=latest_first, after=after, count=size)
@@ -198,7 +198,7 @@ async def test_pages_of_jobs_hold_every_job_once(work, latest_first, size):
     assert seen == (made[::-1] if latest_first else made)
 
 
-async def test_jobs_are_found_by_what_they_are(work, team):
+async def test_jobs_are_found_by_each_condition_of_the_filter(work, team):
     (other,) = await work.store.add_queues(
         (await work.store.add_cluster(team.id, slug="Rhine", display_name="", description="", now_us=NOW_US)).number,
         [("tasks.Leaf", 1, 0)],
@@ -235,9 +235,9 @@ async def test_jobs_are_found_by_what_they_are(work, team):
     await work.compute(running)
     assert await names(task_states=[TaskState.COMPUTED]) == [plain]
     second = (await work.store.job(team.id, elsewhere)).submitted_us
-    assert await names(first_us=second) == [elsewhere, automatic, canceled]
-    assert await names(first_us=second + 1) == [automatic, canceled]
-    assert await names(behind_us=second) == [plain]
+    assert await names(start_us=second) == [elsewhere, automatic, canceled]
+    assert await names(start_us=second + 1) == [automatic, canceled]
+    assert await names(end_us=second) == [plain]
     assert await names(first=automatic) == [automatic, canceled]
     assert await names(last=elsewhere) == [plain, elsewhere]
 
@@ -260,7 +260,7 @@ async def test_jobs_are_counted_by_state(work):
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
-async def test_pages_of_tasks_hold_every_task_once_in_the_order_of_submission(work, size):
+async def test_pages_of_tasks_contain_every_task_once_in_the_order_of_submission(work, size):
     jobs = Jobs(work.store, Submissions(work.store, Settings()))
     job = await work.submit(work.group(2), work.group(3, 0))
     (root, _) = await work.claim(2)
@@ -292,7 +292,7 @@ async def test_pages_of_tasks_hold_every_task_once_in_the_order_of_submission(wo
         await jobs.tasks.page(work.team.id, job, parent=b"x" * 16, after=None, count=1)
 
 
-async def test_a_prototype_is_what_was_submitted_and_a_clone_is_equal(work):
+async def test_a_prototype_is_the_submission_and_a_clone_is_equal(work):
     jobs = Jobs(work.store, Submissions(work.store, Settings()))
     job = await work.submit(work.group(2, max_retries=3), work.group(1, 0), work.group(1, 0, 1), name="First")
     name, tasks = await jobs.tasks.prototype(work.team.id, job)
@@ -319,7 +319,7 @@ async def test_every_reason_to_wait_is_told(work):
         }
 
     async def runner(*identifiers):
-        await work.store.note_runner(RUNNER, work.cluster, json.dumps(identifiers), work.now_us)
+        await work.store.record_runner(RUNNER, work.cluster, json.dumps(identifiers), work.now_us)
 
     job = await work.submit(work.group(1, max_retries=1), work.group(1, 0))
     told = await reasons(job)
@@ -366,14 +366,14 @@ async def test_every_reason_to_wait_is_told(work):
 async def test_a_runner_that_is_busy_for_long_is_there(work):
     explanations = QueueExplainer(work.store, clock=lambda: work.now_us)
     job = await work.submit(work.group(2))
-    await work.store.note_runner(RUNNER, work.cluster, json.dumps([("tasks.Leaf", 1, 3)]), work.now_us)
+    await work.store.record_runner(RUNNER, work.cluster, json.dumps([("tasks.Leaf", 1, 3)]), work.now_us)
     await work.claim()
     work.now_us += 3_600_000_000
     (told,) = await explanations.explain_job(work.team.id, job, limit=100)
     assert told.reason is Reason.NEXT
 
 
-async def test_of_many_tasks_that_are_waited_for_five_are_named(work):
+async def test_of_many_blocking_tasks_five_are_named(work):
     job = await work.submit(work.group(7), work.group(1, 0), work.group(1, 0, 1))
     explained = await QueueExplainer(work.store).explain_job(work.team.id, job, limit=100)
     first, second = explained[-2:]
@@ -381,13 +381,13 @@ async def test_of_many_tasks_that_are_waited_for_five_are_named(work):
         "it waits for 7 tasks: Leaf 0 (queued), Leaf 1 (queued), Leaf 2 (queued), Leaf 3 (queued), Leaf 4 (queued) "
         "and 2 more"
     )
-    assert list(first.waits_for) == [one.task.id for one in explained[:5]]
+    assert list(first.waits_for) == [explanation.task.id for explanation in explained[:5]]
     assert second.sentence.startswith("it waits for 8 tasks: ")
     assert len(await QueueExplainer(work.store).explain_job(work.team.id, job, limit=3)) == 3
 
 
 @pytest.mark.parametrize("max_tasks", [4, 8, 200])
-async def test_a_graph_knows_every_task_whatever_is_read_of_it(work, max_tasks):
+async def test_a_graph_counts_every_task_however_many_it_lists(work, max_tasks):
     job = await work.submit(work.group(1), work.group(3, 0), name="A diagram")
     (root,) = await work.claim()
     await work.compute(root, groups=[work.group(20), work.group(5, 0)])
@@ -406,10 +406,12 @@ async def test_a_graph_knows_every_task_whatever_is_read_of_it(work, max_tasks):
     assert "tasks.Leaf" in to_d2(graph, max_tasks=max_tasks) or "Leaf" in to_d2(graph, max_tasks=max_tasks)
 
 
-async def test_groups_that_are_too_many_are_counted(work, monkeypatch):
+async def test_groups_beyond_the_limit_are_counted(work, monkeypatch):
     monkeypatch.setattr("tilebox.server.diagrams.job_graphs.MAX_GROUPS", 2)
     job = await work.submit(work.group(1), work.group(3, 0), work.group(4, 1), work.group(5, 2))
     graph = await read_graph(work.store, await work.store.job(work.team.id, job), 4)
     assert len(graph.groups) == 2
-    assert [(each.identifier, each.state, each.count) for each in graph.rest] == [("tasks.Leaf", TaskState.QUEUED, 9)]
+    assert [(count.identifier, count.state, count.count) for count in graph.rest] == [
+        ("tasks.Leaf", TaskState.QUEUED, 9)
+    ]
     assert to_d2(graph, max_tasks=4)

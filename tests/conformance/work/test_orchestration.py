@@ -1,4 +1,4 @@
-"""What the orchestrator does with jobs and tasks, one rule a test."""
+"""The rules of the orchestrator's store, one in each test, on every database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrated import LEASE_US, World, done, group
 
 from tilebox.errors import NotFoundError
 from tilebox.server.rules.task_states import Failure, JobState, TaskState, Verdict
-from tilebox.server.store.work.interface import Held, Limits, ProgressUpdate, new_ids
+from tilebox.server.store.work.interface import HeldTask, Limits, ProgressUpdate, new_ids
 from tilebox.server.store.work.jobs import LabelProgress
 
 pytestmark = pytest.mark.anyio
@@ -44,12 +44,12 @@ async def test_a_job_of_one_task(world):
     assert await world.state(job) is JobState.COMPLETED
 
 
-async def test_what_waits_is_handed_out_once_all_before_it_is_completed(world):
+async def test_a_dependent_task_is_claimed_once_its_dependencies_are_completed(world):
     job, _ = await world.submit(group(world.task("a"), world.task("b")), group(world.task("c"), after=[0]))
     first, second = await world.claim(9)
     await world.report(first)
     assert await world.claim() == []
-    # Computed is not completed: what it submits has to be computed, too.
+    # A computed task is completed only once its subtasks are computed too.
     assert await world.report(second, groups=[group(world.task("b1"))]) is Verdict.ACCEPTED
     (below,) = await world.claim(9)
     assert below.input == b"b1"
@@ -66,13 +66,13 @@ async def test_a_diamond_of_groups_waits_for_both_sides(world):
         group(world.task("c"), after=[0]),
         group(world.task("d"), after=[1, 2]),
     )
-    handed = []
+    claimed = []
     while tasks := await world.claim(9):
-        handed.append(sorted(labels(tasks)))
-        # One report a request: each side counts off on its own.
+        claimed.append(sorted(labels(tasks)))
+        # One report in each request, so that each side decrements the counter in a transaction of its own.
         for task in tasks:
             await world.report(task)
-    assert handed == [["a"], ["b", "c"], ["d"]]
+    assert claimed == [["a"], ["b", "c"], ["d"]]
 
 
 async def test_both_sides_of_a_diamond_may_end_in_one_request(world):
@@ -83,14 +83,14 @@ async def test_both_sides_of_a_diamond_may_end_in_one_request(world):
 
 async def test_a_long_chain(world):
     await world.submit(group(world.task("t0")), *[group(world.task(f"t{n}"), after=[n - 1]) for n in range(1, 100)])
-    handed, tasks = [], await world.claim(9)
+    claimed, tasks = [], await world.claim(9)
     while tasks:
-        handed += labels(tasks)
+        claimed += labels(tasks)
         tasks = (await world.exchange([done(task) for task in tasks], world.wish(9))).tasks
-    assert handed == [f"t{n}" for n in range(100)]
+    assert claimed == [f"t{n}" for n in range(100)]
 
 
-async def test_a_report_and_the_task_that_it_releases_need_no_queue(world):
+async def test_a_released_task_that_is_claimed_at_once_skips_the_queue(world):
     await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
     answer = await world.exchange([done(task) for task in await world.claim()], world.wish())
     assert labels(answer.tasks) == ["b"]
@@ -101,18 +101,18 @@ async def test_a_report_and_the_task_that_it_releases_need_no_queue(world):
 
 
 @pytest.mark.parametrize("size", [1, 3, 20])
-async def test_released_tasks_that_are_not_handed_out_at_once_are_ready(world, size):
+async def test_released_tasks_that_are_not_claimed_at_once_are_ready(world, size):
     tasks = [world.task(f"b{number}", queue=1) for number in range(size)]
     await world.submit(group(world.task("a")), group(*tasks, after=[0]))
     claimed = await world.claim()
-    # One claim is for another queue, the next one for fewer.
+    # The claim is for another queue than that of the released tasks.
     answer = await world.exchange([done(task) for task in claimed], world.wish(queues=world.queues[:1]))
     assert answer.tasks == []
     assert answer.effects.ready == {world.queues[1]: size}
     assert labels(await world.claim(30)) == [f"b{number}" for number in range(size)]
 
 
-async def test_of_two_groups_that_are_released_one_task_is_left(world):
+async def test_a_claim_smaller_than_two_released_groups_leaves_one_task(world):
     tasks = [world.task(f"b{number}") for number in range(4)]
     await world.submit(group(world.task("a")), group(*tasks[:2], after=[0]), group(*tasks[2:], after=[0]))
     answer = await world.exchange([done(task) for task in await world.claim()], world.wish(3))
@@ -122,34 +122,34 @@ async def test_of_two_groups_that_are_released_one_task_is_left(world):
 
 
 @pytest.mark.parametrize("size", [1, 20])
-async def test_released_tasks_stand_in_line_with_those_that_are_ready(world, size):
+async def test_released_tasks_compete_with_ready_ones_by_rank(world, size):
     await world.submit(group(world.task("a")), group(*[world.task(f"b{number}") for number in range(size)], after=[0]))
     (first,) = await world.claim()
     await world.submit(group(*[world.task(f"large{number}") for number in range(6)]))
     assert labels(await world.claim(4)) == ["large0", "large1", "large2", "large3"]
-    # The job's next place in the line is before the large one's next, though not before those it was handed already.
+    # The next rank of the small job is lower than the next one of the large job, but not lower than claimed ones.
     answer = await world.exchange([done(first)], world.wish())
     assert labels(answer.tasks) == ["b0"]
-    # Others are told to look for the rest of the group, and again for the one that was kept from them.
+    # Waiting runners wake up for the rest of the group, and for the ready task that was locked meanwhile.
     assert answer.effects.ready == {world.queues[0]: size}
     left = labels(await world.claim(30))
     assert sorted(left) == sorted(["large4", "large5", *[f"b{number}" for number in range(1, size)]])
 
 
 @pytest.mark.parametrize("size", [8, 9])
-async def test_as_many_tasks_are_announced_as_are_left(world, size):
+async def test_the_effects_count_the_tasks_that_are_left(world, size):
     await world.submit(group(world.task("a")), group(*[world.task(f"b{number}") for number in range(size)], after=[0]))
     (first,) = await world.claim()
     await world.submit(group(*[world.task(f"large{number}") for number in range(12)]))
     await world.claim(4)
-    # Eight are ready, of which some give way to tasks of the group.
+    # Eight tasks are ready, and tasks of the released group have lower ranks than some of them.
     answer = await world.exchange([done(first)], world.wish(8))
     assert {label[0] for label in labels(answer.tasks)} == {"b", "l"}
     assert answer.effects.ready == {world.queues[0]: size}
     assert len(await world.claim(30)) == size
 
 
-async def test_a_task_that_is_ready_goes_before_one_that_is_released_further_back(world):
+async def test_a_ready_task_precedes_a_released_one_with_a_higher_rank(world):
     await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
     (first,) = await world.claim()
     await world.submit(group(world.task("other")))
@@ -160,7 +160,7 @@ async def test_a_task_that_is_ready_goes_before_one_that_is_released_further_bac
     assert (await world.tasks())["b"]["rank"] == 50
 
 
-async def test_what_is_completed_far_above_releases_what_waits_there(world):
+async def test_a_completion_propagates_to_dependents_of_distant_ancestors(world):
     await world.submit(group(world.task("top")), group(world.task("last"), after=[0]))
     (task,) = await world.claim()
     for label in ("middle", "bottom"):
@@ -174,7 +174,7 @@ async def test_what_is_completed_far_above_releases_what_waits_there(world):
     }  # fmt: skip
 
 
-async def test_two_tasks_far_below_release_what_waits_for_both_of_those_above(world):
+async def test_two_descendants_release_a_dependent_of_both_ancestors(world):
     await world.submit(group(world.task("a")), group(world.task("b")), group(world.task("last"), after=[0, 1]))
     for task in await world.claim(2):
         await world.report(task, groups=[group(world.task(f"below {task.input.decode()}"))])
@@ -182,7 +182,7 @@ async def test_two_tasks_far_below_release_what_waits_for_both_of_those_above(wo
     assert labels(answer.tasks) == ["last"]
 
 
-async def test_a_report_in_a_canceled_job_hands_out_nothing_of_it(world):
+async def test_a_report_in_a_canceled_job_makes_no_task_claimable(world):
     job, _ = await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
     (task,) = await world.claim()
     await world.cancel(job)
@@ -192,7 +192,7 @@ async def test_a_report_in_a_canceled_job_hands_out_nothing_of_it(world):
     assert (row["state"], row["rank"], row["open_dependencies"]) == (QUEUED, None, 0)
 
 
-async def test_a_request_that_comes_twice_is_handed_what_its_report_released(world):
+async def test_a_repeated_request_gets_the_tasks_that_its_report_released(world):
     await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
     (task,) = await world.claim()
     wish = world.wish()
@@ -205,7 +205,7 @@ async def test_a_request_that_comes_twice_is_handed_what_its_report_released(wor
     assert labels(await world.claim(2)) == ["other"]
 
 
-async def test_a_report_that_comes_twice_changes_nothing(world):
+async def test_a_repeated_report_changes_nothing(world):
     await world.submit(group(world.task("a")))
     (task,) = await world.claim()
     report = done(task, groups=[group(world.task("b"))])
@@ -241,12 +241,12 @@ async def test_a_runner_without_lease_numbers(world):
     assert await world.report(task) is Verdict.STALE
     assert await world.report(replace(task, lease=None)) is Verdict.ACCEPTED
     assert await world.report(replace(task, lease=None)) is Verdict.REPEATED
-    # A task that went to a runner with numbers is none of its business.
+    # It must not report a task whose lease is fenced.
     (task,) = await world.claim()
     assert await world.report(replace(task, lease=None)) is Verdict.STALE
 
 
-async def test_what_is_unknown_or_another_teams_is_stale(world, store):
+async def test_reports_on_unknown_tasks_and_those_of_another_team_are_stale(world, store):
     other = await World.make(store)
     await world.submit(group(world.task("a")))
     (task,) = await world.claim()
@@ -261,7 +261,7 @@ async def test_what_is_unknown_or_another_teams_is_stale(world, store):
     assert await other.tasks() == {}
 
 
-async def test_a_failed_attempt_leaves_no_subtasks_behind(world):
+async def test_a_failed_attempt_submits_no_subtasks(world):
     await world.submit(group(world.task("a", max_retries=1)))
     (task,) = await world.claim()
     below = [group(world.task("b"))]
@@ -276,7 +276,7 @@ async def test_a_failed_attempt_leaves_no_subtasks_behind(world):
     assert (attempt["lease_number"], attempt["outcome"], attempt["error"]) == (1, "failed", "broke")
 
 
-async def test_retries_are_used_up_then_the_job_stops(world):
+async def test_a_job_fails_once_the_retries_of_a_task_are_used_up(world):
     job, _ = await world.submit(group(world.task("a", max_retries=2), world.task("b")))
     for attempt in range(3):
         assert await world.state(job) in {JobState.SUBMITTED, JobState.STARTED}
@@ -297,7 +297,7 @@ async def test_a_failure_that_is_final_is_not_retried(world):
     assert await world.state(job) is JobState.FAILED
 
 
-async def test_crashes_are_counted_apart_from_retries(world):
+async def test_crashes_and_retries_have_separate_limits(world):
     world.limits = Limits(max_crashes=10)
     job, _ = await world.submit(group(world.task("a", max_retries=1)), group(world.task("poison")))
     for crash in range(11):
@@ -313,12 +313,12 @@ async def test_crashes_are_counted_apart_from_retries(world):
     assert (states["a"]["retries"], states["a"]["crashes"], states["a"]["state"]) == (1, 10, QUEUED)
     assert (states["poison"]["crashes"], states["poison"]["state"]) == (11, FAILED)
     assert await world.state(job) is JobState.FAILED
-    # Somebody mended it: all of its chances are there again.
+    # A retry of the job resets the counters.
     assert (await world.retry(job))[0] == 1
     assert (await world.tasks())["poison"]["crashes"] == 0
 
 
-async def test_a_task_that_is_given_back_goes_first_and_uses_up_nothing(world):
+async def test_a_returned_task_goes_first_and_uses_no_retry(world):
     await world.submit(group(*[world.task(f"t{number}") for number in range(5)]))
     first, second = await world.claim(2)
     assert labels([first, second]) == ["t0", "t1"]
@@ -329,25 +329,25 @@ async def test_a_task_that_is_given_back_goes_first_and_uses_up_nothing(world):
     assert await world.attempts() == []
 
 
-async def test_what_a_runner_holds(world, store):
+async def test_tasks_held_by_a_runner(world, store):
     await world.submit(group(*(world.task(label) for label in "abcdef")))
-    crashed, computed, waiting, handed_back = await world.claim(4)
+    crashed, computed, waiting, returned = await world.claim(4)
     await world.claim(runner=b"s" * 16)
     await world.claim(is_fenced=False)
     await world.report(crashed, failure=Failure.CRASH)
     (again,) = await world.claim()
     await world.report(computed)
-    await world.report(handed_back, is_returned=True)
+    await world.report(returned, is_returned=True)
     other = await World.make(store)
     assert await store.held_by_runner(other.team, b"r" * 16, count=9) == []
     held = await store.held_by_runner(world.team, b"r" * 16, count=9)
-    wanted = [Held(crashed.task, 2, crashes=1), Held(waiting.task, 1, crashes=0)]
+    wanted = [HeldTask(crashed.task, 2, crashes=1), HeldTask(waiting.task, 1, crashes=0)]
     assert again.task == crashed.task
-    assert sorted(held, key=lambda one: one.task) == sorted(wanted, key=lambda one: one.task)
+    assert sorted(held, key=lambda task: task.task) == sorted(wanted, key=lambda task: task.task)
     assert len(await store.held_by_runner(world.team, b"r" * 16, count=1)) == 1
 
 
-async def test_a_lease_that_is_extended_does_not_end(world, store):
+async def test_an_extended_lease_does_not_expire(world, store):
     await world.submit(group(world.task("a"), world.task("b")))
     kept, lost = await world.claim(2)
     extend = [(kept.task, 1), (lost.task, 2), (lost.task, None), (new_ids(1, 0)[0], 1)]
@@ -361,7 +361,7 @@ async def test_a_lease_that_is_extended_does_not_end(world, store):
     assert [row["outcome"] for row in await world.attempts()] == ["expired"]
 
 
-async def test_a_heartbeat_behind_the_report_changes_nothing(world, store):
+async def test_a_heartbeat_after_the_report_changes_nothing(world, store):
     await world.submit(group(world.task("a")))
     (task,) = await world.claim()
     await world.report(task)
@@ -370,21 +370,21 @@ async def test_a_heartbeat_behind_the_report_changes_nothing(world, store):
     assert await world.everything() == before
 
 
-async def test_leases_end_in_batches(world):
+async def test_leases_expire_in_batches(world):
     await world.submit(group(*[world.task(f"t{number}") for number in range(5)]))
     await world.claim(5)
     world.now_us += LEASE_US
-    assert (await world.expire())[0] == 0, "a lease ends behind its last moment"
+    assert (await world.expire())[0] == 0, "a lease expires after its last microsecond"
     world.now_us += 1
     assert [(await world.expire(2))[0] for _ in range(4)] == [2, 2, 1, 0]
 
 
-async def test_leases_and_pauses_outlast_no_clock_that_was_set_back(world, store):
+async def test_leases_and_pauses_are_shortened_when_the_clock_is_set_back(world, store):
     await world.submit(group(*[world.task(label, max_retries=1) for label in "abc"]))
     asleep, _, public = [(await world.claim(is_fenced=label != "c"))[0] for label in "abc"]
     await store.extend_leases(world.team, [(public.task, None)], until_us=world.now_us + 9 * LEASE_US)
     await world.report(asleep, failure=Failure.TASK, retry_after_us=5 * SECOND_US)
-    await store.note_runner(b"r" * 16, world.cluster, "[]", world.now_us)
+    await store.record_runner(b"r" * 16, world.cluster, "[]", world.now_us)
     noted, hour_us = world.now_us, 3600 * SECOND_US
 
     async def times():
@@ -392,13 +392,13 @@ async def test_leases_and_pauses_outlast_no_clock_that_was_set_back(world, store
         return [tasks["a"]["wake_us"], tasks["b"]["leased_until_us"], tasks["c"]["leased_until_us"]]
 
     before = [noted + 5 * SECOND_US, noted + LEASE_US, noted + 9 * LEASE_US]
-    # A clock that went on, or was set forward, changes nothing.
-    await store.set_back(now_us=noted, lease_us=LEASE_US)
-    await store.set_back(now_us=noted + hour_us, lease_us=LEASE_US)
+    # A clock that advances or is set forward changes nothing.
+    await store.rewind_deadlines(now_us=noted, lease_us=LEASE_US)
+    await store.rewind_deadlines(now_us=noted + hour_us, lease_us=LEASE_US)
     assert await times() == before
-    # Two servers see it, and then it happens again.
+    # Two servers notice the same step, and then a second step follows.
     for hours in (1, 1, 3):
-        await store.set_back(now_us=noted - hours * hour_us, lease_us=LEASE_US)
+        await store.rewind_deadlines(now_us=noted - hours * hour_us, lease_us=LEASE_US)
         assert await times() == [moment - hours * hour_us for moment in before]
 
 
@@ -432,19 +432,19 @@ async def test_a_pause_outlasts_cancel_and_retry(world):
     assert labels(await world.claim()) == ["a"]
 
 
-async def test_a_canceled_job_starts_nothing_new(world):
+async def test_tasks_of_a_canceled_job_cannot_be_claimed(world):
     job, _ = await world.submit(group(world.task("a"), world.task("b")), group(world.task("c"), after=[0]))
     (task,) = await world.claim()
     effects = await world.cancel(job)
     assert effects.ended == {job}
     assert await world.state(job) is JobState.CANCELED
     assert await world.claim() == []
-    # What runs may finish; what it submits waits.
+    # A running task may finish. Its subtasks wait.
     assert await world.report(task, groups=[group(world.task("a1"))]) is Verdict.ACCEPTED
     assert await world.claim() == []
     assert (await world.retry(job))[0] == 0
-    handed = await world.claim(9)
-    assert sorted(labels(handed)) == ["a1", "b"]
+    claimed = await world.claim(9)
+    assert sorted(labels(claimed)) == ["a1", "b"]
 
 
 async def test_a_job_that_ended_cannot_be_canceled(world):
@@ -464,7 +464,7 @@ async def test_a_job_that_ended_cannot_be_canceled(world):
     assert await world.state(job) is JobState.COMPLETED
 
 
-async def test_a_retry_queues_what_failed_and_nothing_else(world):
+async def test_a_retry_queues_only_failed_tasks(world):
     job, _ = await world.submit(group(*[world.task(label) for label in "abcd"]))
     a, b, c, d = await world.claim(4)
     await world.report(a, groups=[group(world.task("a1"))])
@@ -479,7 +479,7 @@ async def test_a_retry_queues_what_failed_and_nothing_else(world):
     assert await world.report(b, failure=Failure.TASK) is Verdict.STALE
 
 
-async def test_what_is_optional_may_fail(world):
+async def test_an_optional_task_may_fail(world):
     job, _ = await world.submit(group(world.task("a", is_optional=True)), group(world.task("b"), after=[0]))
     (task,) = await world.claim()
     await world.report(task, failure=Failure.TASK)
@@ -491,7 +491,7 @@ async def test_what_is_optional_may_fail(world):
 
 
 async def _optional_family(world):
-    """An optional task that submitted: one that runs, one that waits, one behind both."""
+    """Submit a job with an optional task; return its id and the running subtasks of that task."""
     job, _ = await world.submit(group(world.task("top", is_optional=True)), group(world.task("after"), after=[0]))
     (top,) = await world.claim()
     below = [
@@ -504,13 +504,13 @@ async def _optional_family(world):
     return job, tasks
 
 
-async def test_a_failure_below_an_optional_task_skips_what_waits_there(world):
+async def test_a_failure_below_an_optional_task_skips_its_queued_descendants(world):
     job, tasks = await _optional_family(world)
     await world.report(tasks["x"], failure=Failure.TASK)
     assert await world.states() == {
         "top": COMPUTED, "x": FAILED_OPTIONAL, "y": RUNNING, "z": RUNNING, "behind": SKIPPED, "after": QUEUED,
     }  # fmt: skip
-    # What runs may finish; what it submits is skipped.
+    # A running task may finish. Its subtasks are skipped.
     await world.report(tasks["y"], groups=[group(world.task("y1")), group(world.task("y2"), after=[0])])
     assert await world.claim() == []
     await world.report(tasks["z"])
@@ -523,9 +523,9 @@ async def test_a_failure_below_an_optional_task_skips_what_waits_there(world):
 
 
 @pytest.mark.parametrize("how", [{"is_returned": True}, {"failure": Failure.TASK}, {"failure": Failure.CRASH}, None])
-@pytest.mark.parametrize("together", [None, "before", "behind"])
-async def test_what_comes_back_below_a_failed_optional_task_is_skipped(world, how, together):
-    """It waits again, and what waits there is skipped: whether it came back before, behind or with the failure."""
+@pytest.mark.parametrize("together", [None, "before", "after"])
+async def test_a_task_requeued_below_a_failed_optional_task_is_skipped(world, how, together):
+    """The order does not matter: the task may be requeued before, after or in the same request as the failure."""
     _, tasks = await _optional_family(world)
     failure = done(tasks["x"], failure=Failure.TASK)
     if how is None:
@@ -537,7 +537,7 @@ async def test_what_comes_back_below_a_failed_optional_task_is_skipped(world, ho
         await world.report(tasks["z"], **how)
     else:
         back = done(tasks["z"], **how)
-        await world.exchange([failure, back] if together == "behind" else [back, failure])
+        await world.exchange([failure, back] if together == "after" else [back, failure])
     states = await world.states()
     assert (states["x"], states["z"]) == (FAILED_OPTIONAL, SKIPPED)
     if how is not None:
@@ -554,63 +554,63 @@ async def test_subtasks_reported_with_the_failure_beside_them_are_skipped(world)
         assert (await fresh.states())["y1"] == SKIPPED
 
 
-async def test_a_claim_that_is_repeated_gets_the_same_tasks(world):
+async def test_a_repeated_claim_gets_the_same_tasks(world):
     await world.submit(group(*[world.task(f"t{number}") for number in range(5)]))
     wish = world.wish(2)
-    handed = (await world.exchange((), wish)).tasks
+    claimed = (await world.exchange((), wish)).tasks
     again = replace(wish, is_repeated=True)
     before = await world.everything()
-    assert sorted((await world.exchange((), again)).tasks, key=lambda task: task.input) == handed
+    assert sorted((await world.exchange((), again)).tasks, key=lambda task: task.input) == claimed
     assert await world.everything() == before
-    # Another runner's claim of that name is another claim.
+    # A claim of another runner with the same id is a different claim.
     other = await world.exchange((), replace(again, runner=b"o" * 16))
     assert labels(other.tasks) == ["t2", "t3"]
-    # So is another team's, and one without a name cannot be repeated.
+    # So is a claim of another team.
     stranger = await World.make(world.store)
     assert (await stranger.exchange((), replace(again, queues=stranger.queues))).tasks == []
-    # Once they are reported the request is a new one.
-    await world.exchange([done(task) for task in handed])
+    # Once the tasks are reported, the request counts as a new one.
+    await world.exchange([done(task) for task in claimed])
     assert labels((await world.exchange((), again)).tasks) == ["t4"]
 
 
-async def test_queues_are_served_in_the_order_of_ranks(world):
+async def test_tasks_are_claimed_in_the_order_of_ranks_across_queues(world):
     await world.submit(group(*[world.task(f"t{number}", queue=number % 2) for number in range(8)]))
     assert labels(await world.claim(3)) == ["t0", "t1", "t2"]
     assert labels(await world.claim(3, queues=world.queues[1:])) == ["t3", "t5", "t7"]
     assert labels(await world.claim(9, queues=world.queues[:1])) == ["t4", "t6"]
 
 
-async def test_a_small_job_behind_a_large_one_is_next(world):
+async def test_a_small_job_overtakes_a_large_one(world):
     await world.submit(group(*[world.task(f"large{number}") for number in range(2000)]))
     await world.claim(10)
     world.now_us += 1000
     await world.submit(group(world.task("small")))
-    # At the same place in the line, the older job goes first.
+    # With equal ranks, the older job goes first.
     assert labels(await world.claim(2)) == ["large10", "small"]
 
 
-async def test_jobs_of_one_line_take_turns(world):
+async def test_jobs_of_one_cluster_take_turns(world):
     await world.submit(group(*[world.task(f"a{number}") for number in range(50)]))
     await world.claim(1)
     await world.submit(group(*[world.task(f"b{number}") for number in range(50)]))
-    handed = labels(await world.claim(20))
-    assert sum(label.startswith("a") for label in handed) == 10
+    claimed = labels(await world.claim(20))
+    assert sum(label.startswith("a") for label in claimed) == 10
 
 
-async def test_a_job_that_rested_does_not_catch_up(world):
+async def test_a_job_that_was_idle_does_not_catch_up(world):
     await world.submit(group(world.task("late")))
     (late,) = await world.claim()
     await world.submit(group(*[world.task(f"a{number}") for number in range(100)]))
     await world.claim(50)
     await world.report(late, groups=[group(*[world.task(f"late{number}") for number in range(50)])])
-    handed = labels(await world.claim(20))
-    assert 9 <= sum(label.startswith("late") for label in handed) <= 11
+    claimed = labels(await world.claim(20))
+    assert 9 <= sum(label.startswith("late") for label in claimed) <= 11
 
 
 async def test_more_is_to_come(world, store):
     job, _ = await world.submit(group(world.task("a", max_retries=1)), group(world.task("b", queue=1), after=[0]))
     here, there = world.queues[:1], world.queues[1:]
-    # Whoever looked a moment before it became ready must not think that all is done.
+    # A runner whose claim came a moment too early must not conclude that all work is done.
     assert await store.is_more_to_come(here)
     assert not await store.is_more_to_come(there)
     (task,) = await world.claim()
@@ -622,7 +622,7 @@ async def test_more_is_to_come(world, store):
     assert not await store.is_more_to_come(world.queues)
 
 
-async def test_progress_is_that_of_the_last_attempt(world, store):
+async def test_progress_is_replaced_by_that_of_the_last_attempt(world, store):
     job, _ = await world.submit(group(world.task("a"), world.task("b")))
 
     async def progress():
@@ -653,7 +653,7 @@ async def test_times_of_a_job(world, store):
     assert times == (begun, world.now_us, 7 * SECOND_US)
 
 
-async def test_queues_are_made_once(store, world):
+async def test_queues_are_created_once(store, world):
     wanted = [("Task0", 1, 0), ("Task0", 1, 1), ("Task0", 1, 1)]
     first, second, third = await store.add_queues(world.cluster, wanted)
     assert first.number == world.queues[0]
@@ -662,29 +662,29 @@ async def test_queues_are_made_once(store, world):
 
 
 async def test_ranks_only_rise(store, world):
-    assert (await store.note_ranks({world.cluster: 7}))[world.cluster] == 7
-    assert (await store.note_ranks({world.cluster: 3}))[world.cluster] == 7
-    assert (await store.note_ranks({}))[world.cluster] == 7
+    assert (await store.record_ranks({world.cluster: 7}))[world.cluster] == 7
+    assert (await store.record_ranks({world.cluster: 3}))[world.cluster] == 7
+    assert (await store.record_ranks({}))[world.cluster] == 7
 
 
-async def test_a_broken_job_leaves_nothing(world):
-    broken = replace(world.task("b"), max_retries=-1)
+async def test_an_invalid_job_is_not_stored(world):
+    invalid = replace(world.task("b"), max_retries=-1)
     with pytest.raises(Exception, match="refused a value"):
-        await world.submit(group(world.task("a")), group(broken))
+        await world.submit(group(world.task("a")), group(invalid))
     assert await world.everything() == [[], [], []]
 
 
-async def test_a_broken_report_undoes_its_whole_request(world):
+async def test_an_invalid_report_undoes_its_whole_request(world):
     await world.submit(group(world.task("a"), world.task("b")))
     a, b = await world.claim(2)
     before = await world.everything()
-    broken = group(replace(world.task("z"), max_retries=-1))
+    invalid = group(replace(world.task("z"), max_retries=-1))
     with pytest.raises(Exception, match="refused a value"):
-        await world.exchange([done(a), done(b, groups=[broken])])
+        await world.exchange([done(a), done(b, groups=[invalid])])
     assert await world.everything() == before
 
 
-def test_ids_ascend_and_tell_their_time():
+def test_ids_ascend_and_hold_their_time():
     ids = new_ids(1000, 1_790_000_000_123_456)
     assert ids == sorted(set(ids))
     assert {int.from_bytes(identity[:6], "big") for identity in ids} == {1_790_000_000_123}

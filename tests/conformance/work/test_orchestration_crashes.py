@@ -1,4 +1,4 @@
-"""Processes killed at every step of a transaction, and answers that got lost: all of it happened, or nothing."""
+"""Processes killed at every step, and lost answers: each transaction happens completely or not at all."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ async def world(store):
 
 
 @contextmanager
-def mortal(url, world):
-    """Run `orchestration_process.py`; yields a function that lets a copy of it die in a request."""
+def crashing_process(url, world):
+    """Run `orchestration_process.py`; yields a function that makes a copy of it die in a request."""
     path = Path(__file__).with_name("orchestration_process.py")
     command = [sys.executable, str(path), url, str(world.team), json.dumps(world.queues)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "ready\n"
 
         def die_in(request, step, **known):
-            """Let it die; tells whether it had done all but the commit."""
+            """Make a copy die; returns whether it had run every statement but the commit."""
             child.stdin.write(json.dumps({"request": request, "step": step, **known}) + "\n")
             child.stdin.flush()
-            told = child.stdout.readline()
-            if told == "end\n":
+            line = child.stdout.readline()
+            if line == "end\n":
                 assert child.stdout.readline() == "killed\n"
                 return True
-            assert told == "killed\n"
+            assert line == "killed\n"
             return False
 
         try:
@@ -51,7 +51,7 @@ def mortal(url, world):
 
 
 async def prepare(world, request):
-    """Make a job that the request changes: two tasks are handed out, one waits for both."""
+    """Submit a job that the request changes: two tasks are claimed, and one depends on both."""
     job, _ = await world.submit(
         group(world.task("a", max_retries=1), world.task("b")), group(world.task("c"), after=[0])
     )
@@ -71,11 +71,11 @@ AFTERWARDS = {
 
 
 @pytest.mark.parametrize("request_name", AFTERWARDS)
-async def test_a_killed_process_leaves_nothing_in_part(world, database_url, request_name):
+async def test_a_killed_process_leaves_no_partial_transaction(world, database_url, request_name):
     job, tasks = await prepare(world, request_name)
     known = {"tasks": [(task.task.hex(), task.lease) for task in tasks], "job": job.hex(), "claim": uuid4().hex}
     before, step, is_end = await world.everything(), 0, False
-    with mortal(database_url, world) as die_in:
+    with crashing_process(database_url, world) as die_in:
         while not is_end:
             is_end = die_in(request_name, step, **known)
             assert await world.everything() == before, f"killed before step {step}"
@@ -85,12 +85,12 @@ async def test_a_killed_process_leaves_nothing_in_part(world, database_url, requ
     assert await world.states() == AFTERWARDS[request_name]
 
 
-async def test_what_was_committed_and_never_told_is_told_again(world, database_url):
-    """A process dies between the commit and the answer; the runner sends the same request again."""
+async def test_a_repeated_request_gets_the_committed_result(world, database_url):
+    """A process dies between the commit and the answer, and the runner repeats the request."""
     job, tasks = await prepare(world, "exchange")
     claim = uuid4()
     known = {"tasks": [(task.task.hex(), task.lease) for task in tasks], "job": job.hex(), "claim": claim.hex}
-    with mortal(database_url, world) as die_in:
+    with crashing_process(database_url, world) as die_in:
         die_in("exchange", None, **known)
     before = await world.everything()
 
@@ -104,13 +104,13 @@ async def test_what_was_committed_and_never_told_is_told_again(world, database_u
         assert answer.effects.ready == {}
     assert await world.everything() == before
 
-    while handed := answer.tasks:
-        answer = await world.exchange([done(task) for task in handed], world.wish(9))
+    while claimed := answer.tasks:
+        answer = await world.exchange([done(task) for task in claimed], world.wish(9))
     assert await world.state(job) is JobState.COMPLETED
 
 
-async def test_tasks_of_a_claim_whose_answer_got_lost_come_back(world):
-    """Who does not ask again, because it died too, does not keep them."""
+async def test_tasks_of_a_claim_with_a_lost_answer_are_released(world):
+    """The runner does not repeat the claim, because it died too; the leases expire."""
     await prepare(world, "exchange")
     world.now_us += LEASE_US + 1
     assert (await world.expire())[0] == 2
@@ -121,7 +121,7 @@ async def test_a_failure_reported_twice_uses_up_one_retry(world):
     _, (task, _) = await prepare(world, "exchange")
     report = done(task, failure=Failure.TASK)
     assert (await world.exchange([report])).verdicts == [Verdict.ACCEPTED]
-    # It is not the runner's any more, so there is nothing for it to do.
+    # The runner does not hold the task any more, so the repeated report is stale.
     assert (await world.exchange([report])).verdicts == [Verdict.STALE]
     (again,) = await world.claim()
     assert (await world.exchange([report])).verdicts == [Verdict.STALE]
@@ -129,8 +129,8 @@ async def test_a_failure_reported_twice_uses_up_one_retry(world):
     assert (await world.exchange([replace(report, lease=2, failure=None)])).verdicts == [Verdict.ACCEPTED]
 
 
-async def test_a_report_and_the_end_of_its_lease_in_the_same_moment(world):
-    """Whichever comes first counts, and the other changes nothing."""
+async def test_a_report_and_the_expiry_of_its_lease_at_the_same_time(world):
+    """The first of the two counts, and the other one changes nothing."""
     for is_report_first in (True, False):
         fresh = await World.make(world.store)
         _, tasks = await prepare(fresh, "exchange")

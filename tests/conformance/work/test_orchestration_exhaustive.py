@@ -1,7 +1,7 @@
-"""Everything that can happen to three tasks and two runners, one of which crashes: each state that can be reached.
+"""An exhaustive search of all reachable states of three tasks and two runners, one of which may crash.
 
-Nothing is left to chance here: from every state every step is taken. Behind each step the store agrees with the model,
-also where it leads to a state that was reached another way, and from every state the job can still be completed.
+From every state, every step is taken. After each step the store agrees with the model, also if the state was reached
+before in another way. From every state, the job can still be completed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tilebox.server.store.sql.migrate import apply_pending, migrations
 from tilebox.server.store.sqlite.store import SqliteStore, run_steps
 from tilebox.server.store.work.interface import Limits, Report
 
-# What every task of a job may be: (retries, is_optional) of `a`, of `b`, which waits for it, and of `c`, which it submits.
+# (retries, is_optional) of three tasks: `a`; `b`, which depends on `a`; and `c`, which `a` submits.
 JOBS = {
     "plain": ((0, False), (0, False), (0, False)),
     "retried": ((1, False), (0, False), (0, False)),
@@ -30,7 +30,7 @@ JOBS = {
 
 
 class MemoryStore(SqliteStore):
-    """A store in this thread, whose verbs are part of whatever transaction is open."""
+    """A store in this thread. Its verbs join the open transaction, so that steps can be undone by savepoints."""
 
     def __init__(self):
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
@@ -46,8 +46,8 @@ class MemoryStore(SqliteStore):
         return run_steps(self.connection, verb())
 
 
-def now(coroutine):
-    """Return the answer of a coroutine that waits for nothing."""
+def run(coroutine):
+    """Return the result of a coroutine that never suspends."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
@@ -57,7 +57,7 @@ def now(coroutine):
 
 @dataclass
 class State:
-    """What is not in the database: what the two runners hold, what was reported last, and what may still happen."""
+    """The state outside the database: the leases of both runners, the last report, and the faults still to come."""
 
     model: Model
     held: list = field(default_factory=lambda: [None, None])
@@ -68,32 +68,32 @@ class State:
     @property
     def key(self):
         tasks = self.model.tasks
-        leases = [one and (one[0], tasks[one[0]].lease == one[2]) for one in (*self.held, self.last)]
+        leases = [lease and (lease[0], tasks[lease[0]].lease == lease[2]) for lease in (*self.held, self.last)]
         states = [(t.label, t.state, t.retries, t.crashes, t.is_abandoned) for t in tasks.values()]
         job = next(iter(self.model.jobs.values()))
-        # Runners are alike.
+        # The two runners are interchangeable, so states that differ only by their order are one.
         return (*sorted(leases[:2], key=str), leases[2], job.is_canceled, self.crashes_left, self.cancels_left, *states)
 
 
 class Search:
-    """A walk through all states.
+    """A depth-first search of all states.
 
     Args:
-        kinds: What `a`, `b` and `c` are.
+        kinds: (retries, is_optional) of `a`, `b` and `c`.
         cancels: How often the job may be canceled.
-        is_repeating: Whether the last report may come again at any time.
+        is_repeating: Whether the last report may be repeated at any time.
     """
 
     def __init__(self, kinds, *, cancels, is_repeating):
         self.is_repeating = is_repeating
         self.store = MemoryStore()
-        self.world = now(World.make(self.store, queues=1))
+        self.world = run(World.make(self.store, queues=1))
         self.world.limits = Limits(max_crashes=1)
         self.tasks = {
             label: (label, 0, retries, optional) for label, (retries, optional) in zip("abc", kinds, strict=True)
         }
         model = Model(max_crashes=1)
-        self.job, _ = now(self.world.submit(self.stored("a"), replace(self.stored("b"), dependencies=[0])))
+        self.job, _ = run(self.world.submit(self.stored("a"), replace(self.stored("b"), dependencies=[0])))
         model.submit(self.job, [([self.tasks["a"]], []), ([self.tasks["b"]], [0])])
         self.start = State(model, cancels_left=cancels)
         self.edges = defaultdict(set)
@@ -105,14 +105,14 @@ class Search:
         return group(self.world.task(label, queue=queue, max_retries=retries, is_optional=optional))
 
     def explore(self, state):
-        """Take every step from a state, and from all that follow; undo each."""
+        """Take every step from a state, recursively, and undo each."""
         if state.model.jobs[self.job].state is JobState.COMPLETED:
             self.goals.add(state.key)
         edges = self.edges[state.key] = set()
         before = pickle.dumps(state)
         for step in self.steps(state):
             self.store.connection.execute("SAVEPOINT step")
-            # A copy; several times as fast as `deepcopy`.
+            # Copying by pickle is several times as fast as by `deepcopy`.
             following = pickle.loads(before)
             step(following)
             self.check(following)
@@ -140,9 +140,9 @@ class Search:
 
     def claim(self, state, runner):
         claim = bytes([runner]) * 16
-        handed = now(self.world.claim(claim=claim))
-        assert bool(handed) is bool(state.model.startable({0}))
-        for task in handed:
+        claimed = run(self.world.claim(claim=claim))
+        assert bool(claimed) is bool(state.model.startable({0}))
+        for task in claimed:
             label = task.input.decode()
             state.model.claim(label, claim, self.world.now_us + LEASE_US, is_fenced=True)
             state.held[runner] = (label, task.task, task.lease)
@@ -157,41 +157,41 @@ class Search:
             is_returned=kind == "returned",
             groups=[self.stored("c")] if below else [],
         )
-        answer = now(self.world.exchange([report]))
+        answer = run(self.world.exchange([report]))
         assert answer.verdicts == state.model.report([(label, number, kind, below, 0)], self.world.now_us)
         assert all(times == 1 for times in state.model.computed.values())
         if runner is not None:
             state.held[runner], state.last = None, lease if self.is_repeating else None
 
     def crash(self, state, runner):
-        """The process is gone, and what it held with it; another is started in its place."""
+        """Let a runner die. Another one takes its place."""
         state.held[runner] = None
         state.crashes_left -= 1
 
     def expire(self, state):
         late = self.world.now_us + LEASE_US + 1
-        expired, _ = now(self.store.expire_leases(now_us=late, virtual_rank=0, limits=self.world.limits, count=10))
+        expired, _ = run(self.store.expire_leases(now_us=late, virtual_rank=0, limits=self.world.limits, count=10))
         assert expired == state.model.expire(late)
 
     def cancel(self, state):
-        now(self.world.cancel(self.job))
+        run(self.world.cancel(self.job))
         state.model.cancel(self.job)
         state.cancels_left -= 1
 
     def retry(self, state):
-        assert now(self.world.retry(self.job))[0] == state.model.retry(self.job)
+        assert run(self.world.retry(self.job))[0] == state.model.retry(self.job)
 
     def check(self, state):
-        rows = now(self.world.tasks())
+        rows = run(self.world.tasks())
         assert rows.keys() == state.model.tasks.keys()
         for label, task in state.model.tasks.items():
             row = rows[label]
             found = row["state"], row["rank"] is not None, row["retries"], row["crashes"], row["lease_number"]
             assert found == (task.state, task.can_start, task.retries, task.crashes, task.lease), label
-        assert now(self.world.state(self.job)) is state.model.jobs[self.job].state
+        assert run(self.world.state(self.job)) is state.model.jobs[self.job].state
 
     def dead_ends(self):
-        """States from which the job can never be completed."""
+        """Return the states from which the job can never be completed."""
         before = defaultdict(set)
         for key, following in self.edges.items():
             for after in following:

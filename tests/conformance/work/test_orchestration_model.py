@@ -1,7 +1,7 @@
-"""The orchestrator against a model of plain Python: any sequence of verbs leaves the same tasks in the same states.
+"""The orchestrator against a model in plain Python: any sequence of verbs leaves the same tasks in the same states.
 
-In the end every job is run to completion. Then no task was lost, none was computed twice, and none was handed out
-before those that it waits for were completed with all that they submitted.
+At the end, every job is run to completion. This shows that no task is lost, none is computed twice, and none is claimed
+before its dependencies are completed with all of their subtasks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestrated import LEASE_US, World, clear
 from orchestration_model import RUNNING, Model
 
 from tilebox.server.rules.task_states import ENDED, Failure, JobState, Verdict
-from tilebox.server.store.work import reports as orchestration_change
+from tilebox.server.store.work import reports as reports_module
 from tilebox.server.store.work.interface import NewGroup, Report
 from tilebox.server.store.work.jobs import JobFilter
 
@@ -26,14 +26,14 @@ PAUSE_US = 5_000_000
 
 tasks = st.tuples(st.integers(0, 1), st.sampled_from([0, 0, 1]), st.sampled_from([False, False, True]))
 groups = st.tuples(st.lists(tasks, min_size=1, max_size=3), st.sets(st.integers(0, 2)))
-# Which of the leases handed out, the latest first; mostly one that may still run.
+# An index into the leases, the latest first; mostly one that may still be valid.
 leases = st.integers(0, 5) | st.integers(0, 40)
 reports = st.tuples(
     leases,
     st.sampled_from(["computed", "computed", "computed", *FAILURES, "returned"]),
     st.lists(groups, max_size=2) | st.lists(groups, max_size=3),
     st.sampled_from([0, 0, PAUSE_US]),
-    # Now and then as a runner of the other wire would report it.
+    # False: the report has a lease number although the lease is not fenced, or the other way round.
     st.sampled_from([True] * 7 + [False]),
 )
 claims = st.tuples(st.sampled_from([(0,), (1,), (0, 1)]), st.integers(1, 4), st.booleans())
@@ -45,7 +45,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        # An example that failed leaves tasks behind, whose leases would end in the next one.
+        # A failed example leaves tasks behind, whose leases would expire in the next example.
         self.portal.call(clear, self.store)
         self.world = self.portal.call(World.make, self.store)
         self.model = Model(self.world.limits.max_crashes)
@@ -54,24 +54,24 @@ class Machine(RuleBasedStateMachine):
         self.last_claim = None
         self.before = {}
 
-    def ask(self, verb, *arguments):
-        """Call a verb, and check that those are woken whom its outcome concerns."""
+    def call(self, verb, *arguments):
+        """Call a verb, and remember the state before it for `check_effects`."""
         waiting = Counter(self.model.tasks[label].queue for label in self.model.startable({0, 1}))
         states = {identity: job.state for identity, job in self.model.jobs.items()}
         self.before = waiting, states
         return self.portal.call(verb, *arguments)
 
-    def check_told(self, effects):
+    def check_effects(self, effects):
         waiting, states = self.before
         now = Counter(self.model.tasks[label].queue for label in self.model.startable({0, 1}))
         for queue, more in (now - waiting).items():
-            assert effects.ready.get(self.world.queues[queue], 0) >= more, "nobody is told of a task"
+            assert effects.ready.get(self.world.queues[queue], 0) >= more, "no runner learns of a ready task"
         for identity, job in self.model.jobs.items():
             if job.state is not states.get(identity) and identity in states and job.state in ENDED:
-                assert identity in effects.ended, "nobody is told of a job's end"
+                assert identity in effects.ended, "no request learns of the end of a job"
 
-    def fresh(self, drawn):
-        """Return groups as the model and as the store take them, every task with a label of its own."""
+    def make_groups(self, drawn):
+        """Return groups for the model and for the store, each task with a unique label."""
         labeled = [
             ([(f"t{next(self.serial)}", *task) for task in members], sorted(d for d in waits if d < position))
             for position, (members, waits) in enumerate(drawn)
@@ -85,19 +85,19 @@ class Machine(RuleBasedStateMachine):
 
     @rule(drawn=st.lists(groups, min_size=1, max_size=3))
     def submit(self, drawn):
-        labeled, stored = self.fresh(drawn)
-        identity, effects = self.ask(self.world.submit, *stored)
+        labeled, stored = self.make_groups(drawn)
+        identity, effects = self.call(self.world.submit, *stored)
         self.model.submit(identity, labeled)
-        self.check_told(effects)
+        self.check_effects(effects)
 
     @rule(drawn=st.lists(reports, max_size=3), wanted=st.none() | claims)
     def exchange(self, drawn, wanted):
-        """Reports of any past leases, in time, late, repeated or false; then a claim."""
+        """Report on any earlier leases, in time, late, repeated or with a wrong number; then claim."""
         said, sent = [], []
-        for index, kind, below, pause_us, is_honest in drawn if self.leases else ():
+        for index, kind, below, pause_us, has_right_number in drawn if self.leases else ():
             label, task, lease, is_fenced = self.leases[-1 - index % len(self.leases)]
-            number = lease if is_fenced is is_honest else None
-            labeled, stored = self.fresh(below if kind == "computed" else [])
+            number = lease if is_fenced is has_right_number else None
+            labeled, stored = self.make_groups(below if kind == "computed" else [])
             said.append((label, number, kind, labeled, pause_us if kind != "computed" else 0))
             failure, is_returned = FAILURES.get(kind), kind == "returned"
             retry_after_us = said[-1][-1]
@@ -110,19 +110,19 @@ class Machine(RuleBasedStateMachine):
         wish = self.world.wish(
             number, queues=[self.world.queues[queue] for queue in queues], claim=claim, is_fenced=is_fenced
         )
-        answer = self.ask(self.world.exchange, sent, wish if wanted else None)
+        answer = self.call(self.world.exchange, sent, wish if wanted else None)
         assert answer.verdicts == self.model.report(said, self.world.now_us)
-        self._take(answer.tasks, queues, number, claim, is_fenced)
-        self.check_told(answer.effects)
+        self._check_claim(answer.tasks, queues, number, claim, is_fenced)
+        self.check_effects(answer.effects)
         if wanted:
             self.last_claim = (wanted, claim)
 
-    def _take(self, handed, queues, number, claim, is_fenced):
+    def _check_claim(self, claimed, queues, number, claim, is_fenced):
         startable = self.model.startable(queues)
-        assert len(handed) == min(number, len(startable))
-        for task in handed:
+        assert len(claimed) == min(number, len(startable))
+        for task in claimed:
             label = task.input.decode()
-            assert label in startable, f"{label} was handed out, but must wait"
+            assert label in startable, f"{label} was claimed, but must wait"
             startable.remove(label)
             self.model.claim(label, claim, self.world.now_us + LEASE_US, is_fenced=is_fenced)
             known = self.model.tasks[label]
@@ -133,24 +133,24 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.last_claim)
     @rule()
     def repeat_the_claim(self):
-        """The answer got lost: the request is sent again."""
+        """Repeat the last claim, as after a lost answer."""
         (queues, number, is_fenced), claim = self.last_claim
         wish = self.world.wish(
             number, queues=[self.world.queues[q] for q in queues], claim=claim, is_fenced=is_fenced, is_repeated=True
         )
-        answer = self.ask(self.world.exchange, (), wish)
+        answer = self.call(self.world.exchange, (), wish)
         known = {t.label: t.lease for t in self.model.tasks.values() if t.claim == claim and t.state is RUNNING}
         if known:
             assert {task.input.decode(): task.lease for task in answer.tasks} == known
         else:
-            self._take(answer.tasks, queues, number, claim, is_fenced)
-            self.check_told(answer.effects)
+            self._check_claim(answer.tasks, queues, number, claim, is_fenced)
+            self.check_effects(answer.effects)
 
-    @rule(index=leases, is_honest=st.booleans())
-    def extend(self, index, is_honest):
+    @rule(index=leases, has_right_number=st.booleans())
+    def extend(self, index, has_right_number):
         if self.leases:
             label, task, lease, is_fenced = self.leases[-1 - index % len(self.leases)]
-            number = lease if is_fenced is is_honest else None
+            number = lease if is_fenced is has_right_number else None
             until_us = self.world.now_us + LEASE_US
             extended = self.portal.call(
                 lambda: self.store.extend_leases(self.world.team, [(task, number)], until_us=until_us)
@@ -163,43 +163,43 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def expire(self):
-        expired, effects = self.ask(self.world.expire)
+        expired, effects = self.call(self.world.expire)
         assert expired == self.model.expire(self.world.now_us)
-        self.check_told(effects)
+        self.check_effects(effects)
 
     @rule()
     def wake(self):
-        following, effects = self.ask(self.world.wake)
+        following, effects = self.call(self.world.wake)
         assert following == self.model.wake(self.world.now_us)
-        self.check_told(effects)
+        self.check_effects(effects)
 
     @precondition(lambda self: self.model.jobs)
     @rule(index=indexes)
     def cancel(self, index):
         identity = list(self.model.jobs)[index % len(self.model.jobs)]
-        effects = self.ask(self.world.cancel, identity)
+        effects = self.call(self.world.cancel, identity)
         self.model.cancel(identity)
-        self.check_told(effects)
+        self.check_effects(effects)
 
     @precondition(lambda self: self.model.jobs)
     @rule(index=indexes)
     def retry(self, index):
         identity = list(self.model.jobs)[index % len(self.model.jobs)]
-        failed, effects = self.ask(self.world.retry, identity)
+        failed, effects = self.call(self.world.retry, identity)
         assert failed == self.model.retry(identity)
-        self.check_told(effects)
+        self.check_effects(effects)
 
     async def _read(self):
         jobs = await self.store.jobs(self.world.team, JobFilter(), latest_first=False, count=1000)
         return await self.world.tasks(), {job.id: job for job in jobs}
 
     @invariant()
-    def everything_agrees(self):
+    def store_and_model_agree(self):
         found, jobs = self.portal.call(self._read)
         assert found.keys() == self.model.tasks.keys()
         for label, task in self.model.tasks.items():
             row = found[label]
-            assert self._stored(row) == self._told(task), label
+            assert self._stored_state(row) == self._model_state(task), label
         for identity, job in self.model.jobs.items():
             kept, states = jobs[identity], Counter(task.state.name.lower() for task in job.tasks)
             counts = {state: getattr(kept.counts, state) for state in states}
@@ -207,7 +207,7 @@ class Machine(RuleBasedStateMachine):
             assert (kept.state, kept.is_canceled, kept.is_completed) == (job.state, job.is_canceled, job.is_completed)
 
     @staticmethod
-    def _stored(row):
+    def _stored_state(row):
         return {
             "state": row["state"],
             "is_ready": row["rank"] is not None,
@@ -220,7 +220,7 @@ class Machine(RuleBasedStateMachine):
         }
 
     @staticmethod
-    def _told(task):
+    def _model_state(task):
         return {
             "state": task.state,
             "is_ready": task.can_start,
@@ -233,7 +233,7 @@ class Machine(RuleBasedStateMachine):
         }
 
     def teardown(self):
-        """Run everything to its end: with patience, no task is lost."""
+        """Run all jobs to completion, which shows that no task is lost."""
         computed = dict(self.model.computed)
         for _ in range(len(self.model.tasks) + 2):
             self.world.now_us += LEASE_US + PAUSE_US
@@ -245,13 +245,13 @@ class Machine(RuleBasedStateMachine):
             while self.model.startable({0, 1}):
                 latest = len(self.leases)
                 self._exchange([], [], ((0, 1), 4, True), uuid4().bytes)
-                handed = self.leases[latest:]
-                assert not {label for label, *_ in handed} & computed.keys(), "computed work is repeated"
-                said = [(label, lease, "computed", [], 0) for label, _, lease, _ in handed]
-                self._exchange(said, [Report(task=task, lease=lease) for _, task, lease, _ in handed], None, b"")
+                claimed = self.leases[latest:]
+                assert not {label for label, *_ in claimed} & computed.keys(), "a computed task was claimed again"
+                said = [(label, lease, "computed", [], 0) for label, _, lease, _ in claimed]
+                self._exchange(said, [Report(task=task, lease=lease) for _, task, lease, _ in claimed], None, b"")
             if all(job.is_completed for job in self.model.jobs.values()):
                 break
-        self.everything_agrees()
+        self.store_and_model_agree()
         assert all(job.state is JobState.COMPLETED for job in self.model.jobs.values())
         assert all(number == 1 for number in self.model.computed.values())
         for label, task, lease, is_fenced in self.leases:
@@ -261,8 +261,8 @@ class Machine(RuleBasedStateMachine):
             assert verdict is not Verdict.ACCEPTED, f"{label} was computed twice"
 
 
-@pytest.mark.parametrize("few", [0, orchestration_change.FEW])
-def test_any_sequence_of_verbs_agrees_with_the_model(play, few, monkeypatch):
-    # Whether it is looked ahead must not make a difference.
-    monkeypatch.setattr(orchestration_change, "FEW", few)
-    play(Machine, max_examples=30, stateful_step_count=30)
+@pytest.mark.parametrize("max_look_ahead", [0, reports_module.MAX_LOOK_AHEAD])
+def test_any_sequence_of_verbs_agrees_with_the_model(run_machine, max_look_ahead, monkeypatch):
+    # Looking ahead is an optimisation, which must not change any result.
+    monkeypatch.setattr(reports_module, "MAX_LOOK_AHEAD", max_look_ahead)
+    run_machine(Machine, max_examples=30, stateful_step_count=30)

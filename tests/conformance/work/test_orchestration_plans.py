@@ -1,4 +1,4 @@
-"""How the databases find what is asked for: by indexes that hold only what can be handed out, whatever else is kept."""
+"""Query plans: statements find ready tasks by partial indexes, however many other tasks there are."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tilebox.server.store.sql.statements import Call, Statement, statements
 
 pytestmark = pytest.mark.anyio
 
-# What each statement may be asked with.
-ASKED = {
+# Arguments for each statement.
+ARGUMENTS = {
     "ready_tasks": {"queue": 1, "count": 10},
     "lease_tasks": {
         "task": b"t" * 16, "is_fenced": True, "until_us": 1, "runner": b"r" * 16, "claim": b"c" * 16, "now_us": 1,
@@ -25,33 +25,33 @@ ASKED = {
     "next_wake": {},
     "expired_tasks": {"now_us": 1, "count": 10},
     "claimed_tasks": {"claim": b"c" * 16, "runner": b"r" * 16, "team": uuid4()},
-    "tasks_of_runner": {"runner": b"r" * 16, "team": uuid4(), "count": 10},
-    "held_tasks": {"task": b"t" * 16},
+    "tasks_held_by_runner": {"runner": b"r" * 16, "team": uuid4(), "count": 10},
+    "tasks_with_jobs": {"task": b"t" * 16},
     "release_groups": {"group": b"g" * 16, "rank": 1},
-    "stop_jobs": {"job": b"j" * 16},
-    "open_groups_of_job": {"job": b"j" * 16},
-    "behind_tasks": {"task": b"t" * 16, "count": 1, "few": 8},
-    "count_off_groups": {"group": b"g" * 16, "tasks": 1, "dependencies": 1},
-    "count_off_submitters": {"task": b"t" * 16, "count": 1},
+    "unqueue_jobs": {"job": b"j" * 16},
+    "unblocked_groups": {"job": b"j" * 16},
+    "dependents_of_tasks": {"task": b"t" * 16, "max_completed": 1, "max_size": 8},
+    "decrement_groups": {"group": b"g" * 16, "tasks": 1, "dependencies": 1},
+    "decrement_parents": {"task": b"t" * 16, "count": 1},
     "ancestors": {"task": b"t" * 16},
-    "skip_below": {"task": b"t" * 16},
-    "abandon_below": {"task": b"t" * 16},
+    "skip_descendants": {"task": b"t" * 16},
+    "abandon_descendants": {"task": b"t" * 16},
     "lock_jobs_of_tasks": {"task": b"t" * 16},
 }  # fmt: skip
-# The index without which the cost of a claim, or of a round of the loops, would grow with all that is kept.
-NEEDED = {
+# The index of each statement without which a claim, or a round of the loops, would cost more with every stored task.
+INDEXES = {
     "ready_tasks": "tasks_ready",
     "ready_in_queue": "tasks_ready",
     "due_tasks": "tasks_asleep",
     "next_wake": "tasks_asleep",
     "expired_tasks": "tasks_running",
     "claimed_tasks": "tasks_running",
-    "tasks_of_runner": "tasks_running",
+    "tasks_held_by_runner": "tasks_running",
 }
-# These walk down from a task. PostgreSQL does that by indexes once it knows the tables, so by the first autovacuum.
-WALKS = {"skip_below", "abandon_below"}
+# Recursive queries. PostgreSQL uses indexes for them once it has statistics, so from the first autovacuum on.
+RECURSIVE = {"skip_descendants", "abandon_descendants"}
 
-# Tasks in groups of eight, and those below one task each.
+# Groups of eight tasks, each group below a parent task of its own.
 _FILL = {
     "sqlite": (
         """WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {count} / 8 - 1)
@@ -82,7 +82,7 @@ async def run(store, sql, **arguments):
 
 
 async def fill(world, dialect, *, count, state, rank):
-    """Add tasks in groups of eight without asking the orchestrator, which would take its time."""
+    """Insert tasks in groups of eight directly, because the orchestrator would take too long."""
     row = (await world.tasks())["first"]
     given = {"job": bytes(row["job_id"]), "queue": row["queue"]}
     groups, tasks = (text.format(count=count, state=state, rank=rank) for text in _FILL[dialect])
@@ -91,17 +91,17 @@ async def fill(world, dialect, *, count, state, rank):
 
 
 def plans(database_url):
-    """Return what the database is going to do for each statement: (name, its own words)."""
+    """Yield the name and the query plan of each statement, the plan as lines of text."""
     if database_url.startswith("sqlite"):
         with closing(sqlite3.connect(database_url.removeprefix("sqlite://"))) as connection:
-            for name, arguments in ASKED.items():
+            for name, arguments in ARGUMENTS.items():
                 given = {key: value.bytes if isinstance(value, UUID) else value for key, value in arguments.items()}
                 if text := statements()[name].sql:
                     rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", given)
                     yield name, [row[3] for row in rows]
     else:
         with psycopg.connect(database_url, cursor_factory=psycopg.RawCursor) as connection:
-            for name, arguments in ASKED.items():
+            for name, arguments in ARGUMENTS.items():
                 text, parameters = statements()[name].numbered.text, statements()[name].numbered.parameters
                 is_each = "unnest(" in text or "ANY(" in text
                 given = [[arguments[key]] if is_each else arguments[key] for key in parameters]
@@ -115,10 +115,10 @@ def dialect(database_url):
 
 
 @pytest.mark.parametrize(
-    ("kept", "is_analysed"),
+    ("filled", "is_analysed"),
     [
         ({}, False),
-        # Many wait in front, many are blocked, many are done; and the statistics are those of the empty table.
+        # Many tasks are ready, blocked or computed. Without ANALYZE, the statistics are those of an empty table.
         ({"count": 100_000, "state": 1, "rank": "i"}, False),
         ({"count": 100_000, "state": 1, "rank": "NULL"}, False),
         ({"count": 100_000, "state": 3, "rank": "NULL"}, False),
@@ -127,30 +127,30 @@ def dialect(database_url):
     ],
     ids=["empty", "ready", "blocked", "done", "ready-analysed", "done-analysed"],
 )
-async def test_no_statement_reads_all_tasks(store, database_url, dialect, kept, is_analysed):
+async def test_no_statement_reads_all_tasks(store, database_url, dialect, filled, is_analysed):
     world = await World.make(store)
     await world.submit(group(world.task("first")))
-    if kept:
-        await fill(world, dialect, **kept)
+    if filled:
+        await fill(world, dialect, **filled)
     if is_analysed:
         await run(store, "ANALYZE")
     for name, lines in plans(database_url):
-        told = "\n".join(lines)
-        # SQLite says how it goes through a table; PostgreSQL, what it does with a whole one.
+        plan = "\n".join(lines)
+        # SQLite writes SCAN for a full scan of a table or index; PostgreSQL writes Seq Scan for one of a table.
         scans = [line for line in lines if line.startswith("SCAN tasks") and "USING" not in line]
-        assert not scans, f"{name}: {told}"
-        if kept and (is_analysed or name not in WALKS):
-            assert "Seq Scan on tasks" not in told, f"{name}: {told}"
-        if name in NEEDED and (kept or dialect == "sqlite"):
-            assert NEEDED[name] in told, f"{name}: {told}"
+        assert not scans, f"{name}: {plan}"
+        if filled and (is_analysed or name not in RECURSIVE):
+            assert "Seq Scan on tasks" not in plan, f"{name}: {plan}"
+        if name in INDEXES and (filled or dialect == "sqlite"):
+            assert INDEXES[name] in plan, f"{name}: {plan}"
 
 
-async def test_a_job_of_one_task_goes_past_a_hundred_thousand(store, dialect):
+async def test_a_small_job_overtakes_a_hundred_thousand_ready_tasks(store, dialect):
     world = await World.make(store)
     await world.submit(group(world.task("first")))
     await fill(world, dialect, count=100_000, state=1, rank="i + 2")
     await world.claim(3)
     world.now_us += 1000
     await world.submit(group(world.task("small")))
-    handed = [task.input for task in await world.claim(2)]
-    assert b"small" in handed
+    claimed = [task.input for task in await world.claim(2)]
+    assert b"small" in claimed

@@ -1,7 +1,7 @@
-"""Many runners at once, on one server and on two: no task is lost or done twice, and nobody waits for another for ever.
+"""Many concurrent runners, on one server and on two: no task is lost or computed twice, and there are no deadlocks.
 
-What the runners do is chance: they compute, fail, crash, give back, go silent and report twice. Meanwhile leases are
-taken back long before their time, and jobs are canceled and retried.
+The runners behave at random: they compute, fail, crash, return tasks, fall silent and report twice. Meanwhile leases
+expire early, and jobs are canceled and retried.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ JOBS = 3
 
 
 def below(world, label):
-    """What a task submits: two groups, one behind the other, two levels deep."""
+    """Return the subtasks of a task: two groups, the second of which depends on the first, down to two levels."""
     if label.count(".") >= 2:
         return []
     first = [world.task(f"{label}.{letter}", queue=0, max_retries=1000) for letter in "ab"]
@@ -33,38 +33,38 @@ def below(world, label):
 
 
 class History:
-    """What happened, in the order in which it was asked for or answered."""
+    """The claims and the accepted reports, numbered in the order in which they were received or sent."""
 
     def __init__(self):
         self.moments = count()
-        self.handed = defaultdict(list)
+        self.claimed = defaultdict(list)
         self.accepted = {}
         self.leases = Counter()
 
-    def note_handed(self, task):
+    def record_claim(self, task):
         label = task.input.decode()
-        self.handed[label].append(next(self.moments))
+        self.claimed[label].append(next(self.moments))
         self.leases[task.task, task.lease] += 1
 
     def check(self):
-        assert max(self.leases.values()) == 1, "a lease was handed out twice"
-        for label, moments in self.handed.items():
+        assert max(self.leases.values()) == 1, "a lease was given out twice"
+        for label, moments in self.claimed.items():
             parent, _, letter = label.rpartition(".")
             before = [parent] if parent else []
             if letter == "z":
                 before += [other for other in self.accepted if other.startswith((f"{parent}.a", f"{parent}.b"))]
             for other in before:
-                assert self.accepted[other] < min(moments), f"{label} was handed out before {other} was reported"
+                assert self.accepted[other] < min(moments), f"{label} was claimed before {other} was reported"
 
 
 async def runner(world, history, random, is_over):
-    """Claim, and do anything with what is handed out, until all is done."""
+    """Claim tasks and report on them at random, until all jobs are completed."""
     tasks = []
     while not is_over.is_set():
         if not tasks:
             tasks = await world.claim(random.randint(1, 4), runner=random.randbytes(16))
             for task in tasks:
-                history.note_handed(task)
+                history.record_claim(task)
         more = []
         for task in tasks:
             label = task.input.decode()
@@ -72,15 +72,15 @@ async def runner(world, history, random, is_over):
             luck = random.random()
             if luck < 0.7:
                 report = done(task, groups=below(world, label))
-                # Half of the requests ask for the next tasks as well, which may be what the report releases.
+                # Half of the requests also claim tasks, which may be those that the report releases.
                 wish = world.wish(random.randint(1, 4), runner=random.randbytes(16)) if random.random() < 0.5 else None
                 answer = await world.exchange([report] * (2 if luck < 0.1 else 1), wish)
                 for verdict in answer.verdicts:
                     if verdict is Verdict.ACCEPTED:
                         assert label not in history.accepted, f"{label} was computed twice"
                         history.accepted[label] = sent
-                for one in answer.tasks:
-                    history.note_handed(one)
+                for next_task in answer.tasks:
+                    history.record_claim(next_task)
                 more += answer.tasks
             elif luck < 0.8:
                 await world.report(task, failure=Failure.TASK, groups=below(world, label))
@@ -93,8 +93,8 @@ async def runner(world, history, random, is_over):
         tasks = more
 
 
-async def meddler(world, jobs, random, is_over):
-    """Take leases back before their time; cancel and retry jobs."""
+async def disturb(world, jobs, random, is_over):
+    """Let leases expire early, and cancel and retry jobs."""
     for _ in range(15):
         world.now_us += LEASE_US + 1
         await world.expire(random.randint(1, 5))
@@ -102,7 +102,7 @@ async def meddler(world, jobs, random, is_over):
         await world.wake()
         await world.retry(random.choice(jobs))
     while not is_over.is_set():
-        # Whoever went silent keeps its tasks until their leases are over.
+        # A silent runner keeps its tasks until their leases expire.
         world.now_us += LEASE_US + 1
         await world.expire()
         for job in jobs:
@@ -112,8 +112,8 @@ async def meddler(world, jobs, random, is_over):
             is_over.set()
 
 
-async def run_down(worlds, runners, random):
-    """Let runners of all worlds do some jobs."""
+async def run_jobs(worlds, runners, random):
+    """Run jobs to completion with runners of all worlds."""
     for world in worlds:
         world.limits = Limits(max_crashes=1_000_000)
     history, is_over = History(), anyio.Event()
@@ -124,7 +124,7 @@ async def run_down(worlds, runners, random):
     async with anyio.create_task_group() as tasks:
         for number in range(runners):
             tasks.start_soon(runner, worlds[number % len(worlds)], history, Random(random.random()), is_over)
-        tasks.start_soon(meddler, worlds[-1], jobs, Random(random.random()), is_over)
+        tasks.start_soon(disturb, worlds[-1], jobs, Random(random.random()), is_over)
     return jobs, history
 
 
@@ -133,7 +133,7 @@ async def check(world, jobs, history):
     tasks = await world.tasks()
     assert {row["state"] for row in tasks.values()} == {TaskState.COMPUTED}
     assert history.accepted.keys() == tasks.keys()
-    # Each of two roots submits three, each of which submits three.
+    # Each job has two root tasks; each of these submits three tasks, and each of those three more.
     assert len(tasks) == JOBS * 2 * (1 + 3 + 9)
     assert {(row["open_tasks"], row["open_dependencies"], row["open_groups"]) for row in tasks.values()} == {(0, 0, 0)}
     for job in jobs:
@@ -143,7 +143,7 @@ async def check(world, jobs, history):
 
 async def test_twenty_runners_of_one_server(store):
     world = await World.make(store)
-    await check(world, *await run_down([world], 20, Random(7)))
+    await check(world, *await run_jobs([world], 20, Random(7)))
 
 
 async def test_runners_of_two_servers(postgres_server):
@@ -153,11 +153,11 @@ async def test_runners_of_two_servers(postgres_server):
         async with opened(url) as store, opened(url) as other:
             await store.migrate()
             world = await World.make(store)
-            await check(world, *await run_down([world, world.beside(other)], 8, Random(8)))
+            await check(world, *await run_jobs([world, world.beside(other)], 8, Random(8)))
         assert await _deadlocks(url) == 0
 
 
-async def test_servers_that_claim_at_once_share_the_tasks(postgres_server):
+async def test_concurrent_claims_of_two_servers_share_the_tasks(postgres_server):
     from postgres import fresh_database
 
     with fresh_database(postgres_server) as url:
@@ -165,22 +165,22 @@ async def test_servers_that_claim_at_once_share_the_tasks(postgres_server):
             await store.migrate()
             world = await World.make(store)
             await world.submit(group(*[world.task(f"t{number}", queue=number % 2) for number in range(200)]))
-            handed = []
+            claimed = []
 
-            async def claim(one):
-                while tasks := await one.claim(5):
-                    handed.extend(tasks)
+            async def claim(runner_world):
+                while tasks := await runner_world.claim(5):
+                    claimed.extend(tasks)
 
             async with anyio.create_task_group() as tasks:
                 for number in range(10):
                     tasks.start_soon(claim, (world, world.beside(other))[number % 2])
-            # A row that another was just reading may be passed over; who comes later finds it.
-            handed += await world.claim(200)
-            assert sorted(task.input for task in handed) == sorted(f"t{number}".encode() for number in range(200))
+            # A claim skips rows that another one has locked, so a few may be left.
+            claimed += await world.claim(200)
+            assert sorted(task.input for task in claimed) == sorted(f"t{number}".encode() for number in range(200))
 
 
-async def test_a_lease_that_is_extended_while_it_is_taken_back_stays(postgres_server):
-    """The reaper of one server found a lease over, and waits for the job; then the other extends it, or takes it."""
+async def test_a_lease_that_changes_during_its_expiry_is_kept(postgres_server):
+    """The reaper found an expired lease and waits for the job. Meanwhile the lease is extended, or the task ends."""
     from postgres import fresh_database
 
     with fresh_database(postgres_server) as url:
@@ -201,13 +201,13 @@ async def test_a_lease_that_is_extended_while_it_is_taken_back_stays(postgres_se
                             expired.append((await world.expire())[0])
 
                         tasks.start_soon(expire)
-                        await _until_somebody_waits(url)
+                        await _until_a_lock_is_awaited(url)
                         await holder.commit()
                 assert expired == [0]
 
 
 async def _deadlocks(url):
-    """Return how many deadlocks a database broke up, once all who were connected told of them."""
+    """Return the number of deadlocks in a database, once all other sessions have published their statistics."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as watcher:
         others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         while await (await watcher.execute(others)).fetchone():
@@ -216,7 +216,7 @@ async def _deadlocks(url):
         return (await found.fetchone())[0]
 
 
-async def _until_somebody_waits(url):
+async def _until_a_lock_is_awaited(url):
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as watcher:
         while True:
             rows = await watcher.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")

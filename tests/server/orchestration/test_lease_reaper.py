@@ -194,7 +194,7 @@ async def test_a_failed_correction_after_a_step_is_repeated_in_the_next_round(se
         raise ServerError("the database went away", code="unavailable")
 
     with monkeypatch.context() as broken:
-        broken.setattr(server.world.store, "set_back", fails)
+        broken.setattr(server.world.store, "rewind_deadlines", fails)
         with pytest.raises(ServerError):
             await server.run_rounds()
     await server.run_rounds(2)

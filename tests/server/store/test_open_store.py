@@ -1,4 +1,4 @@
-"""Which store a URL opens, and the SQL that both share."""
+"""Opening a store by URL, and the SQL statements of both databases."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def test_sqlite_urls_name_an_absolute_path(url):
         open_store(url)
 
 
-def test_three_or_four_slashes_are_one_root():
+def test_three_and_four_slashes_mean_the_same_path():
     for url in ("sqlite:///data/x.db", "sqlite:////data/x.db"):
         assert str(open_store(url)._engine.path) == "/data/x.db"
 
 
-def test_a_path_may_hold_any_characters(tmp_path):
+def test_a_path_may_contain_any_character(tmp_path):
     opened = open_store(f"sqlite://{tmp_path}/with%20space%3F.db")
     assert opened._engine.path == tmp_path / "with space?.db"
 
 
 @pytest.mark.parametrize("url", ["mysql://user:secret@host/db", "", "host/db", "postgresql://user:secret@[host/db"])
-def test_other_urls_are_refused_without_repeating_a_password(url):
-    with pytest.raises(ValueError, match="URL") as told:
+def test_other_urls_are_refused_without_showing_a_password(url):
+    with pytest.raises(ValueError, match="URL") as caught:
         open_store(url)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(caught.value)
 
 
-def test_the_missing_driver_is_named(monkeypatch):
+def test_a_missing_driver_is_named(monkeypatch):
     for module in [name for name in sys.modules if name.startswith("tilebox.server.store.postgres")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delattr(store, "postgres", raising=False)
@@ -53,57 +53,59 @@ def test_sqlite_needs_no_postgres_driver():
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
-def test_every_statement_has_a_sentence_and_is_used():
+def test_every_statement_has_a_summary_and_is_used():
     folder = Path(store.__file__).parent
     sources = "".join(file.read_text("utf-8") for file in folder.rglob("*.py"))
     for name, statement in statements().items():
         assert statement.summary.endswith("."), name
-        # By `call`, by `call_each`, or from a list of names.
+        # The name is an argument of `call` or `call_each`, or an item of a list of names.
         assert f'"{name}"' in sources, name
 
 
-# Statements that take no team, by the reason why they need none.
+# Statements without a team parameter, by the reason why they need none.
 WITHOUT_TEAM = {
-    "what belongs to no team, or to all": {
+    "the rows belong to no team, or to all of them": {
         "add_team", "teams", "ping", "clock", "announce", "create_migrations", "migrations", "add_migration",
     },
-    "the key is what tells the team": {"key_by_digest", "touch_key"},
-    "loops look after every team at once": {
-        "all_datasets", "cluster_ranks", "raise_rank", "forget_runners", "expired_tasks", "due_tasks", "next_wake",
-        "live_jobs", "wake_tasks", "latest_note", "set_back_notes", "shorten_leases", "set_back_leases",
-        "set_back_pauses", "set_back_attempts",
+    "the key determines the team": {"key_by_digest", "touch_key"},
+    "the background loops serve all teams": {
+        "all_datasets", "cluster_ranks", "raise_rank", "delete_runners", "expired_tasks", "due_tasks", "next_wake",
+        "lock_jobs", "wake_tasks", "latest_runner_seen", "rewind_runners_seen", "cap_fenced_leases",
+        "rewind_unfenced_leases",
+        "rewind_pauses", "rewind_attempts",
     },
-    "these find out the team of a task, whose job is kept from others; who asks compares it": {
-        "lock_jobs_of_tasks", "held_tasks", "behind_tasks",
+    "these return the team of a task, and the caller compares it": {
+        "lock_jobs_of_tasks", "tasks_with_jobs", "dependents_of_tasks",
     },
-    "the task was found to be the team's in the same transaction, or its lease is over": {
-        "extend_leases", "compute_tasks", "end_tasks", "requeue_tasks", "add_attempts", "clear_progress",
-        "put_progress", "ancestors", "skip_below", "abandon_below",
+    "the same transaction checked that the task belongs to the team, or its lease has expired": {
+        "extend_leases", "mark_tasks_computed", "mark_tasks_ended", "requeue_tasks", "add_attempts", "clear_progress",
+        "upsert_progress", "ancestors", "skip_descendants", "abandon_descendants",
     },
-    "the job was found to be the team's in the same transaction, and is kept from others": {
-        "add_groups", "add_dependencies", "add_tasks", "count_off_groups", "count_off_submitters", "release_groups",
-        "stop_jobs", "change_jobs", "cancel_job", "requeue_failed", "revive_job",
-        "open_groups_of_job",
+    "the same transaction checked that the job belongs to the team, and locked it": {
+        "add_groups", "add_dependencies", "add_tasks", "decrement_groups", "decrement_parents", "release_groups",
+        "unqueue_jobs", "update_job_counts", "cancel_job", "requeue_failed_tasks", "reopen_job",
+        "unblocked_groups",
     },
-    "the services found the cluster by the team before, and its queues by the cluster": {
-        "queues", "add_queue", "queue", "queue_by_number", "running_in_cluster", "note_runner", "cluster_runners",
-        "ready_tasks", "lease_tasks", "ready_in_queue", "asleep_in_queue", "blocked_behind_running",
+    "the services looked up the cluster by its team before, and its queues by the cluster": {
+        "queues", "add_queue", "queue", "queue_by_number", "running_in_cluster", "upsert_runner", "cluster_runners",
+        "ready_tasks", "lease_tasks", "ready_in_queue", "paused_in_queue", "blocked_in_queue",
     },
-    "the services found the job, or the task, by the team before": {
+    "the services looked up the job or the task by its team before": {
         "job_progress", "job_groups", "job_dependencies", "root_dependencies", "root_tasks", "child_tasks",
-        "queued_tasks", "tasks_in_state", "tasks_of_group", "group_counts", "rest_counts", "waited_for", "wait_counts",
+        "queued_tasks", "tasks_in_state", "tasks_of_group", "group_task_counts", "remaining_task_counts",
+        "blocking_tasks", "blocking_counts",
     },
 }  # fmt: skip
 
 
-def test_every_statement_about_a_teams_rows_takes_the_team():
+def test_every_statement_on_rows_of_a_team_takes_the_team():
     for dialect in ("sql", "postgres"):
         texts = {name: getattr(statement, dialect) for name, statement in statements().items()}
         without = {name for name, text in texts.items() if text is not None and ":team" not in text}
         known = set().union(*WITHOUT_TEAM.values())
-        assert without <= known, f"these take no team: {without - known}"
+        assert without <= known, f"these statements take no team: {without - known}"
     assert known == {name for name, statement in statements().items() if ":team" not in statement.sql}
-    assert len(known) == sum(map(len, WITHOUT_TEAM.values())), "one is named twice"
+    assert len(known) == sum(map(len, WITHOUT_TEAM.values())), "a statement is listed twice"
 
 
 def test_parameters_are_numbered_for_postgresql():

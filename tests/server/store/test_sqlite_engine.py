@@ -1,4 +1,4 @@
-"""The SQLite engine: one writer, shared commits, savepoints, and errors in our words."""
+"""The SQLite engine: one writer, group commit, savepoints, and translated errors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from blockbuster import blockbuster_ctx
 
 from tilebox.errors import InvalidArgumentError, ServerError
 from tilebox.server.store.sqlite import engine as sqlite_engine
-from tilebox.server.store.sqlite.engine import PAGE_BYTES, SqliteEngine, log_bytes
+from tilebox.server.store.sqlite.engine import PAGE_BYTES, SqliteEngine, wal_bytes
 
 pytestmark = pytest.mark.anyio
 
-ROOM_BYTES = log_bytes(PAGE_BYTES)
+WAL_BYTES = wal_bytes(PAGE_BYTES)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def anyio_backend():
 
 @pytest.fixture
 async def engine(tmp_path):
-    opened = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
+    opened = SqliteEngine(tmp_path / "test.sqlite", preallocates_wal=True)
     await opened.write(create)
     yield opened
     await opened.close()
@@ -49,7 +49,7 @@ def tables(connection):
 
 
 class Gate:
-    """A write that holds the writer until it is opened, so that others wait together behind it."""
+    """A write that blocks the writer thread until the gate is opened, so that later writes wait and form a group."""
 
     def __init__(self):
         self.reached, self.opened, self.seen = threading.Event(), threading.Event(), []
@@ -60,8 +60,8 @@ class Gate:
         assert self.opened.wait(300)
 
 
-class Held:
-    """Writes that wait together, since the writer is held until `open` or the end of the block, and what came of them."""
+class WriteGroup:
+    """Writes that form one group, because the writer is blocked until the end of the block, and their outcomes."""
 
     def __init__(self, engine):
         self.gate, self.outcomes = Gate(), {}
@@ -79,7 +79,7 @@ class Held:
         return await self._group.__aexit__(*error)
 
     async def write(self, key, function, **options):
-        """Let a write wait behind the others."""
+        """Queue a write behind the others."""
         self._group.start_soon(self._collect, key, partial(self._engine.write, function, **options))
         await anyio.wait_all_tasks_blocked()
 
@@ -90,24 +90,24 @@ class Held:
             self.outcomes[key] = error
 
 
-async def test_writes_that_wait_together_share_one_commit_and_not_their_failures(engine):
+async def test_waiting_writes_share_a_commit_but_not_their_failures(engine):
     def fails_half_way(connection):
         insert(100)(connection)
         raise ZeroDivisionError
 
-    async with Held(engine) as held:
+    async with WriteGroup(engine) as writes:
         for key, number in enumerate((1, 2, 3, 2, 4)):
-            await held.write(key, insert(number))
-        await held.write("half", fails_half_way)
+            await writes.write(key, insert(number))
+        await writes.write("half", fails_half_way)
 
-    assert held.gate.seen.count("COMMIT") == 2  # one for the gate, one for all who waited behind it
-    assert isinstance(held.outcomes.pop("half"), ZeroDivisionError)
-    assert isinstance(held.outcomes.pop(3), InvalidArgumentError)
-    assert held.outcomes == {0: 1, 1: 2, 2: 3, 4: 4}
+    assert writes.gate.seen.count("COMMIT") == 2  # one for the gate, one for the group
+    assert isinstance(writes.outcomes.pop("half"), ZeroDivisionError)
+    assert isinstance(writes.outcomes.pop(3), InvalidArgumentError)
+    assert writes.outcomes == {0: 1, 1: 2, 2: 3, 4: 4}
     assert await engine.read(numbers) == [1, 2, 3, 4]
 
 
-async def test_a_write_that_fails_for_its_neighbours_row_hears_of_it_when_that_can_be_seen(engine):
+async def test_a_conflict_with_a_neighbours_row_is_reported_after_the_commit(engine):
     committing, released = threading.Event(), threading.Event()
 
     def hold_the_commit(statement):
@@ -119,19 +119,19 @@ async def test_a_write_that_fails_for_its_neighbours_row_hears_of_it_when_that_c
         connection.set_trace_callback(hold_the_commit)
         return insert(7)(connection)
 
-    async with Held(engine) as held:
-        await held.write("first", insert_and_hold)
-        await held.write("second", insert(7))
-        held.gate.opened.set()
+    async with WriteGroup(engine) as writes:
+        await writes.write("first", insert_and_hold)
+        await writes.write("second", insert(7))
+        writes.gate.opened.set()
         await anyio.to_thread.run_sync(committing.wait)
         await anyio.wait_all_tasks_blocked()
-        assert held.outcomes == {}
+        assert writes.outcomes == {}
         released.set()
 
-    assert isinstance(held.outcomes["second"], InvalidArgumentError)
+    assert isinstance(writes.outcomes["second"], InvalidArgumentError)
 
 
-async def test_a_write_that_fails_alone_leaves_nothing_behind(engine):
+async def test_a_failed_write_without_neighbours_is_undone(engine):
     def fail_late(connection):
         insert(1)(connection)
         raise LookupError("late")
@@ -146,7 +146,7 @@ async def test_a_write_that_fails_alone_leaves_nothing_behind(engine):
 
 
 async def test_a_write_that_is_cancelled_in_the_queue_never_happens(engine):
-    async with Held(engine):
+    async with WriteGroup(engine):
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as cancelled:
                 cancelled.start_soon(engine.write, insert(1))
@@ -156,13 +156,13 @@ async def test_a_write_that_is_cancelled_in_the_queue_never_happens(engine):
     assert await engine.read(numbers) == [2]
 
 
-async def test_closing_finishes_the_writes_that_wait(engine):
-    async with anyio.create_task_group() as group, Held(engine) as held:
+async def test_closing_finishes_the_waiting_writes(engine):
+    async with anyio.create_task_group() as group, WriteGroup(engine) as writes:
         for number in range(5):
-            await held.write(number, insert(number + 1))
+            await writes.write(number, insert(number + 1))
         group.start_soon(engine.close)
         await anyio.wait_all_tasks_blocked()
-    assert held.outcomes == {number: number + 1 for number in range(5)}
+    assert writes.outcomes == {number: number + 1 for number in range(5)}
     with pytest.raises(ServerError, match="closed"):
         await engine.read(numbers)
     with sqlite3.connect(engine.path) as connection:
@@ -184,19 +184,19 @@ async def test_a_full_disk_fails_the_whole_group_and_the_next_write_succeeds(eng
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 2}")
         connection.execute("CREATE TABLE filler (text TEXT)")
-        connection.execute("INSERT INTO filler VALUES (?)", ("x" * (ROOM_BYTES + 1_000_000),))
+        connection.execute("INSERT INTO filler VALUES (?)", ("x" * (WAL_BYTES + 1_000_000),))
 
-    async with Held(engine) as held:
+    async with WriteGroup(engine) as writes:
         for key, function in (("before", insert(1)), ("fill", fill), ("after", insert(2))):
-            await held.write(key, function)
-    outcomes = held.outcomes.values()
+            await writes.write(key, function)
+    outcomes = writes.outcomes.values()
     assert {type(outcome) for outcome in outcomes} == {ServerError}
     assert all("disk is full" in str(outcome) and outcome.code == "unavailable" for outcome in outcomes)
     await engine.write(insert(3))
     assert await engine.read(numbers) == [3]
 
 
-async def test_a_transaction_that_a_write_ends_is_an_error_for_its_group(engine):
+async def test_a_write_that_ends_the_transaction_fails_its_group(engine):
     def misbehave(connection):
         insert(1)(connection)
         connection.execute("ROLLBACK")
@@ -207,7 +207,7 @@ async def test_a_transaction_that_a_write_ends_is_an_error_for_its_group(engine)
     assert await engine.read(numbers) == [2]
 
 
-async def test_a_reader_sees_one_state_and_cannot_write(engine):
+async def test_a_reader_sees_one_snapshot_and_cannot_write(engine):
     await engine.write(insert(1))
     looked, go_on = threading.Event(), threading.Event()
 
@@ -233,15 +233,15 @@ async def test_a_reader_sees_one_state_and_cannot_write(engine):
     assert await engine.read(numbers) == [1, 2]
 
 
-async def test_another_process_that_holds_the_file_is_waited_for_and_then_told(tmp_path, monkeypatch):
+async def test_a_file_locked_by_another_process_is_an_error_after_a_while(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_engine, "BUSY_SECONDS", 0.05)
     engine = SqliteEngine(tmp_path / "test.sqlite")
     await engine.write(create)
     other = sqlite3.connect(engine.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(ServerError, match="locked") as told:
+    with pytest.raises(ServerError, match="locked") as caught:
         await engine.write(insert(1))
-    assert told.value.code == "unavailable"
+    assert caught.value.code == "unavailable"
     assert await engine.read(numbers) == []
     other.execute("COMMIT")
     other.close()
@@ -250,11 +250,12 @@ async def test_another_process_that_holds_the_file_is_waited_for_and_then_told(t
     await engine.close()
 
 
-async def test_a_new_file_that_another_process_is_making_is_waited_for(tmp_path, monkeypatch):
+async def test_a_new_file_that_another_process_creates_is_awaited(tmp_path, monkeypatch):
     other = sqlite3.connect(tmp_path / "test.sqlite", isolation_level=None, check_same_thread=False)
     other.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY)")
     other.execute("BEGIN IMMEDIATE")
-    # SQLite itself does not wait before it switches to a write-ahead log: the other one ends while the engine does.
+    # SQLite does not wait before it switches to a write-ahead log, but the engine sleeps and retries. The other
+    # transaction ends during that sleep.
     monkeypatch.setattr(sqlite_engine.time, "sleep", lambda _: other.in_transaction and other.execute("COMMIT"))
     engine = SqliteEngine(tmp_path / "test.sqlite")
     await engine.write(insert(1))
@@ -263,7 +264,7 @@ async def test_a_new_file_that_another_process_is_making_is_waited_for(tmp_path,
     other.close()
 
 
-async def test_a_place_that_cannot_be_opened_is_named(tmp_path):
+async def test_a_path_that_cannot_be_opened_is_named(tmp_path):
     engine = SqliteEngine(tmp_path / "missing" / "test.sqlite")
     for attempt in (engine.read(numbers), engine.write(insert(1))):
         with pytest.raises(ServerError, match=r"missing.*unable to open"):
@@ -271,7 +272,7 @@ async def test_a_place_that_cannot_be_opened_is_named(tmp_path):
     await engine.close()
 
 
-async def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path):
+async def test_a_file_that_is_no_database_is_named_and_unchanged(tmp_path):
     path = tmp_path / "photo.sqlite"
     path.write_bytes(b"certainly not a database" * 100)
     engine = SqliteEngine(path)
@@ -309,26 +310,28 @@ def synchronous(connection):
     ("flushes", "group", "expected"),
     [(True, [True], "FULL"), (False, [True, True], "NORMAL"), (False, [True, False], "FULL"), (False, [False], "FULL")],
 )
-async def test_only_a_group_of_repeatable_writes_is_not_flushed_and_only_if_told_so(tmp_path, flushes, group, expected):
+async def test_only_groups_of_repeatable_writes_skip_the_flush_and_only_if_configured(
+    tmp_path, flushes, group, expected
+):
     engine = SqliteEngine(tmp_path / "test.sqlite", flushes_repeatable=flushes)
-    async with Held(engine) as held:
+    async with WriteGroup(engine) as writes:
         for number, is_repeatable in enumerate(group):
-            await held.write(number, synchronous, is_repeatable=is_repeatable)
-    assert held.outcomes == dict.fromkeys(range(len(group)), expected)
-    # Whatever came before, the next one is judged by itself.
+            await writes.write(number, synchronous, is_repeatable=is_repeatable)
+    assert writes.outcomes == dict.fromkeys(range(len(group)), expected)
+    # The next group is judged by its own writes.
     assert await engine.write(synchronous) == "FULL"
     await engine.close()
 
 
-def length_of_log(engine):
+def wal_length(engine):
     return engine.path.with_name("test.sqlite-wal").stat().st_size
 
 
-async def test_commits_do_not_make_the_log_longer(engine):
-    before = length_of_log(engine)
+async def test_commits_do_not_extend_the_preallocated_log(engine):
+    before = wal_length(engine)
     for number in range(300):
         await engine.write(insert(number))
-    assert length_of_log(engine) == before >= ROOM_BYTES
+    assert wal_length(engine) == before >= WAL_BYTES
     assert await engine.read(tables) == ["numbers"]
 
 
@@ -336,46 +339,46 @@ async def test_a_database_with_larger_pages_has_a_longer_log(tmp_path):
     with sqlite3.connect(tmp_path / "test.sqlite") as connection:
         create(connection)
     connection.close()
-    engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
+    engine = SqliteEngine(tmp_path / "test.sqlite", preallocates_wal=True)
     await engine.write(insert(1))
-    before = length_of_log(engine)
+    before = wal_length(engine)
     for number in range(2, 600):
         await engine.write(insert(number))
-    assert length_of_log(engine) == before >= log_bytes(4096)
+    assert wal_length(engine) == before >= wal_bytes(4096)
     await engine.close()
 
 
-async def test_what_a_start_that_broke_off_left_behind_is_cleared_away(tmp_path):
+async def test_leftovers_of_an_interrupted_start_are_removed(tmp_path):
     with sqlite3.connect(tmp_path / "test.sqlite") as connection:
         connection.execute("CREATE TABLE room_in_log (bytes BLOB)")
     connection.close()
-    engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
+    engine = SqliteEngine(tmp_path / "test.sqlite", preallocates_wal=True)
     await engine.write(create)
-    assert length_of_log(engine) >= ROOM_BYTES
+    assert wal_length(engine) >= WAL_BYTES
     assert await engine.read(tables) == ["numbers"]
     await engine.close()
 
 
-async def test_a_disk_with_little_left_keeps_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(sqlite_engine, "AMPLE_BYTES", 1 << 60)
-    engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
+async def test_a_nearly_full_disk_gets_no_preallocated_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite_engine, "MIN_FREE_BYTES", 1 << 60)
+    engine = SqliteEngine(tmp_path / "test.sqlite", preallocates_wal=True)
     await engine.write(create)
-    assert length_of_log(engine) < ROOM_BYTES
+    assert wal_length(engine) < WAL_BYTES
     await engine.close()
 
 
-async def test_without_room_for_the_log_writes_go_on(tmp_path):
-    engine = SqliteEngine(tmp_path / "test.sqlite", makes_room=True)
+async def test_writes_succeed_without_room_for_the_log(tmp_path):
+    engine = SqliteEngine(tmp_path / "test.sqlite", preallocates_wal=True)
     connect = engine._connect
 
-    def connect_narrowly():
+    def connect_with_limit():
         connection = connect()
         connection.execute("PRAGMA max_page_count = 100")
         return connection
 
-    engine._connect = connect_narrowly
+    engine._connect = connect_with_limit
     await engine.write(create)
     await engine.write(insert(1))
     assert await engine.read(numbers) == [1]
-    assert length_of_log(engine) < ROOM_BYTES
+    assert wal_length(engine) < WAL_BYTES
     await engine.close()

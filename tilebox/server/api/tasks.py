@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tilebox.server.orchestration.claims import Identifier
     from tilebox.server.orchestration.jobs import Jobs
     from tilebox.server.orchestration.leases import Leases
-    from tilebox.server.orchestration.records import Claimed, Report
+    from tilebox.server.orchestration.records import ClaimedTask, Report
     from tilebox.server.orchestration.submissions import Submissions
 
 IDLE_SECONDS = 0.25
@@ -108,7 +108,7 @@ class TaskService:
         cluster = await self._submissions.cluster_number(caller.team.id, request.cluster_slug)
         return _claim_request(caller.team.id, cluster, identifiers(request.identifiers))
 
-    async def _task(self, team: UUID, task: Claimed, identifier: core_pb2.TaskIdentifier) -> core_pb2.Task:
+    async def _task(self, team: UUID, task: ClaimedTask, identifier: core_pb2.TaskIdentifier) -> core_pb2.Task:
         job = await self._jobs.brief(team, task.job)
         if job is None:
             raise NotFoundError("the job of this task does not exist any more")

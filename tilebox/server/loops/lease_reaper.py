@@ -81,15 +81,15 @@ class LeaseReaper:
             self._has_shortened = False
         self._last_round = now
         if not self._has_shortened:
-            await self._store.set_back(now_us=self._leases.clock.now_us(), lease_us=self._leases.lease_us)
+            await self._store.rewind_deadlines(now_us=self._leases.clock.now_us(), lease_us=self._leases.lease_us)
             self._has_shortened = True
         # Servers exchange ranks through the store, so that jobs submitted to any of them join the queue order fairly.
-        self._leases.learn_ranks(await self._store.note_ranks(self._leases.ranks))
+        self._leases.learn_ranks(await self._store.record_ranks(self._leases.ranks))
         if now >= self._expire_from:
             await self._expire()
         if now >= self._forget_at:
             self._forget_at = now + FORGET_SECONDS
-            await self._store.forget_runners(self._leases.clock.now_us() - round(FORGET_SECONDS * 1e6))
+            await self._store.delete_runners(self._leases.clock.now_us() - round(FORGET_SECONDS * 1e6))
         return await self._requeue()
 
     def postpone_expiry(self) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tilebox.server.rules.task_states import Verdict
-    from tilebox.server.store.work.interface import Claimed, Queue
+    from tilebox.server.store.work.interface import ClaimedTask, Queue
 
 Identifier = tuple[str, int, int]
 """Name, major version and minor version of a task that a runner executes."""
@@ -54,7 +54,7 @@ class ClaimedTasks:
     """
 
     verdicts: list[Verdict]
-    tasks: list[Claimed] = field(default_factory=list)
+    tasks: list[ClaimedTask] = field(default_factory=list)
     identifiers: list[int] = field(default_factory=list)
     is_more_to_come: bool = False
 

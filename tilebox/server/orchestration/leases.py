@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tilebox.server.orchestration.lease_clock import LeaseClock
     from tilebox.server.orchestration.submissions import Submissions
     from tilebox.server.orchestration.wakeups import Disconnected
-    from tilebox.server.store.work.interface import Exchanged, Held, NewJob, Orchestration
+    from tilebox.server.store.work.interface import ExchangeResult, HeldTask, NewJob, Orchestration
 
 logger = logging.getLogger("tilebox.server")
 
@@ -227,9 +227,9 @@ class Leases:
         reservations = [
             reservation for queue in queues for reservation in self.wait_queue.reserve(queue, ready[queue.number])
         ]
-        results: Sequence[Exchanged] = ()
+        results: Sequence[ExchangeResult] = ()
         try:
-            effects, results = await self._store.submit_job_to(
+            effects, results = await self._store.submit_and_claim(
                 job,
                 [reservation.claim for reservation in reservations],
                 now_us=self.clock.now_us(),
@@ -272,7 +272,7 @@ class Leases:
         claim = self._claim(request, queues, is_repeated=is_repeated)
         return await self._exchange(team, reports, claim, request.cluster)
 
-    def _crash_report(self, held: Held, suspects: Sequence[Held], error: str) -> Report:
+    def _crash_report(self, held: HeldTask, suspects: Sequence[HeldTask], error: str) -> Report:
         pause = crash_backoff_seconds(held.task, held.lease, held.crashes + 1, self.lease_us / 1e6)
         return Report(
             task=held.task,
@@ -310,7 +310,7 @@ class Leases:
         await self.notify(exchanged.effects)
         return ClaimedTasks(exchanged.verdicts, exchanged.tasks)
 
-    def _learn_rank(self, cluster: int, exchanged: Exchanged) -> None:
+    def _learn_rank(self, cluster: int, exchanged: ExchangeResult) -> None:
         if exchanged.effects.last_rank:
             self.learn_ranks({cluster: exchanged.effects.last_rank})
 
@@ -343,4 +343,4 @@ class Leases:
             self._noted_at.clear()
         self._noted_at[key] = now
         identifiers = json.dumps([list(identifier) for identifier in request.identifiers])
-        await self._store.note_runner(request.runner_id, request.cluster, identifiers, self.clock.now_us())
+        await self._store.record_runner(request.runner_id, request.cluster, identifiers, self.clock.now_us())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tilebox._core.tasks.versions import TaskIdentifier
-    from tilebox.server.store.work.jobs import Job, JobStore, JobTask, SeenRunner, Waits
+    from tilebox.server.store.work.jobs import Blockers, Job, JobStore, JobTask, RunnerStatus
 
 ACTIVE_SECONDS = 60
 """How long after its last request a runner counts as active."""
@@ -92,7 +92,7 @@ class QueueExplainer:
             raise NotFoundError(f"there is no job {UUID(bytes=job)}")
         tasks = await self._store.queued_tasks(job, count=min(limit, MAX_EXPLAINED))
         blocked = sorted({task.group for task in tasks if task.is_blocked})
-        waits = await self._store.waits(blocked, count=MAX_LISTED)
+        waits = await self._store.blockers(blocked, count=MAX_LISTED)
         clusters = {task.cluster for task in tasks if not task.is_blocked}
         runners = {cluster: await self._store.runners(cluster, count=MAX_RUNNERS) for cluster in sorted(clusters)}
         now = self._now_us()
@@ -100,7 +100,7 @@ class QueueExplainer:
 
 
 def _explain(
-    job: Job, task: JobTask, waits: Mapping[bytes, Waits], runners: Sequence[SeenRunner], now_us: int
+    job: Job, task: JobTask, waits: Mapping[bytes, Blockers], runners: Sequence[RunnerStatus], now_us: int
 ) -> Explanation:
     if job.state in (JobState.FAILED, JobState.CANCELED):
         cause = "a task of its job failed" if job.state is JobState.FAILED else "its job was canceled"
@@ -116,7 +116,7 @@ def _explain(
     return _explain_ready(task, runners, now_us)
 
 
-def _explain_blocked(task: JobTask, waits: Waits | None) -> Explanation:
+def _explain_blocked(task: JobTask, waits: Blockers | None) -> Explanation:
     if waits is None or not waits.first:
         return Explanation(task, Reason.DEPENDENCIES, "the tasks that it depends on are completing right now")
     listed = ", ".join(f"{_first_line(other.display)} ({_STATE_NAMES[other.state]})" for other in waits.first)
@@ -128,7 +128,7 @@ def _explain_blocked(task: JobTask, waits: Waits | None) -> Explanation:
     )
 
 
-def _explain_ready(task: JobTask, runners: Sequence[SeenRunner], now_us: int) -> Explanation:
+def _explain_ready(task: JobTask, runners: Sequence[RunnerStatus], now_us: int) -> Explanation:
     active = [runner for runner in runners if runner.is_busy or now_us - runner.seen_us <= ACTIVE_SECONDS * 1_000_000]
     slug, wanted = task.cluster_slug, task.identifier
     if not active:

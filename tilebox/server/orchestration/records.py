@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tilebox.server.store.work.clusters import Cluster
-from tilebox.server.store.work.interface import Claimed, NewGroup, ProgressUpdate, Report
+from tilebox.server.store.work.interface import ClaimedTask, NewGroup, ProgressUpdate, Report
 from tilebox.server.store.work.jobs import Job, JobFilter, JobTask
 from tilebox.server.store.work.reports import MAX_ERROR_CHARACTERS
 
 __all__ = (
     "MAX_ERROR_CHARACTERS",
-    "Claimed",
+    "ClaimedTask",
     "Cluster",
     "Job",
     "JobFilter",

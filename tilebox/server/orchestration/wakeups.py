@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from tilebox.server.orchestration.claims import TaskKind
-    from tilebox.server.store.work.interface import Claim, Claimed, Queue
+    from tilebox.server.store.work.interface import Claim, ClaimedTask, Queue
 
     Disconnected = Callable[[], Awaitable[None]]
     """A coroutine function that returns when the client of a request has disconnected."""
@@ -46,7 +46,7 @@ class Waiter:
         self.was_reserved = False
         self._is_woken = False
         self._sleep: asyncio.Future[None] | None = None
-        self._delivery: asyncio.Future[list[Claimed]] | None = None
+        self._delivery: asyncio.Future[list[ClaimedTask]] | None = None
 
     @property
     def is_woken(self) -> bool:
@@ -79,7 +79,7 @@ class Waiter:
         self.was_reserved = True
         self._delivery = asyncio.get_running_loop().create_future()
 
-    def deliver(self, tasks: list[Claimed]) -> None:
+    def deliver(self, tasks: list[ClaimedTask]) -> None:
         """Deliver the tasks of a claim on its behalf.
 
         An empty delivery wakes the runner, because wake-ups passed it over while it was reserved.
@@ -89,7 +89,7 @@ class Waiter:
         self._is_woken = self._is_woken or not tasks
         self._end_sleep()
 
-    async def delivered(self) -> list[Claimed]:
+    async def delivered(self) -> list[ClaimedTask]:
         """Return the tasks of a claim on its behalf, waiting until the claim is decided; empty without a claim."""
         if self._delivery is None:
             return []

@@ -1,4 +1,4 @@
-"""Control data: an interface, and SQLite and PostgreSQL behind it.
+"""The store of control data: its interface, and its implementations on SQLite and PostgreSQL.
 
 May import: `tilebox._core`, `tilebox.errors`, anyio and the database drivers.
 """
@@ -18,19 +18,19 @@ __all__ = ["open_store"]
 
 
 def open_store(url: str, *, flushes_reports: bool = True, is_served: bool = False) -> Store:
-    """Return the store of a database URL. Nothing is connected to before the first verb.
+    """Return the store of a database URL. It connects to the database when it is first used.
 
-    Close it on every way out: PostgreSQL's pool keeps an event loop from ending.
+    The caller must close it in every case: the pool of PostgreSQL keeps an event loop from ending.
 
     Args:
         url: `sqlite:///absolute/path` or `postgresql://user:password@host/database`.
-        flushes_reports: Whether SQLite waits for the disk before it acknowledges what runners report. PostgreSQL has
-            a setting of its own for that, synchronous_commit.
-        is_served: Whether a server opens it, which writes much: SQLite prepares for that.
+        flushes_reports: Whether SQLite flushes reports of runners to disk before it acknowledges them. PostgreSQL has
+            its own setting for this, synchronous_commit.
+        is_served: Whether a server opens the store and will write much, so that SQLite prepares for it.
 
     Raises:
-        ValueError: The URL is of another form.
-        MissingExtraError: PostgreSQL is asked for and its driver is not installed.
+        ValueError: The URL has another form.
+        MissingExtraError: The URL names a PostgreSQL database, and its driver is not installed.
     """
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
@@ -46,7 +46,7 @@ def open_store(url: str, *, flushes_reports: bool = True, is_served: bool = Fals
             raise MissingExtraError("a PostgreSQL database", "postgres") from error
 
         return PostgresStore(url)
-    # Only the scheme is told: the rest may hold a password.
+    # The message names only the scheme, because the rest of the URL may hold a password.
     raise ValueError(f"database URL must start with sqlite:/// or postgresql://, not {parts.scheme!r}")
 
 
@@ -55,5 +55,5 @@ def _sqlite_path(url: str) -> Path:
     path = Path(unquote(parts.path))
     if parts.netloc or parts.query or parts.fragment or not path.is_absolute() or path.parent == path:
         raise ValueError(f"SQLite database URL must be sqlite:///absolute/path/of/a/file, not {url!r}")
-    # Both sqlite:///a/b and sqlite:////a/b are /a/b, where pathlib would keep two slashes.
+    # sqlite:///a/b and sqlite:////a/b both mean /a/b, but pathlib would keep two leading slashes.
     return Path("/", *path.parts[1:])

@@ -1,8 +1,8 @@
-"""What the server keeps beside the datapoints: teams, keys, groups, datasets and collections.
+"""The store of control data: everything but the datapoints, such as teams, keys, groups, datasets and collections.
 
-One interface, two back ends (SQLite and PostgreSQL), one conformance suite. Every verb is one
-transaction. Records are plain values; times are whole microseconds since 1970, so that both back ends
-give back what they were given. Every verb that reads or changes a team's rows takes the team.
+One interface has two implementations (SQLite and PostgreSQL) and one conformance suite. Every verb is one transaction.
+Records are plain values. Times are whole microseconds since 1970, which both databases return as they got them. Every
+verb that reads or changes a team's rows takes the team.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
-    """Whom datasets and keys belong to."""
+    """A team, which owns datasets, keys, clusters and jobs."""
 
     id: UUID
     slug: str
@@ -33,19 +33,19 @@ class Team:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """An API key; only its hash is kept.
+    """An API key. The store has only its hash.
 
     Args:
-        id: Its identity.
-        team: Whom it speaks for.
-        name: What its owner calls it.
+        id: Its id.
+        team: The team that its requests act for.
+        name: The name that its owner gave it.
         role: One of `read`, `submit`, `run`, `admin`.
-        digest: SHA-256 of the key's text, 32 bytes.
-        hint: The first characters of the text, to tell keys apart in a list.
-        created_us: When it was made.
-        expires_us: When it ends, or None.
-        revoked_us: When it was revoked, or None.
-        last_used_us: When it was last seen, to about a minute, or None.
+        digest: The SHA-256 hash of the key, 32 bytes.
+        hint: The first characters of the key, by which users recognise it in a list.
+        created_us: The time of its creation.
+        expires_us: The time at which it expires, or None.
+        revoked_us: The time at which it was revoked, or None.
+        last_used_us: The time of its last use, to about a minute, or None.
     """
 
     id: UUID
@@ -62,7 +62,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A folder of datasets; `slug` is its dotted path."""
+    """A folder of datasets. Its `slug` is its dotted path."""
 
     id: UUID
     team: UUID
@@ -74,7 +74,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A dataset. `revision` counts changes of its type, starting at 1."""
+    """A dataset. Its `revision` counts the changes of its schema, starting at 1."""
 
     id: UUID
     team: UUID
@@ -92,7 +92,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """A collection. `number` is unique in its dataset and never used again: datapoints carry it."""
+    """A collection. Its `number` is unique in its dataset and never used again, because datapoints refer to it."""
 
     id: UUID
     team: UUID
@@ -103,46 +103,53 @@ class Collection:
 
 
 class Store(Orchestration, ClusterStore, JobStore, Protocol):
-    """The control data, and what the orchestrator keeps."""
+    """The control data of datasets and of the orchestrator."""
 
     async def migrate(self) -> None:
-        """Create or update the tables. Safe to call from several processes at once."""
+        """Create or update the tables. Several processes may call it at the same time."""
 
     async def ping(self) -> None:
-        """Do nothing, successfully, if the store can be reached."""
+        """Do nothing if the database is reachable, and raise an error otherwise."""
 
     async def close(self) -> None:
-        """Let go of all connections and threads."""
+        """Close all connections and end all threads."""
 
     async def add_team(self, team: Team) -> None:
-        """Raises ConflictError if the slug is taken."""
+        """Create a team.
+
+        Raises:
+            ConflictError: The slug is taken.
+        """
 
     async def teams(self) -> list[Team]:
         """Return all teams, the oldest first."""
 
     async def add_key(self, key: Key) -> None:
-        """Keep a key.
+        """Store a key.
 
         Raises:
             NotFoundError: There is no such team.
             ConflictError: Its id or digest is taken.
-            InvalidArgumentError: The role is unknown or the digest has not 32 bytes.
+            InvalidArgumentError: The role is unknown, or the digest does not have 32 bytes.
         """
 
     async def key_by_digest(self, digest: bytes) -> Key | None:
-        """Return the key of that hash, revoked and expired ones included, or None."""
+        """Return the key with a digest, even if it is revoked or expired."""
 
     async def keys(self, team: UUID) -> list[Key]:
         """Return a team's keys, the oldest first."""
 
     async def revoke_key(self, team: UUID, key: UUID, now_us: int) -> bool:
-        """Revoke a key; false if the team has no such key. A revoked key keeps its first time."""
+        """Revoke a key; returns false if the team has no such key.
+
+        A key that is revoked already keeps its first time.
+        """
 
     async def touch_key(self, key: UUID, now_us: int) -> None:
-        """Note that a key was used."""
+        """Record that a key was used."""
 
     async def ensure_groups(self, team: UUID, path: list[str]) -> Group:
-        """Return the group of a dotted path, creating what is missing on the way.
+        """Return the group of a path, and create the groups of the path that do not exist.
 
         Raises:
             InvalidArgumentError: The path is empty, or a part is empty or holds a dot.
@@ -153,11 +160,12 @@ class Store(Orchestration, ClusterStore, JobStore, Protocol):
         """Return a team's groups, parents before children."""
 
     async def add_dataset(self, dataset: Dataset) -> None:
-        """Keep a dataset.
+        """Create a dataset.
 
         Raises:
             ConflictError: The slug is taken.
-            NotFoundError: The group is gone, perhaps with its last dataset since it was ensured: ensure it again.
+            NotFoundError: The group does not exist. It may have been deleted with its last dataset after the caller
+                ensured it; the caller should ensure it again.
         """
 
     async def dataset(self, team: UUID, dataset: UUID) -> Dataset | None:
@@ -167,24 +175,24 @@ class Store(Orchestration, ClusterStore, JobStore, Protocol):
         """Return a dataset by its dotted slug."""
 
     async def datasets(self, team: UUID) -> list[Dataset]:
-        """Return a team's datasets by slug."""
+        """Return a team's datasets in the order of their slugs."""
 
     async def update_dataset(self, dataset: Dataset, *, expected_revision: int) -> None:
-        """Replace name, texts, schema and revision.
+        """Replace the name, texts, schema and revision of a dataset.
 
         Raises:
-            NotFoundError: The dataset is gone.
-            ConflictError: Its revision is not the expected one: somebody else changed it meanwhile.
+            NotFoundError: The dataset does not exist.
+            ConflictError: Its revision is not the expected one, because another request changed it meanwhile.
         """
 
     async def delete_dataset(self, team: UUID, dataset: UUID) -> bool:
-        """Delete a dataset with its collections, and groups left empty; false if there is none."""
+        """Delete a dataset, its collections and the groups that become empty; returns false if it does not exist."""
 
     async def add_collection(self, team: UUID, dataset: UUID, collection: UUID, name: str, now_us: int) -> Collection:
-        """Create a collection under the dataset's next free number.
+        """Create a collection with the next number of its dataset.
 
         Raises:
-            NotFoundError: The dataset is gone.
+            NotFoundError: The dataset does not exist.
             ConflictError: The name is taken.
         """
 
@@ -192,19 +200,19 @@ class Store(Orchestration, ClusterStore, JobStore, Protocol):
         """Return a collection by id."""
 
     async def collection_with_dataset(self, team: UUID, collection: UUID) -> tuple[Collection, Dataset] | None:
-        """Return a collection by id, and the dataset that it belongs to."""
+        """Return a collection by id, with its dataset."""
 
     async def collection_by_name(self, team: UUID, dataset: UUID, name: str) -> Collection | None:
         """Return a collection by name."""
 
     async def collections(self, team: UUID, dataset: UUID) -> list[Collection]:
-        """Return a dataset's collections by name."""
+        """Return a dataset's collections in the order of their names."""
 
     async def delete_collection(self, team: UUID, collection: UUID) -> bool:
-        """Delete a collection; false if there is none."""
+        """Delete a collection; returns false if there is no such collection."""
 
     async def all_datasets(self) -> list[Dataset]:
-        """Return every team's datasets, for upkeep."""
+        """Return the datasets of all teams, for upkeep."""
 
     def writer_lock(self, table: UUID) -> AbstractAsyncContextManager[None]:
-        """Keep every other process of this store from writing to a dataset's datapoints meanwhile."""
+        """Return a lock that lets one process at a time write to a dataset's datapoints."""

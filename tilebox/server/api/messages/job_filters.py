@@ -40,11 +40,11 @@ def job_filter(filters: job_pb2.QueryFilters) -> JobFilter:
     for name in ("automation_ids", "cluster_slugs"):
         if len(getattr(filters, name)) > MAX_ENTRIES:
             raise InvalidArgumentError(f"filters.{name} must have at most {MAX_ENTRIES} entries")
-    first_us, stop_us = microseconds(filters.time_interval) if has_times else (None, None)
+    start_us, end_us = microseconds(filters.time_interval) if has_times else (None, None)
     first, last = id_range(filters.id_interval) if has_ids else (None, None)
     return interval_filter(
-        first_us,
-        stop_us,
+        start_us,
+        end_us,
         first=first,
         last=last,
         states=_states(JobState, filters.states, "filters.states"),
@@ -79,13 +79,13 @@ def younger_than(job_filter: JobFilter, age_us: int, now_us: int) -> JobFilter:
         raise InvalidArgumentError("job_max_age must not be negative")
     recent = interval_filter(now_us - age_us, None)
     return replace(
-        job_filter, first_us=max(job_filter.first_us, recent.first_us), first=max(job_filter.first, recent.first)
+        job_filter, start_us=max(job_filter.start_us, recent.start_us), first=max(job_filter.first, recent.first)
     )
 
 
 def interval_filter(
-    first_us: int | None,
-    stop_us: int | None,
+    start_us: int | None,
+    end_us: int | None,
     *,
     first: bytes | None = None,
     last: bytes | None = None,
@@ -96,17 +96,17 @@ def interval_filter(
     The filter restricts ids too: ids begin with the millisecond of submission, and their index finds the jobs directly.
 
     Args:
-        first_us: Start of the interval in microseconds since 1970, or None.
-        stop_us: End of the interval, exclusive, or None.
+        start_us: Start of the interval in microseconds since 1970, or None.
+        end_us: End of the interval, exclusive, or None.
         first: Smallest id, or None.
         last: Largest id, or None.
         others: Other fields of the filter.
     """
     fields: dict[str, object] = dict(others)
-    if first_us is not None:
-        fields |= {"first_us": first_us, "first": _id(_millisecond(first_us) << _TAIL_BITS)}
-    if stop_us is not None:
-        fields |= {"behind_us": stop_us, "last": _id(((_millisecond(stop_us) + 1) << _TAIL_BITS) - 1)}
+    if start_us is not None:
+        fields |= {"start_us": start_us, "first": _id(_millisecond(start_us) << _TAIL_BITS)}
+    if end_us is not None:
+        fields |= {"end_us": end_us, "last": _id(((_millisecond(end_us) + 1) << _TAIL_BITS) - 1)}
     fields |= {name: value for name, value in (("first", first), ("last", last)) if value is not None}
     return JobFilter(**fields)  # type: ignore[arg-type]
 
@@ -119,8 +119,8 @@ def microseconds(interval: TimeInterval) -> tuple[int, int]:
     """
     start, end = values.nanoseconds(interval)
     first = start // 1000 + 1 if interval.start_exclusive else -(-start // 1000)
-    stop = end // 1000 + 1 if interval.end_inclusive else -(-end // 1000)
-    return first, stop
+    behind = end // 1000 + 1 if interval.end_inclusive else -(-end // 1000)
+    return first, behind
 
 
 def id_range(interval: IDInterval) -> tuple[bytes, bytes]:

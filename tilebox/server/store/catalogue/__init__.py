@@ -1,4 +1,4 @@
-"""Control data of datasets: teams, keys, datasets and collections.
+"""The store of the catalogue: teams, keys, groups, datasets and collections.
 
 May import: `store.interface`, `store.sql`.
 """

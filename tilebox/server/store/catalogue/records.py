@@ -1,4 +1,4 @@
-"""Rows ↔ records: what the tables hold of each kind of record, and back."""
+"""Conversions between records and rows, in both directions."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def dataset_arguments(dataset: Dataset) -> dict[str, Any]:
 
 
 def changeable_arguments(dataset: Dataset) -> dict[str, Any]:
-    """Return what may change of a dataset, and which one it is, as arguments of a statement."""
+    """Return the parts of a dataset that may change, and its id and team, as arguments of a statement."""
     return {
         "id": dataset.id,
         "team": dataset.team,
@@ -145,11 +145,11 @@ def read_collection(row: Row) -> Collection:
 
 
 def _uuid(value: UUID | bytes) -> UUID:
-    """PostgreSQL knows UUIDs; SQLite keeps their bytes."""
+    # PostgreSQL has a type for UUIDs; SQLite stores their bytes.
     return value if isinstance(value, UUID) else UUID(bytes=value)
 
 
 @lru_cache(maxsize=512)
 def _schema(serialised: bytes) -> Schema:
-    """Schemas never change in place, so every request may share the one that was parsed first."""
+    # Schemas are immutable, so all requests may share one that was parsed before.
     return Schema.from_annotated_type(AnnotatedType.FromString(serialised))

@@ -1,8 +1,8 @@
-"""The verbs of the control data, written once for both back ends.
+"""The verbs of the catalogue, written once for both databases.
 
-A verb is a generator of calls (`statements.Steps`); `reads` and `writes` turn it into the coroutine that the
-interface asks for. Conflicts are found by what a statement returns and not by what it raises, because
-PostgreSQL ends a transaction at its first error.
+A verb is a generator of calls (`statements.Steps`). `reads` and `writes` turn it into the coroutine of the interface.
+Verbs recognise a conflict by the rows that a statement returns, not by an error, because PostgreSQL aborts a
+transaction at its first error.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Verbs(Transactions, Store):
-    """The verbs of `Store` over the two that a back end has: read and write."""
+class CatalogueVerbs(Transactions, Store):
+    """The verbs of `Store` for the catalogue, for a back end that runs transactions."""
 
     @reads
     def ping(self) -> Steps[None]:
-        """Do nothing, successfully, if the store can be reached."""
+        """Do nothing if the database is reachable, and raise an error otherwise."""
         yield call("ping")
 
     @writes
     def add_team(self, team: Team) -> Steps[None]:
-        """Keep a team."""
+        """Create a team."""
         if not (yield call("add_team", **records.team_arguments(team))):
             raise ConflictError(f"a team {team.slug!r} exists already: choose another slug")
 
@@ -43,7 +43,7 @@ class Verbs(Transactions, Store):
 
     @writes
     def add_key(self, key: Key) -> Steps[None]:
-        """Keep a key."""
+        """Store a key."""
         if not (yield call("team_exists", team=key.team)):
             raise NotFoundError(f"there is no team {key.team} to give a key to")
         if not (yield call("add_key", **records.key_arguments(key))):
@@ -51,7 +51,7 @@ class Verbs(Transactions, Store):
 
     @reads
     def key_by_digest(self, digest: bytes) -> Steps[Key | None]:
-        """Return the key of that hash, revoked and expired ones included, or None."""
+        """Return the key with a digest, even if it is revoked or expired."""
         return _first(map(records.read_key, (yield call("key_by_digest", digest=digest))))
 
     @reads
@@ -61,19 +61,20 @@ class Verbs(Transactions, Store):
 
     @writes
     def revoke_key(self, team: UUID, key: UUID, now_us: int) -> Steps[bool]:
-        """Revoke a key; false if the team has no such key."""
+        """Revoke a key; returns false if the team has no such key."""
         return bool((yield call("revoke_key", team=team, key=key, now_us=now_us)))
 
     @writes
     def touch_key(self, key: UUID, now_us: int) -> Steps[None]:
-        """Note that a key was used."""
+        """Record that a key was used."""
         yield call("touch_key", key=key, now_us=now_us)
 
     @writes
     def ensure_groups(self, team: UUID, path: list[str]) -> Steps[Group]:
-        """Return the group of a dotted path, creating what is missing on the way."""
+        """Return the group of a path, and create the groups of the path that do not exist."""
         if not path or not all(path) or any("." in part for part in path):
             raise InvalidArgumentError(f"the group path {path} needs a name in every part, without dots")
+        # The lock keeps two requests from creating the same group, and `delete_dataset` from deleting one on the path.
         yield from _lock_team(team)
         group = yield from _ensure_group(team, None, path[0])
         for code_name in path[1:]:
@@ -87,10 +88,10 @@ class Verbs(Transactions, Store):
 
     @writes
     def add_dataset(self, dataset: Dataset) -> Steps[None]:
-        """Keep a dataset."""
+        """Create a dataset."""
         yield from _lock_team(dataset.team)
         if not (yield call("group", team=dataset.team, group=dataset.group)):
-            # The last dataset of a group takes the group with it, perhaps since the caller asked for the group.
+            # Deleting the last dataset of a group deletes the group, perhaps after the caller ensured it.
             raise NotFoundError(f"the group of dataset {dataset.slug!r} is gone: ask for its groups again")
         if not (yield call("add_dataset", **records.dataset_arguments(dataset))):
             raise ConflictError(f"a dataset {dataset.slug!r} exists already: choose another code name")
@@ -107,25 +108,26 @@ class Verbs(Transactions, Store):
 
     @reads
     def datasets(self, team: UUID) -> Steps[list[Dataset]]:
-        """Return a team's datasets by slug."""
+        """Return a team's datasets in the order of their slugs."""
         return [records.read_dataset(row) for row in (yield call("datasets", team=team))]
 
     @writes
     def update_dataset(self, dataset: Dataset, *, expected_revision: int) -> Steps[None]:
-        """Replace name, texts, schema and revision."""
+        """Replace the name, texts, schema and revision of a dataset."""
         changes = records.changeable_arguments(dataset)
         if (yield call("update_dataset", **changes, expected_revision=expected_revision)):
             return
         if not (yield call("dataset", team=dataset.team, dataset=dataset.id)):
-            raise NotFoundError(f"the dataset {dataset.slug!r} is gone and cannot be changed")
+            raise NotFoundError(f"the dataset {dataset.slug!r} cannot be changed: it was deleted")
         raise ConflictError(
-            f"the dataset {dataset.slug!r} was changed by somebody else meanwhile: read it again, then change it"
+            f"the dataset {dataset.slug!r} was changed by another request meanwhile: read it again, then change it"
         )
 
     @writes
     def delete_dataset(self, team: UUID, dataset: UUID) -> Steps[bool]:
-        """Delete a dataset with its collections, and groups left empty; false if there is none."""
-        # A foreign team's dataset must not even make its own team wait, and an unknown team has no datasets.
+        """Delete a dataset, its collections and the groups that become empty; returns false if it does not exist."""
+        # The lock is that of the caller's team, so a request for another team's dataset does not make that team wait. A
+        # team that does not exist has no datasets.
         if not (yield call("lock_team", team=team)):
             return False
         deleted = yield call("delete_dataset", team=team, dataset=dataset)
@@ -137,17 +139,17 @@ class Verbs(Transactions, Store):
 
     @reads
     def all_datasets(self) -> Steps[list[Dataset]]:
-        """Return every team's datasets, for upkeep."""
+        """Return the datasets of all teams, for upkeep."""
         return [records.read_dataset(row) for row in (yield call("all_datasets"))]
 
     @writes
     def add_collection(self, team: UUID, dataset: UUID, collection: UUID, name: str, now_us: int) -> Steps[Collection]:
-        """Create a collection under the dataset's next free number."""
-        taken = yield call("take_collection_number", team=team, dataset=dataset)
-        if not taken:
+        """Create a collection with the next number of its dataset."""
+        allocated = yield call("allocate_collection_number", team=team, dataset=dataset)
+        if not allocated:
             raise NotFoundError(f"there is no dataset {dataset} to create the collection {name!r} in")
         created = Collection(
-            id=collection, team=team, dataset=dataset, name=name, number=taken[0]["number"], created_us=now_us
+            id=collection, team=team, dataset=dataset, name=name, number=allocated[0]["number"], created_us=now_us
         )
         if not (yield call("add_collection", **records.collection_arguments(created))):
             raise ConflictError(f"a collection {name!r} exists already in this dataset: choose another name")
@@ -160,12 +162,13 @@ class Verbs(Transactions, Store):
 
     @reads
     def collection_with_dataset(self, team: UUID, collection: UUID) -> Steps[tuple[Collection, Dataset] | None]:
-        """Return a collection by id, and the dataset that it belongs to."""
-        found = _first(map(records.read_collection, (yield call("collection", team=team, collection=collection))))
-        if found is None:
+        """Return a collection by id, with its dataset."""
+        rows = yield call("collection", team=team, collection=collection)
+        if not rows:
             return None
-        dataset = _first(map(records.read_dataset, (yield call("dataset", team=team, dataset=found.dataset))))
-        return None if dataset is None else (found, dataset)
+        record = records.read_collection(rows[0])
+        dataset = _first(map(records.read_dataset, (yield call("dataset", team=team, dataset=record.dataset))))
+        return None if dataset is None else (record, dataset)
 
     @reads
     def collection_by_name(self, team: UUID, dataset: UUID, name: str) -> Steps[Collection | None]:
@@ -175,12 +178,12 @@ class Verbs(Transactions, Store):
 
     @reads
     def collections(self, team: UUID, dataset: UUID) -> Steps[list[Collection]]:
-        """Return a dataset's collections by name."""
+        """Return a dataset's collections in the order of their names."""
         return [records.read_collection(row) for row in (yield call("collections", team=team, dataset=dataset))]
 
     @writes
     def delete_collection(self, team: UUID, collection: UUID) -> Steps[bool]:
-        """Delete a collection; false if there is none."""
+        """Delete a collection; returns false if there is no such collection."""
         return bool((yield call("delete_collection", team=team, collection=collection)))
 
 

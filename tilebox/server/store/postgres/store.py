@@ -10,7 +10,7 @@ import anyio
 import asyncpg
 
 from tilebox.errors import ServerError
-from tilebox.server.store.catalogue.verbs import Verbs
+from tilebox.server.store.catalogue.verbs import CatalogueVerbs
 from tilebox.server.store.postgres.address import read_url
 from tilebox.server.store.postgres.errors import explained
 from tilebox.server.store.postgres.group_commit import GroupCommitter
@@ -47,7 +47,7 @@ PROBE_SECONDS = 10.0
 """How long nothing is announced before the connection is tried."""
 
 
-class PostgresStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
+class PostgresStore(CatalogueVerbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
     """The control data of any number of server processes.
 
     Args:

@@ -1,4 +1,4 @@
-"""Named SQL statements, verbs as transactions of them, and migrations.
+"""Named SQL statements, the transactions that are made of them, and migrations.
 
 May import: `tilebox._core`, `tilebox.errors`.
 """

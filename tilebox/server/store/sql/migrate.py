@@ -1,9 +1,9 @@
-"""Numbered migrations: which there are, which were applied, and the calls that apply one.
+"""Migrations of the tables: finding the pending ones, and applying them.
 
-A migration is a file `migrations/NNNN_name.<dialect>.sql`. It is applied in one transaction together with the note
-that it was, so that none is ever left half done and an interrupted run goes on where it stopped. A migration must
-leave the tables usable by the previous version of the server, which may still be running: it adds, and what it
-makes superfluous is removed one version later. A database that is ahead of this version is left as it is.
+A migration is a file `migrations/NNNN_name.<dialect>.sql`. One transaction applies it and records it, so no migration
+is ever half applied, and an interrupted run continues where it stopped. The previous version of the server may still
+be running, so a migration must leave the tables usable by it: it only adds, and the next version removes what has
+become superfluous. A database that is ahead of this version stays as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger("tilebox.server")
 
 @dataclass(frozen=True)
 class Migration:
-    """One step of the tables' history."""
+    """A numbered change of the tables."""
 
     number: int
     name: str
@@ -38,19 +38,20 @@ def migrations(dialect: str) -> tuple[Migration, ...]:
     """Return the migrations of a dialect (`sqlite` or `postgres`) in order."""
     suffix = f".{dialect}.sql"
     folder = files(__package__) / "migrations"
-    found = []
+    available = []
     for file in folder.iterdir():
         if file.name.endswith(suffix):
             number, _, name = file.name.removesuffix(suffix).partition("_")
-            found.append(Migration(int(number), name, tuple(script(file.read_text("utf-8")))))
-    return tuple(sorted(found, key=lambda migration: migration.number))
+            available.append(Migration(int(number), name, tuple(script(file.read_text("utf-8")))))
+    return tuple(sorted(available, key=lambda migration: migration.number))
 
 
 def pending(available: Iterable[Migration]) -> Steps[list[Migration]]:
     """Return the migrations that this database lacks.
 
     Raises:
-        ServerError: A migration of the same number but another name was applied: another program's tables.
+        ServerError: The database has a migration of the same number with another name, so it belongs to another
+            program.
     """
     yield call("create_migrations")
     applied = {row["number"]: row["name"] for row in (yield call("migrations"))}
@@ -65,10 +66,10 @@ def pending(available: Iterable[Migration]) -> Steps[list[Migration]]:
 
 
 def apply(migration: Migration) -> Steps[None]:
-    """Apply one migration and note it."""
+    """Apply a migration and record it."""
     logger.info("migration %04d %s: applying", migration.number, migration.name)
     started = time.monotonic()
-    for step in migration.calls:  # noqa: UP028 - a tuple cannot be sent rows
+    for step in migration.calls:  # noqa: UP028 - `yield from` would send rows to a tuple
         yield step
     now_us = time.time_ns() // 1000
     yield call("add_migration", number=migration.number, name=migration.name, applied_us=now_us)

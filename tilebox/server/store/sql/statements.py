@@ -1,11 +1,13 @@
-"""Named SQL: statements live in `queries/*.sql`, are read once, and serve both dialects.
+"""Named SQL statements, read once from `queries/*.sql`, for SQLite and PostgreSQL.
 
-A statement starts with `-- name: its_name`, goes on with a sentence of what it does, and takes parameters as
-`:parameter`. What both databases understand alike is written once. Where they differ, the same name stands in
-`NAME.sqlite.sql` and in `NAME.postgres.sql`, and a statement that one of them does not need has no text there.
+A statement starts with `-- name: its_name`, followed by a comment with a sentence about what it does. Its parameters
+are written `:parameter`. A statement that both databases understand is in `FILE.sql`. Where the dialects differ, the
+same name is in `FILE.sqlite.sql` and in `FILE.postgres.sql`; a statement that one database does not need has no text
+there.
 
-A statement can be called once, or for each of many rows of arguments (`call_each`). SQLite then runs it once a row,
-which costs microseconds; PostgreSQL runs it once for all, so its text takes every parameter as an array.
+A statement is called once, or for each of many rows of arguments (`call_each`). SQLite then runs it once for each row,
+which takes microseconds. PostgreSQL runs it once for all rows, because a round trip costs more than a row; its text
+takes each parameter as an array.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from tilebox.errors import InvalidArgumentError
 T = TypeVar("T")
 
 Row: TypeAlias = Mapping[str, Any]
-"""A row of an answer, by column; a driver's row that can be indexed by name will do."""
+"""A row of a result, indexed by the names of its columns. The rows of both drivers qualify."""
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
@@ -30,7 +32,7 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 @dataclass(frozen=True)
 class Numbered:
-    """A text whose parameters are numbered from 1, and their names in that order."""
+    """A text whose parameters are numbered `$1`, `$2`, …, and the names of the parameters in that order."""
 
     text: str
     parameters: tuple[str, ...]
@@ -38,13 +40,13 @@ class Numbered:
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of SQL.
+    """An SQL statement.
 
     Args:
-        name: What the code calls it.
-        summary: What it does, in a sentence.
-        sql: Its text for SQLite, parameters written `:parameter`; nothing if SQLite does not need it.
-        postgres: Its text for PostgreSQL where that differs.
+        name: Its name in the code.
+        summary: A sentence about what it does.
+        sql: Its text, with parameters written `:parameter`; empty if SQLite does not need it.
+        postgres: Its text for PostgreSQL, or None if that does not differ.
     """
 
     name: str
@@ -54,14 +56,14 @@ class Statement:
 
     @cached_property
     def numbered(self) -> Numbered:
-        """The text for PostgreSQL with parameters written `$1`, as the database itself has them."""
+        """The text for PostgreSQL, with its parameters in PostgreSQL's own notation."""
         text = self.sql if self.postgres is None else self.postgres
         parameters = tuple(dict.fromkeys(_PARAMETER.findall(text)))
-        return Numbered(_PARAMETER.sub(lambda found: f"${parameters.index(found[1]) + 1}", text), parameters)
+        return Numbered(_PARAMETER.sub(lambda match: f"${parameters.index(match[1]) + 1}", text), parameters)
 
     @cached_property
-    def answers(self) -> bool:
-        """Whether it returns rows, wherever it has a text."""
+    def returns_rows(self) -> bool:
+        """Whether the statement returns rows."""
         text = self.sql or self.postgres or ""
         if text.startswith("CREATE"):
             return False
@@ -70,13 +72,13 @@ class Statement:
 
 @dataclass(slots=True)
 class Call:
-    """A statement with its arguments, for a driver to run.
+    """A call of a statement, for a back end to run.
 
     Args:
-        statement: What to run.
-        arguments: By parameter.
-        each: Rows of arguments, for a statement that is called for each of them.
-        is_deferred: Whether a back end may run it later, see `deferred`.
+        statement: The statement.
+        arguments: Its arguments, by parameter.
+        each: The rows of arguments of a statement that is called for each of them, or None.
+        is_deferred: Whether the back end may run it later, see `deferred`.
     """
 
     statement: Statement
@@ -86,23 +88,24 @@ class Call:
 
     @property
     def arrays(self) -> dict[str, list[Any]]:
-        """The rows of arguments as arrays, by parameter."""
+        """The rows of arguments as one array for each parameter."""
         rows = self.each or ()
         return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
 Steps: TypeAlias = Generator[Call, list[Row], T]
-"""A verb as a generator: it yields the calls to run, is sent their rows, and returns its answer.
+"""A verb as a generator: it yields calls, receives the rows of each, and returns its result.
 
-So a verb is written once, and each back end runs it its own way: SQLite in a thread, PostgreSQL awaiting each call.
+A verb is therefore written once, and each back end runs it in its own way: SQLite in a thread, PostgreSQL by awaiting
+each call.
 """
 
 
 def call(name: str, /, **arguments: Any) -> Call:
-    """Return the call of a named statement.
+    """Return a call of a named statement.
 
     Raises:
-        InvalidArgumentError: A text cannot be stored. PostgreSQL takes no NUL, so SQLite gets none either.
+        InvalidArgumentError: A text cannot be stored. PostgreSQL refuses NUL characters, so SQLite gets none either.
     """
     for argument, value in arguments.items():
         if isinstance(value, str):
@@ -111,24 +114,24 @@ def call(name: str, /, **arguments: Any) -> Call:
 
 
 def call_each(name: str, rows: Sequence[dict[str, Any]], /) -> Call:
-    """Return the call of a named statement for each of some rows of arguments; for none, nothing is run.
+    """Return a call of a named statement for each of many rows of arguments. Without rows, nothing runs.
 
-    Texts in the rows are not checked, unlike those of `call`: whoever makes the rows has to.
+    Unlike `call`, this does not check the texts in the rows; the caller must.
     """
     return Call(statements()[name], {}, rows)
 
 
-def deferred(made: Call) -> Call:
-    """Return a write that may be run together with the deferred ones right behind it, in one round trip.
+def deferred(write: Call) -> Call:
+    """Return a write that may share a round trip with the deferred writes that directly follow it.
 
-    They must change different rows, since PostgreSQL shows none of them what the others did. They are run before
-    the next call that is not deferred, and at the end of the verb at the latest. Their rows are not answered.
+    These writes must change different rows, because in PostgreSQL none of them sees what the others changed. They run
+    before the next call that is not deferred, or at the end of the verb. They return no rows.
     """
-    return Call(made.statement, made.arguments, made.each, is_deferred=True)
+    return Call(write.statement, write.arguments, write.each, is_deferred=True)
 
 
 def script(text: str) -> list[Call]:
-    """Return the statements of a migration. A semicolon at the end of a line ends a statement, and only there."""
+    """Return the statements of a migration. A semicolon ends a statement only at the end of a line."""
     bare = re.sub(r"^--.*\n", "", text, flags=re.MULTILINE)
     parts = (part.strip() for part in re.split(r";\s*$", bare, flags=re.MULTILINE))
     return [Call(Statement(part.partition("\n")[0], "", part), {}) for part in parts if part]
@@ -137,17 +140,17 @@ def script(text: str) -> list[Call]:
 @cache
 def statements() -> dict[str, Statement]:
     """Return all named statements."""
-    found: dict[str, Statement] = {}
-    variants: dict[str, Statement] = {}
+    common: dict[str, Statement] = {}
+    postgres: dict[str, Statement] = {}
     for file in (files(__package__) / "queries").iterdir():
-        known = variants if file.name.endswith(".postgres.sql") else found
+        known = postgres if file.name.endswith(".postgres.sql") else common
         for statement in _read(file.read_text("utf-8")) if file.name.endswith(".sql") else ():
             if statement.name in known:
                 raise ValueError(f"two statements are named {statement.name!r}")
             known[statement.name] = statement
-    for name, variant in variants.items():
-        found[name] = replace(found[name], postgres=variant.sql)
-    return found
+    for name, variant in postgres.items():
+        common[name] = replace(common[name], postgres=variant.sql)
+    return common
 
 
 def _read(text: str) -> list[Statement]:
@@ -157,9 +160,9 @@ def _read(text: str) -> list[Statement]:
 
 def _statement(name: str, body: str) -> Statement:
     lines = body.strip().splitlines()
-    notes = [line.removeprefix("-- ") for line in lines if line.startswith("--")]
+    comments = [line.removeprefix("-- ") for line in lines if line.startswith("--")]
     sql = "\n".join(line for line in lines if not line.startswith("--"))
-    return Statement(name, " ".join(notes), sql.rstrip(";"))
+    return Statement(name, " ".join(comments), sql.rstrip(";"))
 
 
 def _check_text(argument: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Verbs as transactions: what turns a generator of calls into the coroutine that an interface asks for."""
+"""Transactions: decorators that turn a generator of calls into a coroutine which runs them in one transaction."""
 
 from __future__ import annotations
 
@@ -17,40 +17,41 @@ Method = Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
 
 
 class Transactions(ABC):
-    """The ways in which a back end runs a verb.
+    """A back end that runs verbs in transactions.
 
     Attributes:
-        is_shared: Whether other processes change what is kept, too.
+        is_shared: Whether other processes may change the database too.
     """
 
     is_shared = False
 
     @abstractmethod
     async def read(self, verb: Callable[[], Steps[T]]) -> T:
-        """Run a verb that changes nothing."""
+        """Run a verb that only reads."""
 
     @abstractmethod
     async def write(self, verb: Callable[[], Steps[T]]) -> T:
-        """Run a verb in a transaction of its own: whatever it raises undoes what it did."""
+        """Run a verb in its own transaction, and roll it back if the verb raises an error."""
 
     async def write_grouped(
         self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes] = (), *, is_repeatable: bool = False
     ) -> T:
         """Run a verb in a transaction that it may share with other waiting verbs (group commit).
 
-        Whatever the verb raises undoes only the verb. The default is a transaction of its own.
+        An error of the verb undoes only the verb. This default runs it in its own transaction.
 
         Args:
             verb: The verb.
-            tasks: The tasks whose jobs the verb locks.
-            is_repeatable: Whether the caller repeats the verb if a loss of power undoes it.
+            tasks: The tasks whose jobs the verb locks. A back end must lock the jobs of the whole group in one order
+                before it runs the first verb: each verb locks its own jobs in order, but together they would not.
+            is_repeatable: Whether the work is done again if a loss of power undoes it.
         """
         del tasks, is_repeatable
         return await self.write(verb)
 
 
 def reads(verb: Verb[S, P, T]) -> Method[S, P, T]:
-    """Make a coroutine of a verb that changes nothing."""
+    """Turn a verb that only reads into a coroutine."""
 
     @wraps(verb)
     async def method(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -60,7 +61,7 @@ def reads(verb: Verb[S, P, T]) -> Method[S, P, T]:
 
 
 def writes(verb: Verb[S, P, T]) -> Method[S, P, T]:
-    """Make a coroutine of a verb that changes something, in one transaction."""
+    """Turn a verb that writes into a coroutine, which runs it in one transaction."""
 
     @wraps(verb)
     async def method(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:

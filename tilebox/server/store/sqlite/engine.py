@@ -1,11 +1,11 @@
-"""SQLite for a server: reads in threads, writes in one thread, and one commit for the writes that wait together.
+"""SQLite for a server: reads in several threads, writes in one thread, and group commit.
 
-Nothing here knows what is stored. `read` and `write` take a function of a connection:
+The engine does not know what is stored. `read` and `write` take a function of a connection:
 
-- Reads run in a few threads, each with a connection of its own and a snapshot of its own.
-- Writes queue for one thread. It takes all that wait, runs each in a savepoint, unless it is alone, commits them together
-  and only then answers them. So a commit's flush to disk (`synchronous=FULL`) is shared, a write that fails undoes
-  itself and none of its neighbours, and within a process nobody ever meets a locked database.
+- Reads run in a few threads. Each thread has its own connection, and each read its own snapshot.
+- Writes queue for one thread. The thread takes all waiting writes, runs each in a savepoint (unless there is only one),
+  commits them together, and only then answers them. The writes thus share one flush to disk (`synchronous=FULL`), a
+  write that fails is undone without its neighbours, and no write of this process meets a locked database.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_GROUP = 256
-"""Writes committed together at most, which bounds how long the first of them waits for the others."""
+"""The most writes in one commit. It bounds how long the first of them waits for the others."""
 
 BUSY_SECONDS = 30.0
-"""How long to wait for another process, such as a command line beside the server, to finish its write."""
+"""How long to wait for the write of another process, such as a command beside the server."""
 
 PAGE_BYTES = 2048
-"""A page of a new database. A commit writes every page that it changes, and a task changes few bytes of each; of SQLite's
-usual 4096 a step of a chain of tasks takes 5 % longer. With 1024 it takes 5 % less, and a fan-out 8 % more."""
+"""The page size of a new database. A commit writes whole pages, and a task changes few bytes of each. With SQLite's
+default of 4096, a step of a chain of tasks takes 5 % longer. With 1024 it takes 5 % less, but a fan-out 8 % more."""
 
-AMPLE_BYTES = 400 << 20
-"""Space that a disk must have left for a log of full length, so that what is wanted for speed is missed by nobody."""
+MIN_FREE_BYTES = 400 << 20
+"""The free space on the disk below which the log is not preallocated: others need it more than the log needs speed."""
 
 _OLDEST_SQLITE = (3, 37)
 _UNAVAILABLE = frozenset({"SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_LOCKED"})
 
 
 class _Write(Generic[T]):
-    """A write that waits for its answer."""
+    """A write in the queue, with the future of its caller."""
 
     def __init__(self, function: Callable[[sqlite3.Connection], T], *, is_repeatable: bool) -> None:
         self.function = function
@@ -57,20 +57,20 @@ class _Write(Generic[T]):
         self.error: BaseException | None = None
 
     def run(self, connection: sqlite3.Connection) -> None:
-        """Run in a savepoint of the group's transaction; raises what the function raises, having undone it."""
+        """Run in a savepoint of the group's transaction. An error of the function undoes the write and propagates."""
         connection.execute("SAVEPOINT write")
         try:
             self.result = self.function(connection)
         except BaseException:
-            # A full disk, say, makes SQLite undo the whole transaction by itself.
+            # Some errors, such as a full disk, make SQLite roll back the whole transaction by itself.
             if connection.in_transaction:
                 connection.execute("ROLLBACK TO write")
                 connection.execute("RELEASE write")
             raise
         connection.execute("RELEASE write")
 
-    def tell(self) -> None:
-        """Answer who waits, in its loop; nobody, if that was cancelled meanwhile."""
+    def resolve(self) -> None:
+        """Resolve the future of the caller, unless it was cancelled. Must run in the loop of the caller."""
         if self.answer.done():
             return
         if self.error is not None:
@@ -83,18 +83,18 @@ class SqliteEngine:
     """A database file, opened on first use.
 
     Args:
-        path: The database; made if it does not exist, in a directory that does.
-        readers: Threads for reads.
-        flushes_repeatable: Whether to wait for the disk also where only repeatable writes would be lost with the power.
-        makes_room: Whether to bring the write-ahead log to its full length before the first write. It takes some 50 ms,
-            and makes each write after it faster.
+        path: The database file. It is created if it does not exist; its directory must exist.
+        readers: The number of threads for reads.
+        flushes_repeatable: Whether to flush commits that contain only repeatable writes.
+        preallocates_wal: Whether to extend the write-ahead log to its full length before the first write. That takes
+            about 50 ms, and makes each later write faster.
     """
 
     def __init__(
-        self, path: Path, *, readers: int = 4, flushes_repeatable: bool = True, makes_room: bool = False
+        self, path: Path, *, readers: int = 4, flushes_repeatable: bool = True, preallocates_wal: bool = False
     ) -> None:
         self.path = path
-        self._makes_room = makes_room
+        self._preallocates_wal = preallocates_wal
         self._flushes_repeatable = flushes_repeatable
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix=f"sqlite-read-{path.name}")
         self._local = threading.local()
@@ -105,30 +105,29 @@ class SqliteEngine:
         self._is_closed = False
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function that only reads, and return its result; all it sees is one state of the database.
+        """Run a function that only reads, on one snapshot of the database, and return its result.
 
         Args:
-            function: Gets a connection, whose rows can be indexed by name. Must not keep it.
+            function: Gets a connection, whose rows are indexed by name. It must not keep the connection.
 
         Raises:
-            ServerError: The database failed. What the function itself raises passes through.
+            ServerError: The database failed. Errors of the function pass through.
         """
         self._check_open()
         return await asyncio.wrap_future(self._readers.submit(self._run_read, function))
 
     async def write(self, function: Callable[[sqlite3.Connection], T], *, is_repeatable: bool = False) -> T:
-        """Run a function in a transaction, and return its result once that is on disk.
+        """Run a function in a transaction, and return its result once the transaction is on disk.
 
-        A caller that is cancelled leaves the write undone or done, never half done.
+        If the caller is cancelled, the write happens completely or not at all.
 
         Args:
-            function: Gets a connection inside a transaction, which it must not end. Whatever it raises undoes
-                what it did.
-            is_repeatable: Whether what it does would be done again if it were lost. Such a write is never lost with
-                the process, but perhaps with the power, if the engine was told not to flush it.
+            function: Gets a connection inside a transaction, which it must not end. An error undoes its changes.
+            is_repeatable: Whether the work is done again if it is lost. If the engine does not flush repeatable writes,
+                a loss of power may undo such a write; a crash of the process does not.
 
         Raises:
-            ServerError: The database failed; nothing was stored. What the function raises passes through.
+            ServerError: The database failed, and nothing was stored. Errors of the function pass through.
         """
         self._check_open()
         self._start_writer()
@@ -137,17 +136,18 @@ class SqliteEngine:
         return await write.answer
 
     async def close(self) -> None:
-        """Finish the writes that wait, then let go of all threads and connections. May be called twice."""
+        """Finish the waiting writes, end all threads and close all connections. May be called twice."""
         self._is_closed = True
         await asyncio.to_thread(self._close)
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise ServerError(f"the database {self.path} was closed", code="unavailable")
+            raise ServerError(f"the database {self.path} is closed", code="unavailable")
 
     def _run_read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        with self._explained():
+        with self._translated_errors():
             connection = self._reader()
+            # Without a transaction, each statement of the function would see a snapshot of its own.
             connection.execute("BEGIN")
             try:
                 return function(connection)
@@ -166,7 +166,7 @@ class SqliteEngine:
     def _start_writer(self) -> None:
         with self._starting:
             if self._writer is None:
-                # A daemon, so that a program that forgot to close can end; what was acknowledged is on disk.
+                # A daemon thread lets a program end that forgot to close the engine. Acknowledged writes are on disk.
                 self._writer = threading.Thread(target=self._serve_writes, name=f"sqlite-write-{self.path.name}")
                 self._writer.daemon = True
                 self._writer.start()
@@ -177,14 +177,14 @@ class SqliteEngine:
             try:
                 if connection is None:
                     connection = self._connect()
-                    if self._makes_room:
-                        self._make_room(connection)
-                self._commit_together(connection, writes)
+                    if self._preallocates_wal:
+                        self._preallocate_wal(connection)
+                self._commit_group(connection, writes)
             except BaseException as error:  # noqa: BLE001 - every write of the group must be answered
                 for write in writes:
-                    write.error = self._explain(error)
-                _answer(writes)
-                # The state of the connection is unknown; closing it undoes what was not committed.
+                    write.error = self._translate_write_error(error)
+                _resolve(writes)
+                # The state of the connection is unknown. Closing it rolls back what was not committed.
                 if connection is not None:
                     connection.close()
                 connection = None
@@ -192,7 +192,7 @@ class SqliteEngine:
             connection.close()
 
     def _next_group(self) -> list[_Write[Any]]:
-        """Wait for a write, and return it with all that wait by then; none means that the engine closes."""
+        """Wait for a write, and return it with all others that wait by then; empty if the engine closes."""
         group: list[_Write[Any]] = []
         write = self._queue.get()
         with suppress(Empty):
@@ -203,14 +203,17 @@ class SqliteEngine:
                     return group
                 write = self._queue.get(block=not group)
         if write is None and group:
+            # The end mark came after these writes: put it back for the next call.
             self._queue.put(None)
         return group
 
-    def _commit_together(self, connection: sqlite3.Connection, writes: list[_Write[Any]]) -> None:
+    def _commit_group(self, connection: sqlite3.Connection, writes: list[_Write[Any]]) -> None:
         if not self._flushes_repeatable:
-            # The flush of a later commit is one of all before it, so nothing is ever kept without what came before.
-            is_light = all(write.is_repeatable for write in writes)
-            connection.execute(f"PRAGMA synchronous = {'NORMAL' if is_light else 'FULL'}")
+            # A flush covers all commits before it in the log. So a loss of power may undo the latest commits, but never
+            # an earlier one alone.
+            is_repeatable = all(write.is_repeatable for write in writes)
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if is_repeatable else 'FULL'}")
+        # IMMEDIATE takes the write lock now. A lock taken later could fail at once, however long the busy timeout is.
         connection.execute("BEGIN IMMEDIATE")
         if len(writes) == 1:
             self._commit_alone(connection, writes[0])
@@ -220,33 +223,35 @@ class SqliteEngine:
                     write.run(connection)
                 except BaseException as error:
                     if not connection.in_transaction:
-                        # The transaction is gone, and with it what the group's other writes did.
+                        # SQLite rolled back the transaction, and with it the other writes of the group.
                         raise
-                    write.error = self._explain(error)
+                    write.error = self._translate_write_error(error)
             connection.execute("COMMIT")
-        # Failures too are told only now: one may be due to a neighbour's row, which nobody could see before.
-        _answer(writes)
+        # Failures are answered after the commit too. One may be a conflict with a neighbour's row, which its caller
+        # could not find in the database before.
+        _resolve(writes)
 
     def _commit_alone(self, connection: sqlite3.Connection, write: _Write[Any]) -> None:
-        """Run a write without a savepoint: if it fails, the whole transaction is undone."""
+        """Run a write without a savepoint. If it fails, the whole transaction is rolled back."""
         try:
             write.result = write.function(connection)
         except BaseException as error:
             if not connection.in_transaction:
                 raise
             connection.execute("ROLLBACK")
-            write.error = self._explain(error)
+            write.error = self._translate_write_error(error)
         else:
             connection.execute("COMMIT")
 
     def _connect(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-            raise ServerError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or later is needed")
+            raise ServerError(f"SQLite {sqlite3.sqlite_version} is too old: install SQLite 3.37 or later")
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
             connection.row_factory = sqlite3.Row
+            # Without effect on an existing database, and on any once its log is set up, so it comes first.
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
@@ -256,44 +261,44 @@ class SqliteEngine:
             raise
         return connection
 
-    def _make_room(self, connection: sqlite3.Connection) -> None:
-        """Write the log once to the length after which SQLite begins it anew.
+    def _preallocate_wal(self, connection: sqlite3.Connection) -> None:
+        """Extend the write-ahead log to the length at which SQLite restarts it.
 
-        A commit that makes a file longer waits for the file system's own journal too, and takes twice as long.
+        A commit that makes a file longer also waits for the journal of the file system, and takes twice as long.
         """
-        log = self.path.with_name(f"{self.path.name}-wal")
-        room_bytes = log_bytes(connection.execute("PRAGMA page_size").fetchone()[0])
-        if log.exists() and log.stat().st_size >= room_bytes:
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        length = wal_bytes(connection.execute("PRAGMA page_size").fetchone()[0])
+        if wal.exists() and wal.stat().st_size >= length:
             return
-        if shutil.disk_usage(self.path.parent).free < AMPLE_BYTES:
+        if shutil.disk_usage(self.path.parent).free < MIN_FREE_BYTES:
             return
         try:
             connection.execute("BEGIN IMMEDIATE")
-            # One that is there was left behind by a process that ended just here.
+            # A process that ended at this point may have left the table behind.
             connection.execute("DROP TABLE IF EXISTS room_in_log")
             connection.execute("CREATE TABLE room_in_log (bytes BLOB)")
-            connection.execute("INSERT INTO room_in_log VALUES (zeroblob(?))", (room_bytes,))
+            connection.execute("INSERT INTO room_in_log VALUES (zeroblob(?))", (length,))
             connection.execute("COMMIT")
             connection.execute("DROP TABLE room_in_log")
         except sqlite3.Error:
-            # It goes without.
+            # Preallocation only saves time, so the engine works without it.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise _told(self.path, error) from error
+            raise _translate(self.path, error) from error
 
-    def _explain(self, error: BaseException) -> BaseException:
-        """Return what a caller is told of a failed write: our own errors as they are, SQLite's in our words."""
+    def _translate_write_error(self, error: BaseException) -> BaseException:
+        """Return the error for the caller of a failed write: errors of SQLite are translated, others stay the same."""
         if not isinstance(error, sqlite3.Error):
             return error
-        told = _told(self.path, error, consequence=". Nothing was stored")
-        told.__cause__ = error
-        return told
+        translated = _translate(self.path, error, consequence=". Nothing was stored")
+        translated.__cause__ = error
+        return translated
 
     def _close(self) -> None:
         with self._starting:
@@ -306,17 +311,23 @@ class SqliteEngine:
             self._opened.pop().close()
 
 
-def log_bytes(page_bytes: int) -> int:
-    """Return the length of the log, 1000 pages, at which SQLite copies it into the database and begins it anew."""
+def wal_bytes(page_bytes: int) -> int:
+    """Return the length of the write-ahead log at which SQLite copies it into the database and restarts it.
+
+    That is 1000 pages by default, each with a header of 24 bytes (https://sqlite.org/fileformat.html#walformat).
+
+    Args:
+        page_bytes: The page size of the database.
+    """
     return 1000 * (page_bytes + 24)
 
 
-def _answer(writes: list[_Write[Any]]) -> None:
-    """Answer those who wait, all of a loop at once: each call from thread to loop may cost a change of threads."""
+def _resolve(writes: list[_Write[Any]]) -> None:
+    """Resolve the futures of writes, with one call for each event loop: each call may cost a switch of threads."""
     for loop in {write.loop for write in writes}:
-        told = [write.tell for write in writes if write.loop is loop]
-        with suppress(RuntimeError):  # the loop was closed, and nobody waits any more
-            loop.call_soon_threadsafe(_call_all, told)
+        resolvers = [write.resolve for write in writes if write.loop is loop]
+        with suppress(RuntimeError):  # the loop was closed, so no caller waits any more
+            loop.call_soon_threadsafe(_call_all, resolvers)
 
 
 def _call_all(functions: list[Callable[[], None]]) -> None:
@@ -325,9 +336,9 @@ def _call_all(functions: list[Callable[[], None]]) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch a new database to a write-ahead log, which lets reads go on beside the writer.
+    """Switch a new database to a write-ahead log, so that reads and writes do not wait for each other.
 
-    SQLite does not wait for another process that switches at the same moment, so this does.
+    SQLite ignores the busy timeout if another process switches at the same moment, so this function retries.
     """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
@@ -341,15 +352,15 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _told(path: Path, error: sqlite3.Error, consequence: str = "") -> TileboxError:
-    name = getattr(error, "sqlite_errorname", "")
+def _translate(path: Path, error: sqlite3.Error, consequence: str = "") -> TileboxError:
+    code_name = getattr(error, "sqlite_errorname", "")
     if isinstance(error, sqlite3.IntegrityError):
         return InvalidArgumentError(f"the database refused a value: {error}")
     if "no such table" in str(error):
         return ServerError(
-            f"the database {path} has no tables ({error}): start `tilebox serve` on it once, which makes them",
+            f"the database {path} has no tables ({error}): start `tilebox serve` on it once to create them",
             code="unavailable",
         )
-    if any(name.startswith(code) for code in _UNAVAILABLE):
+    if any(code_name.startswith(code) for code in _UNAVAILABLE):
         return ServerError(f"the database {path} cannot be used now: {error}{consequence}", code="unavailable")
     return ServerError(f"the database {path} failed: {error}{consequence}")

@@ -1,4 +1,4 @@
-"""The control data in one SQLite file: what `tilebox serve` uses unless it is told otherwise."""
+"""The store on one SQLite file, which is the default of `tilebox serve`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 
-from tilebox.server.store.catalogue.verbs import Verbs
+from tilebox.server.store.catalogue.verbs import CatalogueVerbs
 from tilebox.server.store.sql.migrate import apply_pending, migrations
 from tilebox.server.store.sqlite.engine import SqliteEngine
 from tilebox.server.store.work.cluster_verbs import ClusterVerbs
@@ -27,29 +27,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SqliteStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
+class SqliteStore(CatalogueVerbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
     """The control data of one server process.
 
-    Other processes may read and write the file, but `writer_lock` holds within this process only: whoever serves
-    a data directory locks that directory first.
+    Other processes may read and write the file, but `writer_lock` works only within this process. A server therefore
+    locks its data directory when it starts.
 
     Args:
         path: The database file.
-        flushes_reports: Whether what runners report is on disk before it is acknowledged, and not only with the next
-            other change.
-        is_served: Whether much will be written, so that preparing for it is worth while.
+        flushes_reports: Whether reports of runners are flushed to disk before they are acknowledged. Otherwise the next
+            flush of another write covers them.
+        is_served: Whether to prepare the file for many writes.
     """
 
     def __init__(self, path: Path, *, flushes_reports: bool = True, is_served: bool = False) -> None:
-        self._engine = SqliteEngine(path, flushes_repeatable=flushes_reports, makes_room=is_served)
+        self._engine = SqliteEngine(path, flushes_repeatable=flushes_reports, preallocates_wal=is_served)
+        # Weak, so that the locks of deleted datasets disappear; a holder keeps its lock alive.
         self._locks: WeakValueDictionary[UUID, anyio.Lock] = WeakValueDictionary()
 
     async def read(self, verb: Callable[[], Steps[T]]) -> T:
-        """Run a verb that changes nothing."""
+        """Run a verb that only reads."""
         return await self._engine.read(lambda connection: run_steps(connection, verb()))
 
     async def write(self, verb: Callable[[], Steps[T]]) -> T:
-        """Run a verb in a transaction of its own."""
+        """Run a verb in its own transaction."""
         return await self._engine.write(lambda connection: run_steps(connection, verb()))
 
     async def write_grouped(
@@ -59,39 +60,39 @@ class SqliteStore(Verbs, OrchestrationVerbs, ClusterVerbs, JobVerbs):
         *,
         is_repeatable: bool = False,
     ) -> T:
-        """Run a verb in a transaction. The engine commits all waiting verbs together anyway."""
+        """Run a verb in a transaction. The engine groups all waiting writes, so there is nothing more to do."""
         return await self._engine.write(lambda connection: run_steps(connection, verb()), is_repeatable=is_repeatable)
 
     async def migrate(self) -> None:
-        """Create or update the tables; other processes that try the same wait their turn."""
+        """Create or update the tables. Other processes that do the same at this time wait."""
         await self.write(lambda: apply_pending(migrations("sqlite")))
 
     async def announcements(self) -> AsyncGenerator[Effects, None]:
-        """Yield nothing, for ever: all that happens to the file happens in this process."""
+        """Yield the empty first item, and then nothing: no other process runs the orchestrator on this file."""
         yield Effects()
         await anyio.sleep_forever()
 
     async def close(self) -> None:
-        """Let go of all connections and threads."""
+        """Close all connections and end all threads."""
         await self._engine.close()
 
     @asynccontextmanager
     async def writer_lock(self, table: UUID) -> AsyncIterator[None]:
-        """Keep every other task of this process from writing to a dataset's datapoints meanwhile."""
+        """Return a lock that lets one task of this process at a time write to a dataset's datapoints."""
         lock = self._locks.setdefault(table, anyio.Lock())
         async with lock:
             yield
 
 
 def run_steps(connection: sqlite3.Connection, steps: Steps[T]) -> T:
-    """Run a verb's calls on a connection and return its answer."""
+    """Run the calls of a verb on a connection, and return its result."""
     try:
         step = next(steps)
         while True:
             step = steps.send(_rows(connection, step))
     except StopIteration as stop:
-        answer: T = stop.value
-        return answer
+        result: T = stop.value
+        return result
 
 
 def _rows(connection: sqlite3.Connection, step: Call) -> list[Row]:
@@ -102,7 +103,8 @@ def _rows(connection: sqlite3.Connection, step: Call) -> list[Row]:
         arguments = {name: value.bytes if isinstance(value, UUID) else value for name, value in step.arguments.items()}
         rows: list[Row] = connection.execute(statement.sql, arguments).fetchall()
         return rows
-    if not statement.answers:
+    if not statement.returns_rows:
+        # `executemany` runs the loop in C, but refuses statements that return rows.
         connection.executemany(statement.sql, step.each)
         return []
     return [row for arguments in step.each for row in connection.execute(statement.sql, arguments).fetchall()]

@@ -1,4 +1,4 @@
-"""Control data of workflows: clusters, jobs, tasks, claims and reports.
+"""The store of the orchestrator: clusters, jobs, tasks, claims and reports.
 
 May import: `store.sql`, `server.rules`.
 """

@@ -1,4 +1,4 @@
-"""The verbs of clusters, written once for both back ends."""
+"""The verbs of clusters, written once for both databases."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class ClusterVerbs(Transactions, ClusterStore):
-    """The verbs of `ClusterStore` over the two that a back end has: read and write."""
+    """The verbs of `ClusterStore`, for a back end that runs transactions."""
 
     @writes
     def add_cluster(self, team: UUID, *, slug: str, display_name: str, description: str, now_us: int) -> Steps[Cluster]:
-        """Keep a cluster."""
+        """Create a cluster."""
         yield from _check_team(team)
         rows = yield call(
             "add_cluster",
@@ -37,11 +37,12 @@ class ClusterVerbs(Transactions, ClusterStore):
 
     @writes
     def ensure_default_cluster(self, team: UUID, *, slug: str, display_name: str, now_us: int) -> Steps[Cluster]:
-        """Return the team's default cluster, creating it under this slug if there is none."""
+        """Return the team's default cluster; create it under this slug if there is none."""
         yield from _check_team(team)
         rows = yield call("default_cluster", team=team)
         if not rows:
-            # Another process may do the same at this moment; then this waits for it, and finds what it made.
+            # Another process may create it at the same moment. The insert then waits for its commit and changes
+            # nothing, and the second read finds its row.
             yield call(
                 "add_cluster",
                 team=team,
@@ -53,7 +54,7 @@ class ClusterVerbs(Transactions, ClusterStore):
             )
             rows = yield call("default_cluster", team=team)
         if not rows:
-            raise ConflictError(f"there is a cluster {slug} already, which is not the default one: try again")
+            raise ConflictError(f"there is a cluster {slug} already, and it is not the default cluster: try again")
         return _cluster(rows[0])
 
     @reads
@@ -71,7 +72,7 @@ class ClusterVerbs(Transactions, ClusterStore):
     def update_cluster(
         self, team: UUID, slug: str, *, display_name: str | None, description: str | None
     ) -> Steps[Cluster]:
-        """Change what is not None of a cluster."""
+        """Change the display name or the description of a cluster; None leaves a text as it is."""
         rows = yield call("update_cluster", team=team, slug=slug, display_name=display_name, description=description)
         if not rows:
             raise NotFoundError(f"there is no cluster {slug}")
@@ -79,7 +80,8 @@ class ClusterVerbs(Transactions, ClusterStore):
 
     @writes
     def delete_cluster(self, team: UUID, slug: str, *, now_us: int) -> Steps[None]:
-        """Delete a cluster; what is computed in it stays known."""
+        """Delete a cluster. Its jobs and tasks remain readable."""
+        # Deleted first and checked afterwards: the errors below undo it. On PostgreSQL the row is locked from here on.
         rows = yield call("delete_cluster", team=team, slug=slug, now_us=now_us)
         if not rows:
             raise NotFoundError(f"there is no cluster {slug}")

@@ -1,4 +1,4 @@
-"""What is kept of clusters: names under which runners and the tasks that are meant for them find each other."""
+"""The store of clusters: names that connect tasks with the runners that may execute them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Cluster:
     """A cluster.
 
     Args:
-        number: Its identity; a slug may come again once its cluster is deleted.
-        team: Whose it is.
-        slug: What it is called wherever one is asked for.
-        display_name: What people call it.
-        description: What it is for.
-        is_default: Whether it is where tasks go that name none; then it cannot be deleted.
-        created_us: When it was made.
+        number: Its identity. The slug of a deleted cluster may be used again; the number never is.
+        team: The team that owns it.
+        slug: Its name in requests, unique among the team's clusters.
+        display_name: Its name for users.
+        description: A text for users.
+        is_default: Whether tasks without a cluster go to it. The default cluster cannot be deleted.
+        created_us: The time of its creation.
     """
 
     number: int
@@ -35,10 +35,10 @@ class Cluster:
 
 
 class ClusterStore(Protocol):
-    """The verbs."""
+    """The verbs of clusters."""
 
     async def add_cluster(self, team: UUID, *, slug: str, display_name: str, description: str, now_us: int) -> Cluster:
-        """Keep a cluster.
+        """Create a cluster.
 
         Raises:
             NotFoundError: There is no such team.
@@ -46,7 +46,7 @@ class ClusterStore(Protocol):
         """
 
     async def ensure_default_cluster(self, team: UUID, *, slug: str, display_name: str, now_us: int) -> Cluster:
-        """Return the team's default cluster, creating it under this slug if there is none.
+        """Return the team's default cluster; create it under this slug if there is none.
 
         Raises:
             NotFoundError: There is no such team.
@@ -62,18 +62,18 @@ class ClusterStore(Protocol):
     async def update_cluster(
         self, team: UUID, slug: str, *, display_name: str | None, description: str | None
     ) -> Cluster:
-        """Change what is not None of a cluster.
+        """Change the display name or the description of a cluster; None leaves a text as it is.
 
         Raises:
             NotFoundError: The team has no such cluster.
         """
 
     async def delete_cluster(self, team: UUID, slug: str, *, now_us: int) -> None:
-        """Delete a cluster; what is computed in it stays known.
+        """Delete a cluster. Its jobs and tasks remain readable.
 
         Raises:
             NotFoundError: The team has no such cluster.
-            ConflictError: It is the default cluster, or tasks of jobs that go on wait or run in it.
+            ConflictError: It is the default cluster, or tasks of unfinished jobs wait or run in it.
         """
 
     async def queue(self, number: int) -> Queue | None:

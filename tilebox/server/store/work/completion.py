@@ -1,8 +1,12 @@
-"""What follows from tasks that are completed: for their groups, for groups that waited, and for those who submitted.
+"""What completed tasks lead to: completed groups, released dependents, completed parent tasks, up to the job.
 
-It is found out by reading, and written down at the end: meanwhile nobody else changes any of it, since the jobs are
-kept from others. What is behind tasks may be read before it is known whether they are completed at all, together with
-whatever else is read; then nothing has to be waited for in between.
+A task is completed once it and all of its subtasks are computed. Rows carry counters for this: a group counts its open
+tasks and open dependencies, a task counts the open groups of its subtasks. `Completion` reads the counters, follows the
+consequences in memory, and writes all decrements at the end. That is safe because the transaction holds the locks of
+the jobs: no other transaction changes the counters in between.
+
+The reads may run before it is certain that the tasks are computed. Then no read has to come between the writes, and
+PostgreSQL runs these in one round trip.
 """
 
 from __future__ import annotations
@@ -17,17 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tilebox.server.store.sql.statements import Row
-    from tilebox.server.store.work.ranks import Line
+    from tilebox.server.store.work.ranks import JobRank
 
 
 @dataclass(slots=True)
 class Release:
-    """A group whose tasks may be handed out by now.
+    """A group whose tasks become ready.
 
     Args:
-        group: The group.
-        rank: The turn of its first task.
-        tasks: Its tasks, if they are few enough to have been read.
+        group: Id of the group.
+        rank: The rank of its first task; the others follow by their positions.
+        tasks: Its tasks by id, if they were prefetched.
     """
 
     group: bytes
@@ -37,17 +41,17 @@ class Release:
 
 @dataclass(slots=True)
 class _Group:
-    """A group that is not completed, and those that wait for it, once these were read."""
+    """An open group. `dependents` is None until the groups that wait for it were read."""
 
     job: bytes
     parent: bytes | None
     open_tasks: int
-    waiting: dict[bytes, _Waiting] | None = None
+    dependents: dict[bytes, _Dependent] | None = None
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """A group that waits for others."""
+class _Dependent:
+    """A group that waits for other groups. `tasks` is None where the group is too large to prefetch them."""
 
     size: int
     open_dependencies: int
@@ -56,122 +60,140 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Completion:
-    """What a transaction completes, followed up to the jobs.
+    """Follows the completed tasks of one transaction up to their jobs.
 
     Args:
-        jobs: The jobs that the transaction changes.
-        virtual_rank: Where new jobs join the line.
-        few: The tasks of groups of at most so many are read along with the groups.
-        releases: The groups whose tasks may be handed out by now.
+        jobs: The jobs that the transaction has locked, by id.
+        virtual_rank: The rank at which new jobs enter the queue.
+        prefetched_size: The tasks of dependent groups of at most this size are read along with the groups.
+        releases: The groups whose tasks become ready, in the order in which they were released.
     """
 
-    jobs: Mapping[bytes, Line]
+    jobs: Mapping[bytes, JobRank]
     virtual_rank: int
-    few: int = 0
+    prefetched_size: int = 0
     releases: list[Release] = field(default_factory=list)
-    # How many tasks of each group are to be counted off, and one of them.
-    _closed: dict[bytes, int] = field(default_factory=dict)
+    # Tasks completed since the last step of `propagate`: how many of each group, and one of them to read the group by.
+    _completed: dict[bytes, int] = field(default_factory=dict)
     _members: dict[bytes, bytes] = field(default_factory=dict)
-    # What was read, less what was counted off since.
+    # Counters as they were read, less what was completed since.
     _groups: dict[bytes, _Group] = field(default_factory=dict)
-    _waiting: dict[bytes, _Waiting] = field(default_factory=dict)
-    _submitters: dict[bytes, int] = field(default_factory=dict)
-    # What is to be counted off: in all, and by group and by submitter as it is written.
-    _counted: int = 0
-    _off_groups: dict[bytes, dict[str, Any]] = field(default_factory=dict)
-    _off_submitters: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    _dependents: dict[bytes, _Dependent] = field(default_factory=dict)
+    _parent_open_groups: dict[bytes, int] = field(default_factory=dict)
+    # All tasks completed so far, and the decrements to write, by group and by parent task.
+    _completed_count: int = 0
+    _group_decrements: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    _parent_decrements: dict[bytes, dict[str, Any]] = field(default_factory=dict)
 
-    def know(self, group: bytes, job: bytes, parent: bytes | None, open_tasks: int) -> None:
-        """Note what was read of a group."""
+    def add_group(self, group: bytes, job: bytes, parent: bytes | None, open_tasks: int) -> None:
+        """Remember the counters of a group that was read."""
+        # The database does not have the decrements of this transaction yet, so the first reading is kept: it is
+        # the one from which they are subtracted.
         if group not in self._groups:
             self._groups[group] = _Group(job, parent, open_tasks)
 
-    def count_off(self, task: bytes, group: bytes) -> None:
-        """Collect that one more task of a group is completed."""
-        self._closed[group] = self._closed.get(group, 0) + 1
+    def complete_task(self, task: bytes, group: bytes) -> None:
+        """Record that one more task of a group is completed."""
+        self._completed[group] = self._completed.get(group, 0) + 1
         self._members[group] = task
 
-    def release(self, group: bytes, line: Line, size: int, tasks: Mapping[bytes, Row] | None = None) -> None:
-        """Collect that the tasks of a group may be handed out."""
-        if line.is_live:
-            self.releases.append(Release(group, line.take_ranks(size, self.virtual_rank), tasks))
+    def release_group(
+        self, group: bytes, job_rank: JobRank, size: int, tasks: Mapping[bytes, Row] | None = None
+    ) -> None:
+        """Record that the tasks of a group become ready, unless their job has stopped."""
+        if job_rank.is_live:
+            self.releases.append(Release(group, job_rank.allocate_ranks(size, self.virtual_rank), tasks))
 
-    def look_behind(self, tasks: Iterable[bytes], count: int) -> Call:
-        """Return the call that reads what is behind tasks, if at most so many of a group are completed."""
-        return call_each("behind_tasks", [{"task": task, "count": count, "few": self.few} for task in tasks])
+    def read_dependents(self, tasks: Iterable[bytes], max_completed: int) -> Call:
+        """Return the call that reads the groups of tasks, the parents of these groups, and their dependents.
 
-    def note_behind(self, rows: Iterable[Row], count: int) -> dict[bytes, bytes]:
-        """Note what that call answered, and return the groups of the tasks."""
+        Args:
+            tasks: Tasks that are completed, or may be.
+            max_completed: The most tasks of one group that the transaction completes. A group with more open tasks
+                stays open, so its dependents are not read.
+        """
+        return call_each(
+            "dependents_of_tasks",
+            [{"task": task, "max_completed": max_completed, "max_size": self.prefetched_size} for task in tasks],
+        )
+
+    def add_dependents(self, rows: Iterable[Row], max_completed: int) -> dict[bytes, bytes]:
+        """Remember the rows that `read_dependents` returned; returns the group of each task."""
         groups: dict[bytes, bytes] = {}
         for row in rows:
-            identity = groups[bytes(row["task_id"])] = bytes(row["group_id"])
+            group = groups[bytes(row["task_id"])] = bytes(row["group_id"])
             parent = None if row["parent_id"] is None else bytes(row["parent_id"])
-            self.know(identity, bytes(row["group_job_id"]), parent, row["group_open_tasks"])
+            self.add_group(group, bytes(row["group_job_id"]), parent, row["group_open_tasks"])
             if parent is not None:
-                self._submitters.setdefault(parent, row["submitter_open_groups"])
-            if row["group_open_tasks"] <= count:
-                self._note_waiting(self._groups[identity], row)
+                # The first reading is kept, as in `add_group`.
+                self._parent_open_groups.setdefault(parent, row["parent_open_groups"])
+            if row["group_open_tasks"] <= max_completed:
+                self._add_dependent(self._groups[group], row)
         return groups
 
-    def _note_waiting(self, group: _Group, row: Row) -> None:
-        if group.waiting is None:
-            group.waiting = {}
-        if row["waiting_id"] is None:
+    def _add_dependent(self, group: _Group, row: Row) -> None:
+        if group.dependents is None:
+            group.dependents = {}
+        if row["dependent_id"] is None:
             return
-        identity = bytes(row["waiting_id"])
-        waiting = self._waiting.get(identity)
-        if waiting is None:
-            tasks: dict[bytes, Row] | None = {} if row["waiting_size"] <= self.few else None
-            waiting = _Waiting(row["waiting_size"], row["waiting_open_dependencies"], tasks)
-            self._waiting[identity] = waiting
-        group.waiting[identity] = waiting
-        if waiting.tasks is not None and row["id"] is not None:
-            waiting.tasks[bytes(row["id"])] = row
+        identity = bytes(row["dependent_id"])
+        # One group may wait for several that complete in this transaction; they share its counter.
+        dependent = self._dependents.get(identity)
+        if dependent is None:
+            tasks: dict[bytes, Row] | None = {} if row["dependent_size"] <= self.prefetched_size else None
+            dependent = _Dependent(row["dependent_size"], row["dependent_open_dependencies"], tasks)
+            self._dependents[identity] = dependent
+        group.dependents[identity] = dependent
+        if dependent.tasks is not None and row["id"] is not None:
+            dependent.tasks[bytes(row["id"])] = row
 
-    def follow(self) -> Steps[None]:
-        """Find out what is completed by what was counted off, up to the jobs."""
-        while self._closed:
-            closed, self._closed = self._closed, {}
-            self._counted += sum(closed.values())
-            yield from self._read([group for group in closed if group not in self._groups])
-            for group, count in closed.items():
+    def propagate(self) -> Steps[None]:
+        """Follow the completed tasks level by level: their groups, then the parent tasks that these complete."""
+        while self._completed:
+            completed, self._completed = self._completed, {}
+            self._completed_count += sum(completed.values())
+            yield from self._read_groups([group for group in completed if group not in self._groups])
+            for group, count in completed.items():
                 self._groups[group].open_tasks -= count
-                self._off(group)["tasks"] += count
-            done = [group for group in sorted(closed) if not self._groups[group].open_tasks]
-            yield from self._read([group for group in done if self._groups[group].waiting is None])
-            submitters = [task for group in done for task in self._complete(self._groups[group])]
-            if submitters:
-                count = self._counted + len(submitters)
-                groups = self.note_behind((yield self.look_behind(submitters, count)), count)
+                self._decrement(group)["tasks"] += count
+            # Ids sort by time of creation: groups that were submitted first get the lower ranks.
+            closed = [group for group in sorted(completed) if not self._groups[group].open_tasks]
+            yield from self._read_groups([group for group in closed if self._groups[group].dependents is None])
+            parents = [task for group in closed for task in self._close(self._groups[group])]
+            if parents:
+                # The next level completes at most these parents, beside what was completed before.
+                max_completed = self._completed_count + len(parents)
+                groups = self.add_dependents((yield self.read_dependents(parents, max_completed)), max_completed)
                 for task, group in groups.items():
-                    self.count_off(task, group)
+                    self.complete_task(task, group)
 
-    def _read(self, groups: list[bytes]) -> Steps[None]:
+    def _read_groups(self, groups: list[bytes]) -> Steps[None]:
         if groups:
             members = [self._members[group] for group in groups]
-            self.note_behind((yield self.look_behind(members, self._counted)), self._counted)
+            rows = yield self.read_dependents(members, self._completed_count)
+            self.add_dependents(rows, self._completed_count)
 
-    def _complete(self, group: _Group) -> list[bytes]:
-        """Collect what a completed group leads to; returns the task that submitted it, if that is completed, too."""
-        line = self.jobs[group.job]
-        for identity, waiting in sorted((group.waiting or {}).items(), key=itemgetter(0)):
-            self._off(identity)["dependencies"] += 1
-            waiting.open_dependencies -= 1
-            if not waiting.open_dependencies:
-                self.release(identity, line, waiting.size, waiting.tasks)
+    def _close(self, group: _Group) -> list[bytes]:
+        """Record what a completed group leads to; returns its parent task, if that is completed too."""
+        job_rank = self.jobs[group.job]
+        for identity, dependent in sorted((group.dependents or {}).items(), key=itemgetter(0)):
+            self._decrement(identity)["dependencies"] += 1
+            dependent.open_dependencies -= 1
+            if not dependent.open_dependencies:
+                self.release_group(identity, job_rank, dependent.size, dependent.tasks)
         if group.parent is None:
-            line.closed_groups += 1
+            job_rank.closed_groups += 1
             return []
-        self._off_submitters.setdefault(group.parent, {"task": group.parent, "count": 0})["count"] += 1
-        self._submitters[group.parent] -= 1
-        return [] if self._submitters[group.parent] else [group.parent]
+        self._parent_decrements.setdefault(group.parent, {"task": group.parent, "count": 0})["count"] += 1
+        self._parent_open_groups[group.parent] -= 1
+        return [] if self._parent_open_groups[group.parent] else [group.parent]
 
-    def _off(self, group: bytes) -> dict[str, Any]:
-        return self._off_groups.setdefault(group, {"group": group, "tasks": 0, "dependencies": 0})
+    def _decrement(self, group: bytes) -> dict[str, Any]:
+        return self._group_decrements.setdefault(group, {"group": group, "tasks": 0, "dependencies": 0})
 
-    def write(self) -> Steps[None]:
-        """Write down what was found out, but for the releases."""
-        groups = [self._off_groups[group] for group in sorted(self._off_groups)]
-        yield deferred(call_each("count_off_groups", groups))
-        submitters = [self._off_submitters[task] for task in sorted(self._off_submitters)]
-        yield deferred(call_each("count_off_submitters", submitters))
+    def write_decrements(self) -> Steps[None]:
+        """Write all decrements. The releases are left to the caller, who may lease some of their tasks at once."""
+        groups = [self._group_decrements[group] for group in sorted(self._group_decrements)]
+        yield deferred(call_each("decrement_groups", groups))
+        parents = [self._parent_decrements[task] for task in sorted(self._parent_decrements)]
+        yield deferred(call_each("decrement_parents", parents))

@@ -1,4 +1,4 @@
-"""The verbs that read jobs, written once for both back ends."""
+"""The verbs that read jobs, written once for both databases."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tilebox.server.rules.task_states import JobCounts, JobState, TaskState
 from tilebox.server.store.sql.statements import Steps, call, call_each
 from tilebox.server.store.sql.transactions import Transactions, reads
 from tilebox.server.store.work.jobs import (
+    Blockers,
+    BlockingTask,
     GroupOverview,
     Job,
     JobBrief,
@@ -19,10 +21,8 @@ from tilebox.server.store.work.jobs import (
     JobStore,
     JobTask,
     LabelProgress,
-    SeenRunner,
+    RunnerStatus,
     TaskCount,
-    WaitedFor,
-    Waits,
 )
 
 if TYPE_CHECKING:
@@ -32,21 +32,22 @@ if TYPE_CHECKING:
     from tilebox.server.store.sql.statements import Row
 
 _MAX_COUNT = (1 << 64) - 1
+"""The largest progress that the wire can carry, in an unsigned integer of 64 bits."""
 
 
 class JobVerbs(Transactions, JobStore):
-    """The verbs of `JobStore` over the one that a back end has: read."""
+    """The verbs of `JobStore`, for a back end that runs transactions."""
 
     @reads
     def job(self, team: UUID, job: bytes) -> Steps[Job | None]:
         """Return a job by id."""
         rows = yield call("job", team=team, job=job)
-        found = yield from _jobs(rows)
-        return found[0] if found else None
+        jobs = yield from _jobs(rows)
+        return jobs[0] if jobs else None
 
     @reads
     def job_brief(self, team: UUID, job: bytes) -> Steps[JobBrief | None]:
-        """Return what of a job never changes."""
+        """Return the parts of a job that never change."""
         rows = yield call("job_brief", team=team, job=job)
         return JobBrief(rows[0]["name"], rows[0]["trace_parent"]) if rows else None
 
@@ -63,17 +64,18 @@ class JobVerbs(Transactions, JobStore):
 
     @reads
     def jobs(self, team: UUID, wanted: JobFilter, *, latest_first: bool, count: int) -> Steps[list[Job]]:
-        """Return jobs in the order of their ids, at most so many."""
+        """Return the first jobs that match a filter, in the order of their ids."""
         queues: list[int] = []
         for slug in wanted.clusters:
             queues += [row["number"] for row in (yield call("queues_of_slug", team=team, slug=slug))]
         if wanted.clusters and not queues:
+            # Without queues the statement would apply no filter at all.
             return []
         rows = yield call(
-            "latest_jobs" if latest_first else "earliest_jobs",
+            "jobs_descending" if latest_first else "jobs_ascending",
             **_interval(team, wanted),
             states=sum(1 << state for state in set(wanted.states)),
-            name=_containing(wanted.name) if wanted.name else "",
+            name=_contains_pattern(wanted.name) if wanted.name else "",
             task_states=sum(1 << state for state in set(wanted.task_states)),
             automations=",".join(automation.hex() for automation in wanted.automations),
             queues=f",{','.join(map(str, queues))}," if queues else "",
@@ -83,67 +85,67 @@ class JobVerbs(Transactions, JobStore):
 
     @reads
     def job_counts(self, team: UUID, wanted: JobFilter) -> Steps[dict[JobState, tuple[int, int]]]:
-        """Count the jobs of an interval and their queued tasks, by state."""
+        """Return the number of jobs in an interval and the number of their queued tasks, by the state of the jobs."""
         rows = yield call("job_counts", **_interval(team, wanted))
         return {JobState(row["state"]): (row["jobs"], row["queued"]) for row in rows}
 
     @reads
     def task(self, team: UUID, task: bytes) -> Steps[JobTask | None]:
         """Return a task by id."""
-        rows = yield call("task_now", team=team, task=task)
+        rows = yield call("task", team=team, task=task)
         return _task(rows[0]) if rows else None
 
     @reads
     def root_tasks(self, job: bytes, *, after: JobTask | None, count: int) -> Steps[list[JobTask]]:
-        """Return root tasks of a job in the order in which they were submitted."""
-        return [_task(row) for row in (yield call("root_tasks", job=job, **_behind(after), count=count))]
+        """Return root tasks of a job in the order of their submission."""
+        return [_task(row) for row in (yield call("root_tasks", job=job, **_page_start(after), count=count))]
 
     @reads
     def child_tasks(
         self, parents: Sequence[bytes], *, after: JobTask | None, count: int
     ) -> Steps[dict[bytes, list[JobTask]]]:
-        """Return tasks that some tasks submitted, in the order in which they were submitted."""
-        found: dict[bytes, list[JobTask]] = {parent: [] for parent in parents}
-        given = [{"parent": parent, **_behind(after), "count": count} for parent in found]
-        for row in (yield call_each("child_tasks", given)):
-            found[bytes(row["parent_id"])].append(_task(row))
-        return found
+        """Return the subtasks of each parent in the order of their submission."""
+        children: dict[bytes, list[JobTask]] = {parent: [] for parent in parents}
+        arguments = [{"parent": parent, **_page_start(after), "count": count} for parent in children]
+        for row in (yield call_each("child_tasks", arguments)):
+            children[bytes(row["parent_id"])].append(_task(row))
+        return children
 
     @reads
     def root_dependencies(self, job: bytes) -> Steps[dict[bytes, list[bytes]]]:
-        """Return what the groups of a job's root tasks wait for."""
+        """Return the dependencies of the groups of a job's root tasks, by group."""
         return _pairs((yield call("root_dependencies", job=job)))
 
     @reads
     def queued_tasks(self, job: bytes, *, count: int) -> Steps[list[JobTask]]:
-        """Return tasks of a job that wait, at most so many."""
+        """Return at most `count` queued tasks of a job."""
         return [_task(row) for row in (yield call("queued_tasks", job=job, count=count))]
 
     @reads
     def tasks_in_state(self, job: bytes, state: TaskState, *, count: int) -> Steps[list[JobTask]]:
-        """Return tasks of a job that are in a state, at most so many."""
+        """Return at most `count` tasks of a job that are in a state."""
         return [_task(row) for row in (yield call("tasks_in_state", job=job, state=int(state), count=count))]
 
     @reads
     def tasks_of_groups(self, groups: Sequence[bytes]) -> Steps[list[JobTask]]:
-        """Return all tasks of some groups."""
+        """Return all tasks of the given groups."""
         return [_task(row) for row in (yield call_each("tasks_of_group", [{"group": group} for group in groups]))]
 
     @reads
-    def waits(self, groups: Sequence[bytes], *, count: int) -> Steps[dict[bytes, Waits]]:
-        """Return what some groups wait for, naming at most so many tasks for each."""
-        first: defaultdict[bytes, list[WaitedFor]] = defaultdict(list)
-        for row in (yield call_each("waited_for", [{"group": group, "count": count} for group in groups])):
-            waited = WaitedFor(bytes(row["id"]), row["display"], TaskState(row["state"]))
-            first[bytes(row["dependent_id"])].append(waited)
-        counts = yield call_each("wait_counts", [{"group": group} for group in groups])
-        return {bytes(row["dependent_id"]): Waits(row["count"], first[bytes(row["dependent_id"])]) for row in counts}
+    def blockers(self, groups: Sequence[bytes], *, count: int) -> Steps[dict[bytes, Blockers]]:
+        """Return the tasks that groups wait for, by group. At most `count` tasks are listed for each."""
+        first: defaultdict[bytes, list[BlockingTask]] = defaultdict(list)
+        for row in (yield call_each("blocking_tasks", [{"group": group, "count": count} for group in groups])):
+            task = BlockingTask(bytes(row["id"]), row["display"], TaskState(row["state"]))
+            first[bytes(row["dependent_id"])].append(task)
+        counts = yield call_each("blocking_counts", [{"group": group} for group in groups])
+        return {bytes(row["dependent_id"]): Blockers(row["count"], first[bytes(row["dependent_id"])]) for row in counts}
 
     @reads
-    def runners(self, cluster: int, *, count: int) -> Steps[list[SeenRunner]]:
-        """Return runners of a cluster, those first that were heard of lately."""
+    def runners(self, cluster: int, *, count: int) -> Steps[list[RunnerStatus]]:
+        """Return at most `count` runners of a cluster, the most recently seen first."""
         return [
-            SeenRunner(
+            RunnerStatus(
                 [TaskIdentifier(*identifier) for identifier in json.loads(row["identifiers"])],
                 row["seen_us"],
                 bool(row["is_busy"]),
@@ -153,12 +155,12 @@ class JobVerbs(Transactions, JobStore):
 
     @reads
     def job_groups(self, job: bytes, *, count: int) -> Steps[tuple[list[GroupOverview], list[TaskCount]]]:
-        """Return the first groups of a job, and count the tasks of all others."""
+        """Return the first `count` groups of a job, and the counted tasks of all other groups."""
         rows = yield call("job_groups", job=job, count=count)
         last = bytes(rows[-1]["id"]) if rows else bytes(16)
         dependencies = _pairs((yield call("job_dependencies", job=job, last=last)))
         counts: defaultdict[bytes, list[TaskCount]] = defaultdict(list)
-        for row in (yield call("group_counts", job=job, last=last)):
+        for row in (yield call("group_task_counts", job=job, last=last)):
             counts[bytes(row["group_id"])].append(_count(row))
         groups = [
             GroupOverview(
@@ -171,12 +173,12 @@ class JobVerbs(Transactions, JobStore):
             )
             for row in rows
         ]
-        rest = (yield call("rest_counts", job=job, last=last)) if len(rows) == count else []
+        rest = (yield call("remaining_task_counts", job=job, last=last)) if len(rows) == count else []
         return groups, [_count(row) for row in rest]
 
 
 def _jobs(rows: Sequence[Row]) -> Steps[list[Job]]:
-    """Return the jobs of rows, with their progress."""
+    """Read the progress of jobs, and return them with it."""
     progress: defaultdict[bytes, list[LabelProgress]] = defaultdict(list)
     for row in (yield call_each("job_progress", [{"job": bytes(row["id"])} for row in rows])):
         progress[bytes(row["job_id"])].append(LabelProgress(row["label"], _sum(row, "total"), _sum(row, "done")))
@@ -184,13 +186,13 @@ def _jobs(rows: Sequence[Row]) -> Steps[list[Job]]:
 
 
 def _sum(row: Row, column: str) -> int:
-    # Added up in halves, because the sum of a column may have more bits than the database's numbers.
+    # The statement adds the upper and lower bits separately, because the sum may exceed the 64 bits of the database.
     whole: int = (row[f"{column}_high"] << 31) + row[f"{column}_low"]
     return min(whole, _MAX_COUNT)
 
 
 def _job(row: Row, progress: Sequence[LabelProgress]) -> Job:
-    # Of running tasks, the job's own row knows once they stopped.
+    # The row of the job learns the start of a task only when the task stops; `running_since_us` covers those that run.
     starts = row["first_started_us"], row["running_since_us"]
     return Job(
         id=bytes(row["id"]),
@@ -241,8 +243,8 @@ def _task(row: Row) -> JobTask:
     )
 
 
-def _containing(text: str) -> str:
-    """Return the pattern of texts that contain this one."""
+def _contains_pattern(text: str) -> str:
+    """Return a LIKE pattern, with `!` as its escape character, for texts that contain this one."""
     return "%" + re.sub(r"([!%_])", r"!\1", text) + "%"
 
 
@@ -262,15 +264,16 @@ def _interval(team: UUID, wanted: JobFilter) -> dict[str, Any]:
         "team": team,
         "first": wanted.first,
         "last": wanted.last,
-        "first_us": wanted.first_us,
-        "behind_us": wanted.behind_us,
+        "start_us": wanted.start_us,
+        "end_us": wanted.end_us,
     }
 
 
-def _behind(task: JobTask | None) -> dict[str, Any]:
-    if task is None:
+def _page_start(after: JobTask | None) -> dict[str, Any]:
+    if after is None:
+        # An empty id sorts before every other one.
         return {"after_group": b"", "after_position": -1}
-    return {"after_group": task.group, "after_position": task.position}
+    return {"after_group": after.group, "after_position": after.position}
 
 
 def _bytes(value: bytes | None) -> bytes | None:

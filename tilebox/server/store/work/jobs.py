@@ -1,7 +1,7 @@
-"""What is read of jobs and their tasks. What changes them is in `orchestration`.
+"""The reading side of the orchestrator's store: jobs, tasks and runners. `interface` has the verbs that change them.
 
-Ids of jobs, groups and tasks are 16 bytes that sort by the time at which they were made. Every verb takes the team,
-and answers for jobs of other teams as for jobs that do not exist.
+Ids of jobs, groups and tasks are 16 bytes and sort by the time of their creation. A verb that takes the team treats
+jobs of other teams as if they did not exist. The others take ids that the caller has already checked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LabelProgress:
-    """How far the tasks of a job are with something, together."""
+    """The progress of all tasks of a job: `done` of `total` units of whatever the label names."""
 
     label: str
     total: int
@@ -29,21 +29,21 @@ class LabelProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as it is now.
+    """The current state of a job.
 
     Args:
         id: Its id.
-        name: What its submitter calls it.
-        trace_parent: The trace that it belongs to.
-        automation: What submitted it, or None.
-        submitted_us: When it was submitted.
-        is_canceled: Whether somebody canceled it, and nobody retried it since.
+        name: Its name.
+        trace_parent: The W3C trace context of its submitter.
+        automation: The id of the automation that submitted it, or None.
+        submitted_us: The time of its submission.
+        is_canceled: Whether it was canceled and has not been retried since.
         is_completed: Whether all of its root tasks are completed.
-        counts: How many of its tasks are in which state.
-        first_started_us: When its first task was started, or None.
-        last_stopped_us: When its last task stopped, or None.
-        compute_us: How long its tasks were executed, together.
-        progress: What its tasks said of their progress.
+        counts: The number of its tasks in each state.
+        first_started_us: The start of its first task, or None.
+        last_stopped_us: The end of its last task, or None.
+        compute_us: The sum of the execution times of its tasks.
+        progress: The progress of its tasks, by label.
     """
 
     id: bytes
@@ -61,7 +61,7 @@ class Job:
 
     @property
     def state(self) -> JobState:
-        """Where it is."""
+        """The state of the job, by the rules of `server.rules.task_states`."""
         return job_state(
             self.counts,
             is_canceled=self.is_canceled,
@@ -71,13 +71,13 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it hands out no tasks."""
+        """Whether it is completed, failed or canceled, so that none of its tasks can be claimed."""
         return self.state in ENDED
 
 
 @dataclass(frozen=True, slots=True)
 class JobBrief:
-    """What of a job never changes, and travels with its tasks."""
+    """The parts of a job that never change and that runners get with each task."""
 
     name: str
     trace_parent: str
@@ -85,24 +85,24 @@ class JobBrief:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs are asked for; what is empty does not matter.
+    """The conditions that jobs must meet, all of them; an empty one always holds.
 
     Args:
         first: The smallest id.
         last: The largest id.
-        first_us: From when on they were submitted.
-        behind_us: Until when they were submitted, this moment not included.
-        states: Where they are.
-        name: A part of their name, in upper or lower case.
-        task_states: States of which they have at least one task.
-        automations: What submitted them.
-        clusters: Slugs of clusters for which they have tasks.
+        start_us: The start of the interval in which they were submitted, inclusive.
+        end_us: The end of that interval, exclusive.
+        states: States of the jobs.
+        name: A part of their names, compared without regard to case.
+        task_states: States of tasks; a job must have a task in one of them.
+        automations: Ids of the automations that submitted them.
+        clusters: Slugs of clusters; a job must have a task for one of them.
     """
 
     first: bytes = bytes(16)
     last: bytes = b"\xff" * 16
-    first_us: int = -(1 << 62)
-    behind_us: int = 1 << 62
+    start_us: int = -(1 << 62)
+    end_us: int = 1 << 62
     states: Sequence[JobState] = ()
     name: str = ""
     task_states: Sequence[TaskState] = ()
@@ -116,26 +116,26 @@ class JobTask:
 
     Args:
         id: Its id.
-        job: Its job.
+        job: The id of its job.
         group: The group that it was submitted in.
-        position: Its place there.
+        position: Its position in the group, from 0.
         parent: The task that submitted it, or None for a root task.
-        state: Where it is.
-        display: What people read.
-        input: Its parameters, serialised.
-        retries: Attempts that its own code failed.
+        state: Its state.
+        display: The text that users see.
+        input: Its serialised parameters.
+        retries: How many attempts its own code has failed.
         max_retries: How often it may be tried again.
-        is_optional: Whether it may fail without stopping its job.
-        is_ready: Whether it can be handed out.
-        is_blocked: Whether it waits for other groups.
-        wake_us: When it may be tried again, if it waits for that.
-        started_us: When its last attempt was started, or None.
-        stopped_us: When its last attempt stopped, or None.
-        error: What went wrong in its last attempt, or None.
-        identifier: What it is.
-        cluster: The cluster that it is meant for.
-        cluster_slug: What that is called.
-        has_children: Whether it submitted tasks.
+        is_optional: Whether it may fail without failing its job.
+        is_ready: Whether runners can claim it.
+        is_blocked: Whether it waits for tasks of other groups.
+        wake_us: The end of its pause before the next attempt, or None.
+        started_us: The start of its last attempt, or None.
+        stopped_us: The end of its last attempt, or None.
+        error: The error of its last attempt, or None.
+        identifier: Its identifier and version.
+        cluster: The number of its cluster.
+        cluster_slug: The slug of its cluster.
+        has_children: Whether it submitted subtasks.
     """
 
     id: bytes
@@ -162,8 +162,8 @@ class JobTask:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitedFor:
-    """A task that others wait for."""
+class BlockingTask:
+    """A task that other tasks wait for."""
 
     task: bytes
     display: str
@@ -171,26 +171,26 @@ class WaitedFor:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """What a group waits for.
+class Blockers:
+    """The tasks that a group waits for.
 
     Args:
-        count: How many tasks.
-        first: Some of them.
+        count: The number of tasks.
+        first: The first of them.
     """
 
     count: int
-    first: Sequence[WaitedFor]
+    first: Sequence[BlockingTask]
 
 
 @dataclass(frozen=True, slots=True)
-class SeenRunner:
+class RunnerStatus:
     """A runner of a cluster.
 
     Args:
-        identifiers: What it executes.
-        seen_us: When it was heard of.
-        is_busy: Whether it holds a task now.
+        identifiers: The tasks that it executes.
+        seen_us: The time at which it was last seen.
+        is_busy: Whether it holds a task.
     """
 
     identifiers: Sequence[TaskIdentifier]
@@ -200,7 +200,7 @@ class SeenRunner:
 
 @dataclass(frozen=True, slots=True)
 class TaskCount:
-    """How many tasks are of one name and in one state."""
+    """The number of tasks with one identifier and in one state."""
 
     name: str
     state: TaskState
@@ -209,15 +209,15 @@ class TaskCount:
 
 @dataclass(frozen=True, slots=True)
 class GroupOverview:
-    """A group of a job, its tasks counted.
+    """A group of a job, with its tasks counted.
 
     Args:
         id: Its id.
         parent: The task that submitted it, or None for root tasks.
-        parent_group: The group of that task.
-        parent_name: The name of what that task is.
-        dependencies: Groups that it waits for.
-        counts: Its tasks.
+        parent_group: The group of the parent task, or None.
+        parent_name: The identifier of the parent task, or an empty text.
+        dependencies: The groups that it waits for.
+        counts: The number of its tasks, by identifier and state.
     """
 
     id: bytes
@@ -229,22 +229,34 @@ class GroupOverview:
 
 
 class JobStore(Protocol):
-    """The verbs."""
+    """The verbs that read jobs."""
 
     async def job(self, team: UUID, job: bytes) -> Job | None:
         """Return a job by id."""
 
     async def job_brief(self, team: UUID, job: bytes) -> JobBrief | None:
-        """Return what of a job never changes."""
+        """Return the parts of a job that never change."""
 
     async def job_clusters(self, team: UUID, job: bytes) -> list[int]:
         """Return the clusters of a job's root tasks."""
 
     async def jobs(self, team: UUID, wanted: JobFilter, *, latest_first: bool, count: int) -> list[Job]:
-        """Return jobs in the order of their ids, at most so many."""
+        """Return the first jobs that match a filter, in the order of their ids.
+
+        Args:
+            team: The team of the caller.
+            wanted: The filter.
+            latest_first: Whether the order is descending.
+            count: The most jobs to return.
+        """
 
     async def job_counts(self, team: UUID, wanted: JobFilter) -> dict[JobState, tuple[int, int]]:
-        """Count the jobs of an interval and their queued tasks, by state; other parts of the filter do not count."""
+        """Return the number of jobs in an interval and the number of their queued tasks, by the state of the jobs.
+
+        Args:
+            team: The team of the caller.
+            wanted: The interval. Other conditions of the filter are ignored.
+        """
 
     async def task_state(self, team: UUID, task: bytes) -> TaskState | None:
         """Return the state of a task."""
@@ -253,42 +265,42 @@ class JobStore(Protocol):
         """Return a task by id."""
 
     async def root_tasks(self, job: bytes, *, after: JobTask | None, count: int) -> list[JobTask]:
-        """Return root tasks of a job in the order in which they were submitted.
+        """Return root tasks of a job in the order of their submission.
 
         Args:
             job: A job that the caller may see.
-            after: The one behind which to start, or None.
-            count: How many at most.
+            after: The last task of the previous page, or None to start with the first one.
+            count: The most tasks to return.
         """
 
     async def child_tasks(
         self, parents: Sequence[bytes], *, after: JobTask | None, count: int
     ) -> dict[bytes, list[JobTask]]:
-        """Return tasks that some tasks submitted, in the order in which they were submitted.
+        """Return the subtasks of each parent in the order of their submission.
 
         Args:
             parents: Tasks that the caller may see.
-            after: The one behind which to start, or None.
-            count: How many at most of each.
+            after: The last task of the previous page, or None to start with the first ones.
+            count: The most tasks to return for each parent.
         """
 
     async def root_dependencies(self, job: bytes) -> dict[bytes, list[bytes]]:
-        """Return what the groups of a job's root tasks wait for."""
+        """Return the dependencies of the groups of a job's root tasks, by group."""
 
     async def queued_tasks(self, job: bytes, *, count: int) -> list[JobTask]:
-        """Return tasks of a job that wait, at most so many."""
+        """Return at most `count` queued tasks of a job."""
 
     async def tasks_in_state(self, job: bytes, state: TaskState, *, count: int) -> list[JobTask]:
-        """Return tasks of a job that are in a state, at most so many."""
+        """Return at most `count` tasks of a job that are in a state."""
 
     async def tasks_of_groups(self, groups: Sequence[bytes]) -> list[JobTask]:
-        """Return all tasks of some groups."""
+        """Return all tasks of the given groups."""
 
-    async def waits(self, groups: Sequence[bytes], *, count: int) -> Mapping[bytes, Waits]:
-        """Return what some groups wait for, naming at most so many tasks for each."""
+    async def blockers(self, groups: Sequence[bytes], *, count: int) -> Mapping[bytes, Blockers]:
+        """Return the tasks that groups wait for, by group. At most `count` tasks are listed for each."""
 
-    async def runners(self, cluster: int, *, count: int) -> list[SeenRunner]:
-        """Return runners of a cluster, those first that were heard of lately."""
+    async def runners(self, cluster: int, *, count: int) -> list[RunnerStatus]:
+        """Return at most `count` runners of a cluster, the most recently seen first."""
 
     async def job_groups(self, job: bytes, *, count: int) -> tuple[list[GroupOverview], list[TaskCount]]:
-        """Return the first groups of a job, and count the tasks of all others."""
+        """Return the first `count` groups of a job, and the counted tasks of all other groups."""

@@ -1,4 +1,8 @@
-"""Jobs as transactions of the orchestrator see them: the turns of their tasks, and the sums over these."""
+"""A job as a transaction of the orchestrator sees it: the ranks of its tasks, and changes of its counts.
+
+The rank of a task is its place in the queue: runners claim the lowest rank first. Ranks follow start-time fair queueing
+(Goyal, Vin and Cheng, 1996): the virtual time of a cluster is the rank that was claimed last, the *virtual rank*.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,24 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Line:
-    """What a transaction knows of a job, and what it adds to the job's counts."""
+class JobRank:
+    """The last rank of a job, and what the transaction adds to the job's counts.
+
+    The counts are differences, written by one statement at the end of the transaction.
+
+    Args:
+        last_rank: The highest rank that a task of the job was given.
+        is_live: Whether runners may claim tasks of the job: it has not failed and is not canceled.
+        total: Tasks that were submitted.
+        computed: Tasks that were computed.
+        failed: Tasks whose failure stops the job.
+        failed_optional: Tasks whose failure an optional task absorbs.
+        skipped: Tasks that will never be executed.
+        closed_groups: Groups of root tasks that are completed.
+        started_us: The earliest start of an attempt, or None.
+        stopped_us: The latest end of an attempt, or None.
+        compute_us: The sum of the execution times.
+    """
 
     last_rank: int
     is_live: bool
@@ -22,25 +42,30 @@ class Line:
     stopped_us: int | None = None
     compute_us: int = 0
 
-    def take_ranks(self, count: int, virtual_rank: int) -> int:
-        """Return the first of so many ranks.
+    def allocate_ranks(self, count: int, virtual_rank: int) -> int:
+        """Allocate consecutive ranks, and return the first of them.
 
-        A job's tasks go one behind the other, but never further ahead than where new jobs join the line. So a
-        small job is done while a large one goes on (start-time fair queueing).
+        The tasks of a job get consecutive ranks, but never one below the virtual rank, where new jobs start. A small
+        job therefore finishes while a large one is still running (start-time fair queueing).
+
+        Args:
+            count: The number of ranks.
+            virtual_rank: The rank at which new jobs enter the queue.
         """
         first = max(virtual_rank, self.last_rank + 1)
         self.last_rank = first + count - 1
         return first
 
-    def ran(self, started_us: int | None, stopped_us: int) -> None:
-        """Note the time of an attempt."""
+    def add_attempt(self, started_us: int | None, stopped_us: int) -> None:
+        """Add the execution time of an attempt."""
         if started_us is not None:
             self.started_us = started_us if self.started_us is None else min(self.started_us, started_us)
+            # The clock may have been set back since the task was leased.
             self.compute_us += max(0, stopped_us - started_us)
         self.stopped_us = stopped_us if self.stopped_us is None else max(self.stopped_us, stopped_us)
 
-    def change(self, job: bytes) -> dict[str, Any]:
-        """Return what to write of it, for the statement that does."""
+    def as_arguments(self, job: bytes) -> dict[str, Any]:
+        """Return the arguments of the statement `update_job_counts`."""
         return {
             "job": job,
             "total": self.total,

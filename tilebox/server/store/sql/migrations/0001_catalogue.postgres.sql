@@ -1,6 +1,6 @@
 -- Teams, keys, groups, datasets and collections.
--- Foreign keys carry the team, so that no row can ever belong to another team's row.
--- Names sort by code point, whatever the locale of the database.
+-- Foreign keys include the team, so that no row can refer to a row of another team.
+-- Names sort by code point in every locale of the database, as in SQLite.
 
 CREATE TABLE teams (
     id uuid PRIMARY KEY,

@@ -1,6 +1,6 @@
 -- Teams, keys, groups, datasets and collections.
--- Foreign keys carry the team, so that no row can ever belong to another team's row.
--- STRICT tables: a value of the wrong type is refused here, as PostgreSQL does.
+-- Foreign keys include the team, so that no row can refer to a row of another team.
+-- The tables are STRICT: SQLite refuses values of the wrong type, as PostgreSQL does.
 
 CREATE TABLE teams (
     id BLOB PRIMARY KEY CHECK (length(id) = 16),

@@ -1,6 +1,6 @@
 -- Clusters, jobs, tasks and runners.
--- Tables are STRICT: a value of the wrong type is refused here, as PostgreSQL does.
--- What a state is called by number is told in `tilebox/_core/scheduling.py`; the CHECKs here repeat that table.
+-- The tables are STRICT: SQLite refuses values of the wrong type, as PostgreSQL does.
+-- States are numbered as in `tilebox/server/rules/task_states.py`; the CHECKs here repeat its rules.
 
 CREATE TABLE clusters (
     number INTEGER PRIMARY KEY,
@@ -9,7 +9,7 @@ CREATE TABLE clusters (
     display_name TEXT NOT NULL,
     description TEXT NOT NULL,
     is_default INTEGER NOT NULL CHECK (is_default IN (0, 1)),
-    -- Rank of the task that was handed out last, as far as it was noted: where new jobs join the line.
+    -- The rank that was claimed last, as recorded from time to time: new jobs enter the queue at it.
     last_rank INTEGER NOT NULL DEFAULT 0,
     created_us INTEGER NOT NULL,
     deleted_us INTEGER
@@ -18,7 +18,7 @@ CREATE TABLE clusters (
 CREATE UNIQUE INDEX clusters_by_slug ON clusters (team_id, slug) WHERE deleted_us IS NULL;
 CREATE UNIQUE INDEX clusters_by_default ON clusters (team_id) WHERE is_default AND deleted_us IS NULL;
 
--- A queue is what tasks of one cluster, identifier and version wait in.
+-- One queue for each cluster, task identifier and version.
 CREATE TABLE queues (
     number INTEGER PRIMARY KEY,
     cluster INTEGER NOT NULL REFERENCES clusters (number),
@@ -41,7 +41,7 @@ CREATE TABLE jobs (
     failed INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
     failed_optional INTEGER NOT NULL DEFAULT 0 CHECK (failed_optional >= 0),
     skipped INTEGER NOT NULL DEFAULT 0 CHECK (skipped >= 0),
-    -- Groups of root tasks that are not completed yet: at zero the job is done.
+    -- Open groups of root tasks; the job is completed at zero.
     open_groups INTEGER NOT NULL CHECK (open_groups >= 0),
     -- The highest rank that a task of this job was given.
     last_rank INTEGER NOT NULL DEFAULT 0,
@@ -53,16 +53,17 @@ CREATE TABLE jobs (
 
 CREATE INDEX jobs_by_team ON jobs (team_id, id);
 
--- The tasks that one task submitted, with equal dependencies; dependencies are between groups.
+-- The subtasks of one task that have the same dependencies. Dependencies are stored between groups, not between
+-- tasks: a thousand tasks that wait for a thousand others take one row.
 CREATE TABLE task_groups (
     id BLOB PRIMARY KEY CHECK (length(id) = 16),
     job_id BLOB NOT NULL REFERENCES jobs (id),
-    -- Null: root tasks of the job.
+    -- The task that submitted the group; null for root tasks.
     parent_id BLOB,
     size INTEGER NOT NULL CHECK (size >= 1),
-    -- Tasks that are not completed, that is, computed with all of their subtasks.
+    -- Tasks that are not completed. A task is completed once it and all of its subtasks are computed.
     open_tasks INTEGER NOT NULL CHECK (open_tasks >= 0 AND open_tasks <= size),
-    -- Groups that this one waits for.
+    -- Open groups that this one waits for.
     open_dependencies INTEGER NOT NULL CHECK (open_dependencies >= 0)
 ) STRICT, WITHOUT ROWID;
 
@@ -82,30 +83,30 @@ CREATE TABLE tasks (
     id BLOB PRIMARY KEY CHECK (length(id) = 16),
     job_id BLOB NOT NULL,
     group_id BLOB NOT NULL,
-    -- Place in the group, from 0.
+    -- Position in the group, from 0.
     position INTEGER NOT NULL,
     queue INTEGER NOT NULL,
     state INTEGER NOT NULL DEFAULT 1 CHECK (state BETWEEN 1 AND 6),
-    -- Its turn in the queue; null unless it can be handed out.
+    -- Place in the queue; null unless the task is ready.
     rank INTEGER CHECK (rank IS NULL OR state = 1),
     display TEXT NOT NULL,
     input BLOB NOT NULL,
     max_retries INTEGER NOT NULL CHECK (max_retries >= 0),
     is_optional INTEGER NOT NULL CHECK (is_optional IN (0, 1)),
-    -- Subtasks that it submits are skipped: an optional task above it failed while it was running.
+    -- An optional task above it failed while it was running, so the subtasks that it submits are skipped.
     is_abandoned INTEGER NOT NULL DEFAULT 0 CHECK (is_abandoned IN (0, 1)),
     retries INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
-    -- Groups of its subtasks that are not completed.
+    -- Open groups of its subtasks.
     open_groups INTEGER NOT NULL DEFAULT 0 CHECK (open_groups >= 0),
-    -- Counts how often it was handed out; reports must name it.
+    -- How often the task was leased. A fenced report names this number, so that a late one is recognised.
     lease_number INTEGER NOT NULL DEFAULT 0,
-    -- Whether the one who holds it knows the number.
+    -- Whether the runner that holds the task names lease numbers.
     is_fenced INTEGER NOT NULL DEFAULT 0 CHECK (is_fenced IN (0, 1)),
     leased_until_us INTEGER CHECK ((leased_until_us IS NULL) = (state <> 2)),
     runner_id BLOB,
     claim_id BLOB,
-    -- When a task that waits for its next attempt may be handed out.
+    -- End of the pause before the next attempt.
     wake_us INTEGER CHECK (wake_us IS NULL OR state = 1),
     started_us INTEGER,
     stopped_us INTEGER,
@@ -117,7 +118,7 @@ CREATE INDEX tasks_ready ON tasks (queue, rank, id) WHERE rank IS NOT NULL;
 CREATE INDEX tasks_running ON tasks (job_id) WHERE state = 2;
 CREATE INDEX tasks_asleep ON tasks (wake_us) WHERE wake_us IS NOT NULL;
 
--- Attempts that did not end well. The one that did is the task itself.
+-- Failed attempts. The successful one is recorded in the task itself.
 CREATE TABLE task_attempts (
     task_id BLOB NOT NULL,
     lease_number INTEGER NOT NULL,
@@ -139,7 +140,7 @@ CREATE TABLE task_progress (
     PRIMARY KEY (job_id, label, task_id)
 ) STRICT, WITHOUT ROWID;
 
--- Runners that asked for tasks lately.
+-- Runners that asked for tasks recently.
 CREATE TABLE runners (
     id BLOB NOT NULL,
     cluster INTEGER NOT NULL,
@@ -148,7 +149,7 @@ CREATE TABLE runners (
     PRIMARY KEY (cluster, id)
 ) STRICT, WITHOUT ROWID;
 
--- Jobs as people ask for them: with what their running tasks tell, and their state by the rules of `scheduling.py`.
+-- Jobs for queries: with figures of their running tasks, and their states by the rules of `task_states.py`.
 CREATE VIEW jobs_now AS
 SELECT jobs.*, nullif(lower(hex(automation_id)), '') AS automation_hex,
     (SELECT count(*) FROM tasks WHERE tasks.job_id = jobs.id AND tasks.state = 2) AS running,
@@ -163,7 +164,7 @@ SELECT jobs.*, nullif(lower(hex(automation_id)), '') AS automation_hex,
     END AS state
 FROM jobs;
 
--- Tasks as people ask for them: with what they are, where they wait, and who submitted them.
+-- Tasks for queries: with their identifiers, clusters and parents.
 CREATE VIEW tasks_now AS
 SELECT tasks.id, tasks.job_id, tasks.group_id, tasks.position, task_groups.parent_id, task_groups.open_dependencies,
     tasks.state, tasks.rank, tasks.wake_us, tasks.display, tasks.input, tasks.max_retries, tasks.retries,

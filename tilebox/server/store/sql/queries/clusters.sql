@@ -1,31 +1,32 @@
 -- name: add_cluster
--- Keep a cluster, unless its slug is taken, or it is to be a second default one.
+-- Create a cluster. Returns nothing if the slug is taken, or if the team has a default cluster and this would be a
+-- second one.
 INSERT INTO clusters (team_id, slug, display_name, description, is_default, created_us)
 VALUES (:team, :slug, :display_name, :description, :is_default, :now_us)
 ON CONFLICT DO NOTHING
 RETURNING number, team_id, slug, display_name, description, is_default, created_us;
 
 -- name: default_cluster
--- Where tasks of a team go that name no cluster.
+-- Return the cluster that gets the tasks of a team that name no cluster.
 SELECT number, team_id, slug, display_name, description, is_default, created_us
 FROM clusters
 WHERE team_id = :team AND is_default AND deleted_us IS NULL;
 
 -- name: cluster
--- The cluster of a slug.
+-- Return a cluster by slug.
 SELECT number, team_id, slug, display_name, description, is_default, created_us
 FROM clusters
 WHERE team_id = :team AND slug = :slug AND deleted_us IS NULL;
 
 -- name: clusters
--- A team's clusters, the oldest first.
+-- Return a team's clusters, the oldest first.
 SELECT number, team_id, slug, display_name, description, is_default, created_us
 FROM clusters
 WHERE team_id = :team AND deleted_us IS NULL
 ORDER BY number;
 
 -- name: update_cluster
--- Change what is given of a cluster.
+-- Change the texts of a cluster; null leaves one as it is.
 UPDATE clusters SET
     display_name = coalesce(:display_name, display_name),
     description = coalesce(:description, description)
@@ -33,20 +34,20 @@ WHERE team_id = :team AND slug = :slug AND deleted_us IS NULL
 RETURNING number, team_id, slug, display_name, description, is_default, created_us;
 
 -- name: delete_cluster
--- Note that a cluster was deleted.
+-- Mark a cluster as deleted. Its row remains, because queues of finished tasks refer to it.
 UPDATE clusters SET deleted_us = :now_us
 WHERE team_id = :team AND slug = :slug AND deleted_us IS NULL
 RETURNING number, is_default;
 
 -- name: running_in_cluster
--- Whether tasks run in a cluster.
+-- Tell whether tasks run in a cluster.
 SELECT 1 AS found WHERE EXISTS (
     SELECT 1 FROM tasks
     WHERE state = 2 AND queue IN (SELECT number FROM queues WHERE cluster = :cluster)
 );
 
 -- name: waiting_in_cluster
--- Whether tasks of jobs that go on wait in a cluster.
+-- Tell whether tasks of unfinished jobs wait in a cluster.
 SELECT 1 AS found WHERE EXISTS (
     SELECT 1
     FROM jobs
@@ -57,5 +58,5 @@ SELECT 1 AS found WHERE EXISTS (
 );
 
 -- name: queue_by_number
--- The queue of a number.
+-- Return a queue by number.
 SELECT number, cluster, name, major, minor FROM queues WHERE number = :number;

@@ -1,13 +1,13 @@
 -- name: job
--- The job of an id.
+-- Return a job by id.
 SELECT * FROM jobs_now WHERE team_id = :team AND id = :job;
 
 -- name: job_brief
--- What of a job never changes.
+-- Return the parts of a job that never change.
 SELECT name, trace_parent FROM jobs WHERE team_id = :team AND id = :job;
 
 -- name: job_clusters
--- The clusters of a job's root tasks.
+-- Return the clusters of a job's root tasks.
 SELECT DISTINCT queues.cluster
 FROM jobs
 JOIN task_groups ON task_groups.job_id = jobs.id
@@ -15,11 +15,11 @@ JOIN tasks ON tasks.group_id = task_groups.id
 JOIN queues ON queues.number = tasks.queue
 WHERE jobs.team_id = :team AND jobs.id = :job AND task_groups.parent_id IS NULL;
 
--- name: earliest_jobs
--- Jobs of an interval, the earliest first. States are bits of a number, other lists are texts, since only one of the
--- databases takes arrays.
+-- name: jobs_ascending
+-- Return the jobs of an interval that match a filter, the earliest first. States are the bits of a number and other
+-- lists are texts, since only PostgreSQL has arrays.
 SELECT * FROM jobs_now
-WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :first_us AND submitted_us < :behind_us
+WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :start_us AND submitted_us < :end_us
     AND (:states = 0 OR (:states & (1 << state)) > 0)
     AND (:name = '' OR lower(name) LIKE lower(:name) ESCAPE '!')
     AND (:automations = '' OR :automations LIKE '%' || automation_hex || '%')
@@ -36,10 +36,10 @@ WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :firs
 ORDER BY id
 LIMIT :count;
 
--- name: latest_jobs
--- Jobs of an interval, the latest first; as above.
+-- name: jobs_descending
+-- Return the jobs of an interval that match a filter, the latest first. The parameters are those of jobs_ascending.
 SELECT * FROM jobs_now
-WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :first_us AND submitted_us < :behind_us
+WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :start_us AND submitted_us < :end_us
     AND (:states = 0 OR (:states & (1 << state)) > 0)
     AND (:name = '' OR lower(name) LIKE lower(:name) ESCAPE '!')
     AND (:automations = '' OR :automations LIKE '%' || automation_hex || '%')
@@ -57,25 +57,25 @@ ORDER BY id DESC
 LIMIT :count;
 
 -- name: queues_of_slug
--- The queues of all clusters that ever had a slug.
+-- Return the queues of all clusters that ever had a slug, deleted ones included.
 SELECT queues.number FROM queues JOIN clusters ON clusters.number = queues.cluster
 WHERE clusters.team_id = :team AND clusters.slug = :slug;
 
 -- name: job_counts
--- How many jobs of an interval are in which state, and how many of their tasks wait.
+-- Count the jobs of an interval and their queued tasks, by the state of the jobs.
 SELECT state, count(*) AS jobs,
     CAST(sum(total - computed - failed - failed_optional - skipped - running) AS bigint) AS queued
 FROM jobs_now
-WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :first_us AND submitted_us < :behind_us
+WHERE team_id = :team AND id >= :first AND id <= :last AND submitted_us >= :start_us AND submitted_us < :end_us
 GROUP BY state;
 
--- name: task_now
--- A task.
+-- name: task
+-- Return a task by id.
 SELECT tasks_now.* FROM tasks_now JOIN jobs ON jobs.id = tasks_now.job_id
 WHERE tasks_now.id = :task AND jobs.team_id = :team;
 
 -- name: root_tasks
--- Root tasks of a job behind one of them, in the order in which they were submitted.
+-- Return root tasks of a job after a given one, in the order of their submission.
 SELECT * FROM tasks_now
 WHERE job_id = :job AND parent_id IS NULL
     AND (group_id > :after_group OR group_id = :after_group AND position > :after_position)
@@ -83,18 +83,18 @@ ORDER BY group_id, position
 LIMIT :count;
 
 -- name: tasks_in_state
--- Tasks of a job that are in a state.
+-- Return tasks of a job that are in a state.
 SELECT * FROM tasks_now WHERE job_id = :job AND state = :state ORDER BY group_id, position LIMIT :count;
 
 -- name: queued_tasks
--- Tasks of a job that wait.
+-- Return queued tasks of a job. Only groups with open tasks are read, however many tasks the job has.
 SELECT tasks_now.* FROM task_groups JOIN tasks_now ON tasks_now.group_id = task_groups.id
 WHERE task_groups.job_id = :job AND task_groups.open_tasks > 0 AND tasks_now.state = 1
 ORDER BY task_groups.id, tasks_now.position
 LIMIT :count;
 
 -- name: cluster_runners
--- Runners of a cluster, those first that were heard of lately.
+-- Return runners of a cluster, the most recently seen first.
 SELECT identifiers, seen_us,
     EXISTS (SELECT 1 FROM tasks WHERE tasks.state = 2 AND tasks.runner_id = runners.id) AS is_busy
 FROM runners
@@ -103,7 +103,7 @@ ORDER BY seen_us DESC
 LIMIT :count;
 
 -- name: job_groups
--- The first groups of a job, with the task that submitted each.
+-- Return the first groups of a job, with the task that submitted each.
 SELECT task_groups.id, task_groups.parent_id, parents.group_id AS parent_group, queues.name AS parent_name
 FROM task_groups
 LEFT JOIN tasks AS parents ON parents.id = task_groups.parent_id
@@ -113,13 +113,13 @@ ORDER BY task_groups.id
 LIMIT :count;
 
 -- name: job_dependencies
--- What the groups of a job wait for, up to one of them.
+-- Return the dependencies of the groups of a job, up to a given group.
 SELECT task_group_dependencies.group_id, task_group_dependencies.dependent_id
 FROM task_groups JOIN task_group_dependencies ON task_group_dependencies.dependent_id = task_groups.id
 WHERE task_groups.job_id = :job AND task_groups.id <= :last;
 
--- name: group_counts
--- The tasks of the groups of a job, up to one of them, counted by what they are and where.
+-- name: group_task_counts
+-- Count the tasks of the groups of a job by identifier and state, up to a given group.
 SELECT tasks.group_id, queues.name, tasks.state, count(*) AS count
 FROM task_groups
 JOIN tasks ON tasks.group_id = task_groups.id
@@ -128,8 +128,8 @@ WHERE task_groups.job_id = :job AND task_groups.id <= :last
 GROUP BY tasks.group_id, queues.name, tasks.state
 ORDER BY tasks.group_id, queues.name, tasks.state;
 
--- name: rest_counts
--- The tasks of all further groups of a job, counted by what they are and where.
+-- name: remaining_task_counts
+-- Count the tasks of all groups of a job after a given one, by identifier and state.
 SELECT queues.name, tasks.state, count(*) AS count
 FROM task_groups
 JOIN tasks ON tasks.group_id = task_groups.id
@@ -139,11 +139,11 @@ GROUP BY queues.name, tasks.state
 ORDER BY queues.name, tasks.state;
 
 -- name: root_dependencies
--- What the groups of a job's root tasks wait for.
+-- Return the dependencies of the groups of a job's root tasks.
 SELECT task_group_dependencies.group_id, task_group_dependencies.dependent_id
 FROM task_groups JOIN task_group_dependencies ON task_group_dependencies.dependent_id = task_groups.id
 WHERE task_groups.job_id = :job AND task_groups.parent_id IS NULL;
 
 -- name: task_state
--- Where a task is.
+-- Return the state of a task.
 SELECT tasks.state FROM tasks JOIN jobs ON jobs.id = tasks.job_id WHERE tasks.id = :task AND jobs.team_id = :team;

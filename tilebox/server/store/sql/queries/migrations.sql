@@ -1,5 +1,5 @@
 -- name: create_migrations
--- The list of what was done to this database.
+-- Create the table that lists the applied migrations.
 CREATE TABLE IF NOT EXISTS schema_migrations (
     number integer PRIMARY KEY,
     name text NOT NULL,
@@ -7,9 +7,9 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 );
 
 -- name: migrations
--- The migrations that were applied, in order.
+-- Return the applied migrations, in order.
 SELECT number, name FROM schema_migrations ORDER BY number;
 
 -- name: add_migration
--- Note a migration, in the transaction that applies it.
+-- Record a migration, in the transaction that applies it.
 INSERT INTO schema_migrations (number, name, applied_us) VALUES (:number, :name, :applied_us);

@@ -1,8 +1,8 @@
 -- name: lock_jobs_of_tasks
--- Nothing: there is one writer.
+-- Do nothing: SQLite has one writer at a time.
 
--- name: held_tasks
--- What a report on a task is judged by. For each task.
+-- name: tasks_with_jobs
+-- Return a task with its job and its group: what a report on it is judged by. Called for each task.
 SELECT tasks.id, tasks.job_id, tasks.group_id, tasks.queue, tasks.state, tasks.lease_number, tasks.is_fenced,
     tasks.is_optional, tasks.is_abandoned, tasks.max_retries, tasks.retries, tasks.crashes, tasks.started_us,
     tasks.leased_until_us, tasks.runner_id, tasks.display, jobs.team_id, jobs.failed, jobs.is_canceled, jobs.last_rank,
@@ -11,75 +11,78 @@ FROM tasks JOIN jobs ON jobs.id = tasks.job_id JOIN task_groups ON task_groups.i
 WHERE tasks.id = :task;
 
 -- name: lock_job
--- A job that is about to be changed.
+-- Return a job that is about to be changed. SQLite has one writer at a time, so no lock is needed.
 SELECT id, total, failed, is_canceled, last_rank, open_groups FROM jobs WHERE id = :job AND team_id = :team;
 
--- name: compute_tasks
--- Note that tasks were computed. For each task.
+-- name: mark_tasks_computed
+-- Mark a task as computed. Called for each task.
 UPDATE tasks SET state = 3, display = :display, open_groups = :open_groups, leased_until_us = NULL, error = NULL,
     started_us = :started_us, stopped_us = :stopped_us
 WHERE id = :task;
 
--- name: end_tasks
--- Note that tasks ended otherwise. For each task.
+-- name: mark_tasks_ended
+-- Mark a running task as failed or skipped. Called for each task.
 UPDATE tasks SET state = :state, display = :display, error = :error, retries = :retries, crashes = :crashes,
     leased_until_us = NULL, started_us = :started_us, stopped_us = :stopped_us
 WHERE id = :task;
 
 -- name: requeue_tasks
--- Put tasks back. For each task.
+-- Put a task back into its queue, or let it pause. Called for each task.
 UPDATE tasks SET state = 1, display = :display, error = :error, retries = :retries, crashes = :crashes,
     rank = :rank, wake_us = :wake_us, leased_until_us = NULL, runner_id = NULL, claim_id = NULL, stopped_us = NULL
 WHERE id = :task;
 
--- name: behind_tasks
--- What the completion of a task may lead to, if no more tasks than a count are completed: its group, the task that
--- submitted that, and the groups that wait for it, with their tasks if these are few. For each task.
-SELECT completed.id AS task_id, completed.group_id, own.job_id AS group_job_id, own.parent_id,
-    own.open_tasks AS group_open_tasks, submitters.open_groups AS submitter_open_groups, waiting.id AS waiting_id,
-    waiting.size AS waiting_size, waiting.open_dependencies AS waiting_open_dependencies,
+-- name: dependents_of_tasks
+-- Return what the completion of a task may lead to: its group, the parent of the group, and the dependents of the
+-- group, with their tasks if the dependents are small. Dependents are read only if the group has at most max_completed
+-- open tasks, since it stays open otherwise. Called for each task.
+SELECT completed.id AS task_id, completed.group_id, task_groups.job_id AS group_job_id, task_groups.parent_id,
+    task_groups.open_tasks AS group_open_tasks, parents.open_groups AS parent_open_groups, dependents.id AS dependent_id,
+    dependents.size AS dependent_size, dependents.open_dependencies AS dependent_open_dependencies,
     tasks.id, tasks.job_id, tasks.queue, tasks.position, tasks.lease_number + 1 AS lease_number, tasks.input,
     tasks.display, tasks.retries, tasks.max_retries
 FROM tasks AS completed
-JOIN task_groups AS own ON own.id = completed.group_id
-LEFT JOIN tasks AS submitters ON submitters.id = own.parent_id
-LEFT JOIN task_group_dependencies AS dependencies ON dependencies.group_id = own.id AND own.open_tasks <= :count
-LEFT JOIN task_groups AS waiting ON waiting.id = dependencies.dependent_id
-LEFT JOIN tasks ON tasks.group_id = waiting.id AND waiting.size <= :few AND waiting.open_dependencies <= :count
+JOIN task_groups ON task_groups.id = completed.group_id
+LEFT JOIN tasks AS parents ON parents.id = task_groups.parent_id
+LEFT JOIN task_group_dependencies AS dependencies
+    ON dependencies.group_id = task_groups.id AND task_groups.open_tasks <= :max_completed
+LEFT JOIN task_groups AS dependents ON dependents.id = dependencies.dependent_id
+LEFT JOIN tasks ON tasks.group_id = dependents.id AND dependents.size <= :max_size
+    AND dependents.open_dependencies <= :max_completed
     AND tasks.state = 1 AND tasks.rank IS NULL AND tasks.wake_us IS NULL
 WHERE completed.id = :task;
 
--- name: count_off_groups
--- Count completed tasks off their group, and completed groups off one that waits for them. For each group.
+-- name: decrement_groups
+-- Subtract completed tasks and completed dependencies from the counters of a group. Called for each group.
 UPDATE task_groups SET open_tasks = open_tasks - :tasks, open_dependencies = open_dependencies - :dependencies
 WHERE id = :group;
 
--- name: count_off_submitters
--- Count completed groups off the task that submitted them. For each task.
+-- name: decrement_parents
+-- Subtract completed groups of subtasks from the counter of their parent task. Called for each parent.
 UPDATE tasks SET open_groups = open_groups - :count WHERE id = :task;
 
 -- name: release_groups
--- Give the tasks of a group their turn. For each group.
+-- Give the tasks of a group their ranks, which makes them ready. Called for each group.
 UPDATE tasks SET rank = :rank + position
 WHERE group_id = :group AND state = 1 AND rank IS NULL AND wake_us IS NULL
 RETURNING queue;
 
 -- name: add_groups
--- Keep groups. For each group.
+-- Create a group. Called for each group.
 INSERT INTO task_groups (id, job_id, parent_id, size, open_tasks, open_dependencies)
 VALUES (:id, :job, :parent, :size, :open_tasks, :open_dependencies);
 
 -- name: add_dependencies
--- Keep what a group waits for. For each pair of groups.
+-- Create a dependency. Called for each pair of groups.
 INSERT INTO task_group_dependencies (group_id, dependent_id) VALUES (:group, :dependent);
 
 -- name: add_tasks
--- Keep tasks. For each task.
+-- Create a task. Called for each task.
 INSERT INTO tasks (id, job_id, group_id, position, queue, state, rank, display, input, max_retries, is_optional)
 VALUES (:id, :job, :group, :position, :queue, :state, :rank, :display, :input, :max_retries, :is_optional);
 
--- name: change_jobs
--- Add to a job's counts. For each job.
+-- name: update_job_counts
+-- Add to the counts of a job. Called for each job.
 UPDATE jobs SET
     total = total + :total,
     computed = computed + :computed,
@@ -94,7 +97,7 @@ UPDATE jobs SET
 WHERE id = :job;
 
 -- name: ready_tasks
--- The first tasks of a queue, with the number of the lease that they are about to get. For each queue.
+-- Return the first ready tasks of a queue, with the numbers that their next leases will have. Called for each queue.
 SELECT id, job_id, queue, rank, lease_number + 1 AS lease_number, input, display, retries, max_retries
 FROM tasks
 WHERE queue = :queue AND rank IS NOT NULL
@@ -102,44 +105,45 @@ ORDER BY rank, id
 LIMIT :count;
 
 -- name: lease_tasks
--- Hand tasks out. For each task.
+-- Lease a task to a runner. Called for each task.
 UPDATE tasks SET state = 2, rank = NULL, lease_number = lease_number + 1, is_fenced = :is_fenced,
     leased_until_us = :until_us, runner_id = :runner, claim_id = :claim, started_us = :now_us
 WHERE id = :task;
 
 -- name: extend_leases
--- Extend leases. For each lease.
+-- Extend a lease, if it still exists. Called for each lease.
 UPDATE tasks SET leased_until_us = :until_us
 WHERE id = :task AND state = 2 AND is_fenced = (:lease IS NOT NULL) AND lease_number = coalesce(:lease, lease_number)
 RETURNING id;
 
--- name: stop_jobs
--- Take the tasks of a job out of their queues. For each job.
+-- name: unqueue_jobs
+-- Take the ready tasks of a job out of their queues. Called for each job.
 UPDATE tasks SET rank = NULL
 WHERE group_id IN (SELECT id FROM task_groups WHERE job_id = :job AND open_dependencies = 0) AND rank IS NOT NULL;
 
--- name: live_jobs
--- Which jobs hand out tasks. For each job.
+-- name: lock_jobs
+-- Return whether a job has failed or was canceled. SQLite has one writer at a time, so no lock is needed. Called for
+-- each job.
 SELECT id, failed, is_canceled FROM jobs WHERE id = :job;
 
 -- name: wake_tasks
--- End the pause of tasks. For each task.
+-- End the pause of a task, unless it was changed meanwhile. Called for each task.
 UPDATE tasks SET wake_us = NULL, rank = :rank WHERE id = :task AND wake_us <= :now_us AND state = 1
 RETURNING queue, rank;
 
 -- name: ready_in_queue
--- Whether tasks of a queue can be handed out. For each queue.
+-- Tell whether a queue has ready tasks. Called for each queue.
 SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM tasks WHERE queue = :queue AND rank IS NOT NULL);
 
--- name: asleep_in_queue
--- Whether tasks of a queue wait for a pause to end. For each queue.
+-- name: paused_in_queue
+-- Tell whether tasks of a queue pause before their next attempt. Called for each queue.
 SELECT 1 AS found WHERE EXISTS (
     SELECT 1 FROM tasks JOIN jobs ON jobs.id = tasks.job_id
     WHERE tasks.wake_us IS NOT NULL AND tasks.queue = :queue AND jobs.failed = 0 AND NOT jobs.is_canceled
 );
 
--- name: blocked_behind_running
--- Whether tasks of a queue wait while others of their job are being executed. For each queue.
+-- name: blocked_in_queue
+-- Tell whether tasks of a queue wait for others while tasks of their job are running. Called for each queue.
 SELECT 1 AS found WHERE EXISTS (
     SELECT 1
     FROM (SELECT DISTINCT job_id FROM tasks WHERE state = 2) AS busy
@@ -151,23 +155,23 @@ SELECT 1 AS found WHERE EXISTS (
 );
 
 -- name: add_attempts
--- Keep attempts that did not end well. For each attempt.
+-- Record an attempt that failed. Called for each attempt.
 INSERT INTO task_attempts (task_id, lease_number, job_id, runner_id, started_us, stopped_us, outcome, error)
 VALUES (:task, :lease, :job, :runner, :started_us, :stopped_us, :outcome, :error)
 ON CONFLICT DO NOTHING;
 
 -- name: clear_progress
--- Forget what earlier attempts said of their progress. For each task.
+-- Delete the progress that earlier attempts of a task reported. Called for each task.
 DELETE FROM task_progress WHERE job_id = :job AND task_id = :task;
 
--- name: put_progress
--- Keep how far a task is. For each label.
+-- name: upsert_progress
+-- Record the progress of a task. Called for each label.
 INSERT INTO task_progress (job_id, label, task_id, total, done) VALUES (:job, :label, :task, :total, :done)
 ON CONFLICT (job_id, label, task_id) DO UPDATE SET total = excluded.total, done = excluded.done;
 
 -- name: announce
--- Nothing: there is one process.
+-- Do nothing: only one process uses the file.
 
 -- name: clock
--- Nothing: the file has no clock of its own.
+-- Return null: the file has no clock of its own.
 SELECT NULL AS now_us;
