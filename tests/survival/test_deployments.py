@@ -18,10 +18,10 @@ from wire import Wire, submissions, task_group
 
 from tilebox._core.protocol.workflows.v1 import job_pb2
 from tilebox.server.rules.task_states import TaskState
-from tilebox.server.store import sqlite
 from tilebox.server.store.postgres import store as postgres
 from tilebox.server.store.sql.migrate import Migration, migrations
 from tilebox.server.store.sql.statements import script
+from tilebox.server.store.sqlite import store as sqlite
 
 pytestmark = pytest.mark.slow
 

@@ -34,14 +34,14 @@ class CollectionService:
 
     async def create_collection(self, caller: Caller, request: wire.CreateCollectionRequest) -> core_pb2.CollectionInfo:
         """Create a collection."""
-        dataset = values.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        dataset = values.required_id(request.dataset_id, "dataset_id", is_set=request.HasField("dataset_id"))
         return dataset_shapes.collection(await self._catalogue.create_collection(caller.team, dataset, request.name))
 
     async def get_collection_by_name(
         self, caller: Caller, request: wire.GetCollectionByNameRequest
     ) -> core_pb2.CollectionInfo:
         """Return a collection by name."""
-        dataset = values.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        dataset = values.required_id(request.dataset_id, "dataset_id", is_set=request.HasField("dataset_id"))
         if not request.collection_name:
             raise InvalidArgumentError("collection_name is required")
         record = await self._catalogue.collection_by_name(caller.team, dataset, request.collection_name)
@@ -57,8 +57,10 @@ class CollectionService:
         self, caller: Caller, request: wire.DeleteCollectionRequest
     ) -> wire.DeleteCollectionResponse:
         """Delete a collection and all of its datapoints."""
-        collection = values.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
-        dataset = values.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        collection = values.required_id(
+            request.collection_id, "collection_id", is_set=request.HasField("collection_id")
+        )
+        dataset = values.optional_id(request.dataset_id, "dataset_id", is_set=request.HasField("dataset_id"))
         await self._catalogue.delete_collection(caller.team, collection, dataset)
         return wire.DeleteCollectionResponse()
 
@@ -66,7 +68,7 @@ class CollectionService:
         self, caller: Caller, request: wire.ListCollectionsRequest
     ) -> wire.ListCollectionsResponse:
         """Return all collections of a dataset."""
-        dataset = values.required_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id"))
+        dataset = values.required_id(request.dataset_id, "dataset_id", is_set=request.HasField("dataset_id"))
         records = await self._catalogue.collections(caller.team, dataset)
         summaries = await self._summaries(dataset, request)
         infos = [

@@ -38,9 +38,9 @@ class DataAccessService:
         """Return one datapoint by id."""
         dataset, row = await self._queries.find(
             caller.team,
-            values.optional_id(request.dataset_id, "dataset_id", given=request.HasField("dataset_id")),
+            values.optional_id(request.dataset_id, "dataset_id", is_set=request.HasField("dataset_id")),
             values.ids(request.collection_ids, "collection_ids"),
-            values.required_id(request.id, "id", given=request.HasField("id")).bytes,
+            values.required_id(request.id, "id", is_set=request.HasField("id")).bytes,
         )
         schema = dataset.schema.select(()) if request.skip_data else dataset.schema
         # Encoding one datapoint takes less time than a switch to a thread.

@@ -25,7 +25,9 @@ class DataIngestionService:
 
     async def ingest(self, caller: Caller, request: wire.IngestRequest) -> wire.IngestResponse:
         """Store a batch of datapoints."""
-        collection = values.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
+        collection = values.required_id(
+            request.collection_id, "collection_id", is_set=request.HasField("collection_id")
+        )
         stored = await self._ingestion.ingest(
             caller.team, collection, list(request.values), allow_existing=request.allow_existing
         )
@@ -37,7 +39,9 @@ class DataIngestionService:
 
     async def delete(self, caller: Caller, request: wire.DeleteRequest) -> wire.DeleteResponse:
         """Delete datapoints by id."""
-        collection = values.required_id(request.collection_id, "collection_id", given=request.HasField("collection_id"))
+        collection = values.required_id(
+            request.collection_id, "collection_id", is_set=request.HasField("collection_id")
+        )
         ids = [
             values.id_bytes(identity, f"datapoint_ids[{position}]")
             for position, identity in enumerate(request.datapoint_ids)

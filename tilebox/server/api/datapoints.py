@@ -34,7 +34,7 @@ class DatapointService:
         """Store a batch of datapoints in columns."""
         batch = request if isinstance(request, columns.ColumnBatch) else columns.column_batch(request)
         collection = values.required_id(
-            batch.request.collection_id, "collection_id", given=batch.request.HasField("collection_id")
+            batch.request.collection_id, "collection_id", is_set=batch.request.HasField("collection_id")
         )
         stored = await self._ingestion.ingest_stream(
             caller.team, collection, batch.stream, allow_existing=batch.request.allow_existing

@@ -57,7 +57,7 @@ class DatasetService:
                 raise InvalidArgumentError(f"slug {request.slug!r} must consist of names joined by dots")
             record = await self._catalogue.get_by_slug(caller.team, request.slug)
         else:
-            record = await self._catalogue.get(caller.team, values.required_id(request.id, "id", given=True))
+            record = await self._catalogue.get(caller.team, values.required_id(request.id, "id", is_set=True))
         return dataset_shapes.dataset(record, caller)
 
     async def update_dataset(self, caller: Caller, request: wire.UpdateDatasetRequest) -> core_pb2.Dataset:
@@ -69,12 +69,12 @@ class DatasetService:
             description=request.description if request.HasField("description") else None,
             type=request.type if request.HasField("type") else None,
         )
-        identity = values.required_id(request.id, "id", given=request.HasField("id"))
+        identity = values.required_id(request.id, "id", is_set=request.HasField("id"))
         return dataset_shapes.dataset(await self._catalogue.update(caller.team, identity, change), caller)
 
     async def delete_dataset(self, caller: Caller, request: wire.DeleteDatasetRequest) -> wire.DeleteDatasetResponse:
         """Delete a dataset and all of its datapoints, at once and permanently."""
-        identity = values.required_id(request.id, "id", given=request.HasField("id"))
+        identity = values.required_id(request.id, "id", is_set=request.HasField("id"))
         await self._catalogue.delete(caller.team, identity)
         return wire.DeleteDatasetResponse(trashed=False)
 

@@ -70,7 +70,9 @@ class JobService:
 
     async def submit_job(self, caller: Caller, request: wire.SubmitJobRequest) -> core_pb2.Job:
         """Submit a job."""
-        automation = values.optional_id(request.automation_id, "automation_id", given=request.HasField("automation_id"))
+        automation = values.optional_id(
+            request.automation_id, "automation_id", is_set=request.HasField("automation_id")
+        )
         submitted = await self._jobs.submit(
             caller.team.id,
             root_tasks(request.tasks, request.legacy_tasks),
@@ -107,7 +109,7 @@ class JobService:
 
     async def list_job_tasks(self, caller: Caller, request: wire.ListJobTasksRequest) -> wire.ListJobTasksResponse:
         """Return a page of the root tasks of a job, or of the subtasks of one of its tasks."""
-        parent = values.optional_id(request.parent_task_id, "parent_task_id", given=request.HasField("parent_task_id"))
+        parent = values.optional_id(request.parent_task_id, "parent_task_id", is_set=request.HasField("parent_task_id"))
         page = await self._jobs.tasks.page(
             caller.team.id,
             job_id(request),
@@ -155,7 +157,7 @@ class JobService:
         self, caller: Caller, request: wire.GetJobStateCountsRequest
     ) -> wire.GetJobStateCountsResponse:
         """Return the number of jobs in each state."""
-        job_filter = job_filters.time_filter(request.time_interval, given=request.HasField("time_interval"))
+        job_filter = job_filters.time_filter(request.time_interval, is_set=request.HasField("time_interval"))
         counts = await self._jobs.counts(caller.team.id, job_filter)
         return wire.GetJobStateCountsResponse(
             state_counts=[
@@ -169,7 +171,7 @@ class JobService:
         self, caller: Caller, request: wire.GetTaskQueueStatsRequest
     ) -> wire.GetTaskQueueStatsResponse:
         """Return how much work is unfinished."""
-        job_filter = job_filters.time_filter(request.job_time_interval, given=request.HasField("job_time_interval"))
+        job_filter = job_filters.time_filter(request.job_time_interval, is_set=request.HasField("job_time_interval"))
         if request.HasField("job_max_age"):
             age = request.job_max_age
             job_filter = job_filters.younger_than(job_filter, age.seconds * 1_000_000 + age.nanos // 1000, now_us())
@@ -189,7 +191,7 @@ def job_id(request: _JobRequest) -> bytes:
     Raises:
         InvalidArgumentError: It is missing or malformed.
     """
-    return values.required_id(request.job_id, "job_id", given=request.HasField("job_id")).bytes
+    return values.required_id(request.job_id, "job_id", is_set=request.HasField("job_id")).bytes
 
 
 def root_tasks(

@@ -116,13 +116,13 @@ class RunnerService:
 
     async def explain_job(self, caller: Caller, request: wire.ExplainJobRequest) -> wire.ExplainJobResponse:
         """Explain why tasks of a job are queued."""
-        job = values.required_id(request.job_id, "job_id", given=request.HasField("job_id")).bytes
+        job = values.required_id(request.job_id, "job_id", is_set=request.HasField("job_id")).bytes
         explanations = await self._explainer.explain_job(caller.team.id, job, limit=request.limit or EXPLAINED_TASKS)
         return wire.ExplainJobResponse(tasks=map(work_shapes.queued_task, explanations))
 
     async def await_job(self, caller: Caller, request: wire.AwaitJobRequest) -> core_pb2.Job:
         """Return a job once it has ended, once enough of its tasks are computed, or after the requested wait."""
-        job = values.required_id(request.job_id, "job_id", given=request.HasField("job_id")).bytes
+        job = values.required_id(request.job_id, "job_id", is_set=request.HasField("job_id")).bytes
         seconds = max(0.0, request.wait.seconds + request.wait.nanos / 1e9)
         record = await self._jobs.await_end(
             caller.team.id, job, self._leases.job_changes, seconds=seconds, computed_at_least=request.computed_at_least

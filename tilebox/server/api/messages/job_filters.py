@@ -55,13 +55,13 @@ def job_filter(filters: job_pb2.QueryFilters) -> JobFilter:
     )
 
 
-def time_filter(interval: TimeInterval, *, given: bool) -> JobFilter:
+def time_filter(interval: TimeInterval, *, is_set: bool) -> JobFilter:
     """Parse an optional time interval of submission; without one, the filter matches all jobs.
 
     Raises:
         InvalidArgumentError: It is malformed.
     """
-    return interval_filter(*microseconds(interval)) if given else JobFilter()
+    return interval_filter(*microseconds(interval)) if is_set else JobFilter()
 
 
 def younger_than(job_filter: JobFilter, age_us: int, now_us: int) -> JobFilter:

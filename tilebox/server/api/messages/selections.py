@@ -52,7 +52,7 @@ def selection(query: access.QueryRequest) -> Selection:
     start_ms, end_ms = milliseconds(filters_message.time_interval) if has_times else (None, None)
     first_id, last_id = id_range(filters_message.datapoint_interval) if has_ids else (None, None)
     return Selection(
-        dataset=optional_id(query.dataset_id, "dataset_id", given=query.HasField("dataset_id")),
+        dataset=optional_id(query.dataset_id, "dataset_id", is_set=query.HasField("dataset_id")),
         collections=ids(query.collection_ids, "collection_ids"),
         start_ms=start_ms,
         end_ms=end_ms,
@@ -76,8 +76,8 @@ def milliseconds(interval: TimeInterval) -> tuple[int, int]:
     if not interval.start_exclusive and end - start == (0 if interval.end_inclusive else _MICROSECOND):
         return start // _MILLISECOND, start // _MILLISECOND + 1
     first = start // _MILLISECOND + 1 if interval.start_exclusive else -(-start // _MILLISECOND)
-    behind = end // _MILLISECOND + 1 if interval.end_inclusive else -(-end // _MILLISECOND)
-    return first, behind
+    stop = end // _MILLISECOND + 1 if interval.end_inclusive else -(-end // _MILLISECOND)
+    return first, stop
 
 
 def id_range(interval: IDInterval) -> tuple[bytes, bytes]:

@@ -32,34 +32,34 @@ def id_bytes(message: ID, name: str) -> bytes:
     return message.uuid
 
 
-def required_id(message: ID, name: str, *, given: bool) -> UUID:
+def required_id(message: ID, name: str, *, is_set: bool) -> UUID:
     """Parse a required id.
 
     Args:
         message: The id.
         name: The field's name, for error messages.
-        given: Whether the request has the field.
+        is_set: Whether the request has the field.
 
     Raises:
         InvalidArgumentError: The id is missing or malformed.
     """
-    if not given:
+    if not is_set:
         raise InvalidArgumentError(f"{name} is required")
     return UUID(bytes=id_bytes(message, name))
 
 
-def optional_id(message: ID, name: str, *, given: bool) -> UUID | None:
+def optional_id(message: ID, name: str, *, is_set: bool) -> UUID | None:
     """Parse an optional id.
 
     Args:
         message: The id.
         name: The field's name, for error messages.
-        given: Whether the request has the field.
+        is_set: Whether the request has the field.
 
     Raises:
         InvalidArgumentError: The id is malformed.
     """
-    return UUID(bytes=id_bytes(message, name)) if given else None
+    return UUID(bytes=id_bytes(message, name)) if is_set else None
 
 
 def ids(messages: Iterable[ID], name: str) -> list[UUID]:
