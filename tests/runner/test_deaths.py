@@ -17,8 +17,8 @@ from runner.exchange_server import WAIT_SECONDS
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._runner.channel import CallCancelledError, ChannelError, Response
-from tilebox._runner.heartbeat import companion as heartbeat
-from tilebox._runner.heartbeat.companion import Companion
+from tilebox._runner.heartbeat import process as heartbeat
+from tilebox._runner.heartbeat.process import Heartbeat
 from tilebox._runner.heartbeat.table import LeaseTable
 from tilebox.workflows import ExecutionContext, Task
 
@@ -187,7 +187,7 @@ def clock(monkeypatch):
 
 
 def companion(channel, table, **options):
-    return Companion(channel, table, **{"runner_id": b"r" * 16, "is_extended": True, "runner_pid": 7, **options})
+    return Heartbeat(channel, table, **{"runner_id": b"r" * 16, "has_extension": True, "runner_pid": 7, **options})
 
 
 GOOD = Response(200, {}, b"")
@@ -234,7 +234,7 @@ def test_it_has_nothing_to_say_of_a_runner_that_never_had_a_task(table):
     companion(channel, table).report_death()
     table.set_times(10.0, 0.4)
     # The public wire has no word for it, and hands out no batches.
-    companion(channel, table, is_extended=False).report_death()
+    companion(channel, table, has_extension=False).report_death()
     assert channel.requests == []
 
 
@@ -258,7 +258,7 @@ def process():
 
 def test_a_runner_that_lives_is_not_said_to_be_dead(process):
     assert not heartbeat._is_gone(0)
-    assert not heartbeat._is_gone(os.getppid(), patience_seconds=0.05)
+    assert not heartbeat._is_gone(os.getppid(), timeout_seconds=0.05)
     # One that is not its parent, since something else stands between them.
     assert not heartbeat._is_gone(process.pid)
     process.send_signal(signal.SIGSTOP)
@@ -268,11 +268,11 @@ def test_a_runner_that_lives_is_not_said_to_be_dead(process):
 @pytest.mark.parametrize("has_files", [True, False])
 def test_a_runner_that_is_dead_is_gone_whether_or_not_anybody_took_note(process, monkeypatch, has_files):
     if not has_files:
-        monkeypatch.setattr(heartbeat, "_state", lambda _: b"")
+        monkeypatch.setattr(heartbeat, "_process_state", lambda _: b"")
     process.kill()
     if has_files:
         # Dead, but still known to the system until its own parent asks.
-        assert heartbeat._is_gone(process.pid, patience_seconds=30)
+        assert heartbeat._is_gone(process.pid, timeout_seconds=30)
     assert not heartbeat._is_gone(1)
     process.wait()
     assert heartbeat._is_gone(process.pid)

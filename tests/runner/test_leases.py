@@ -18,8 +18,8 @@ from runner.exchange_server import WAIT_SECONDS
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
 from tilebox._runner.channel import ChannelError, Response
-from tilebox._runner.heartbeat.companion import Companion
-from tilebox._runner.heartbeat.table import MATES_PER_ROW, LeaseTable
+from tilebox._runner.heartbeat.process import Heartbeat
+from tilebox._runner.heartbeat.table import CLAIMS_PER_ROW, LeaseTable
 from tilebox._runner.leases import LeaseKeeper
 from tilebox.workflows import Client, ExecutionContext, Task
 
@@ -123,7 +123,7 @@ def test_a_task_that_comes_alone_is_known_to_the_companion_too_for_it_may_have_t
     hold = Holding()
     runner = running(server, [Waiting], context=hold)
     assert hold.started.wait(WAIT_SECONDS)
-    assert [mate[:2] for mate in runner._engine._run._tasks._keeper.table.mates()] == [(task.task_id, 1)]
+    assert [claim[:2] for claim in runner._engine._run._tasks._keeper.table.recent_claims()] == [(task.task_id, 1)]
     hold.released.set()
     server.wait_for(lambda: len(server.reports("computed")) == 1)
 
@@ -162,7 +162,7 @@ def test_a_lost_lease_drops_the_result_and_tells_the_task(scripted, running, cap
     hold.released.set()
     server.wait_for(lambda: server.waiting)
     assert task.outcomes == []
-    assert "does not count" in caplog.text
+    assert "its result is not accepted" in caplog.text
 
 
 def test_a_failing_heartbeat_kills_no_task(scripted, running):
@@ -201,7 +201,9 @@ def children():
 def companion(scripted):
     """A companion process over a table of two rows, and its server."""
     server = scripted(lease=SHORT_LEASE)
-    heart = LeaseKeeper(server.url, {"authorization": "Bearer secret"}, runner_id=b"r" * 16, is_extended=True, slots=2)
+    heart = LeaseKeeper(
+        server.url, {"authorization": "Bearer secret"}, runner_id=b"r" * 16, has_extension=True, slots=2
+    )
     heart.table.set_times(0.05, 1.0)
     yield server, heart
     heart.close()
@@ -219,7 +221,7 @@ def leased(server, heart):
 def test_it_is_small_and_shows_its_key_to_nobody(companion):
     server, heart = companion
     leased(server, heart)
-    heart.beat()
+    heart.ensure_heartbeat()
     server.wait_for(lambda: server.extended.total() > 0)
     lines = Path(f"/proc/{heart.pid}/status").read_text().splitlines()
     resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
@@ -262,8 +264,8 @@ def test_it_ends_with_its_runner(scripted, tmp_path):
     program = (
         "import sys\n"
         "from tilebox._runner.leases import LeaseKeeper\n"
-        "heart = LeaseKeeper('http://127.0.0.1:1', {}, runner_id=b'r', is_extended=True, slots=1)\n"
-        "heart.beat()\n"
+        "heart = LeaseKeeper('http://127.0.0.1:1', {}, runner_id=b'r', has_extension=True, slots=1)\n"
+        "heart.ensure_heartbeat()\n"
         "print(heart.pid, heart.table.path, flush=True)\n"
         "sys.stdin.read()\n"
     )
@@ -321,10 +323,10 @@ def test_due_leases_are_extended_and_lost_ones_are_marked(table):
     answer.lease.seconds = 60
     answer.extend_after.FromMilliseconds(12_345)
     channel = Recorded(Response(200, {}, answer.SerializeToString()))
-    companion = Companion(channel, table, runner_id=b"r" * 16, is_extended=True, runner_pid=0)
+    companion = Heartbeat(channel, table, runner_id=b"r" * 16, has_extension=True, runner_pid=0)
     table.set(0, b"a" * 16, 1, 1.0)
     table.set(2, b"b" * 16, 1 << 40, 1.0)
-    companion.round()
+    companion.run_once()
     [(path, body)] = channel.requests
     request = runners_pb2.ExtendLeasesRequest.FromString(body)
     assert path == "tilebox.ext.v1.RunnerService/ExtendLeases"
@@ -333,17 +335,17 @@ def test_due_leases_are_extended_and_lost_ones_are_marked(table):
     assert not table.is_lost(0, 1)
     assert table.is_lost(2, 1 << 40)
     assert companion._extend_after == pytest.approx(12.345)
-    companion.round()
+    companion.run_once()
     assert len(channel.requests) == 1
 
 
 def test_a_failed_round_is_tried_again(table):
     good = Response(200, {}, runners_pb2.ExtendLeasesResponse().SerializeToString())
     channel = Recorded(ChannelError("away"), Response(500, {}, b""), Response(200, {}, b"\xff"), good)
-    companion = Companion(channel, table, runner_id=b"r", is_extended=True, runner_pid=0)
+    companion = Heartbeat(channel, table, runner_id=b"r", has_extension=True, runner_pid=0)
     table.set(1, b"a" * 16, 7, 1.0)
     for _ in range(4):
-        assert companion.round() > 0
+        assert companion.run_once() > 0
     assert len(channel.requests) == 4
     assert not table.is_lost(1, 7)
 
@@ -353,32 +355,32 @@ def test_the_public_wire_says_with_no_lease_that_it_is_lost(table):
     lease.lease.seconds = 120
     lease.recommended_wait_until_next_extension.seconds = 40
     channel = Recorded(Response(200, {}, lease.SerializeToString()), Response(200, {}, b""))
-    companion = Companion(channel, table, runner_id=b"r", is_extended=False, runner_pid=0)
+    companion = Heartbeat(channel, table, runner_id=b"r", has_extension=False, runner_pid=0)
     table.set(0, b"a" * 16, 0, 1.0)
-    companion.round()
+    companion.run_once()
     assert not table.is_lost(0, 0)
     table.set(1, b"b" * 16, 0, 1.0)
-    companion.round()
+    companion.run_once()
     companion._due = dict.fromkeys(companion._due, 0.0)
     channel.answers = [Response(200, {}, b"")] * 2
-    companion.round()
+    companion.run_once()
     assert table.is_lost(1, 0)
 
 
 def test_what_came_in_batches_is_given_back_while_the_interpreter_lock_is_held(table):
     good = Response(200, {}, b"")
     channel = Recorded()
-    companion = Companion(channel, table, runner_id=b"r" * 16, is_extended=True, runner_pid=0)
+    companion = Heartbeat(channel, table, runner_id=b"r" * 16, has_extension=True, runner_pid=0)
     later = time.monotonic() + 3600
     table.set_times(1.0, 60.0)
     table.set(0, b"a" * 16, 1, 1.0)
     companion._due = {(b"a" * 16, 1, 1.0): later}
-    table.note_batch([(b"a" * 16, 1), (b"b" * 16, 2), (b"c" * 16, 3)], 1.0)
-    table.note_batch([(b"d" * 16, 4)], later)
+    table.record_claims([(b"a" * 16, 1), (b"b" * 16, 2), (b"c" * 16, 3)], 1.0)
+    table.record_claims([(b"d" * 16, 4)], later)
 
     def given_back(*answers):
         channel.answers, channel.requests = list(answers), []
-        companion.round()
+        companion.run_once()
         assert channel.answers == []
         paths, bodies = zip(*channel.requests, strict=True) if channel.requests else ((), ())
         assert set(paths) <= {"tilebox.ext.v1.RunnerService/Exchange"}
@@ -387,12 +389,12 @@ def test_what_came_in_batches_is_given_back_while_the_interpreter_lock_is_held(t
         return [(one.task_id[:1], one.lease_number) for request in requests for one in request.returned]
 
     # The loop had its turn.
-    table.note_turn(later)
+    table.record_loop_time(later)
     assert given_back() == []
-    assert table.given_back() == 0.0
-    table.note_turn(1.0)
+    assert table.returned_at() == 0.0
+    table.record_loop_time(1.0)
     assert given_back(ChannelError("away")) == [(b"b", 2), (b"c", 3)]
-    assert 1.0 < table.given_back() < later
+    assert 1.0 < table.returned_at() < later
     assert given_back(good) == [(b"b", 2), (b"c", 3)]
     # Once is enough; and what came a moment ago can wait.
     assert given_back() == []
@@ -401,35 +403,35 @@ def test_what_came_in_batches_is_given_back_while_the_interpreter_lock_is_held(t
     companion._due = {(b"e" * 16, 5, 1.0): later}
     assert given_back(good) == [(b"a", 1)]
     table.clear(0)
-    table.note_batch([(b"f" * 16, 6)], 1.0)
+    table.record_claims([(b"f" * 16, 6)], 1.0)
     assert given_back() == []
 
 
 def test_the_public_wire_has_no_batches_to_give_back(table):
     channel = Recorded()
-    companion = Companion(channel, table, runner_id=b"r", is_extended=False, runner_pid=0)
+    companion = Heartbeat(channel, table, runner_id=b"r", has_extension=False, runner_pid=0)
     table.set(0, b"a" * 16, 0, time.monotonic())
     table.set_times(3600.0, 7200.0)
-    table.note_batch([(b"b" * 16, 0)], 1.0)
-    companion.round()
+    table.record_claims([(b"b" * 16, 0)], 1.0)
+    companion.run_once()
     assert channel.requests == []
 
 
 def test_the_ring_keeps_what_came_last(table):
-    size = 3 * MATES_PER_ROW
+    size = 3 * CLAIMS_PER_ROW
     leases = [(number.to_bytes(16, "big"), number) for number in range(2 * size)]
-    assert table.mates() == []
-    table.note_batch(leases[:10], 1.0)
-    assert table.mates() == [(*lease, 1.0) for lease in leases[:10]]
-    table.note_batch(leases[10 : size + 5], 2.0)
-    assert sorted(table.mates()) == [(*lease, 1.0 if lease[1] < 10 else 2.0) for lease in leases[5 : size + 5]]
-    table.note_batch(leases, 3.0)
-    assert sorted(table.mates()) == [(*lease, 3.0) for lease in leases[size:]]
+    assert table.recent_claims() == []
+    table.record_claims(leases[:10], 1.0)
+    assert table.recent_claims() == [(*lease, 1.0) for lease in leases[:10]]
+    table.record_claims(leases[10 : size + 5], 2.0)
+    assert sorted(table.recent_claims()) == [(*lease, 1.0 if lease[1] < 10 else 2.0) for lease in leases[5 : size + 5]]
+    table.record_claims(leases, 3.0)
+    assert sorted(table.recent_claims()) == [(*lease, 3.0) for lease in leases[size:]]
     assert table.read() == {}
     assert table.times() == (0.0, 60.0)
-    table.note_turn(4.0)
-    table.note_given_back(5.0)
-    assert (table.last_turn(), table.given_back(), table.times()) == (4.0, 5.0, (0.0, 60.0))
+    table.record_loop_time(4.0)
+    table.record_return(5.0)
+    assert (table.loop_time(), table.returned_at(), table.times()) == (4.0, 5.0, (0.0, 60.0))
 
 
 def test_rows_that_are_being_written_are_left_out(table):

@@ -125,7 +125,7 @@ def test_a_runner_runs_once_at_a_time(scripted, running):
     server = scripted()
     runner = running(server, [Leaf])
     server.wait_for(lambda: server.waiting)
-    with pytest.raises(RuntimeError, match="runs already"):
+    with pytest.raises(RuntimeError, match="already running"):
         runner.run_all()
 
 

@@ -63,7 +63,7 @@ def test_the_first_signal_lets_the_task_finish(started, tmp_path, number, isolat
     process.expect("started")
     process.send(number)
     # Not sooner, or the second task may begin before the signal is heard.
-    process.expect("log asked to stop")
+    process.expect("log stopping: the runner claims no more tasks")
     done.touch()
     assert process.expect("ended") == ["ended", "True"]
     assert process.wait() == 0
@@ -108,7 +108,7 @@ def test_the_second_signal_does_not_wait(started, isolation):
     server, process = started(("Endless", "sleep"), isolation=isolation, grace_seconds=1000)
     process.expect("started")
     process.send(signal.SIGINT)
-    process.expect("log asked to stop")
+    process.expect("log stopping: the runner claims no more tasks")
     process.send(signal.SIGINT)
     process.expect("interrupted")
     process.expect("ended")

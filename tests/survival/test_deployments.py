@@ -103,7 +103,7 @@ def test_a_task_that_kills_its_runners_fails_no_other_task(start_stage, count):
     (poison,) = (task for task in database.tasks.values() if task["state"] == TaskState.FAILED_OPTIONAL)
     assert poison["crashes"] == 4
     assert re.match(
-        r"the runner died while it executed this task: process \d+ on .* ended without a word", poison["error"]
+        r"the runner died while it executed this task: process \d+ on .* ended unexpectedly", poison["error"]
     )
     assert [(one["task_id"], one["outcome"]) for one in database.attempts] == [(poison["id"], "crashed")] * 4
     # Except for the poison, exactly the tasks without a report are executed again.

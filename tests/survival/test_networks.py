@@ -72,7 +72,7 @@ def test_a_partition_in_one_direction_and_its_end(start_stage, start_proxy):
     stage.open_gate("gate")
     # The report has arrived many times.
     wait_until(lambda: stage.read().jobs[job.id.bytes]["computed"] >= 1, "the report")
-    wait_until(lambda: "trying again" in runner.log.read_text(), "the runner's notice")
+    wait_until(lambda: "retrying until it succeeds" in runner.log.read_text(), "the runner's notice")
     is_cut.clear()
     stage.wait_for_jobs(job)
     stage.check()

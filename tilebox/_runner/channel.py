@@ -1,8 +1,8 @@
-"""The runner's HTTP: unary calls over `http.client`, made by threads that wait.
+"""The HTTP channel of the runner: blocking unary calls over `http.client`.
 
 A runner makes one small request after another, so the cost of a request is the cost of a task: httpx takes
-0.3 ms of processor time for each, `http.client` 0.09 ms. The heartbeat companion shares this module, so it imports
-little. TLS and proxies are set up from the environment exactly as httpx does it for the clients.
+0.3 ms of processor time for each, `http.client` 0.09 ms. The heartbeat process uses this module too, so it imports
+little. TLS and proxies are configured from the environment exactly as httpx does for the clients.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class ChannelError(Exception):
-    """No complete answer came."""
+    """A call got no complete response."""
 
 
 class ConnectionDroppedError(ChannelError):
-    """The server closed a kept connection before it answered: it may not have seen the request."""
+    """The server closed a reused connection before it answered, so it may not have seen the request."""
 
 
 class TLSError(ChannelError):
@@ -41,11 +41,11 @@ class TLSError(ChannelError):
 
 
 class CallCancelledError(ChannelError):
-    """`CancelToken.cancel` ended the call."""
+    """`CancelToken.cancel` cancelled the call."""
 
 
 class Response:
-    """What the server said: HTTP status, headers by lower-case name, and body."""
+    """An HTTP response: status, headers by lower-case name, and body."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -56,7 +56,7 @@ class Response:
 
 
 class CancelToken:
-    """A call in progress, which another thread may cancel."""
+    """A handle with which another thread can cancel a call in progress."""
 
     __slots__ = ("_lock", "_socket", "_wakeup", "is_cancelled")
 
@@ -66,10 +66,10 @@ class CancelToken:
         # Created on demand: an event costs more than the rest of a token.
         self._wakeup: threading.Event | None = None
         self.is_cancelled = False
-        """Whether the call was ended, or will not be made."""
+        """Whether the call was cancelled; if it has not started, it will not be made."""
 
     def cancel(self) -> None:
-        """End the call: its thread gets `CallCancelledError`."""
+        """Cancel the call; its thread gets `CallCancelledError`."""
         with self._lock:
             self.is_cancelled = True
             if self._wakeup is not None:
@@ -80,10 +80,10 @@ class CancelToken:
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep.
+        """Sleep until the time is over or the token is cancelled.
 
         Raises:
-            CallCancelledError: The token was cancelled, before or meanwhile.
+            CallCancelledError: The token was cancelled, before the call or during it.
         """
         with self._lock:
             if self.is_cancelled:
@@ -94,10 +94,10 @@ class CancelToken:
             raise CallCancelledError
 
     def attach(self, connected: socket.socket | None) -> None:
-        """Note the socket that the call uses, or None when the call has ended.
+        """Set the socket that `cancel` shuts down, or None when the call has ended.
 
         Raises:
-            CallCancelledError: The token was cancelled before.
+            CallCancelledError: The token was cancelled before the call.
         """
         with self._lock:
             if connected is not None and self.is_cancelled:
@@ -106,15 +106,15 @@ class CancelToken:
 
 
 class Channel:
-    """Calls of one server over kept connections. May be shared by threads.
+    """A pool of connections to one server, safe to share between threads.
 
     Args:
         url: Base URL, http or https.
-        headers: Sent with every request.
+        headers: Headers to send with every request.
         proxy: URL of an HTTP proxy, as `proxy_of` returns it.
 
     Raises:
-        ValueError: The proxy is of a kind that is not supported.
+        ValueError: This kind of proxy is not supported.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], proxy: str | None = None) -> None:
@@ -125,11 +125,11 @@ class Channel:
         self._headers = {
             "content-type": "application/proto",
             "connect-protocol-version": "1",
-            # Answers are small, and the thread that unpacks one is the thread that executes tasks.
+            # Responses are small, and the thread that would decompress them is the one that executes tasks.
             "accept-encoding": "identity",
             **headers,
         }
-        if credentials := _basic(parts.username, parts.password):
+        if credentials := _basic_auth(parts.username, parts.password):
             self._headers["authorization"] = credentials
         self._dial_scheme, self._dial_host, self._dial_port = self._scheme, self._host, self._port
         self._tunnel_headers: dict[str, str] | None = None
@@ -141,42 +141,42 @@ class Channel:
         self._tls: ssl.SSLContext | None = None
 
     def post(self, path: str, body: bytes, *, seconds: float, cancel_token: CancelToken | None = None) -> Response:
-        """Send a request and wait for the whole answer.
+        """Send a request and wait for the complete response.
 
         Args:
-            path: Service and method.
+            path: The service and method.
             body: The serialised message.
-            seconds: How long the server may keep silent.
-            cancel_token: Lets another thread end the call.
+            seconds: The read timeout: the longest time without a byte from the server.
+            cancel_token: A token with which another thread can cancel the call.
 
         Raises:
-            ConnectionDroppedError: The server had closed the kept connection; the next call opens a new one.
+            ConnectionDroppedError: The server had closed the reused connection; the next call opens a new one.
             TLSError: The server's certificate is not trusted, or the server does not speak TLS.
-            ChannelError: No complete answer came. The request may have reached the server.
+            ChannelError: There was no complete response. The request may have reached the server.
             CallCancelledError: The token was cancelled.
         """
         cancel_token = cancel_token or CancelToken()
-        kept = self._take_idle()
-        connection = kept or self._connect()
+        reused = self._take_idle()
+        connection = reused or self._connect()
         is_reusable = False
         try:
             cancel_token.attach(connection.sock)
             connection.sock.settimeout(seconds)
             response = connection.post(f"{self._prefix}/{path}", body, self._headers)
-            content = _read(response)
+            content = _read_body(response)
             is_reusable = not response.will_close
         except (OSError, HTTPException, ChannelError) as error:
             if cancel_token.is_cancelled:
                 raise CallCancelledError from None
-            raise self._error(error, is_kept=kept is not None) from None
+            raise self._channel_error(error, was_reused=reused is not None) from None
         finally:
             cancel_token.attach(None)
-            # A token cancelled at the last moment leaves a whole answer and a broken connection.
-            self._give_back(connection, is_reusable=is_reusable and not cancel_token.is_cancelled)
+            # A token cancelled at the last moment leaves a complete response and a broken connection.
+            self._release(connection, is_reusable=is_reusable and not cancel_token.is_cancelled)
         return Response(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
 
     def close(self) -> None:
-        """Close the idle connections now, and the others when their calls end."""
+        """Close idle connections now, and the others when their calls end."""
         with self._lock:
             self._is_closed = True
         self._close_idle()
@@ -190,7 +190,7 @@ class Channel:
             )
         self._dial_scheme, self._dial_host = parts.scheme, parts.hostname or ""
         self._dial_port = parts.port or DEFAULT_PORTS[parts.scheme]
-        credentials = _basic(parts.username, parts.password)
+        credentials = _basic_auth(parts.username, parts.password)
         proxy_headers = {"proxy-authorization": credentials} if credentials else {}
         if self._scheme == "https":
             self._tunnel_headers = {"host": f"{target.partition(':')[0]}:{self._port}", **proxy_headers}
@@ -204,7 +204,7 @@ class Channel:
                 if not self._idle:
                     return None
                 connection = self._idle.pop()
-            if monotonic() - connection.used < IDLE_SECONDS and not _is_readable(connection.sock):
+            if monotonic() - connection.last_used < IDLE_SECONDS and not _is_readable(connection.sock):
                 return connection
             connection.close()
 
@@ -215,41 +215,45 @@ class Channel:
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         except (OSError, HTTPException, UnicodeError) as error:
             connection.close()
-            place = f"{self._dial_host}:{self._dial_port}"
+            address = f"{self._dial_host}:{self._dial_port}"
             if isinstance(error, ssl.SSLCertVerificationError):
-                message = f"the certificate of {place} is not trusted: {error.verify_message}"
-                raise TLSError(f"{message}; SSL_CERT_FILE may name the authority that signed it") from None
+                message = f"the certificate of {address} is not trusted: {error.verify_message}"
+                raise TLSError(
+                    f"{message}; if a private authority signed it, set SSL_CERT_FILE to its certificate"
+                ) from None
             # A server that hangs up during the handshake may just be restarting.
             if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-                raise TLSError(f"no TLS with {place}: {error}; does it expect http:// rather than https://?") from None
-            raise ChannelError(f"no connection to {place}: {error}") from None
+                raise TLSError(
+                    f"no TLS with {address}: {error}; if the server expects plain HTTP, use http://"
+                ) from None
+            raise ChannelError(f"no connection to {address}: {error}") from None
         return connection
 
     def _new_connection(self) -> _Connection:
-        place = self._dial_host, self._dial_port
+        address = self._dial_host, self._dial_port
         if "https" not in (self._scheme, self._dial_scheme):
-            return _Connection(*place, timeout=CONNECT_SECONDS)
+            return _Connection(*address, timeout=CONNECT_SECONDS)
         if self._tls is None:
             self._tls = _tls_context()
-        connection = _TLSConnection(*place, timeout=CONNECT_SECONDS, context=self._tls)
+        connection = _TLSConnection(*address, timeout=CONNECT_SECONDS, context=self._tls)
         if self._tunnel_headers is not None:
             connection.set_tunnel(self._host, self._port, self._tunnel_headers)
         return connection
 
-    def _error(self, error: Exception, *, is_kept: bool) -> ChannelError:
+    def _channel_error(self, error: Exception, *, was_reused: bool) -> ChannelError:
         if isinstance(error, ChannelError):
             return error
-        message = f"no complete answer from {self._host}:{self._port}: {error or type(error).__name__}"
+        message = f"no complete response from {self._host}:{self._port}: {error or type(error).__name__}"
         # RemoteDisconnected: closed before the first byte. The other two: closed before the request was written.
-        if is_kept and isinstance(error, (RemoteDisconnected, BrokenPipeError, ConnectionResetError)):
-            self._close_idle()  # a server that closes one of them, closes all
+        if was_reused and isinstance(error, (RemoteDisconnected, BrokenPipeError, ConnectionResetError)):
+            self._close_idle()  # a server that closed one of them has probably restarted and closed all
             return ConnectionDroppedError(message)
         return ChannelError(message)
 
-    def _give_back(self, connection: _Connection, *, is_reusable: bool) -> None:
+    def _release(self, connection: _Connection, *, is_reusable: bool) -> None:
         with self._lock:
             if is_reusable and not self._is_closed:
-                connection.used = monotonic()
+                connection.last_used = monotonic()
                 self._idle.append(connection)
                 return
         connection.close()
@@ -262,23 +266,27 @@ class Channel:
 
 
 def proxy_of(url: str) -> str | None:
-    """Return the URL of the proxy that the environment names for a server, by the rules of httpx; None for none."""
-    from urllib.request import getproxies  # imports too much for the companion, which is told its proxy
+    """Return the URL of the proxy that the environment sets for a server, or None, by the rules of httpx."""
+    # Imported here because it is large: the heartbeat process gets the proxy from the runner instead.
+    from urllib.request import getproxies
 
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     exempt = (entry.strip().lower() for entry in proxies.get("no", "").split(","))
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
-    if not proxy or any(_matches(entry, parts.scheme, host, port) for entry in exempt):
+    if not proxy or any(_is_exempt(entry, parts.scheme, host, port) for entry in exempt):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
 class _Connection(HTTPConnection):
-    """Sends head and body of a request in one packet: two would wake the server twice (30 of 180 µs a call)."""
+    """A connection that sends the head and body of a request in one packet.
 
-    used = 0.0
+    Two packets would wake the server twice, which costs 30 of 180 µs a call.
+    """
+
+    last_used = 0.0
     _unsent: list[bytes] | None = None
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> HTTPResponse:
@@ -300,48 +308,48 @@ class _TLSConnection(_Connection, HTTPSConnection):
     pass
 
 
-def _read(response: HTTPResponse) -> bytes:
-    """Return the body of an answer, once it is clear where it ends."""
+def _read_body(response: HTTPResponse) -> bytes:
+    """Read the body of a response, after checking that its end is unambiguous."""
     if response.status < 200:
-        raise ChannelError(f"an interim answer that nobody asked for: HTTP {response.status}")
+        raise ChannelError(f"unexpected interim response: HTTP {response.status}")
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise ChannelError("the answer is compressed, which was not asked for")
+        raise ChannelError("the response is compressed, although the request did not allow it")
     lengths = {value.strip() for value in response.headers.get_all("content-length", [])}
     if len(lengths) > 1 or not all(value.isdecimal() for value in lengths):
-        raise ChannelError(f"the answer has no clear length: {', '.join(sorted(lengths))[:80]}")
+        raise ChannelError(f"the response has an ambiguous content-length: {', '.join(sorted(lengths))[:80]}")
     if response.status == 200 and not lengths and not response.chunked:
-        # http.client takes the end of the connection for the end of the head: this may be half of an answer.
-        raise ChannelError("the answer does not say where it ends")
+        # http.client also ends the head where the connection ends, so the response may have been cut off.
+        raise ChannelError("the response has neither a content-length nor chunked encoding")
     if response.length is not None and response.length > MAX_BODY_BYTES:
-        raise ChannelError("the answer is too large")
-    # A body of known length is read without naming a size: only then http.client notices that it was cut off.
+        raise ChannelError(f"the response is too large: more than {MAX_BODY_BYTES} bytes")
+    # http.client detects a truncated body of known length only if it is read without a size.
     content = response.read() if response.length is not None else response.read(MAX_BODY_BYTES + 1)
     if len(content) > MAX_BODY_BYTES:
-        raise ChannelError("the answer is too large")
+        raise ChannelError(f"the response is too large: more than {MAX_BODY_BYTES} bytes")
     return content
 
 
 def _is_readable(connected: socket.socket) -> bool:
-    """Tell whether there is something to read, which before a request can only be the end of the connection."""
+    """Return whether a socket is readable, which on an idle connection means that the server closed it."""
     try:
-        if not hasattr(select, "poll"):  # on Windows, where sockets of any number can be selected
+        if not hasattr(select, "poll"):  # on Windows, where select has no limit on descriptor numbers
             return bool(select.select([connected], [], [], 0)[0])
         poll = select.poll()
         poll.register(connected, select.POLLIN)
         return bool(poll.poll(0))
     except (OSError, ValueError):
-        return True  # it is closed on this side
+        return True  # this side has closed it
 
 
-def _basic(username: str | None, password: str | None) -> str | None:
+def _basic_auth(username: str | None, password: str | None) -> str | None:
     if username is None:
         return None
     credentials = f"{unquote(username)}:{unquote(password or '')}"
     return "Basic " + base64.b64encode(credentials.encode()).decode()
 
 
-def _matches(entry: str, scheme: str, host: str, port: int) -> bool:
-    """Tell whether an entry of NO_PROXY is about a server."""
+def _is_exempt(entry: str, scheme: str, host: str, port: int) -> bool:
+    """Return whether an entry of NO_PROXY applies to a server."""
     if entry in ("", "*"):
         return entry == "*"
     parts = urlsplit(entry if "://" in entry else f"all://{entry}")
@@ -355,7 +363,7 @@ def _matches(entry: str, scheme: str, host: str, port: int) -> bool:
 
 
 def _tls_context() -> ssl.SSLContext:
-    """Return a context that trusts what httpx would trust."""
+    """Return a context that trusts the same certificates as httpx."""
     if file := os.environ.get("SSL_CERT_FILE"):
         context = ssl.create_default_context(cafile=file)
     elif folder := os.environ.get("SSL_CERT_DIR"):

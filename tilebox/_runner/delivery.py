@@ -1,4 +1,4 @@
-"""Delivery of one exchange to the server, whose outcome is an event of the state machine."""
+"""Delivery of one exchange to the server; the outcome is an event of the state machine."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def deliver(wire: Wire, command: Send, cancel_token: CancelToken, outage: Outage
         outage.failed(error)
         return Unanswered(worker, exchange)
     except Exception as error:  # noqa: BLE001 - the runner must survive any error
-        _log.exception("a request could not be made; it will be repeated")
+        _log.exception("unexpected error while sending a request; it will be repeated")
         outage.failed(error)
         return Unanswered(worker, exchange)
     outage.ended()

@@ -1,4 +1,4 @@
-"""One task, from its lease to its report: what happens in a slot's thread, and in a process of its own."""
+"""Execution of one task, from its lease to its report, in the thread of a slot or in a child process."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tilebox.workflows.runner")
 
-MAX_REPR = 1024
-MAX_ERROR = 10_240
+MAX_REPR_CHARS = 1024
+MAX_ERROR_CHARS = 10_240
 
 
 class Interruption(BaseException):
-    """The task was ended because its runner ends; its outcome is not reported."""
+    """The task was interrupted because its runner stops, so it has no outcome to report."""
 
 
 class Execution:
-    """Executes tasks.
+    """Executes tasks and builds their reports.
 
     Args:
         registry: The task classes.
-        cluster: Where subtasks go.
-        cache: Of all jobs.
-        runner_context: What tasks find as `context.runner_context`.
-        call: Runs a coroutine to its end, for `execute` methods that are coroutines.
-        logger: What tasks find as `context.logger`.
+        cluster: The slug of the cluster for subtasks.
+        cache: The cache, which has a group for each job.
+        runner_context: The value of `context.runner_context` in tasks.
+        run_coroutine: The function that runs a coroutine to its end, for `execute` methods that are coroutines.
+        logger: The value of `context.logger` in tasks.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Execution:
         cluster: str,
         cache: Any,
         runner_context: Any,
-        call: Callable[[Coroutine[Any, Any, None]], None],
+        run_coroutine: Callable[[Coroutine[Any, Any, None]], None],
         logger: Any = None,
     ) -> None:
         self._classes = [registry.find(identifier) for identifier in registry.identifiers]
@@ -62,11 +62,11 @@ class Execution:
         self._cluster = cluster
         self._cache = cache
         self._runner_context = runner_context
-        self._call = call
+        self._run_coroutine = run_coroutine
         self._logger = logger
-        self._random = Random()  # noqa: S311 it spreads retries
+        self._random = Random()  # noqa: S311 for the jitter of retries
 
-    def knows(self, task: runners_pb2.LeasedTask) -> bool:
+    def can_execute(self, task: runners_pb2.LeasedTask) -> bool:
         """Return whether the class of a task is registered."""
         return task.identifier < len(self._classes)
 
@@ -74,33 +74,33 @@ class Execution:
         self,
         task: runners_pb2.LeasedTask,
         job: runners_pb2.LeasedJob,
-        tell: Callable[[TaskContext], object] | None = None,
+        on_context: Callable[[TaskContext], object] | None = None,
     ) -> Report:
-        """Execute a task, and return what to report; whatever it raises is part of that.
+        """Execute a task and return its report. An exception of the task becomes part of the report.
 
         Args:
             task: The task.
-            job: Its job.
-            tell: Told the task's context before it is executed.
+            job: The job of the task.
+            on_context: The function to call with the context of the task before it is executed.
 
         Raises:
-            Interruption: The task was ended from outside.
+            Interruption: The runner interrupted the task.
         """
         started = perf_counter()
         current = Lazy(lambda: _current_task(task, job))
         context = self._context(current)
         try:
-            if tell is not None:
-                tell(context)
+            if on_context is not None:
+                on_context(context)
             outcome: Any = self._inputs[task.identifier].deserialize(task.input).execute(context)
             if outcome is not None and inspect.isawaitable(outcome):
-                self._call(_awaited(outcome))
+                self._run_coroutine(_await_outcome(outcome))
             seconds = perf_counter() - started
             context.close()
             return _computed(task, current, context, seconds)
         except Interruption:
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever a task does, its runner goes on
+        except BaseException as error:  # noqa: BLE001 - the runner must survive any task
             return self._failed(task, current, context, error)
 
     def _context(self, current: Lazy[CurrentTask]) -> TaskContext:
@@ -126,44 +126,44 @@ class Execution:
             lease_number=task.lease_number,
             display=task.display,
             kind=runners_pb2.FAILURE_KIND_FINAL if is_final else runners_pb2.FAILURE_KIND_TASK,
-            error=describe(error),
+            error=format_error(error),
         )
-        # Logged here too, not only reported, so that the runner's own log explains why it starts another task.
+        # Log it as well as report it, so that the log of the runner explains why the next task starts.
         _log.error("Task %s failed with exception: %s", task_class.__name__, report.error)
         context.close()
         report.progress_updates.extend(context.progress_updates())
-        with suppress(Exception):  # the failure may come from the display itself
+        with suppress(Exception):  # the error may come from the display itself
             report.display = _display(task, current)
         set_retry(report, task_class, task.retry_count, self._random)
         return report
 
 
 def set_retry(report: runners_pb2.FailedReport, task_class: type[Task], retry_count: int, random: Random) -> None:
-    """Say when a failed task is to be tried again, if its class says so."""
+    """Set the delay before the next attempt of a failed task, if its class defines one."""
     if report.kind == runners_pb2.FAILURE_KIND_TASK:
         seconds = retry_of(task_class).delay(retry_count + 1, random)
         if seconds > 0:
             report.retry_after.FromNanoseconds(int(seconds * 1e9))
 
 
-def describe(error: BaseException) -> str:
-    """Return an error and where it came from, as text of a size that can be kept.
+def format_error(error: BaseException) -> str:
+    """Return an error and its traceback as text of limited size.
 
-    The first line is the error itself. Of a text that is too long the middle is left out.
+    The first line is the error itself. The middle of a text that is too long is left out.
     """
     try:
         line = repr(error)
-    except Exception:  # noqa: BLE001 - it is the user's class
-        line = f"<{type(error).__name__}, of which repr() fails>"
-    line = " ".join(_bounded(line, MAX_REPR).splitlines())
-    # The first frame is ours.
+    except Exception:  # noqa: BLE001 - a repr() of user code may raise anything
+        line = f"<{type(error).__name__}; its repr() fails>"
+    line = " ".join(_truncate(line, MAX_REPR_CHARS).splitlines())
+    # Leave out the first frame, which is in this module.
     frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
     text = "".join(traceback.format_exception(type(error), error, frames))
-    return clean(f"{line}\n{_bounded(text, MAX_ERROR)}".rstrip())
+    return to_storable_text(f"{line}\n{_truncate(text, MAX_ERROR_CHARS)}".rstrip())
 
 
-def clean(text: str) -> str:
-    """Return a text without what cannot travel or be stored: halves of surrogate pairs and zeros."""
+def to_storable_text(text: str) -> str:
+    """Replace lone surrogates, which UTF-8 cannot encode, and zeros, which PostgreSQL cannot store."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
@@ -191,24 +191,24 @@ def _computed(task: runners_pb2.LeasedTask, current: Lazy[CurrentTask], context:
 
 
 def _display(task: runners_pb2.LeasedTask, current: Lazy[CurrentTask]) -> str:
-    # A task that was never used has an unchanged display.
-    return clean(current().reported_display) if current.is_computed else task.display
+    # If the task was never read from the context, its display is unchanged.
+    return to_storable_text(current().reported_display) if current.is_computed else task.display
 
 
-def _bounded(text: str, size: int) -> str:
+def _truncate(text: str, size: int) -> str:
     if len(text) <= size:
         return text
     head, tail = size // 5, size - size // 5
     return f"{text[:head]} ... {len(text) - size:,} characters left out ... {text[-tail:]}"
 
 
-async def _awaited(outcome: Any) -> None:
+async def _await_outcome(outcome: Any) -> None:
     try:
         await outcome
     except (SystemExit, KeyboardInterrupt) as error:
-        # These would end the loop, which is not the task's.
+        # These would end the event loop, which belongs to the runner.
         raise _Exited(repr(error)) from error
 
 
-class _Exited(Exception):  # noqa: N818 - it is a message
-    """A coroutine tried to end the program."""
+class _Exited(Exception):  # noqa: N818 - its name appears in the report of the task
+    """A coroutine raised SystemExit or KeyboardInterrupt."""

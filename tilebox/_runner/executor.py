@@ -1,4 +1,4 @@
-"""Executing tasks in the threads of their slots."""
+"""Execution of tasks in the threads of their slots."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tilebox.workflows.runner")
 
-LOST = "the lease of this task was lost: it counts for another attempt, and what this one submits would be lost"
-# The pause before the next claim, after a task that this runner cannot execute.
+LEASE_LOST = "the lease of this task was lost, so another attempt may be executing; subtasks of this one do not count"
+# The pause before the next claim after a task that this runner cannot execute. The server may send it again at once.
 UNKNOWN_TASK_SECONDS = 1.0
 
 
 class Executor(Protocol):
-    """Executes tasks, each in the thread of its slot."""
+    """The interface of executors, which execute each task in the thread of its slot."""
 
     def start(self, cluster: str, loop: asyncio.AbstractEventLoop) -> None:
-        """Get ready, before anything is requested."""
+        """Prepare for tasks, before the first claim."""
 
     def run(self, slot: int, lease: Lease) -> Report:
-        """Execute a task to its end."""
+        """Execute a task and return its report."""
 
     def abandon(self, slot: int) -> None:
-        """End the execution in a slot if possible, because its task was returned."""
+        """End the execution in a slot if possible, because its task was returned to the server."""
 
-    def lose(self, slot: int) -> None:
-        """Let what a slot executes know that its result does not count any more."""
+    def mark_lost(self, slot: int) -> None:
+        """Tell the task in a slot that its lease is lost, so its result will not be accepted."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
 
 
 class ThreadExecutor:
@@ -49,9 +49,9 @@ class ThreadExecutor:
 
     Args:
         registry: The task classes.
-        cache: Of all jobs.
-        runner_context: What tasks find as `context.runner_context`.
-        logger: What tasks find as `context.logger`.
+        cache: The cache, which has a group for each job.
+        runner_context: The value of `context.runner_context` in tasks.
+        logger: The value of `context.logger` in tasks.
     """
 
     def __init__(self, registry: Registry, cache: Any, runner_context: Any, logger: Any = None) -> None:
@@ -67,7 +67,7 @@ class ThreadExecutor:
         self._closed = threading.Event()
 
     def start(self, cluster: str, loop: asyncio.AbstractEventLoop) -> None:
-        """Get ready."""
+        """Set the loop that runs coroutines."""
         self._loop = loop
         self._closed.clear()
         self._execution = Execution(
@@ -75,47 +75,47 @@ class ThreadExecutor:
             cluster=cluster,
             cache=self._cache,
             runner_context=self._runner_context,
-            call=self._call,
+            run_coroutine=self._run_coroutine,
             logger=self._logger,
         )
 
     def run(self, slot: int, lease: Lease) -> Report:
-        """Execute a task to its end."""
-        assert self._execution is not None  # noqa: S101 - it was started
-        if not self._execution.knows(lease.task):
-            _log.error("the server sent a task that this runner has not registered; the task is returned")
+        """Execute a task and return its report."""
+        assert self._execution is not None  # noqa: S101 - `start` has set it
+        if not self._execution.can_execute(lease.task):
+            _log.error("the server sent a task whose class this runner has not registered; the task is returned")
             self._closed.wait(UNKNOWN_TASK_SECONDS)
             return lease.handed_back()
         self._slot.number = slot
         try:
-            return self._execution.run(lease.task, lease.job, self._note)
+            return self._execution.run(lease.task, lease.job, self._set_context)
         except Interruption:
             return lease.handed_back()
         finally:
             self._contexts.pop(slot, None)
 
     def abandon(self, slot: int) -> None:
-        """Cancel a coroutine. A function in a thread continues, and its result is ignored."""
+        """Cancel a coroutine. A function in a thread cannot be ended, so it continues and its result is ignored."""
         coroutine = self._coroutines.get(slot)
         if coroutine is not None:
             coroutine.cancel()
 
-    def lose(self, slot: int) -> None:
-        """Let a task know that its result does not count any more."""
+    def mark_lost(self, slot: int) -> None:
+        """Reject further subtasks of the task in a slot, because its lease is lost."""
         context = self._contexts.get(slot)
         if context is not None:
-            context.subtasks.close(LOST)
+            context.subtasks.close(LEASE_LOST)
 
     def close(self) -> None:
-        """Let go of the loop."""
+        """Release the loop."""
         self._closed.set()
         self._loop = None
 
-    def _note(self, context: TaskContext) -> None:
+    def _set_context(self, context: TaskContext) -> None:
         self._contexts[self._slot.number] = context
 
-    def _call(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine on the loop, as a task of its own: what cancels the runner drains it, and not the task."""
+    def _run_coroutine(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine as a task of its own on the loop, so that cancelling the runner drains it first."""
         loop, slot = self._loop, self._slot.number
         if loop is None:
             coroutine.close()

@@ -2,7 +2,7 @@
 
     slot 0 … n     one asyncio task per slot: claims, executes and reports
     delivery       reports and claims while all slots are executing
-    heartbeats     keeps the companion alive, and checks for lost leases
+    heartbeats     keeps the heartbeat process alive, and checks for lost leases
     clock          sends ClockTicked events when time alone changes the state
 
 The machine decides what happens next. Each event is passed to it under the lock, in the thread in which it occurred.
@@ -54,21 +54,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tilebox.workflows.runner")
 
 SHORTEST_TICK_SECONDS = 0.01
-# A task that takes as long may well be one that holds the interpreter lock.
+# A task that is expected to take longer may hold the interpreter lock, so the heartbeat process must run before it.
 SHORT_TASK_SECONDS = 0.5
 
 
 class RunnerTasks:
-    """The tasks of one run. Made inside the loop that runs them.
+    """The asyncio tasks of one run. Create it on the loop that runs them.
 
     Args:
-        machine: Decides.
-        wire: The server.
-        executor: Executes tasks.
-        keeper: Keeps their leases.
-        outage: Told whether the server answers.
-        slots: How many tasks execute at once.
-        grace_seconds: How long tasks may take to finish when the run is cancelled.
+        machine: The state machine.
+        wire: The connection to the server.
+        executor: The executor of the tasks.
+        keeper: The keeper of their leases.
+        outage: The log of outages of the server.
+        slots: The number of tasks to execute at the same time.
+        grace_seconds: The time that tasks have to finish when the run is cancelled, in seconds.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class RunnerTasks:
         self._keeper = keeper
         self._outage = outage
         self._grace_seconds = grace_seconds
-        self._lock = threading.Lock()  # for the machine, the cancel tokens, and when the clock ticks
+        self._lock = threading.Lock()  # guards the machine, the cancel tokens and `_tick_at`
         self._loop = asyncio.get_running_loop()
-        # Of its own, since the default one may be taken by what else goes on in the loop.
+        # A limiter of its own, since other code on the loop may exhaust the default one.
         self._threads = anyio.CapacityLimiter(1)
         self._inboxes: dict[int, asyncio.Queue[Command]] = {
             n: asyncio.Queue() for n in (*range(slots), DELIVERY_WORKER)
@@ -101,7 +101,7 @@ class RunnerTasks:
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
-        """Run until the machine says that it is over. If cancelled, drain first; if cancelled again, end at once."""
+        """Run until the machine ends. The first cancellation drains the runner, the second ends it at once."""
         async with anyio.create_task_group() as outer:
             outer.start_soon(self._run_shielded, name="tilebox runner")
             try:
@@ -112,11 +112,15 @@ class RunnerTasks:
                 raise
 
     def stop(self, grace_seconds: float) -> None:
-        """Ask for no more tasks, and end when those that are executing have finished; from any thread."""
+        """Claim no more tasks, and end when the executing ones finish or their time is over. Safe in any thread."""
         self._advance(StopRequested(grace_seconds))
         with self._lock:
             executing = len(self._machine.executing())
-        _log.info("asked to stop: no more tasks are taken; %d may finish, within %g s", executing, grace_seconds)
+        _log.info(
+            "stopping: the runner claims no more tasks; %d executing tasks have %g s to finish",
+            executing,
+            grace_seconds,
+        )
 
     async def _run_shielded(self) -> None:
         try:
@@ -126,7 +130,7 @@ class RunnerTasks:
                         name = "delivery" if worker == DELIVERY_WORKER else f"slot {worker}"
                         group.start_soon(self._work, worker, name=f"tilebox {name}")
                     group.start_soon(self._keep_leases, name="tilebox heartbeats")
-                    group.start_soon(self._keep_time, name="tilebox clock")
+                    group.start_soon(self._run_clock, name="tilebox clock")
                     self._advance(Started())
                     await self._ended.wait()
                     group.cancel_scope.cancel()
@@ -145,7 +149,7 @@ class RunnerTasks:
     # Tasks
 
     async def _work(self, worker: int) -> None:
-        """Carry out what the machine tells a slot, or the delivery worker."""
+        """Carry out the commands for a slot or for the delivery worker."""
         thread = WorkerThread("tilebox-delivery" if worker == DELIVERY_WORKER else f"tilebox-slot-{worker}")
         inbox = self._inboxes[worker]
         try:
@@ -155,24 +159,24 @@ class RunnerTasks:
             thread.end()
 
     async def _keep_leases(self) -> None:
-        """See to it that leases are extended, and tell the machine of those that were lost."""
+        """Keep the heartbeat process running, and report lost leases to the machine."""
         table = self._keeper.table
         while True:
-            table.note_turn(monotonic())
+            table.record_loop_time(monotonic())
             with self._lock:
                 executing = self._machine.executing()
             if executing:
-                await anyio.to_thread.run_sync(self._keeper.beat, limiter=self._threads)
+                await anyio.to_thread.run_sync(self._keeper.ensure_heartbeat, limiter=self._threads)
             for slot, lease in executing.items():
                 if table.is_lost(slot, lease.task.lease_number):
-                    self._executor.lose(slot)
+                    self._executor.mark_lost(slot)
                     self._advance(LeaseLost(slot, lease))
             await self._keeper.wait_for_check()
 
-    async def _keep_time(self) -> None:
-        """Tell the machine the time when that changes something."""
+    async def _run_clock(self) -> None:
+        """Send the machine a ClockTicked event when its next tick is due."""
         while True:
-            # Never sooner, or many short batches would wake the loop for nothing.
+            # A lower bound on the interval, or many short batches would wake the loop in vain.
             await anyio.sleep(SHORTEST_TICK_SECONDS)
             with self._lock:
                 self._tick_changed.clear()
@@ -187,8 +191,8 @@ class RunnerTasks:
     # In any thread
 
     def _advance(self, event: Event, worker: int | None = None) -> Command | None:
-        """Tell the machine what happened, pass on its commands, and return the one for the worker itself."""
-        mine: Command | None = None
+        """Pass an event to the machine, dispatch its commands, and return the command for the calling worker."""
+        own: Command | None = None
         with self._lock:
             commands = self._machine.step(event, monotonic())
             for command in commands:
@@ -197,7 +201,7 @@ class RunnerTasks:
                 if isinstance(command, (Send, Run)):
                     target = command.worker if isinstance(command, Send) else command.slot
                     if target == worker:
-                        mine = command
+                        own = command
                     else:
                         self._call_soon(self._inboxes[target].put_nowait, command)
                 elif isinstance(command, Interrupt):
@@ -210,27 +214,30 @@ class RunnerTasks:
                 self._call_soon(self._tick_changed.set)
         for command in commands:
             if isinstance(command, (LogWarning, End)):
-                self._note(command)
-        return mine
+                self._log_or_end(command)
+        return own
 
-    def _note(self, command: LogWarning | End) -> None:
+    def _log_or_end(self, command: LogWarning | End) -> None:
         if isinstance(command, LogWarning):
             task_id = command.task_id
             name = UUID(bytes=task_id) if len(task_id) == 16 else task_id.hex()
             _log.warning("task %s: %s", name, command.message)
             return
         if command.undelivered:
-            _log.error("%d results could not be delivered; their tasks will run again", command.undelivered)
+            _log.error(
+                "%d reports could not be delivered to the server; their tasks will be executed again",
+                command.undelivered,
+            )
         self._call_soon(self._ended.set)
 
     def _call_soon(self, function: Callable[..., object], *arguments: Any) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
 
-    # In the thread of a slot, or of the delivery worker
+    # In the thread of a slot or of the delivery worker
 
     def _carry_out(self, worker: int, command: Command) -> None:
-        """Carry out a command, and what the machine has for the same worker after it."""
+        """Carry out a command, and then each next command for the same worker."""
         following: Command | None = command
         while following is not None:
             if isinstance(following, Run):
@@ -244,12 +251,13 @@ class RunnerTasks:
         started = monotonic()
         expected = self._machine.expected_seconds(lease)
         if expected is None or expected > SHORT_TASK_SECONDS:
-            self._keeper.beat()
+            self._keeper.ensure_heartbeat()
         table = self._keeper.table
         table.set(slot, lease.task.task_id, lease.task.lease_number, lease.claimed)
         try:
-            if lease.claimed <= table.given_back():
-                # A task held the interpreter lock for so long that the companion gave this one to others.
+            # The heartbeat process writes this before it reads the rows, so one of the two sees the other's write.
+            if lease.claimed <= table.returned_at():
+                # A task held the interpreter lock for so long that the heartbeat process returned this one.
                 report: Report = lease.handed_back()
             else:
                 report = self._executor.run(slot, lease)
@@ -261,6 +269,6 @@ class RunnerTasks:
         event = deliver(self._wire, command, self._cancel_tokens[command.exchange], self._outage)
         if isinstance(event, Answered):
             self._cancel_tokens.pop(command.exchange, None)
-            if event.response.tasks and self._keeper.note_answer(event.response):
+            if event.response.tasks and self._keeper.record_response(event.response):
                 self._call_soon(self._keeper.check_soon)
         return event

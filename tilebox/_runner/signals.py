@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a runner runs: the first one drains it, the second one ends it at once."""
+"""SIGINT and SIGTERM during a run: the first signal drains the runner, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Received:
-    """The signals that came so far."""
+class ReceivedSignals:
+    """The signals received so far."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
 
     @property
-    def asks_for_interrupt(self) -> bool:
-        """Whether Ctrl-C was pressed again after the first signal, so that the caller gets a KeyboardInterrupt."""
+    def needs_keyboard_interrupt(self) -> bool:
+        """Whether Ctrl-C followed the first signal, so that the caller must get a KeyboardInterrupt."""
         return len(self.numbers) > 1 and signal.SIGINT in self.numbers[1:]
 
 
 @contextmanager
-def received(handle: Callable[[], object]) -> Iterator[Received]:
-    """Receive signals, if this is the main thread and the program has no handlers of its own.
+def handle_signals(on_signal: Callable[[], object]) -> Iterator[ReceivedSignals]:
+    """Handle signals, if this is the main thread and the program has no handlers of its own.
 
     Args:
-        handle: Called for each of them, in the main thread and between any two of its instructions.
+        on_signal: The function to call for each signal. It runs in the main thread, between any two instructions.
 
     Yields:
-        What was received so far.
+        The signals received so far.
     """
-    seen = Received()
+    received = ReceivedSignals()
 
-    def note(number: int, _frame: object) -> None:
-        seen.numbers.append(number)
-        handle()
+    def handler_of_run(number: int, _frame: object) -> None:
+        received.numbers.append(number)
+        on_signal()
 
     previous: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -47,16 +47,16 @@ def received(handle: Callable[[], object]) -> Iterator[Received]:
             handler = signal.getsignal(number)
             if _is_default(handler):
                 previous[number] = handler
-                signal.signal(number, note)
+                signal.signal(number, handler_of_run)
     try:
-        yield seen
+        yield received
     finally:
-        for received_number, handler in previous.items():
-            signal.signal(received_number, handler)
+        for restored, handler in previous.items():
+            signal.signal(restored, handler)
 
 
 def _is_default(handler: Any) -> bool:
-    """Return whether a handler is Python's default, or the one with which asyncio cancels its main task."""
+    """Return whether a handler is Python's default, or the one by which asyncio cancels its main task."""
     if handler in (signal.SIG_DFL, signal.default_int_handler):
         return True
     return getattr(getattr(handler, "func", None), "__module__", None) == "asyncio.runners"

@@ -1,4 +1,4 @@
-"""From the arguments of a runner to its engine; whatever is wrong with them is said here, before any request."""
+"""Creation of the engine from the arguments of a runner, which are checked before any request."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def open_engine(
     if not registry.identifiers:
         raise ValueError("a runner needs at least one task class: client.runner(tasks=[...])")
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= MAX_CONCURRENCY:
-        raise ValueError(f"concurrency must be a number from 1 to {MAX_CONCURRENCY}, not {concurrency!r}")
+        raise ValueError(f"concurrency must be an integer from 1 to {MAX_CONCURRENCY}, got {concurrency!r}")
     if not grace_seconds >= 0:
-        raise ValueError(f"grace_seconds must not be negative, which {grace_seconds!r} is")
+        raise ValueError(f"grace_seconds must not be negative, got {grace_seconds!r}")
     limits = {"time_limit": time_limit, "memory_limit": memory_limit, "recycle_after": recycle_after}
     for name, limit in limits.items():
         if limit is not None and not limit > 0:
-            raise ValueError(f"{name} must be more than 0, which {limit!r} is not")
+            raise ValueError(f"{name} must be more than 0, got {limit!r}")
         if limit is not None and isolation != "process":
-            raise ValueError(f'{name} can only be kept to in a process of its own: isolation="process"')
+            raise ValueError(f'{name} needs tasks in child processes: set isolation="process"')
     return Engine(
         config,
         cluster=cluster,
@@ -66,4 +66,4 @@ def _executor(
         from tilebox._runner.processes.executor import ProcessExecutor
 
         return ProcessExecutor(registry, cache, context, **limits)
-    raise ValueError(f'isolation must be "thread" or "process", not {isolation!r}')
+    raise ValueError(f'isolation must be "thread" or "process", got {isolation!r}')

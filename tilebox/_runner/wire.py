@@ -1,7 +1,7 @@
-"""What a runner says to a server: in our own words where the server knows them, in the public ones else.
+"""Calls of a runner to a server: through the runner extension if the server supports it, else the public API.
 
-Both take an exchange and return the answer that our server would give, so that nobody else has to know
-which server it is.
+Both implementations take an exchange and return the response of the extension, so the rest of the runner does not
+depend on the kind of server.
 """
 
 from __future__ import annotations
@@ -39,36 +39,36 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tilebox.workflows.runner")
 
 EXTENSION = "runners/1"
-SILENCE_SECONDS = 30.0
-MAX_DISPLAY = 1024
-# Where an answer says neither that there is a task nor how long to wait for one.
-UNTOLD_IDLE_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 30.0
+MAX_DISPLAY_CHARS = 1024
+# The pause before the next claim if a response has neither a task nor a suggested pause.
+DEFAULT_IDLE_SECONDS = 5.0
 LONGEST_IDLE_SECONDS = 300.0
 
-Answer = TypeVar("Answer", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
 
 
 class UntrustedServerError(TransportError):
-    """The server's certificate is not trusted, or it does not speak TLS: waiting does not help."""
+    """The server's certificate is not trusted, or it does not speak TLS. Retrying does not help."""
 
 
 class Wire(Protocol):
-    """A server, seen from a runner."""
+    """The interface of a server as a runner uses it."""
 
     def exchange(self, exchange: Exchange, cancel_token: CancelToken) -> runners_pb2.ExchangeResponse:
-        """Deliver reports and ask for tasks.
+        """Deliver reports and claim tasks.
 
         Raises:
             CallCancelledError: The token was cancelled.
-            TileboxError: It did not work.
+            TileboxError: The call failed.
         """
 
 
 class Server:
-    """Calls of one server, made by threads.
+    """Blocking calls to one server, safe in any thread.
 
     Args:
-        config: Where the server is, and the key.
+        config: The server's URL and the API key.
     """
 
     def __init__(self, config: Config) -> None:
@@ -84,29 +84,29 @@ class Server:
         self,
         method: str,
         body: bytes,
-        answer: type[Answer],
+        response_type: type[ResponseT],
         cancel_token: CancelToken | None = None,
         *,
         wait_seconds: float = 0.0,
         repeated_body: bytes | None = None,
-    ) -> Answer:
-        """Make one call; twice if the server had closed a kept connection meanwhile.
+    ) -> ResponseT:
+        """Make a call, and repeat it once if the server had closed the reused connection.
 
         Args:
-            method: Service and method.
+            method: The service and method.
             body: The serialised request.
-            answer: What comes back.
-            cancel_token: Lets another thread end it.
-            wait_seconds: How long the server may wait before it answers.
-            repeated_body: The request as it is sent the second time, by default the same.
+            response_type: The message type of the response.
+            cancel_token: A token with which another thread can cancel the call.
+            wait_seconds: The time that the server may wait before it answers, in seconds.
+            repeated_body: The serialised request for the repetition; by default `body`.
 
         Raises:
             CallCancelledError: The token was cancelled.
             UntrustedServerError: The server's certificate is not trusted, or it does not speak TLS.
-            TransportError: No complete answer came.
+            TransportError: There was no complete response.
             APIError: The server answered with an error.
         """
-        seconds = wait_seconds + SILENCE_SECONDS
+        seconds = wait_seconds + READ_TIMEOUT_SECONDS
         try:
             try:
                 response = self._channel.post(method, body, seconds=seconds, cancel_token=cancel_token)
@@ -116,7 +116,7 @@ class Server:
             raise
         except ChannelError as error:
             failure = UntrustedServerError if isinstance(error, TLSError) else TransportError
-            raise failure(f"no answer from {self._describe(method)}: {error}") from None
+            raise failure(f"no response from {self._describe(method)}: {error}") from None
         extensions = response.headers.get(status.EXTENSIONS_HEADER)
         if extensions is not None and extensions != self._extensions_text:
             self._extensions_text = extensions
@@ -124,17 +124,19 @@ class Server:
         if response.status != 200:
             raise self._error(response, method)
         try:
-            return answer.FromString(response.body)
+            return response_type.FromString(response.body)
         except DecodeError as error:
-            raise TransportError(f"the answer of {self._describe(method)} is not what the API describes") from error
+            raise TransportError(
+                f"the response of {self._describe(method)} is not a valid {response_type.__name__} message"
+            ) from error
 
     def find_cluster(self, slug: str) -> str:
-        """Return the slug of a cluster; of the default cluster for an empty one."""
+        """Return the slug of a cluster, or of the default cluster if the slug is empty."""
         request = workflows_pb2.GetClusterRequest(cluster_slug=slug)
-        found = self.call(
+        cluster = self.call(
             "workflows.v1.WorkflowsService/GetCluster", request.SerializeToString(), workflows_pb2.Cluster
         )
-        return found.slug or slug
+        return cluster.slug or slug
 
     def close(self) -> None:
         """Close idle connections."""
@@ -150,7 +152,7 @@ class Server:
         if response.status == 413 and isinstance(error, RateLimitedError):
             return RequestTooLargeError(error.message, code=error.code)
         if isinstance(error, AuthenticationError) and self.config.token is None:
-            error.add_note("no API key was given: pass token=..., or set TILEBOX_API_KEY")
+            error.add_note("no API key was given: pass token=... or set TILEBOX_API_KEY")
         return error
 
     def _describe(self, method: str) -> str:
@@ -158,21 +160,21 @@ class Server:
 
 
 def open_wire(server: Server, runner_id: bytes, cluster: str, identifiers: Sequence[TaskIdentifier]) -> Wire:
-    """Return the wire of a server that has answered before."""
+    """Return the wire for a server, whose extensions are known from an earlier response."""
     if EXTENSION in server.extensions:
         return ExtendedWire(server, runner_id, cluster, identifiers)
-    _log.debug("%s has no extension %s: tasks are asked for one by one", server.config.url, EXTENSION)
+    _log.debug("%s does not support the extension %s; the runner claims tasks one by one", server.config.url, EXTENSION)
     return PublicWire(server, cluster, identifiers)
 
 
 class ExtendedWire:
-    """Exchange: reports and tasks in one request.
+    """The wire of the runner extension: `Exchange` delivers reports and claims tasks in one request.
 
     Args:
-        server: Where to.
-        runner_id: Made up by the runner.
-        cluster: Its cluster.
-        identifiers: What it can execute.
+        server: The server.
+        runner_id: The id that the runner chose for itself, 16 bytes.
+        cluster: The slug of the runner's cluster.
+        identifiers: The identifiers of the tasks that it can execute.
     """
 
     def __init__(self, server: Server, runner_id: bytes, cluster: str, identifiers: Sequence[TaskIdentifier]) -> None:
@@ -180,12 +182,12 @@ class ExtendedWire:
         request = runners_pb2.ExchangeRequest(
             runner_id=runner_id, cluster_slug=cluster, identifiers=map(identifier_message, identifiers)
         )
-        # Serialised once: messages that are put together behind one another merge.
+        # Serialised once: protobuf merges concatenated messages, so each request appends its own fields.
         self._identity = request.SerializeToString()
         self._repeated = runners_pb2.ExchangeRequest(is_repeated=True).SerializeToString()
 
     def exchange(self, exchange: Exchange, cancel_token: CancelToken) -> runners_pb2.ExchangeResponse:
-        """Deliver reports and ask for tasks; see `Wire`."""
+        """Deliver reports and claim tasks; see `Wire`."""
         body = self._identity + exchange.to_message().SerializeToString()
         return self._server.call(
             "tilebox.ext.v1.RunnerService/Exchange",
@@ -193,39 +195,45 @@ class ExtendedWire:
             runners_pb2.ExchangeResponse,
             cancel_token,
             wait_seconds=exchange.wait_seconds,
-            # The first one may still be waiting in the server, for tasks that nobody would take.
+            # The first request may still be waiting in the server, which would assign tasks to it that never arrive.
             repeated_body=body + self._repeated,
         )
 
 
 class PublicWire:
-    """NextTask and TaskFailed: a task a request, and waiting on this side.
+    """The wire of the public API: `NextTask` and `TaskFailed` carry one task each, and the client waits between claims.
 
     Args:
-        server: Where to.
-        cluster: The runner's cluster.
-        identifiers: What it can execute.
+        server: The server.
+        cluster: The slug of the runner's cluster.
+        identifiers: The identifiers of the tasks that it can execute.
     """
 
     def __init__(self, server: Server, cluster: str, identifiers: Sequence[TaskIdentifier]) -> None:
         self._server = server
-        self._wanted = task_pb2.NextTaskToRun(cluster_slug=cluster, identifiers=map(identifier_message, identifiers))
-        self._positions = {(one.name, one.version): position for position, one in enumerate(identifiers)}
+        self._next_task_to_run = task_pb2.NextTaskToRun(
+            cluster_slug=cluster, identifiers=map(identifier_message, identifiers)
+        )
+        self._positions = {
+            (identifier.name, identifier.version): position for position, identifier in enumerate(identifiers)
+        }
         self._idle_until = 0.0
-        # Outcomes of exchanges that were answered in part, so that nothing is delivered twice.
+        # The outcomes of partly answered exchanges, so that a repetition delivers no report twice.
         self._outcomes: dict[bytes, list[runners_pb2.ReportOutcome]] = {}
 
     def exchange(self, exchange: Exchange, cancel_token: CancelToken) -> runners_pb2.ExchangeResponse:
-        """Deliver reports and ask for a task; see `Wire`."""
+        """Deliver reports and claim a task; see `Wire`."""
         outcomes = self._outcomes.setdefault(exchange.claim_id, [])
-        asks = exchange.max_tasks > 0 and not exchange.is_interrupted
+        is_claim = exchange.max_tasks > 0 and not exchange.is_interrupted
         reports = exchange.ordered()[len(outcomes) :]
-        # The last computed task may be reported in the request that asks for the next one.
-        shared = reports[-1] if asks and reports and isinstance(reports[-1], runners_pb2.ComputedReport) else None
+        # The request that claims the next task can report the last computed one.
+        combined = reports[-1] if is_claim and reports and isinstance(reports[-1], runners_pb2.ComputedReport) else None
         for report in reports:
-            if report is not shared:
+            if report is not combined:
                 outcomes.append(self._deliver(report, cancel_token))
-        response = self._ask(exchange, shared, outcomes, cancel_token) if asks else runners_pb2.ExchangeResponse()
+        response = (
+            self._claim(exchange, combined, outcomes, cancel_token) if is_claim else runners_pb2.ExchangeResponse()
+        )
         response.outcomes.extend(self._outcomes.pop(exchange.claim_id))
         return response
 
@@ -240,34 +248,36 @@ class PublicWire:
             return _outcome_of(error)
         return runners_pb2.ReportOutcome(verdict=runners_pb2.REPORT_VERDICT_ACCEPTED)
 
-    def _ask(
+    def _claim(
         self,
         exchange: Exchange,
-        shared: runners_pb2.ComputedReport | None,
+        combined: runners_pb2.ComputedReport | None,
         outcomes: list[runners_pb2.ReportOutcome],
         cancel_token: CancelToken,
     ) -> runners_pb2.ExchangeResponse:
         deadline = monotonic() + exchange.wait_seconds
-        if shared is not None:
-            request = task_pb2.NextTaskRequest(computed_task=_computed(shared), next_task_to_run=self._wanted)
+        if combined is not None:
+            request = task_pb2.NextTaskRequest(
+                computed_task=_computed(combined), next_task_to_run=self._next_task_to_run
+            )
             try:
-                answer = self._next_task(request, cancel_token)
+                response = self._next_task(request, cancel_token)
             except APIError as error:
                 outcomes.append(_outcome_of(error))
                 return runners_pb2.ExchangeResponse()
             outcomes.append(runners_pb2.ReportOutcome(verdict=runners_pb2.REPORT_VERDICT_ACCEPTED))
-            if answer.next_task.id.uuid:
-                return self._leased(answer.next_task)
-            self._note_idle(answer)
+            if response.next_task.id.uuid:
+                return self._to_exchange_response(response.next_task)
+            self._set_idle_until(response)
         while True:
             if exchange.wait_seconds:
                 cancel_token.sleep(max(0.0, min(self._idle_until, deadline) - monotonic()))
                 if monotonic() >= deadline:
                     return runners_pb2.ExchangeResponse()
-            answer = self._next_task(task_pb2.NextTaskRequest(next_task_to_run=self._wanted), cancel_token)
-            if answer.next_task.id.uuid:
-                return self._leased(answer.next_task)
-            self._note_idle(answer)
+            response = self._next_task(task_pb2.NextTaskRequest(next_task_to_run=self._next_task_to_run), cancel_token)
+            if response.next_task.id.uuid:
+                return self._to_exchange_response(response.next_task)
+            self._set_idle_until(response)
             if not exchange.wait_seconds:
                 return runners_pb2.ExchangeResponse()
 
@@ -275,18 +285,18 @@ class PublicWire:
         body = request.SerializeToString()
         return self._server.call("workflows.v1.TaskService/NextTask", body, task_pb2.NextTaskResponse, cancel_token)
 
-    def _note_idle(self, answer: task_pb2.NextTaskResponse) -> None:
-        seconds = UNTOLD_IDLE_SECONDS
-        if answer.HasField("idling"):
-            suggested = answer.idling.suggested_idling_duration.ToTimedelta().total_seconds()
+    def _set_idle_until(self, response: task_pb2.NextTaskResponse) -> None:
+        seconds = DEFAULT_IDLE_SECONDS
+        if response.HasField("idling"):
+            suggested = response.idling.suggested_idling_duration.ToTimedelta().total_seconds()
             seconds = min(max(suggested, 0.001), LONGEST_IDLE_SECONDS)
         self._idle_until = monotonic() + seconds
 
-    def _leased(self, task: core_pb2.Task) -> runners_pb2.ExchangeResponse:
+    def _to_exchange_response(self, task: core_pb2.Task) -> runners_pb2.ExchangeResponse:
         position = self._positions.get((task.identifier.name, task.identifier.version))
         leased = runners_pb2.LeasedTask(
             task_id=task.id.uuid,
-            # One that it does not have is what an identifier that nobody registered looks like.
+            # A position past the end marks a task that this runner has not registered; the executor returns it.
             identifier=len(self._positions) if position is None else position,
             input=task.input,
             display=task.display,
@@ -302,7 +312,7 @@ class PublicWire:
 
 
 def identifier_message(identifier: TaskIdentifier) -> core_pb2.TaskIdentifier:
-    """Return an identifier as the wire has it."""
+    """Convert an identifier to its protobuf message."""
     return core_pb2.TaskIdentifier(name=identifier.name, version=identifier.version)
 
 
@@ -319,17 +329,17 @@ def _failed(report: Report) -> task_pb2.TaskFailedRequest:
     request = task_pb2.TaskFailedRequest(task_id=id_pb2.ID(uuid=report.task_id))
     if isinstance(report, runners_pb2.FailedReport):
         error = report.error.partition("\n")[0]
-        request.display = f"{report.display}\n{error}"[:MAX_DISPLAY]
+        request.display = f"{report.display}\n{error}"[:MAX_DISPLAY_CHARS]
         request.was_workflow_error = report.kind in (runners_pb2.FAILURE_KIND_TASK, runners_pb2.FAILURE_KIND_FINAL)
         request.progress_updates.extend(report.progress_updates)
     return request
 
 
 def _outcome_of(error: APIError) -> runners_pb2.ReportOutcome:
-    """Return what an error says about a report, if it is about the report.
+    """Convert the error that a report caused to its outcome.
 
     Raises:
-        APIError: It is not.
+        APIError: The error is not about the report.
     """
     if error.code not in ("not_found", "failed_precondition", "already_exists", "aborted", "invalid_argument"):
         raise error

@@ -1,4 +1,4 @@
-"""Extends the leases of tasks from a process of its own, whatever the tasks do to the interpreter.
+"""The heartbeat process, which extends leases even while a task holds the interpreter lock of the runner.
 
-Imports the channel and the generated messages, and nothing else of the package: the process must stay small.
+May import only the channel and the generated messages, since the process must stay small.
 """

@@ -1,9 +1,9 @@
-"""`python -m tilebox._runner.heartbeat`."""
+"""The entry point `python -m tilebox._runner.heartbeat`."""
 
 import os
 
-from tilebox._runner.heartbeat.companion import main
+from tilebox._runner.heartbeat.process import main
 
 main()
-# Without the interpreter's farewell: there is nothing to tidy up.
+# Skip the shutdown of the interpreter: there is nothing to clean up.
 os._exit(0)

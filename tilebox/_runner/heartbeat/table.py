@@ -1,12 +1,12 @@
-"""The tasks that a runner executes, in memory that it shares with its companion process.
+"""The tasks that a runner executes, in memory that it shares with its heartbeat process.
 
-The runner writes a row when a task starts and clears it when it ends, which costs a microsecond and
-needs nobody's attention. The companion reads the rows when it is time to extend leases, also while a
-task in the runner holds the interpreter lock.
+The runner writes a row when a task starts and clears it when the task ends, which costs a microsecond and needs no
+system call. The heartbeat process reads the rows when leases are due, also while a task holds the interpreter lock of
+the runner.
 
-Behind the rows stand the tasks that came lately, in a ring that nobody tidies up: most are
-long done. They matter only if the interpreter lock is held for so long that those that have not begun,
-or whose results are not delivered, would be waited for too long: the companion gives them back then.
+After the rows follows a ring buffer of recently claimed tasks. The runner never removes entries, so most of those tasks
+are long done. The heartbeat process reads it only if a task holds the interpreter lock for too long. It then returns
+the tasks to the server that have not started, or whose reports were not delivered.
 """
 
 from __future__ import annotations
@@ -15,47 +15,50 @@ import mmap
 import os
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Seconds until a new lease should be extended; seconds that it lasts; when the runner's loop last had its turn; when
-# the companion last gave something back.
+# Seconds after which to extend a lease; seconds that a lease lasts; time at which the runner's loop last ran; time at
+# which the heartbeat process last returned tasks.
 HEADER = struct.Struct("<dddd")
 TIME = struct.Struct("<d")
-TURN_OFFSET, GIVEN_BACK_OFFSET = 2 * TIME.size, 3 * TIME.size
-# Version of the row, odd while it is written; id of the task, number of its lease, since when, number of a lost lease.
+LOOP_TIME_OFFSET, RETURNED_OFFSET = 2 * TIME.size, 3 * TIME.size
+# Version of the row, odd during a write; task id; lease number; time of the claim; number of a lost lease.
 ROW = struct.Struct("<Q16sQdQ")
 VERSION = struct.Struct("<Q")
 LOST_OFFSET = ROW.size - VERSION.size
-# No lease has it.
+# A number that no lease has.
 NONE_LOST = (1 << 64) - 1
-# Of the ring: id of the task, number of its lease, since when.
-MATE = struct.Struct("<16sQd")
-MATES_PER_ROW = 512  # two of the largest batches
+# An entry of the ring buffer: task id; lease number; time of the claim.
+CLAIM = struct.Struct("<16sQd")
+CLAIMS_PER_ROW = 512  # two of the largest batches
+
+LeaseRow: TypeAlias = tuple[bytes, int, float]
+"""Task id, lease number, and the time of the claim on the monotonic clock."""
 
 
 class LeaseTable:
-    """Rows in a file that is mapped into memory.
+    """The rows and the ring buffer, in a file that is mapped into memory.
 
     Args:
-        path: The file.
-        rows: How many there are.
+        path: The path of the file.
+        rows: The number of rows, one for each slot.
     """
 
     def __init__(self, path: str, rows: int) -> None:
         self.path = path
         self.rows = rows
-        with open(path, "r+b") as file:  # noqa: PTH123 - pathlib would cost the companion a megabyte
+        with open(path, "r+b") as file:  # noqa: PTH123 - pathlib would cost the heartbeat process a megabyte
             self._memory = mmap.mmap(file.fileno(), self._size(rows))
         self._versions = [0] * rows
-        self._next_mate = 0
+        self._next_claim = 0
 
     @classmethod
     def create(cls, rows: int) -> LeaseTable:
-        """Return a new, empty table in a file of its own, which `close` removes."""
-        import tempfile  # which the companion has no use for
+        """Create an empty table in a temporary file, which `close` removes."""
+        import tempfile  # only the runner needs it, and the heartbeat process must stay small
 
         number, path = tempfile.mkstemp(prefix="tilebox-leases-")
         os.truncate(number, cls._size(rows))
@@ -63,85 +66,85 @@ class LeaseTable:
         return cls(path, rows)
 
     def set_times(self, extend_after_seconds: float, lease_seconds: float) -> None:
-        """Note when leases should be extended, and how long they last."""
+        """Set the seconds after which to extend a lease, and the seconds that it lasts."""
         TIME.pack_into(self._memory, 0, extend_after_seconds)
         TIME.pack_into(self._memory, TIME.size, lease_seconds)
 
     def times(self) -> tuple[float, float]:
-        """Return what `set_times` noted."""
+        """Return the two durations of `set_times`."""
         extend_after, lease, _, _ = HEADER.unpack_from(self._memory, 0)
         return extend_after, lease
 
-    def note_turn(self, now: float) -> None:
-        """Note that the runner's loop has its turn, so that no task holds the interpreter lock."""
-        TIME.pack_into(self._memory, TURN_OFFSET, now)
+    def record_loop_time(self, now: float) -> None:
+        """Record that the runner's loop runs at this time, so no task holds the interpreter lock."""
+        TIME.pack_into(self._memory, LOOP_TIME_OFFSET, now)
 
-    def last_turn(self) -> float:
-        """Return what `note_turn` noted."""
-        (turn,) = TIME.unpack_from(self._memory, TURN_OFFSET)
-        return float(turn)
+    def loop_time(self) -> float:
+        """Return the time at which the runner's loop last ran."""
+        (loop_time,) = TIME.unpack_from(self._memory, LOOP_TIME_OFFSET)
+        return float(loop_time)
 
-    def note_given_back(self, now: float) -> None:
-        """Note, from the companion's side, that what came before and is not executing will be given back.
+    def record_return(self, now: float) -> None:
+        """Record that the heartbeat process is about to return the tasks that are not executing.
 
-        It looks what is executing after this, and the runner looks at this after it has noted what it is about to
-        execute, so that one of them sees the other.
+        It reads the executing tasks after this write, and the runner reads `returned_at` after it has written the task
+        that it is about to execute. So at least one of them sees the write of the other.
         """
-        TIME.pack_into(self._memory, GIVEN_BACK_OFFSET, now)
+        TIME.pack_into(self._memory, RETURNED_OFFSET, now)
 
-    def given_back(self) -> float:
-        """Return what `note_given_back` noted."""
-        (given_back,) = TIME.unpack_from(self._memory, GIVEN_BACK_OFFSET)
-        return float(given_back)
+    def returned_at(self) -> float:
+        """Return the time at which the heartbeat process last returned tasks."""
+        (returned_at,) = TIME.unpack_from(self._memory, RETURNED_OFFSET)
+        return float(returned_at)
 
-    def note_batch(self, leases: Iterable[tuple[bytes, int]], since: float) -> None:
-        """Note tasks and lease numbers that came. Those that came long before are forgotten for them."""
-        memory, ring, position = self._memory, self._offset(self.rows), self._next_mate
+    def record_claims(self, leases: Iterable[tuple[bytes, int]], since: float) -> None:
+        """Add the ids and lease numbers of claimed tasks to the ring buffer, in place of the oldest ones."""
+        memory, ring, position = self._memory, self._offset(self.rows), self._next_claim
         for task_id, number in leases:
-            MATE.pack_into(memory, ring + position * MATE.size, task_id, number, since)
-            position = (position + 1) % (self.rows * MATES_PER_ROW)
-        self._next_mate = position
+            CLAIM.pack_into(memory, ring + position * CLAIM.size, task_id, number, since)
+            position = (position + 1) % (self.rows * CLAIMS_PER_ROW)
+        self._next_claim = position
 
-    def mates(self) -> list[tuple[bytes, int, float]]:
-        """Return id, lease number and start of tasks that came lately, whatever has become of them.
+    def recent_claims(self) -> list[LeaseRow]:
+        """Return the recently claimed tasks, whether or not they are done.
 
-        Of one that is written just now, parts may be those of another; no lease is like that.
+        An entry that is being written may mix two tasks. That is harmless, since no lease matches such an entry.
         """
         ring = self._memory[self._offset(self.rows) :]
-        return [mate for mate in MATE.iter_unpack(ring) if mate[2]]
+        return [claim for claim in CLAIM.iter_unpack(ring) if claim[2]]
 
     def set(self, row: int, task_id: bytes, lease_number: int, since: float) -> None:
-        """Note that a task is ours since a time on the clock that never goes back."""
+        """Write the executing task of a row, and the time of its claim on the monotonic clock."""
         self._write(row, task_id, lease_number, since)
 
     def clear(self, row: int) -> None:
-        """Note that a task has ended."""
+        """Clear a row, because its task has ended."""
         self._write(row, b"", 0, 0.0)
 
     def mark_lost(self, row: int, lease_number: int) -> None:
-        """Note, from the companion's side, that a lease is lost."""
+        """Mark a lease as lost. Only the heartbeat process calls it."""
         VERSION.pack_into(self._memory, self._offset(row) + LOST_OFFSET, lease_number)
 
     def is_lost(self, row: int, lease_number: int) -> bool:
-        """Tell whether the companion heard that a lease is lost."""
+        """Return whether the heartbeat process has marked a lease as lost."""
         (lost,) = VERSION.unpack_from(self._memory, self._offset(row) + LOST_OFFSET)
         return bool(lost == lease_number)
 
-    def read(self) -> dict[int, tuple[bytes, int, float]]:
-        """Return id, lease number and start of all tasks, by row; rows that are being written are left out."""
-        found = {}
+    def read(self) -> dict[int, LeaseRow]:
+        """Return the executing tasks by row, without lost leases and without rows that are being written."""
+        tasks = {}
         for row in range(self.rows):
             version, task_id, lease_number, since, lost = ROW.unpack_from(self._memory, self._offset(row))
-            (again,) = VERSION.unpack_from(self._memory, self._offset(row))
-            if since and version == again and version % 2 == 0 and lost != lease_number:
-                found[row] = (task_id, lease_number, since)
-        return found
+            (version_after,) = VERSION.unpack_from(self._memory, self._offset(row))
+            if since and version == version_after and version % 2 == 0 and lost != lease_number:
+                tasks[row] = (task_id, lease_number, since)
+        return tasks
 
     def close(self) -> None:
-        """Remove the table."""
+        """Unmap the table and remove its file."""
         self._memory.close()
         with suppress(OSError):
-            os.unlink(self.path)  # noqa: PTH108 - see above
+            os.unlink(self.path)  # noqa: PTH108 - pathlib is too large, as above
 
     def _write(self, row: int, task_id: bytes, lease_number: int, since: float) -> None:
         offset = self._offset(row)
@@ -157,4 +160,4 @@ class LeaseTable:
 
     @classmethod
     def _size(cls, rows: int) -> int:
-        return cls._offset(rows) + rows * MATES_PER_ROW * MATE.size
+        return cls._offset(rows) + rows * CLAIMS_PER_ROW * CLAIM.size

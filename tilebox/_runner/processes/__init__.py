@@ -1,4 +1,4 @@
-"""Executes tasks in child processes, with limits of time and memory.
+"""Execution of tasks in child processes, with limits on time and memory.
 
-Imports core and the rest of the runner's room; `child` runs in the child, the others in the runner.
+May import core and the rest of `_runner`. The module `child` runs in the child process, the others in the runner.
 """

@@ -1,4 +1,4 @@
-"""A child process that executes tasks, one after the other, as its runner hands them over."""
+"""The child process that executes tasks, one at a time, as its runner sends them."""
 
 from __future__ import annotations
 
@@ -12,81 +12,83 @@ import sys
 import threading
 import types
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.runner.registry import Registry
-from tilebox._runner.execution import Execution, describe
+from tilebox._runner.execution import Execution, format_error
 from tilebox._runner.processes.process import COMPUTED, FAILED, FAILED_TO_START, FRAME, MIB, READY
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-# Memory is watched from outside, fifty times a second. What is asked for in one go is refused here, but not
-# at the limit itself: programs reserve more than they use.
+# The runner checks the memory fifty times a second. This limit rejects a huge allocation at once. It is higher than
+# the limit itself, because programs reserve more memory than they use.
 RESERVE_FACTOR = 2
 RESERVE_BYTES = 1 << 30
 
 
-def main(answers: int) -> None:
-    """Execute tasks until there are no more.
+def main(results_fd: int) -> None:
+    """Execute tasks until the runner closes the pipe.
 
     Args:
-        answers: The file descriptor for what comes out.
+        results_fd: The file descriptor of the pipe for reports.
     """
-    os.set_inheritable(answers, False)
+    os.set_inheritable(results_fd, False)
     frames: SimpleQueue[bytes] = SimpleQueue()
-    # Tasks must neither read what is meant for us, nor write where our answers go.
+    # Move the pipe of requests away from standard input, so that tasks cannot read from it. Reports have their own
+    # pipe, because tasks may write to standard output.
     requests = os.fdopen(os.dup(0), "rb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    threading.Thread(target=_read, args=(requests, frames), daemon=True).start()
-    words = json.loads(frames.get())
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(devnull, 0)
+    os.close(devnull)
+    threading.Thread(target=_read_frames, args=(requests, frames), daemon=True).start()
+    settings = json.loads(frames.get())
     try:
-        execution = _prepare(words, frames.get())
-    except BaseException as error:  # noqa: BLE001 - the runner says so
-        _answer(answers, FAILED_TO_START, describe(error).encode())
+        execution = _prepare(settings, frames.get())
+    except BaseException as error:  # noqa: BLE001 - the runner raises it
+        _send_frame(results_fd, FAILED_TO_START, format_error(error).encode())
         os._exit(1)
-    _answer(answers, READY, b"")
+    _send_frame(results_fd, READY, b"")
     while True:
-        given = runners_pb2.ExchangeResponse.FromString(frames.get())
-        report = execution.run(given.tasks[0], given.jobs[0])
+        request = runners_pb2.ExchangeResponse.FromString(frames.get())
+        report = execution.run(request.tasks[0], request.jobs[0])
         if isinstance(report, runners_pb2.FailedReport):
-            _note_memory(report, words["memory_limit"])
+            _add_memory_cause(report, settings["memory_limit"])
         kind = COMPUTED if isinstance(report, runners_pb2.ComputedReport) else FAILED
         sys.stdout.flush()
-        _answer(answers, kind, report.SerializeToString())
+        _send_frame(results_fd, kind, report.SerializeToString())
 
 
-def _read(requests: BinaryIO, frames: SimpleQueue[bytes]) -> None:
-    """Take in what the runner sends; once it sends nothing any more it is gone, and so is the reason for this."""
+def _read_frames(requests: BinaryIO, frames: SimpleQueue[bytes]) -> None:
+    """Read frames from the runner into a queue. At the end of the pipe the runner is gone, so end this process too."""
     while True:
-        head = requests.read(4)
-        if len(head) < 4:
+        header = requests.read(4)
+        if len(header) < 4:
             os._exit(0)
-        frames.put(requests.read(struct.unpack("<I", head)[0]))
+        frames.put(requests.read(struct.unpack("<I", header)[0]))
 
 
-def _prepare(words: dict[str, Any], sent: bytes) -> Execution:
-    sys.path[:] = words["path"]
-    sys.argv[:] = words["arguments"]
-    os.chdir(words["directory"])
-    if words["main"] is not None:
-        _import_main(*words["main"])
-    classes, cache, runner_context = pickle.loads(sent)  # noqa: S301 - it comes from our own parent
-    if words["memory_limit"] is not None:
-        _limit_memory(words["memory_limit"])
+def _prepare(settings: dict[str, Any], pickled: bytes) -> Execution:
+    sys.path[:] = settings["path"]
+    sys.argv[:] = settings["arguments"]
+    os.chdir(settings["directory"])
+    if settings["main"] is not None:
+        _import_main(*settings["main"])
+    classes, cache, runner_context = pickle.loads(pickled)  # noqa: S301 - it comes from the parent process
+    if settings["memory_limit"] is not None:
+        _limit_memory(settings["memory_limit"])
     return Execution(
-        Registry(classes), cluster=words["cluster"], cache=cache, runner_context=runner_context, call=_call
+        Registry(classes),
+        cluster=settings["cluster"],
+        cache=cache,
+        runner_context=runner_context,
+        run_coroutine=asyncio.run,
     )
 
 
-def _import_main(kind: str, place: str) -> None:
-    """Import the runner's main module under another name, as multiprocessing does; its guarded part stays out."""
+def _import_main(kind: str, name_or_path: str) -> None:
+    """Import the runner's main module as `__mp_main__`, like multiprocessing, so its guarded part does not run."""
     run = runpy.run_module if kind == "name" else runpy.run_path
     module = types.ModuleType("__mp_main__")
-    module.__dict__.update(run(place, run_name="__mp_main__"))
+    module.__dict__.update(run(name_or_path, run_name="__mp_main__"))
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
 
 
@@ -97,8 +99,8 @@ def _limit_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (size, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
-def _note_memory(report: runners_pb2.FailedReport, limit: int | None) -> None:
-    """Say so if memory was what a task failed of."""
+def _add_memory_cause(report: runners_pb2.FailedReport, limit: int | None) -> None:
+    """Add the memory limit to the report of a task that failed with a MemoryError."""
     if limit is not None and report.error.startswith("MemoryError("):
         import resource
 
@@ -108,11 +110,7 @@ def _note_memory(report: runners_pb2.FailedReport, limit: int | None) -> None:
         report.kind = runners_pb2.FAILURE_KIND_CRASH
 
 
-def _call(coroutine: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(coroutine)
-
-
-def _answer(answers: int, kind: bytes, content: bytes) -> None:
-    left = memoryview(FRAME.pack(kind, len(content)) + content)
-    while left:
-        left = left[os.write(answers, left) :]
+def _send_frame(results_fd: int, kind: bytes, content: bytes) -> None:
+    remaining = memoryview(FRAME.pack(kind, len(content)) + content)
+    while remaining:
+        remaining = remaining[os.write(results_fd, remaining) :]

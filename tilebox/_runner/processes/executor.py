@@ -1,8 +1,7 @@
-"""Executing each task in a child process, which may be limited, may crash, and is told apart by what it died of.
+"""Execution of each task in a child process, which may have limits, and whose death is reported with its cause.
 
-A slot keeps its child and uses it again. What goes to the child is ours: the task classes by reference,
-and tasks as they came. What comes back may be anything, since user code ran there: it is read as a
-protobuf message and nothing else.
+A slot reuses its child. The runner sends it trusted data: the task classes by reference, and tasks as the server sent
+them. The child runs user code, so the runner trusts nothing that it sends back, and parses it only as protobuf.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ if TYPE_CHECKING:
 
 
 class ProcessExecutor:
-    """Executes each task in a child process, one for each slot.
+    """Executes tasks in child processes, one for each slot.
 
     Args:
         registry: The task classes.
-        cache: Of all jobs; a copy of it goes to each child.
-        runner_context: What tasks find as `context.runner_context`; a copy of it goes to each child.
-        time_limit: Seconds that a task may take.
-        memory_limit: Bytes of memory that it may use.
-        recycle_after: Number of tasks after which a child is replaced.
+        cache: The cache, which has a group for each job. Each child gets a copy.
+        runner_context: The value of `context.runner_context` in tasks. Each child gets a copy.
+        time_limit: The longest duration of a task, in seconds.
+        memory_limit: The largest memory of a child, in bytes.
+        recycle_after: The number of tasks after which a child is replaced.
 
     Raises:
-        ValueError: Something cannot be sent to a child.
+        ValueError: An argument cannot be pickled, or the system is not POSIX.
     """
 
     def __init__(
@@ -54,33 +53,33 @@ class ProcessExecutor:
         if os.name != "posix":
             raise ValueError('isolation="process" needs a POSIX system; use isolation="thread" here')
         self._classes = [registry.find(identifier) for identifier in registry.identifiers]
-        self._sent = _pickled(self._classes, cache, runner_context)
+        self._pickled_arguments = _pickle(self._classes, cache, runner_context)
         self._time_limit = time_limit
         self._memory_limit = memory_limit
         self._recycle_after = recycle_after
-        self._random = Random()  # noqa: S311 it spreads retries
-        self._words: dict[str, Any] = {}
+        self._random = Random()  # noqa: S311 for the jitter of retries
+        self._settings: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._children: dict[int, Child] = {}
 
     def start(self, cluster: str, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ARG002 children have their own
-        """Start the first child, so that what is wrong with the tasks' module is heard of now.
+        """Start the first child, so that an error in the module of the tasks shows now.
 
         Raises:
-            RuntimeError: It did not start; the message says why.
+            RuntimeError: The child did not start; the message gives the cause.
         """
-        self._words = {
+        self._settings = {
             "cluster": cluster,
             "memory_limit": self._memory_limit,
             "path": sys.path,
             "directory": str(Path.cwd()),
             "arguments": sys.argv,
-            "main": _main_module() if b"__main__" in self._sent else None,
+            "main": _main_module() if b"__main__" in self._pickled_arguments else None,
         }
         self._child(0)
 
     def run(self, slot: int, lease: Lease) -> Report:
-        """Execute a task to its end, whatever end that is."""
+        """Execute a task and return its report, also if the child dies."""
         if lease.task.identifier >= len(self._classes):
             return lease.handed_back()
         try:
@@ -90,24 +89,24 @@ class ProcessExecutor:
         try:
             report = child.run(lease, self._time_limit, self._memory_limit)
         except ChildDiedError as death:
-            self._drop(slot, child)
-            if child.is_unwanted:
+            self._discard(slot, child)
+            if child.is_abandoned:
                 return lease.handed_back()
             return self._failed(lease, death.kind, str(death))
         if self._recycle_after is not None and child.executed >= self._recycle_after:
-            self._drop(slot, child)
+            self._discard(slot, child)
             child.close()
         return report
 
     def abandon(self, slot: int) -> None:
-        """End what a slot executes."""
+        """Kill the child of a slot."""
         with self._lock:
             child = self._children.get(slot)
         if child is not None:
-            child.is_unwanted = True
+            child.is_abandoned = True
             child.kill()
 
-    lose = abandon
+    mark_lost = abandon
 
     def close(self) -> None:
         """End all children."""
@@ -122,12 +121,12 @@ class ProcessExecutor:
         if child is None or not child.is_alive():
             if child is not None:
                 child.close()
-            child = Child(self._words, self._sent)
+            child = Child(self._settings, self._pickled_arguments)
             with self._lock:
                 self._children[slot] = child
         return child
 
-    def _drop(self, slot: int, child: Child) -> None:
+    def _discard(self, slot: int, child: Child) -> None:
         with self._lock:
             if self._children.get(slot) is child:
                 del self._children[slot]
@@ -141,22 +140,20 @@ class ProcessExecutor:
         return report
 
 
-def _pickled(classes: list[Any], cache: Any, runner_context: Any) -> bytes:
-    for what, value in (("a task class", classes), ("the cache", cache), ("the runner's context", runner_context)):
+def _pickle(classes: list[Any], cache: Any, runner_context: Any) -> bytes:
+    for name, value in (("a task class", classes), ("the cache", cache), ("the runner's context", runner_context)):
         try:
             pickle.dumps(value)
         except Exception as error:
-            raise ValueError(
-                f'{what} cannot be sent to another process, as isolation="process" needs: {error}'
-            ) from error
+            raise ValueError(f'{name} cannot be pickled, which isolation="process" needs: {error}') from error
     return pickle.dumps((classes, cache, runner_context))
 
 
 def _main_module() -> tuple[str, str]:
-    """Return where a child finds what is defined in the program's main module.
+    """Return how a child can import the main module of the program: by "name" or by "path", and its name or path.
 
     Raises:
-        ValueError: Nowhere, as in a notebook.
+        ValueError: The main module is not in a file, as in a notebook.
     """
     main = sys.modules["__main__"]
     name = getattr(getattr(main, "__spec__", None), "name", None)
@@ -164,5 +161,5 @@ def _main_module() -> tuple[str, str]:
         return "name", name
     path = getattr(main, "__file__", None)
     if path is None or not Path(path).exists():
-        raise ValueError('isolation="process" needs tasks that a file defines; import them from a module')
+        raise ValueError('isolation="process" needs tasks that are defined in a file; import them from a module')
     return "path", str(Path(path).resolve())

@@ -1,4 +1,4 @@
-"""One child process that executes tasks, seen from its runner."""
+"""The runner's side of one child process that executes tasks."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ FRAME = struct.Struct("<cI")
 READY, FAILED_TO_START, COMPUTED, FAILED = b"R", b"E", b"C", b"F"
 MAX_FRAME_BYTES = 256 << 20
 START_SECONDS = 120.0
-# Between SIGTERM and SIGKILL.
+# The time between SIGTERM and SIGKILL.
 TERMINATE_SECONDS = 1.0
 MEMORY_CHECK_SECONDS = 0.02
-# A process that a task forked may hold the pipe open, which then does not tell of the child's death.
+# A process that a task forked may hold the pipe open, so the end of the pipe alone does not reveal a dead child.
 DEATH_CHECK_SECONDS = 0.25
 MIB = 1 << 20
 
 
 class ChildDiedError(Exception):
-    """A child ended while it executed a task; the message says what of."""
+    """A child died while it executed a task; the message gives the cause."""
 
     def __init__(self, cause: str, kind: runners_pb2.FailureKind) -> None:
         super().__init__(cause)
@@ -51,51 +51,56 @@ class Child:
     """One child process.
 
     Args:
-        words: Settings, as JSON.
-        sent: Task classes, cache and context, pickled.
+        settings: The settings of the child, which it gets as JSON.
+        pickled: The pickled task classes, cache and runner context.
 
     Raises:
-        RuntimeError: It did not start.
+        RuntimeError: The child did not start.
     """
 
-    def __init__(self, words: dict[str, Any], sent: bytes) -> None:
+    def __init__(self, settings: dict[str, Any], pickled: bytes) -> None:
         self.executed = 0
-        self.is_unwanted = False
+        self.is_abandoned = False
         self._buffer = b""
-        self._answers, theirs = os.pipe()
+        self._results_fd, child_fd = os.pipe()
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-c", COMMAND, PACKAGE_ROOT, str(theirs)],
+            self._process = subprocess.Popen(  # noqa: S603 - a module of this package
+                [sys.executable, "-c", COMMAND, PACKAGE_ROOT, str(child_fd)],
                 stdin=subprocess.PIPE,
-                pass_fds=[theirs],
-                # Ctrl-C is for the runner, which lets tasks finish.
+                pass_fds=[child_fd],
+                # Ctrl-C must reach only the runner, which lets tasks finish.
                 start_new_session=True,
             )
         except OSError as error:
-            os.close(self._answers)
-            raise RuntimeError(f"no process for tasks could be started: {error}") from None
+            os.close(self._results_fd)
+            raise RuntimeError(f"could not start a child process for tasks: {error}") from None
         finally:
-            os.close(theirs)
+            os.close(child_fd)
         try:
-            self._send(json.dumps(words).encode())
-            self._send(sent)
+            self._send(json.dumps(settings).encode())
+            self._send(pickled)
             kind, content = self._receive(monotonic() + START_SECONDS, None)
         except ChildDiedError as death:
             self.close()
-            raise RuntimeError(f"the process for tasks did not start: {death}") from None
+            raise RuntimeError(f"the child process for tasks died while it started: {death}") from None
         if kind != READY:
             self.close()
-            raise RuntimeError(f"the process for tasks did not start: {content.decode(errors='replace')}")
+            raise RuntimeError(f"the child process for tasks could not start: {content.decode(errors='replace')}")
 
     def is_alive(self) -> bool:
-        """Whether it can be given a task."""
-        return self._process.returncode is None and self._exited() is None
+        """Return whether the child can execute a task."""
+        return self._process.returncode is None and self._poll_exit() is None
 
     def run(self, lease: Lease, time_limit: float | None, memory_limit: int | None) -> Report:
-        """Execute a task.
+        """Execute a task and return its report.
+
+        Args:
+            lease: The task.
+            time_limit: The longest duration in seconds, or None.
+            memory_limit: The largest memory in bytes, or None.
 
         Raises:
-            ChildDiedError: The child did not survive it.
+            ChildDiedError: The child died, or was killed because of a limit.
         """
         self.executed += 1
         self._send(runners_pb2.ExchangeResponse(tasks=[lease.task], jobs=[lease.job]).SerializeToString())
@@ -108,22 +113,22 @@ class Child:
         return self._report(kind, content, lease)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the child and its process group."""
         with suppress(ProcessLookupError):
             if self._process.returncode is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let it go, by closing the pipe from which it reads."""
+        """End the child by closing the pipe from which it reads, or kill it if that does not help."""
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
         if self._process.returncode is None and not self._wait(TERMINATE_SECONDS):
             self.kill()
             self._wait(None)
-        if self._answers >= 0:
-            os.close(self._answers)
-            self._answers = -1
+        if self._results_fd >= 0:
+            os.close(self._results_fd)
+            self._results_fd = -1
 
     def _report(self, kind: bytes, content: bytes, lease: Lease) -> Report:
         report: runners_pb2.ComputedReport | runners_pb2.FailedReport
@@ -135,8 +140,8 @@ class Child:
         except DecodeError:
             self.kill()
             self.close()
-            raise ChildDiedError("its process answered what is no report", runners_pb2.FAILURE_KIND_CRASH) from None
-        # Whatever the child says, this is the task that it was given.
+            raise ChildDiedError("its process sent an invalid report", runners_pb2.FAILURE_KIND_CRASH) from None
+        # The child runs user code, so take the ids from the lease, not from the report.
         report.task_id, report.lease_number = lease.task.task_id, lease.task.lease_number
         return report
 
@@ -146,23 +151,23 @@ class Child:
             self._process.stdin.write(struct.pack("<I", len(content)) + content)
             self._process.stdin.flush()
         except OSError:
-            raise self._died() from None
+            raise self._death() from None
 
     def _receive(self, deadline: float | None, memory_limit: int | None) -> tuple[bytes, bytes]:
-        """Wait for a frame, and for what may happen instead."""
+        """Wait for a frame, the deadline, the memory limit, or the death of the child."""
         interval = DEATH_CHECK_SECONDS if memory_limit is None else MEMORY_CHECK_SECONDS
         poll = select.poll()
-        poll.register(self._answers, select.POLLIN)
+        poll.register(self._results_fd, select.POLLIN)
         is_dead = False
         while True:
             frame = self._frame()
             if frame is not None:
                 return frame
             if is_dead:
-                raise self._died()
-            left = interval if deadline is None else min(interval, deadline - monotonic())
-            if poll.poll(max(0.0, left) * 1000):
-                data = os.read(self._answers, MIB)
+                raise self._death()
+            remaining = interval if deadline is None else min(interval, deadline - monotonic())
+            if poll.poll(max(0.0, remaining) * 1000):
+                data = os.read(self._results_fd, MIB)
                 self._buffer += data
                 is_dead = not data
                 continue
@@ -170,9 +175,9 @@ class Child:
                 raise _DeadlineError
             if memory_limit is not None and self._memory() > memory_limit:
                 self.kill()
-                raise self._died(memory_limit)
-            # One more look into the pipe, since it may have written before it ended.
-            is_dead = self._exited() is not None and not poll.poll(0)
+                raise self._death(memory_limit)
+            # Check the pipe once more, since the child may have written before it died.
+            is_dead = self._poll_exit() is not None and not poll.poll(0)
 
     def _frame(self) -> tuple[bytes, bytes] | None:
         if len(self._buffer) < FRAME.size:
@@ -180,7 +185,7 @@ class Child:
         kind, size = FRAME.unpack_from(self._buffer)
         if size > MAX_FRAME_BYTES:
             self.kill()
-            raise self._died()
+            raise self._death()
         if len(self._buffer) < FRAME.size + size:
             return None
         content = self._buffer[FRAME.size : FRAME.size + size]
@@ -194,9 +199,9 @@ class Child:
             self.kill()
         self.close()
 
-    def _died(self, memory_limit: int | None = None) -> ChildDiedError:
-        """Return what it died of, once it has."""
-        exited = self._exited(wait=True)
+    def _death(self, memory_limit: int | None = None) -> ChildDiedError:
+        """Wait for the death of the child and return its cause as an error."""
+        exited = self._poll_exit(wait=True)
         self.close()
         code, peak = exited or (0, 0)
         if memory_limit is not None:
@@ -204,32 +209,32 @@ class Child:
         elif code < 0:
             cause = f"killed by signal {_signal_name(-code)}"
             if code == -signal.SIGKILL:
-                cause += f", as the system does when memory runs out; peak {peak / MIB:.0f} MiB"
+                cause += f", which the system sends when memory runs out; peak {peak / MIB:.0f} MiB"
         else:
             cause = f"exit code {code}"
         return ChildDiedError(cause, runners_pb2.FAILURE_KIND_CRASH)
 
     def _wait(self, seconds: float | None) -> bool:
-        """Wait until it has ended; False if it has not in time."""
+        """Wait until the child has exited, and return whether it did in time."""
         if seconds is None:
-            self._exited(wait=True)
+            self._poll_exit(wait=True)
             return True
         deadline = monotonic() + seconds
         pause = threading.Event()
-        while self._exited() is None:
+        while self._poll_exit() is None:
             if monotonic() >= deadline:
                 return False
             pause.wait(0.005)
         return True
 
-    def _exited(self, *, wait: bool = False) -> tuple[int, int] | None:
-        """Return exit code and peak memory, if it has ended."""
+    def _poll_exit(self, *, wait: bool = False) -> tuple[int, int] | None:
+        """Return the exit code and the peak memory in bytes, or None if the child is running."""
         if self._process.returncode is not None:
             return self._process.returncode, getattr(self, "_peak", 0)
         try:
             pid, status, usage = os.wait4(self._process.pid, 0 if wait else os.WNOHANG)
         except ChildProcessError:
-            # Somebody else in this process waits for all children.
+            # Other code in this process has waited for the child and taken its exit status.
             self._process.returncode = 0
             return 0, 0
         if pid == 0:
@@ -239,7 +244,7 @@ class Child:
         return self._process.returncode, self._peak
 
     def _memory(self) -> int:
-        """Return how much memory it has in use, where the system tells; the child limits itself elsewhere."""
+        """Return the resident memory in bytes, or 0 without /proc, where only the limit in the child applies."""
         try:
             with open(f"/proc/{self._process.pid}/statm", "rb") as file:  # noqa: PTH123 - fifty times a second
                 return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
