@@ -12,7 +12,7 @@ from tilebox.workflows import Client
 
 @pytest.fixture
 def scripted():
-    """A function that starts a server that does as told; all are stopped at the end."""
+    """A function that starts a scripted server; all servers are stopped at the end."""
     started = []
 
     def start(**options):
@@ -37,7 +37,7 @@ def running():
         def main():
             try:
                 getattr(runner, run)()
-            except BaseException as error:  # noqa: BLE001 - the test looks at it
+            except BaseException as error:  # noqa: BLE001 - the test checks it
                 runner.error = error
 
         runner.thread = threading.Thread(target=main, daemon=True)

@@ -1,7 +1,7 @@
-"""A server that knows just enough of workflows to try runners on it, over real sockets, and that fails as told.
+"""A server for tests of runners, with a minimal workflow API over real sockets and scripted faults.
 
-It keeps everything in memory: a queue, leases with numbers, and what was reported. Subtasks of computed
-tasks join the queue. Tests wait for what it sees with `wait_for`.
+It keeps everything in memory: a queue, numbered leases, and reports. Subtasks of computed tasks join the queue. Tests
+wait for its state with `wait_for`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, task_pb2, workflows_pb2
 from tilebox._core.wire import status
 
-# Only a test that hangs takes as long, however busy the machine is.
+# Only a test that hangs takes this long, even on a busy machine.
 WAIT_SECONDS = 100
 LEASE_SECONDS = 60.0
 EXTEND_AFTER_SECONDS = 20.0
@@ -26,7 +26,7 @@ JOB_ID = bytes(range(16))
 
 @dataclass
 class Given:
-    """A task: what it is, and what became of it."""
+    """A task and its outcomes."""
 
     task_id: bytes
     name: str
@@ -45,7 +45,7 @@ class Given:
 
 
 class Held:
-    """A call that waits: it was made, and it may go on."""
+    """A blocked call: one event for its arrival, one for its release."""
 
     def __init__(self):
         self.asked = threading.Event()
@@ -53,13 +53,13 @@ class Held:
 
 
 class ExchangeServer:
-    """Starts at once; `stop` and `start` make an outage at the same address.
+    """A server that starts at once. `stop` and then `start` make an outage at the same address.
 
     Args:
-        extensions: What it says it has.
-        lease: Seconds of a lease, and until it should be extended.
-        expires: Whether leases that are not extended run out.
-        at_least: How many tasks it hands out at once, if it has them, even if fewer are asked for.
+        extensions: The value of the header that names its extensions.
+        lease: The duration of a lease, and the time after which to extend it, in seconds.
+        expires: Whether leases that are not extended expire.
+        at_least: The number of tasks to assign to a claim if they are available, even if the claim asks for fewer.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class ExchangeServer:
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self):
-        """Go away, with all connections."""
+        """Stop the server and close all connections."""
         with self.changed:
             self._is_stopping = True
             self.changed.notify_all()
@@ -129,7 +129,7 @@ class ExchangeServer:
         return given
 
     def wait_for(self, condition):
-        """Wait until something is so."""
+        """Wait until a condition is true."""
         with self.changed:
             assert self.changed.wait_for(condition, WAIT_SECONDS), "it did not happen in time"
 
@@ -139,7 +139,7 @@ class ExchangeServer:
             return [report for given in self.tasks.values() for what, report in given.outcomes if what == kind]
 
     def hold(self, method):
-        """Let the next call of a method wait until `released` is set, and then hang up."""
+        """Block the next call of a method until `released` is set, then hang up."""
         held = Held()
 
         def wait():
@@ -154,10 +154,10 @@ class ExchangeServer:
     def count(self, method):
         return sum(name == method for name, _ in self.seen)
 
-    # Answers
+    # Responses
 
     def answer(self, method, body):
-        """Return status and body of an answer; None to hang up."""
+        """Return the status and the body of a response, or None to hang up."""
         with self.changed:
             steps = self.faults.get(method)
             fault = steps.pop(0) if steps else None
@@ -307,7 +307,7 @@ class ExchangeServer:
         if request.claim_id in self.claims:
             return [one for one in self.claims[request.claim_id] if one.is_leased]
         if request.is_repeated:
-            # Whatever of it still waits in here waits for nobody.
+            # The first request may still be waiting here; no one reads its response, so it must get no tasks.
             self.claims[request.claim_id] = []
         self._expire()
         names = {(one.name, one.version) for one in request.identifiers}
@@ -383,7 +383,7 @@ class _Http(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def handle_error(self, request, client_address):
-        """Say nothing: clients that go away, and connections that are dropped, are what is tried here."""
+        """Log nothing: tests disconnect and drop connections on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -416,4 +416,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Log nothing."""

@@ -11,8 +11,8 @@ from runner.exchange_server import WAIT_SECONDS
 
 
 @dataclass
-class Said:
-    """One answer: what is sent, and whether the connection is closed then."""
+class ScriptedResponse:
+    """One response: its bytes, and whether the server closes the connection afterwards."""
 
     content: bytes = b""
     closes: bool = False
@@ -20,8 +20,8 @@ class Said:
 
 
 @dataclass
-class Asked:
-    """One request: its first line, its headers by lower-case name, its body, and the connection that it came over."""
+class Request:
+    """One request: its first line, headers by lower-case name, body, and the number of its connection."""
 
     line: str
     headers: dict[str, str]
@@ -30,26 +30,26 @@ class Asked:
 
 
 def ok(body: bytes = b"", *headers: str) -> bytes:
-    """Return a good answer."""
+    """Return a valid response."""
     lines = ["HTTP/1.1 200 OK", "content-type: application/proto", f"content-length: {len(body)}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 class HostileServer:
-    """Answers each request with the next of what it was given, and keeps silent after the last.
+    """A server that gives one scripted response to each request, and sends nothing after the last one.
 
     Args:
-        answers: Bytes, or what a `Said` describes.
-        tls: A context to encrypt connections with.
-        greeting: Sent before anything was asked.
+        answers: The responses, as bytes or as `ScriptedResponse`.
+        tls: The TLS context of the server, or None for plain connections.
+        greeting: The bytes to send before the first request.
     """
 
-    def __init__(self, *answers: bytes | Said, tls=None, greeting: bytes = b"") -> None:
-        self.answers = [one if isinstance(one, Said) else Said(one) for one in answers]
+    def __init__(self, *answers: bytes | ScriptedResponse, tls=None, greeting: bytes = b"") -> None:
+        self.answers = [one if isinstance(one, ScriptedResponse) else ScriptedResponse(one) for one in answers]
         self.tls = tls
         self.greeting = greeting
         self.changed = threading.Condition()
-        self.asked: list[Asked] = []
+        self.asked: list[Request] = []
         self.connections = 0
         self.closed = 0
         self._open: list[socket.socket] = []
@@ -122,8 +122,8 @@ class HostileServer:
                     headers[name.lower()] = value.strip()
                 body = stream.read(int(headers.get("content-length", 0)))
                 with self.changed:
-                    self.asked.append(Asked(line.decode().strip(), headers, body, number))
-                    said = self.answers.pop(0) if self.answers else Said()
+                    self.asked.append(Request(line.decode().strip(), headers, body, number))
+                    said = self.answers.pop(0) if self.answers else ScriptedResponse()
                     self.changed.notify_all()
                 connected.sendall(said.content)
                 while said.is_endless:

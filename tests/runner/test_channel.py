@@ -1,4 +1,4 @@
-"""The runner's channel against servers and proxies that do as told, over real sockets."""
+"""The runner's channel against scripted servers and proxies, over real sockets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 import pytest
 import trustme
 from runner.exchange_server import WAIT_SECONDS
-from runner.hostile_server import HostileServer, Said, ok
+from runner.hostile_server import HostileServer, ScriptedResponse, ok
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import workflows_pb2
@@ -76,10 +76,10 @@ def post(channel, body=b"body", **options):
     return channel.post("Service/Method", body, **{"seconds": 30, **options})
 
 
-# Answers
+# Responses
 
 
-def test_a_request_and_its_answer(hostile, opened):
+def test_a_request_and_its_response(hostile, opened):
     server = hostile(ok(b"answer", "Tilebox-Extensions: runners/1"))
     answer = post(opened(server.url + "/prefix"))
     assert (answer.status, answer.body, answer.headers["tilebox-extensions"]) == (200, b"answer", "runners/1")
@@ -111,7 +111,7 @@ def test_one_connection_serves_many_calls(hostile, opened):
         ok(b"answer", "content-length: 6"),
     ],
 )
-def test_unusual_answers_are_understood(hostile, opened, content):
+def test_unusual_responses_are_parsed(hostile, opened, content):
     server = hostile(content, ok(b"next"))
     channel = opened(server)
     assert post(channel).body == b"answer"
@@ -127,8 +127,8 @@ def test_unusual_answers_are_understood(hostile, opened, content):
         b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
     ],
 )
-def test_a_connection_may_end_with_its_answer(hostile, opened, head):
-    server = hostile(Said(head + b"answer", closes=True), ok(b"next"))
+def test_a_connection_may_close_after_its_response(hostile, opened, head):
+    server = hostile(ScriptedResponse(head + b"answer", closes=True), ok(b"next"))
     channel = opened(server)
     assert post(channel).body == b"answer"
     assert post(channel).body == b"next"
@@ -144,19 +144,19 @@ def test_a_connection_may_end_with_its_answer(hostile, opened, head):
         b"HTTP/1.1 200 OK\r\ncontent-length: 999999999999\r\n\r\n",
         b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n" + ok(b"answer"),
         ok(b"\x1f\x8b", "content-encoding: gzip"),
-        Said(ok(b"answer")[:-1], closes=True),
-        Said(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nansw", closes=True),
-        Said(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nanswer\r\n", closes=True),
+        ScriptedResponse(ok(b"answer")[:-1], closes=True),
+        ScriptedResponse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nansw", closes=True),
+        ScriptedResponse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nanswer\r\n", closes=True),
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nwhat?\r\n",
-        Said(b"HTTP/1.1 200 OK\r\ncontent-le", closes=True),
-        Said(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500, is_endless=True),
-        Said(b"HTTP/1.1 200 OK\r\na: " + b"b" * 100_000, is_endless=True),
-        Said(b"x" * 100_000, is_endless=True),
+        ScriptedResponse(b"HTTP/1.1 200 OK\r\ncontent-le", closes=True),
+        ScriptedResponse(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500, is_endless=True),
+        ScriptedResponse(b"HTTP/1.1 200 OK\r\na: " + b"b" * 100_000, is_endless=True),
+        ScriptedResponse(b"x" * 100_000, is_endless=True),
         b"SSH-2.0-OpenSSH_9.6\r\n",
-        Said(closes=True),
+        ScriptedResponse(closes=True),
     ],
 )
-def test_an_answer_that_is_none_is_an_error_and_its_connection_is_not_used_again(hostile, opened, said):
+def test_an_invalid_response_is_an_error_and_closes_its_connection(hostile, opened, said):
     server = hostile(said, ok(b"next"))
     channel = opened(server)
     with pytest.raises(ChannelError):
@@ -168,18 +168,18 @@ def test_an_answer_that_is_none_is_an_error_and_its_connection_is_not_used_again
 @pytest.mark.parametrize(
     "said",
     [
-        Said(b"HTTP/1.1 502 Bad Gateway\r\n\r\n" + b"x" * 10_000, is_endless=True),
+        ScriptedResponse(b"HTTP/1.1 502 Bad Gateway\r\n\r\n" + b"x" * 10_000, is_endless=True),
         ok(b"x" * 1000),
-        Said(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"3e8\r\n" + b"x" * 1000 + b"\r\n"),
+        ScriptedResponse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"3e8\r\n" + b"x" * 1000 + b"\r\n"),
     ],
 )
-def test_an_endless_answer_is_cut_off(hostile, opened, monkeypatch, said):
+def test_an_endless_response_is_an_error(hostile, opened, monkeypatch, said):
     monkeypatch.setattr(channel_module, "MAX_BODY_BYTES", 999)
     with pytest.raises(ChannelError, match="too large"):
         post(opened(hostile(said)))
 
 
-def test_what_follows_an_answer_is_not_taken_for_the_next_one(hostile, opened):
+def test_bytes_after_a_response_are_not_the_next_response(hostile, opened):
     server = hostile(ok(b"answer") + ok(b"smuggled"), ok(b"next"))
     channel = opened(server)
     assert post(channel).body == b"answer"
@@ -187,7 +187,7 @@ def test_what_follows_an_answer_is_not_taken_for_the_next_one(hostile, opened):
 
 
 @pytest.mark.parametrize("code", [301, 307, 401, 502])
-def test_no_answer_is_followed_or_hidden(hostile, opened, code):
+def test_redirects_and_errors_are_returned_as_they_are(hostile, opened, code):
     elsewhere = hostile(ok())
     page = b"<html>no</html>"
     head = f"HTTP/1.1 {code} No\r\nlocation: {elsewhere.url}\r\ncontent-length: {len(page)}\r\n\r\n".encode()
@@ -196,7 +196,7 @@ def test_no_answer_is_followed_or_hidden(hostile, opened, code):
     assert elsewhere.asked == []
 
 
-def test_silence_is_an_error(hostile, opened):
+def test_a_read_timeout_is_an_error(hostile, opened):
     with pytest.raises(ChannelError, match="timed out"):
         post(opened(hostile()), seconds=0.05)
 
@@ -204,7 +204,7 @@ def test_silence_is_an_error(hostile, opened):
 # Connections
 
 
-def test_a_connection_that_was_closed_while_idle_is_not_used_again(hostile, opened):
+def test_a_connection_that_was_closed_while_idle_is_not_reused(hostile, opened):
     server = hostile(ok(b"1"), ok(b"2"))
     channel = opened(server)
     post(channel)
@@ -212,8 +212,8 @@ def test_a_connection_that_was_closed_while_idle_is_not_used_again(hostile, open
     assert post(channel).body == b"2"
 
 
-def test_a_connection_that_is_closed_when_it_is_used_again_is_told_apart(hostile, opened):
-    server = hostile(ok(b"1"), Said(closes=True), ok(b"3"))
+def test_a_reused_connection_that_closes_raises_its_own_error(hostile, opened):
+    server = hostile(ok(b"1"), ScriptedResponse(closes=True), ok(b"3"))
     channel = opened(server)
     post(channel)
     with pytest.raises(ConnectionDroppedError):
@@ -233,7 +233,7 @@ def test_all_addresses_of_a_host_are_tried(hostile, opened, monkeypatch):
     assert post(opened(f"http://several.example:{server.port}")).body == b"answer"
 
 
-def test_no_server_is_an_error(opened):
+def test_a_refused_connection_is_an_error(opened):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(ChannelError, match=f"no connection to 127.0.0.1:{port}"):
@@ -294,18 +294,18 @@ def authority(signed, monkeypatch):
     return signed
 
 
-def test_a_trusted_server_is_talked_to_over_one_connection(hostile, opened, authority):
+def test_a_trusted_server_gets_all_calls_over_one_connection(hostile, opened, authority):
     server = hostile(ok(b"1"), ok(b"2"), tls=authority.server)
     channel = opened(server)
     assert [post(channel).body, post(channel).body] == [b"1", b"2"]
     assert server.connections == 1
 
 
-def test_authorities_may_be_in_a_folder(hostile, opened, signed, monkeypatch, tmp_path):
+def test_trusted_authorities_may_be_in_a_folder(hostile, opened, signed, monkeypatch, tmp_path):
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     with pytest.raises(TLSError):
         post(opened(hostile(ok(), tls=signed.server)))
-    # OpenSSL looks authorities up by a digest of their names.
+    # OpenSSL finds authorities by a hash of their names.
     digest = subprocess.run(
         ["openssl", "x509", "-hash", "-noout", "-in", signed.path], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -314,7 +314,7 @@ def test_authorities_may_be_in_a_folder(hostile, opened, signed, monkeypatch, tm
 
 
 @pytest.mark.parametrize("kind", ["unknown authority", "other host", "no TLS"])
-def test_a_server_that_is_not_trusted_ends_the_runner_at_once(hostile, signed, monkeypatch, kind):
+def test_an_untrusted_server_ends_the_runner_at_once(hostile, signed, monkeypatch, kind):
     if kind != "unknown authority":
         monkeypatch.setenv("SSL_CERT_FILE", str(signed.path))
     tls = {"unknown authority": signed.server, "other host": signed.other_host, "no TLS": None}[kind]
@@ -357,7 +357,7 @@ def test_a_server_that_is_not_trusted_ends_the_runner_at_once(hostile, signed, m
         ({"ALL_PROXY": "http://p:1", "NO_PROXY": "[::1]"}, "http://[::1]", None),
     ],
 )
-def test_the_environment_names_the_proxy(monkeypatch, environment, url, proxy):
+def test_the_proxy_comes_from_the_environment(monkeypatch, environment, url, proxy):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert proxy_of(url) == proxy
@@ -378,7 +378,7 @@ def test_plain_requests_go_through_a_proxy(hostile, opened):
 
 
 class Tunnel(HostileServer):
-    """A proxy that connects to a server once it was asked to."""
+    """A proxy that opens a tunnel to the server after a CONNECT request."""
 
     def __init__(self, server):
         super().__init__()
@@ -416,20 +416,22 @@ def test_encrypted_requests_go_through_a_tunnel(hostile, opened, authority):
     assert "proxy-authorization" not in server.asked[0].headers
 
 
-def test_a_proxy_that_refuses_is_an_error(hostile, opened):
-    proxy = hostile(Said(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n", closes=True))
+def test_a_rejection_by_the_proxy_is_an_error(hostile, opened):
+    proxy = hostile(
+        ScriptedResponse(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n", closes=True)
+    )
     with pytest.raises(ChannelError, match="407"):
         post(opened("https://box.example", proxy.url))
 
 
 @pytest.mark.parametrize("proxy", ["socks5://p:1", "https://p:1"])
-def test_a_kind_of_proxy_that_is_not_supported_is_said_before_any_request(monkeypatch, proxy):
+def test_an_unsupported_proxy_is_an_error_before_any_request(monkeypatch, proxy):
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(ValueError, match="NO_PROXY"):
         Client("https://box.example", "key").runner(tasks=[Nothing]).run_all()
 
 
-def test_a_runner_and_its_companion_go_through_the_proxy(scripted, running, monkeypatch):
+def test_the_runner_and_its_heartbeat_process_use_the_proxy(scripted, running, monkeypatch):
     server = scripted(at_least=2)
 
     class Forward(HostileServer):
@@ -472,14 +474,14 @@ def exchanged(**options):
     return runners_pb2.ExchangeResponse(**options).SerializeToString()
 
 
-def test_a_runner_asks_again_over_a_new_connection_and_says_so(hostile, caplog):
+def test_a_runner_repeats_a_dropped_call_over_a_new_connection(hostile, caplog):
     found = ok(FOUND, "tilebox-extensions: runners/1")
-    server = hostile(found, Said(closes=True), ok(exchanged(is_more_to_come=False)), ok(exchanged()))
+    server = hostile(found, ScriptedResponse(closes=True), ok(exchanged(is_more_to_come=False)), ok(exchanged()))
     Client(server.url, "key").runner(tasks=[Nothing]).run_all()
     first, second = (runners_pb2.ExchangeRequest.FromString(one.body) for one in server.asked[1:3])
     assert first.claim_id == second.claim_id
     assert (first.is_repeated, second.is_repeated) == (False, True)
-    # It is no outage.
+    # It does not count as an outage.
     assert caplog.text == ""
 
 
@@ -494,12 +496,12 @@ def test_a_redirect_ends_the_runner_at_the_start(hostile):
     [
         ok(b"<html><body>Log in to the network</body></html>"),
         ok(FOUND, "content-length: 3"),
-        Said(b"HTTP/1.1 200 OK\r\n", closes=True),
-        Said(ok(FOUND)[:-1], closes=True),
+        ScriptedResponse(b"HTTP/1.1 200 OK\r\n", closes=True),
+        ScriptedResponse(ok(FOUND)[:-1], closes=True),
         b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 15\r\n\r\n<html>no</html>",
     ],
 )
-def test_a_runner_outlives_what_a_network_says(hostile, said, caplog):
+def test_a_runner_survives_invalid_responses(hostile, said, caplog):
     answers = [ok(FOUND, "tilebox-extensions: runners/1"), said, ok(exchanged()), ok(exchanged())]
     server = hostile(said, *answers)
     Client(server.url, "key").runner(tasks=[Nothing]).run_all()

@@ -64,7 +64,7 @@ def test_tasks_of_a_module_are_executed(scripted, pipeline, place, count):
         (["pipeline", "--time-limit", "3"], "isolation"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(scripted, pipeline, arguments, message):
+def test_an_error_is_one_line(scripted, pipeline, arguments, message):
     process = run(pipeline, scripted(), *arguments)
     _, errors = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 2
@@ -72,7 +72,7 @@ def test_what_is_wrong_is_said_in_a_line(scripted, pipeline, arguments, message)
     assert "Traceback" not in errors
 
 
-def test_it_stops_as_it_is_told(scripted, pipeline):
+def test_a_signal_stops_the_command(scripted, pipeline):
     server = scripted()
     process = run(pipeline, server, "pipeline")
     server.wait_for(lambda: server.waiting)
@@ -82,7 +82,7 @@ def test_it_stops_as_it_is_told(scripted, pipeline):
 
 
 @pytest.mark.skipif("runner" not in tilebox.commands, reason="the command is not registered")
-def test_several_runners_end_with_the_one_that_started_them(scripted, pipeline):
+def test_several_runners_end_with_their_parent(scripted, pipeline):
     server = scripted()
     environment = {**os.environ, "TILEBOX_API_URL": server.url, "TILEBOX_API_KEY": "key"}
     command = [sys.executable, "-m", "tilebox.cli", "runner", "pipeline", "-n", "2"]

@@ -1,4 +1,4 @@
-"""Runners that are taken down by a task: their companion says so, and what is to blame."""
+"""Runners that a task kills: the heartbeat process reports the death and the tasks that were executing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Short(Task):
 
 @pytest.fixture
 def dying(scripted):
-    """A function that starts a server with tasks that die as told, and a runner; nothing dies of an empty word."""
+    """A function that starts a server and a runner, with one task for each way to die; "" is a task that succeeds."""
     processes = []
 
     def start(*how, options=None, **of_server):
@@ -46,7 +46,7 @@ def dying(scripted):
 
     yield start
     for one in processes:
-        # With what its tasks have forked.
+        # Kill the group, which includes the processes that its tasks have forked.
         with suppress(ProcessLookupError):
             os.killpg(one.pid, signal.SIGKILL)
         one.wait()
@@ -54,10 +54,10 @@ def dying(scripted):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("how", ["kill", "segv", "exit", "hold"])
-def test_a_death_is_put_down_to_the_task_that_was_executed(dying, how):
+def test_a_crash_counts_for_the_executing_task_only(dying, how):
     server, tasks, process = dying("", "", how, "", "", "")
     process.wait(WAIT_SECONDS)
-    # It waits for nothing: leases last a minute, and so does the process that the task forked, which holds the pipe.
+    # The report comes at once, although leases last a minute, and so does the forked process that holds the pipe open.
     server.wait_for(lambda: server.count("ReportDeath") >= 1)
     report, *_ = (request for name, request in server.seen if name == "ReportDeath")
     assert [one.task_id for one in report.executing] == [tasks[2].task_id]
@@ -68,18 +68,18 @@ def test_a_death_is_put_down_to_the_task_that_was_executed(dying, how):
     assert not any(task.is_leased for task in tasks)
 
 
-def test_every_slot_is_a_suspect(dying):
+def test_a_crash_counts_for_the_tasks_of_all_slots(dying):
     server, tasks, process = dying("kill", "kill", options={"concurrency": 2})
     process.wait(WAIT_SECONDS)
     server.wait_for(lambda: server.count("ReportDeath") >= 1)
-    # The second one may have been about to start.
+    # The second task may not have started yet.
     outcomes = {what for task in tasks for what, _ in task.outcomes}
     assert "crashed" in outcomes
     assert outcomes <= {"crashed", "returned"}
     assert not any(task.is_leased for task in tasks)
 
 
-def test_tasks_that_come_to_a_dead_runner_are_given_back_as_well(dying):
+def test_tasks_assigned_to_a_dead_runner_are_returned_too(dying):
     server, _, process = dying("", "kill")
     late = []
 
@@ -95,7 +95,7 @@ def test_tasks_that_come_to_a_dead_runner_are_given_back_as_well(dying):
     server.wait_for(lambda: [what for what, _ in late[0].outcomes] == ["returned"])
 
 
-def test_a_server_that_is_away_hears_of_it_when_it_is_back(dying):
+def test_the_death_is_reported_after_an_outage_of_the_server(dying):
     server, tasks, process = dying("", "", lease=(60.0, 20.0))
     server.wait_for(lambda: len(server.reports("computed")) == 2)
     server.wait_for(lambda: server.waiting)
@@ -110,7 +110,7 @@ def test_a_server_that_is_away_hears_of_it_when_it_is_back(dying):
     assert held.outcomes[-1][0] == "returned"
 
 
-def test_a_server_that_does_not_know_the_call_is_told_once(dying):
+def test_a_server_without_report_death_gets_no_repetition(dying):
     server, _, process = dying("", "kill")
     server.faults["ReportDeath"] = told = ["unavailable", "hang up", "unimplemented", "unavailable"]
     process.wait(WAIT_SECONDS)
@@ -118,30 +118,30 @@ def test_a_server_that_does_not_know_the_call_is_told_once(dying):
     assert server.count("ReportDeath") == 0
 
 
-def test_a_batch_has_a_companion_also_if_its_tasks_are_short(scripted, running):
+def test_a_batch_of_short_tasks_starts_the_heartbeat_process(scripted, running):
     server = scripted(at_least=3)
     server.submit("Short")
     runner = running(server, [Short])
     server.wait_for(lambda: len(server.reports("computed")) == 1 and server.waiting)
-    heart = runner._engine._run._tasks._keeper
-    first = heart.pid
+    keeper = runner._engine._run._tasks._keeper
+    first = keeper.pid
     os.kill(first, signal.SIGKILL)
-    heart._process.wait()
+    keeper._process.wait()
     server.submit("Short")
     server.wait_for(lambda: len(server.reports("computed")) == 2 and server.waiting)
-    assert heart.pid == first
+    assert keeper.pid == first
     with server.changed:
         for _ in range(3):
             server.submit("Short")
     server.wait_for(lambda: len(server.reports("computed")) == 5)
-    assert heart.pid != first
+    assert keeper.pid != first
 
 
-# Its words, without a process
+# Reports of deaths, without a process
 
 
 class Recorded:
-    """A channel that remembers requests and answers with what it was given, or not at all."""
+    """A channel that records requests and gives scripted answers, or raises an error when it has none left."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -167,7 +167,7 @@ def table():
 
 
 class Clock:
-    """Time that passes when somebody sleeps, and only then."""
+    """A clock that advances only by `sleep`."""
 
     def __init__(self):
         self.now = 1000.0
@@ -186,7 +186,7 @@ def clock(monkeypatch):
     return made
 
 
-def companion(channel, table, **options):
+def heartbeat_of(channel, table, **options):
     return Heartbeat(channel, table, **{"runner_id": b"r" * 16, "has_extension": True, "runner_pid": 7, **options})
 
 
@@ -194,14 +194,14 @@ GOOD = Response(200, {}, b"")
 
 
 @pytest.mark.usefixtures("clock")
-def test_it_reports_what_was_executing_twice(table):
+def test_the_executing_tasks_are_reported_twice(table):
     table.set(0, OTHER, 3, 1.0)
     table.clear(0)
-    # One that is about to start, or to be cleared.
+    # A row that is being written.
     table.set(2, OTHER, 4, 1.0)
     table._memory[table._offset(2)] |= 1
     channel = Recorded(GOOD, GOOD)
-    companion(channel, table).report_death()
+    heartbeat_of(channel, table).report_death()
     assert channel.requests[0] == channel.requests[1]
     assert len(channel.requests) == 2
     path, body = channel.requests[0]
@@ -212,36 +212,36 @@ def test_it_reports_what_was_executing_twice(table):
     assert request.cause.startswith("process 7 on ")
 
 
-def test_it_gives_up_when_a_lease_is_over(table, clock):
+def test_reporting_ends_when_the_leases_have_expired(table, clock):
     channel = Recorded()
     begun = clock.monotonic()
-    companion(channel, table).report_death()
+    heartbeat_of(channel, table).report_death()
     assert 0.2 < clock.monotonic() - begun <= 0.4
     assert len(channel.requests) == 4
 
 
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 501])
-def test_it_does_not_insist(table, status):
+def test_a_rejected_report_of_a_death_is_not_repeated(table, status):
     channel = Recorded(ChannelError("away"), Response(503, {}, b""), Response(status, {}, b""))
-    companion(channel, table).report_death()
+    heartbeat_of(channel, table).report_death()
     assert len(channel.requests) == 3
 
 
-def test_it_has_nothing_to_say_of_a_runner_that_never_had_a_task(table):
+def test_a_runner_without_claims_or_extension_has_no_death_to_report(table):
     channel = Recorded()
     table.set_times(0.0, 0.0)
-    companion(channel, table).report_death()
+    heartbeat_of(channel, table).report_death()
     table.set_times(10.0, 0.4)
-    # The public wire has no word for it, and hands out no batches.
-    companion(channel, table, has_extension=False).report_death()
+    # The public API has no such call, and no batches.
+    heartbeat_of(channel, table, has_extension=False).report_death()
     assert channel.requests == []
 
 
 @pytest.mark.usefixtures("clock")
-def test_what_was_interrupted_does_not_keep_it_from_speaking(table):
+def test_a_cancelled_heartbeat_can_report_a_death(table):
     channel = Recorded(GOOD, GOOD)
-    made = companion(channel, table)
+    made = heartbeat_of(channel, table)
     made.cancel()
     made.report_death()
     assert len(channel.requests) == 2
@@ -249,36 +249,36 @@ def test_what_was_interrupted_does_not_keep_it_from_speaking(table):
 
 @pytest.fixture
 def process():
-    """A process that waits."""
+    """A process that waits for input."""
     made = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     yield made
     made.kill()
     made.communicate()
 
 
-def test_a_runner_that_lives_is_not_said_to_be_dead(process):
+def test_a_live_or_suspended_runner_is_not_gone(process):
     assert not heartbeat._is_gone(0)
     assert not heartbeat._is_gone(os.getppid(), timeout_seconds=0.05)
-    # One that is not its parent, since something else stands between them.
+    # A runner that is not the parent, because a launcher stands between them.
     assert not heartbeat._is_gone(process.pid)
     process.send_signal(signal.SIGSTOP)
     assert not heartbeat._is_gone(process.pid)
 
 
 @pytest.mark.parametrize("has_files", [True, False])
-def test_a_runner_that_is_dead_is_gone_whether_or_not_anybody_took_note(process, monkeypatch, has_files):
+def test_a_dead_runner_is_gone_also_as_a_zombie(process, monkeypatch, has_files):
     if not has_files:
         monkeypatch.setattr(heartbeat, "_process_state", lambda _: b"")
     process.kill()
     if has_files:
-        # Dead, but still known to the system until its own parent asks.
+        # It is a zombie until its parent waits for it.
         assert heartbeat._is_gone(process.pid, timeout_seconds=30)
     assert not heartbeat._is_gone(1)
     process.wait()
     assert heartbeat._is_gone(process.pid)
 
 
-def test_it_ends_its_rounds_when_the_runner_is_gone(table, process):
+def test_the_heartbeat_ends_when_the_runner_is_gone(table, process):
     process.kill()
     process.wait()
-    companion(Recorded(), table, runner_pid=process.pid).run(threading.Event())
+    heartbeat_of(Recorded(), table, runner_pid=process.pid).run(threading.Event())

@@ -1,4 +1,4 @@
-"""Leases: extended while code holds the interpreter lock, let go when the runner is suspended or dead, and never in the way."""
+"""Leases: extended while code holds the interpreter lock, but not for a suspended or dead runner."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Step(Task):
 
     def execute(self, context):
         if self.holds:
-            # Waits in C, without giving the interpreter lock away.
+            # Waits in C, without releasing the interpreter lock.
             ctypes.PyDLL(None).read({pipe}, ctypes.create_string_buffer(1), 1)
 
 Client({url!r}, "key").runner(tasks=[Step]).run_all()
@@ -92,14 +92,14 @@ def test_code_that_holds_the_interpreter_lock_keeps_its_lease(scripted, lock_hol
     server.wait_for(lambda: server.extended[task.task_id] >= (10 if extensions else 3))
     pipe.close()
     assert process.wait(WAIT_SECONDS) == 0
-    # On a busy machine its result may have been given back, as if another task held the lock after it.
+    # On a busy machine the task may have been returned, as if another task held the lock after it.
     assert [what for what, _ in task.outcomes if what != "returned"] == ["computed"]
 
 
-def test_code_that_holds_the_interpreter_lock_keeps_nothing_from_others(scripted, lock_holder):
-    # Not sooner, or a busy machine looks like an interpreter lock that is held.
+def test_waiting_tasks_are_returned_while_code_holds_the_interpreter_lock(scripted, lock_holder):
+    # With a shorter interval, a busy machine looks like a held interpreter lock.
     server = scripted(lease=(60, 3), at_least=5)
-    # One whose result is not delivered before, and some that would begin only afterwards.
+    # The first report is not delivered before the lock is taken, and the others could start only afterwards.
     first, held, *others = [server.submit("Step", holds) for holds in (b"false", b"true", b"false", b"false", b"false")]
     process, pipe = lock_holder(server)
     server.wait_for(lambda: all(one.outcomes for one in (first, *others)))
@@ -108,16 +108,16 @@ def test_code_that_holds_the_interpreter_lock_keeps_nothing_from_others(scripted
     assert process.wait(WAIT_SECONDS) == 0
     outcomes = [[what for what, _ in task.outcomes] for task in (held, *others)]
     assert outcomes == [["computed"], *[["returned", "computed"]] * 3]
-    # On a busy machine its result may have been delivered in time.
+    # On a busy machine its report may have been delivered in time.
     delivered = [what for what, _ in first.outcomes]
     assert delivered in (["returned", "computed"], ["computed"])
-    # Of what had been given back, the runner executed nothing under the old lease but what it had executed already.
+    # The runner executed no returned task under its old lease, except the one that it had executed before.
     reports = [report for name, request in server.seen if name == "Exchange" for report in request.computed]
     expected = [*[first] * len(delivered), held, *others]
     assert sorted(report.task_id for report in reports) == sorted(task.task_id for task in expected)
 
 
-def test_a_task_that_comes_alone_is_known_to_the_companion_too_for_it_may_have_to_wait(scripted, running):
+def test_a_single_task_is_among_the_recent_claims(scripted, running):
     server = scripted()
     task = server.submit("Waiting")
     hold = Holding()
@@ -128,18 +128,18 @@ def test_a_task_that_comes_alone_is_known_to_the_companion_too_for_it_may_have_t
     server.wait_for(lambda: len(server.reports("computed")) == 1)
 
 
-def test_a_companion_that_dies_is_replaced(scripted, running):
+def test_a_dead_heartbeat_process_is_replaced(scripted, running):
     server = scripted(lease=SHORT_LEASE)
     server.submit("Waiting")
     hold = Holding()
     runner = running(server, [Waiting], context=hold)
     server.wait_for(lambda: server.extended.total() >= 2)
-    heart = runner._engine._run._tasks._keeper
-    first = heart.pid
+    keeper = runner._engine._run._tasks._keeper
+    first = keeper.pid
     os.kill(first, signal.SIGKILL)
     seen = server.extended.total()
     server.wait_for(lambda: server.extended.total() >= seen + 4)
-    assert heart.pid != first
+    assert keeper.pid != first
     hold.released.set()
     server.wait_for(lambda: len(server.reports("computed")) == 1)
 
@@ -152,9 +152,9 @@ def test_a_lost_lease_drops_the_result_and_tells_the_task(scripted, running, cap
     assert hold.started.wait(WAIT_SECONDS)
     with server.changed:
         task.leased_until = None
-    # The task is told from outside; it has no event of its own.
+    # The executor marks the lease as lost from another thread, without an event to wait for.
     deadline = time.monotonic() + WAIT_SECONDS
-    while hold.contexts[0].subtasks._closed is None:
+    while hold.contexts[0].subtasks._closed_reason is None:
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
     with pytest.raises(RuntimeError, match="lease"):
@@ -176,7 +176,7 @@ def test_a_failing_heartbeat_kills_no_task(scripted, running):
     server.wait_for(lambda: len(server.reports("computed")) == 1)
 
 
-def test_short_tasks_start_one_companion_at_most_and_it_ends_with_the_run(scripted):
+def test_no_heartbeat_process_outlives_the_run(scripted):
     server = scripted()
     for _ in range(20):
         server.submit("Short")
@@ -186,52 +186,52 @@ def test_short_tasks_start_one_companion_at_most_and_it_ends_with_the_run(script
 
 
 def children():
-    """Return the processes that this one has started and that live."""
+    """Return the ids of the live child processes of this process."""
     found = set()
     for thread in Path(f"/proc/{os.getpid()}/task").iterdir():
-        with suppress(OSError):  # of a thread that has just ended
+        with suppress(OSError):  # the thread has just ended
             found.update((thread / "children").read_text().split())
     return found
 
 
-# The companion by itself
+# The heartbeat process by itself
 
 
 @pytest.fixture
-def companion(scripted):
-    """A companion process over a table of two rows, and its server."""
+def heartbeat(scripted):
+    """A server, and a lease keeper with two slots."""
     server = scripted(lease=SHORT_LEASE)
-    heart = LeaseKeeper(
+    keeper = LeaseKeeper(
         server.url, {"authorization": "Bearer secret"}, runner_id=b"r" * 16, has_extension=True, slots=2
     )
-    heart.table.set_times(0.05, 1.0)
-    yield server, heart
-    heart.close()
+    keeper.table.set_times(0.05, 1.0)
+    yield server, keeper
+    keeper.close()
 
 
-def leased(server, heart):
+def leased(server, keeper):
     task = server.submit("Waiting")
     with server.changed:
         server._lease(task)
-    heart.table.set(0, task.task_id, task.lease_number, time.monotonic())
+    keeper.table.set(0, task.task_id, task.lease_number, time.monotonic())
     return task
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_it_is_small_and_shows_its_key_to_nobody(companion):
-    server, heart = companion
-    leased(server, heart)
-    heart.ensure_heartbeat()
+def test_the_heartbeat_process_is_small_and_hides_the_api_key(heartbeat):
+    server, keeper = heartbeat
+    leased(server, keeper)
+    keeper.ensure_heartbeat()
     server.wait_for(lambda: server.extended.total() > 0)
-    lines = Path(f"/proc/{heart.pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{keeper.pid}/status").read_text().splitlines()
     resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
     assert resident < 26 * 1024
     for place in ("cmdline", "environ"):
-        assert b"secret" not in Path(f"/proc/{heart.pid}/{place}").read_bytes()
+        assert b"secret" not in Path(f"/proc/{keeper.pid}/{place}").read_bytes()
     assert server.headers[-1]["authorization"] == "Bearer secret"
 
 
-def test_the_lease_of_a_suspended_runner_is_let_go(scripted):
+def test_the_lease_of_a_suspended_runner_expires(scripted):
     server = scripted(lease=SHORT_LEASE, expires=True)
     program = (
         "import sys, time\n"
@@ -253,20 +253,20 @@ def test_the_lease_of_a_suspended_runner_is_let_go(scripted):
                 server._expire()
                 server.changed.wait(0.05)
         assert task.outcomes[0][0] == "expired"
-        # Its companion knows that it is not dead.
+        # A suspended runner is not dead.
         assert server.count("ReportDeath") == 0
     finally:
         process.kill()
         process.wait()
 
 
-def test_it_ends_with_its_runner(scripted, tmp_path):
+def test_the_heartbeat_process_ends_with_its_runner(scripted, tmp_path):
     program = (
         "import sys\n"
         "from tilebox._runner.leases import LeaseKeeper\n"
-        "heart = LeaseKeeper('http://127.0.0.1:1', {}, runner_id=b'r', has_extension=True, slots=1)\n"
-        "heart.ensure_heartbeat()\n"
-        "print(heart.pid, heart.table.path, flush=True)\n"
+        "keeper = LeaseKeeper('http://127.0.0.1:1', {}, runner_id=b'r', has_extension=True, slots=1)\n"
+        "keeper.ensure_heartbeat()\n"
+        "print(keeper.pid, keeper.table.path, flush=True)\n"
         "sys.stdin.read()\n"
     )
     process = subprocess.Popen(
@@ -292,7 +292,7 @@ def is_running(pid):
 
 
 class Recorded:
-    """A channel that remembers requests and answers with what it was given."""
+    """A channel that records requests and gives scripted answers."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -323,10 +323,10 @@ def test_due_leases_are_extended_and_lost_ones_are_marked(table):
     answer.lease.seconds = 60
     answer.extend_after.FromMilliseconds(12_345)
     channel = Recorded(Response(200, {}, answer.SerializeToString()))
-    companion = Heartbeat(channel, table, runner_id=b"r" * 16, has_extension=True, runner_pid=0)
+    heartbeat = Heartbeat(channel, table, runner_id=b"r" * 16, has_extension=True, runner_pid=0)
     table.set(0, b"a" * 16, 1, 1.0)
     table.set(2, b"b" * 16, 1 << 40, 1.0)
-    companion.run_once()
+    heartbeat.run_once()
     [(path, body)] = channel.requests
     request = runners_pb2.ExtendLeasesRequest.FromString(body)
     assert path == "tilebox.ext.v1.RunnerService/ExtendLeases"
@@ -334,53 +334,53 @@ def test_due_leases_are_extended_and_lost_ones_are_marked(table):
     assert request.runner_id == b"r" * 16
     assert not table.is_lost(0, 1)
     assert table.is_lost(2, 1 << 40)
-    assert companion._extend_after == pytest.approx(12.345)
-    companion.run_once()
+    assert heartbeat._extend_after == pytest.approx(12.345)
+    heartbeat.run_once()
     assert len(channel.requests) == 1
 
 
-def test_a_failed_round_is_tried_again(table):
+def test_a_failed_extension_is_repeated(table):
     good = Response(200, {}, runners_pb2.ExtendLeasesResponse().SerializeToString())
     channel = Recorded(ChannelError("away"), Response(500, {}, b""), Response(200, {}, b"\xff"), good)
-    companion = Heartbeat(channel, table, runner_id=b"r", has_extension=True, runner_pid=0)
+    heartbeat = Heartbeat(channel, table, runner_id=b"r", has_extension=True, runner_pid=0)
     table.set(1, b"a" * 16, 7, 1.0)
     for _ in range(4):
-        assert companion.run_once() > 0
+        assert heartbeat.run_once() > 0
     assert len(channel.requests) == 4
     assert not table.is_lost(1, 7)
 
 
-def test_the_public_wire_says_with_no_lease_that_it_is_lost(table):
+def test_a_response_without_a_lease_marks_it_as_lost_on_the_public_wire(table):
     lease = core_pb2.TaskLease()
     lease.lease.seconds = 120
     lease.recommended_wait_until_next_extension.seconds = 40
     channel = Recorded(Response(200, {}, lease.SerializeToString()), Response(200, {}, b""))
-    companion = Heartbeat(channel, table, runner_id=b"r", has_extension=False, runner_pid=0)
+    heartbeat = Heartbeat(channel, table, runner_id=b"r", has_extension=False, runner_pid=0)
     table.set(0, b"a" * 16, 0, 1.0)
-    companion.run_once()
+    heartbeat.run_once()
     assert not table.is_lost(0, 0)
     table.set(1, b"b" * 16, 0, 1.0)
-    companion.run_once()
-    companion._due = dict.fromkeys(companion._due, 0.0)
+    heartbeat.run_once()
+    heartbeat._due = dict.fromkeys(heartbeat._due, 0.0)
     channel.answers = [Response(200, {}, b"")] * 2
-    companion.run_once()
+    heartbeat.run_once()
     assert table.is_lost(1, 0)
 
 
-def test_what_came_in_batches_is_given_back_while_the_interpreter_lock_is_held(table):
+def test_claims_are_returned_while_the_interpreter_lock_is_held(table):
     good = Response(200, {}, b"")
     channel = Recorded()
-    companion = Heartbeat(channel, table, runner_id=b"r" * 16, has_extension=True, runner_pid=0)
+    heartbeat = Heartbeat(channel, table, runner_id=b"r" * 16, has_extension=True, runner_pid=0)
     later = time.monotonic() + 3600
     table.set_times(1.0, 60.0)
     table.set(0, b"a" * 16, 1, 1.0)
-    companion._due = {(b"a" * 16, 1, 1.0): later}
+    heartbeat._due = {(b"a" * 16, 1, 1.0): later}
     table.record_claims([(b"a" * 16, 1), (b"b" * 16, 2), (b"c" * 16, 3)], 1.0)
     table.record_claims([(b"d" * 16, 4)], later)
 
-    def given_back(*answers):
+    def returned_by_run(*answers):
         channel.answers, channel.requests = list(answers), []
-        companion.run_once()
+        heartbeat.run_once()
         assert channel.answers == []
         paths, bodies = zip(*channel.requests, strict=True) if channel.requests else ((), ())
         assert set(paths) <= {"tilebox.ext.v1.RunnerService/Exchange"}
@@ -388,36 +388,36 @@ def test_what_came_in_batches_is_given_back_while_the_interpreter_lock_is_held(t
         assert all(request.runner_id == b"r" * 16 and not request.max_tasks for request in requests)
         return [(one.task_id[:1], one.lease_number) for request in requests for one in request.returned]
 
-    # The loop had its turn.
+    # The loop has run.
     table.record_loop_time(later)
-    assert given_back() == []
+    assert returned_by_run() == []
     assert table.returned_at() == 0.0
     table.record_loop_time(1.0)
-    assert given_back(ChannelError("away")) == [(b"b", 2), (b"c", 3)]
+    assert returned_by_run(ChannelError("away")) == [(b"b", 2), (b"c", 3)]
     assert 1.0 < table.returned_at() < later
-    assert given_back(good) == [(b"b", 2), (b"c", 3)]
-    # Once is enough; and what came a moment ago can wait.
-    assert given_back() == []
-    # What was executing may have ended, and its report be stuck like the others.
+    assert returned_by_run(good) == [(b"b", 2), (b"c", 3)]
+    # Each task is returned once, and a recent claim is not returned.
+    assert returned_by_run() == []
+    # The executing task may have ended, and its report may be blocked too.
     table.set(0, b"e" * 16, 5, 1.0)
-    companion._due = {(b"e" * 16, 5, 1.0): later}
-    assert given_back(good) == [(b"a", 1)]
+    heartbeat._due = {(b"e" * 16, 5, 1.0): later}
+    assert returned_by_run(good) == [(b"a", 1)]
     table.clear(0)
     table.record_claims([(b"f" * 16, 6)], 1.0)
-    assert given_back() == []
+    assert returned_by_run() == []
 
 
-def test_the_public_wire_has_no_batches_to_give_back(table):
+def test_no_claims_are_returned_on_the_public_wire(table):
     channel = Recorded()
-    companion = Heartbeat(channel, table, runner_id=b"r", has_extension=False, runner_pid=0)
+    heartbeat = Heartbeat(channel, table, runner_id=b"r", has_extension=False, runner_pid=0)
     table.set(0, b"a" * 16, 0, time.monotonic())
     table.set_times(3600.0, 7200.0)
     table.record_claims([(b"b" * 16, 0)], 1.0)
-    companion.run_once()
+    heartbeat.run_once()
     assert channel.requests == []
 
 
-def test_the_ring_keeps_what_came_last(table):
+def test_the_ring_buffer_keeps_the_latest_claims(table):
     size = 3 * CLAIMS_PER_ROW
     leases = [(number.to_bytes(16, "big"), number) for number in range(2 * size)]
     assert table.recent_claims() == []
@@ -434,7 +434,7 @@ def test_the_ring_keeps_what_came_last(table):
     assert (table.loop_time(), table.returned_at(), table.times()) == (4.0, 5.0, (0.0, 60.0))
 
 
-def test_rows_that_are_being_written_are_left_out(table):
+def test_rows_that_are_being_written_are_skipped(table):
     table.set(0, b"a" * 16, 1, 5.0)
     offset = table._offset(0)
     table._memory[offset] |= 1

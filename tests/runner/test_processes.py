@@ -1,4 +1,4 @@
-"""Tasks in processes of their own: what they may do, what they die of, and that the runner lives on."""
+"""Tasks in child processes: their abilities, their causes of death, and the survival of the runner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def displays(server):
     return [report.display.split() for report in server.reports("computed")]
 
 
-def test_tasks_run_elsewhere_and_their_words_come_back(scripted, tmp_path):
+def test_tasks_run_in_a_child_and_their_reports_come_back(scripted, tmp_path):
     server = scripted()
     server.submit("Saying", b"2")
     server.submit("SayingCoroutine")
@@ -38,7 +38,7 @@ def test_tasks_run_elsewhere_and_their_words_come_back(scripted, tmp_path):
     assert report.progress_updates[0].label == "said"
 
 
-def test_children_are_replaced_after_so_many_tasks(scripted, tmp_path):
+def test_children_are_recycled(scripted, tmp_path):
     server = scripted()
     server.submit("Saying", b"4")
     run_all(server, recycle_after=2, cache=LocalFileSystemCache(tmp_path))
@@ -57,7 +57,7 @@ def test_children_are_replaced_after_so_many_tasks(scripted, tmp_path):
         ("sys.exit", "SystemExit(4)", runners_pb2.FAILURE_KIND_TASK),
     ],
 )
-def test_what_it_died_of_is_said_and_the_next_task_runs(scripted, tmp_path, how, cause, kind):
+def test_the_cause_of_death_is_reported_and_the_next_task_runs(scripted, tmp_path, how, cause, kind):
     server = scripted()
     server.submit("Dying", f'"{how}"'.encode())
     server.submit("Saying", b"0")
@@ -69,7 +69,7 @@ def test_what_it_died_of_is_said_and_the_next_task_runs(scripted, tmp_path, how,
 
 
 @pytest.mark.parametrize("how", ["sleep", "loop", "deaf", "call"])
-def test_a_time_limit_ends_whatever_it_is(scripted, how):
+def test_a_time_limit_ends_any_task(scripted, how):
     server = scripted()
     server.submit("Endless", f'"{how}"'.encode())
     run_all(server, time_limit=0.3)
@@ -89,7 +89,7 @@ def test_slots_have_children_of_their_own(scripted, running, tmp_path):
     server.wait_for(lambda: len(server.reports("computed")) == 2)
 
 
-def test_what_cannot_be_sent_is_told_before_any_request(scripted):
+def test_arguments_that_cannot_be_pickled_are_an_error_before_any_request(scripted):
     server = scripted()
     client = Client(server.url, "key")
 

@@ -1,4 +1,4 @@
-"""Runners against a server that does as told: what they execute, deliver, survive, and when they end."""
+"""Runners against a scripted server: execution, delivery, outages and the end of a run."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def computed(server):
 
 
 @pytest.mark.parametrize("extensions", ["runners/1", None])
-def test_all_tasks_are_executed_also_those_that_tasks_submit(scripted, extensions):
+def test_all_tasks_and_subtasks_are_executed(scripted, extensions):
     server = scripted(extensions=extensions)
     server.submit("Branch", b"300")
     runner = Client(server.url, "key").runner(tasks=[Branch, Leaf])
@@ -107,7 +107,7 @@ def test_short_tasks_come_in_batches(scripted):
         server.submit("Leaf", b"%d" % number)
     Client(server.url, "key").runner(tasks=[Leaf]).run_all()
     assert computed(server) == 500
-    # How many depends on how long the machine took for each.
+    # The size of the batches depends on the speed of the machine.
     assert max(request.max_tasks for name, request in server.seen if name == "Exchange") > 1
     assert server.count("Exchange") < 500
 
@@ -129,7 +129,7 @@ def test_a_runner_runs_once_at_a_time(scripted, running):
         runner.run_all()
 
 
-def test_stop_ends_a_runner_that_waits(scripted, running):
+def test_stop_ends_an_idle_runner(scripted, running):
     server = scripted()
     poll = server.hold("Exchange")
     runner = running(server, [Leaf])
@@ -142,7 +142,7 @@ def test_stop_ends_a_runner_that_waits(scripted, running):
 
 
 @pytest.mark.parametrize("slots", [1, 4])
-def test_at_most_so_many_tasks_execute_at_once(scripted, running, slots):
+def test_concurrency_limits_the_executing_tasks(scripted, running, slots):
     server = scripted()
     for _ in range(slots + 2):
         server.submit("Waiting")
@@ -154,7 +154,7 @@ def test_at_most_so_many_tasks_execute_at_once(scripted, running, slots):
     server.wait_for(lambda: computed(server) == slots + 2)
 
 
-def test_idle_slots_wait_together(scripted, running):
+def test_idle_slots_share_one_poll(scripted, running):
     server = scripted()
     server.submit("Waiting")
     hold = Hold()
@@ -168,7 +168,7 @@ def test_idle_slots_wait_together(scripted, running):
     hold.released.set()
 
 
-def test_results_do_not_wait_for_a_long_batch_mate(scripted, running):
+def test_reports_do_not_wait_for_a_long_task_of_the_same_batch(scripted, running):
     server = scripted(at_least=5)
     before = [server.submit("Leaf", b"%d" % number) for number in range(2)]
     waiting = server.submit("Waiting")
@@ -194,7 +194,7 @@ def test_coroutines_run_on_the_loop_and_functions_do_not(scripted):
 
 @pytest.mark.parametrize("extensions", ["runners/1", None])
 @pytest.mark.parametrize("how", ["value", "exit", "final", "nul", "huge", "rude"])
-def test_whatever_a_task_raises_is_reported(scripted, how, extensions):
+def test_any_exception_of_a_task_is_reported(scripted, how, extensions):
     server = scripted(extensions=extensions)
     server.submit("Failing", f'"{how}"'.encode())
     server.submit("Leaf", b"1")
@@ -207,7 +207,7 @@ def test_whatever_a_task_raises_is_reported(scripted, how, extensions):
         "final": "NonRetryableError('never')",
         "nul": r"ValueError('a\x00b\ud800c')",
         "huge": "ValueError('xxx",
-        "rude": "<Rude, of which repr() fails>",
+        "rude": "<Rude; its repr() fails>",
     }[how]
     if extensions is None:
         assert failure.display.startswith(f"Failing\n{first}")
@@ -221,7 +221,7 @@ def test_whatever_a_task_raises_is_reported(scripted, how, extensions):
     assert failure.retry_after.seconds == (0 if how == "final" else 4)
 
 
-def test_input_that_does_not_fit_is_the_tasks_error(scripted):
+def test_invalid_input_fails_the_task(scripted):
     server = scripted()
     server.submit("Leaf", b'{"number": []}')
     Client(server.url, "key").runner(tasks=[Leaf]).run_all()
@@ -229,14 +229,14 @@ def test_input_that_does_not_fit_is_the_tasks_error(scripted):
     assert failure.kind == runners_pb2.FAILURE_KIND_TASK
 
 
-def test_failed_attempts_are_counted_where_the_pause_grows(scripted):
+def test_the_pause_before_a_retry_grows_with_the_attempts(scripted):
     server = scripted()
     server.submit("Failing", b'"value"', max_retries=2)
     Client(server.url, "key").runner(tasks=[Failing]).run_all()
     assert [one.retry_after.seconds for one in server.reports("failed")] == [4, 8, 16]
 
 
-def test_run_all_waits_for_what_is_to_come(scripted, running):
+def test_run_all_waits_for_tasks_that_will_be_queued(scripted, running):
     server = scripted()
     server.is_more_to_come = True
     runner = running(server, [Leaf], run="run_all")
@@ -248,7 +248,7 @@ def test_run_all_waits_for_what_is_to_come(scripted, running):
     assert computed(server) == 1
 
 
-def test_a_mistake_of_ours_is_heard_of(scripted, monkeypatch):
+def test_a_bug_in_the_executor_ends_the_run_with_its_error(scripted, monkeypatch):
     server = scripted()
     server.submit("Leaf", b"1")
     runner = Client(server.url, "key").runner(tasks=[Leaf])
@@ -268,7 +268,7 @@ def test_a_mistake_of_ours_is_heard_of(scripted, monkeypatch):
         ("not_found", NotFoundError),
     ],
 )
-def test_what_waiting_does_not_mend_is_raised_at_the_start(scripted, code, error):
+def test_permanent_errors_are_raised_at_the_start(scripted, code, error):
     server = scripted()
     server.faults["GetCluster"] = [code]
     with pytest.raises(error):
@@ -288,12 +288,12 @@ def test_what_waiting_does_not_mend_is_raised_at_the_start(scripted, code, error
         ({"tasks": [Leaf], "isolation": "process", "memory_limit": -1}, ValueError),
     ],
 )
-def test_wrong_arguments_are_told_before_any_request(arguments, error):
+def test_invalid_arguments_are_an_error_before_any_request(arguments, error):
     with pytest.raises(error):
         Client("http://127.0.0.1:1", "key").runner(**arguments)
 
 
-def test_a_server_that_is_not_there_yet_is_waited_for(scripted, running):
+def test_a_runner_waits_for_its_server(scripted, running):
     server = scripted()
     server.submit("Leaf", b"1")
     server.stop()
@@ -303,7 +303,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for(scripted, running):
     assert computed(server) == 1
 
 
-def test_a_runner_that_waits_for_a_server_can_be_stopped(running, caplog):
+def test_a_runner_can_be_stopped_while_it_waits_for_its_server(running, caplog):
     server = ExchangeServer()
     server.stop()
     caplog.set_level(logging.WARNING, LOGGER)
@@ -326,7 +326,7 @@ def test_a_runner_that_waits_for_a_server_can_be_stopped(running, caplog):
 @pytest.mark.parametrize(
     "fault", ["hang up", "hang up after", "unavailable", "internal", "resource_exhausted", "unauthenticated"]
 )
-def test_no_fault_of_an_exchange_loses_or_doubles_anything(scripted, fault):
+def test_no_fault_of_an_exchange_loses_or_repeats_a_report(scripted, fault):
     server = scripted()
     for number in range(40):
         server.submit("Leaf", b"%d" % number)
@@ -345,7 +345,7 @@ def test_the_public_wire_survives_faults(scripted, fault):
     assert computed(server) == 5
 
 
-def test_a_result_is_kept_while_the_server_is_away(scripted, running):
+def test_a_report_survives_an_outage_of_the_server(scripted, running):
     server = scripted()
     server.submit("Waiting")
     hold = Hold()
@@ -358,7 +358,7 @@ def test_a_result_is_kept_while_the_server_is_away(scripted, running):
     assert [what for what, _ in server.tasks[(1).to_bytes(16, "big")].outcomes] == ["computed"]
 
 
-def test_a_report_that_the_server_does_not_take_fails_its_task_only(scripted):
+def test_a_rejected_report_fails_only_its_task(scripted):
     server = scripted()
     for number in range(3):
         server.submit("Leaf", b"%d" % number)
@@ -385,7 +385,7 @@ def test_a_sync_runner_works_inside_a_running_loop(scripted, caplog):
     assert "tilebox.workflows.aio" in caplog.text
 
 
-def test_an_async_runner_lets_its_loop_go_on_and_is_stopped_by_cancelling(scripted):
+def test_an_async_runner_does_not_block_its_loop_and_stops_when_cancelled(scripted):
     server = scripted()
     server.submit("Leaf", b"1")
 
@@ -400,7 +400,7 @@ def test_an_async_runner_lets_its_loop_go_on_and_is_stopped_by_cancelling(script
     asyncio.run(service())
 
 
-def test_a_run_is_a_group_of_named_tasks_that_end_with_it(scripted):
+def test_the_asyncio_tasks_of_a_run_have_names_and_end_with_it(scripted):
     server = scripted()
 
     def named():
@@ -420,7 +420,7 @@ def test_a_run_is_a_group_of_named_tasks_that_end_with_it(scripted):
     asyncio.run(service())
 
 
-def test_an_async_runner_that_waits_for_a_server_is_stopped_by_cancelling(scripted):
+def test_an_async_runner_that_waits_for_its_server_stops_when_cancelled(scripted):
     server = scripted()
     asked = server.hold("GetCluster")
 
@@ -436,7 +436,7 @@ def test_an_async_runner_that_waits_for_a_server_is_stopped_by_cancelling(script
     assert server.count("Exchange") == 0
 
 
-def test_a_mistake_in_a_task_of_the_engine_ends_the_run_with_that_error(scripted, monkeypatch):
+def test_a_bug_in_the_engine_ends_the_run_with_its_error(scripted, monkeypatch):
     server = scripted()
     server.submit("Leaf", b"1")
     monkeypatch.setattr(LeaseKeeper, "wait_for_check", lambda _: 1 / 0)
@@ -477,7 +477,7 @@ def test_two_runners_share_one_loop(scripted):
     assert computed(server) == 50
 
 
-def test_nothing_is_left_behind(scripted, recwarn):
+def test_a_run_leaves_no_threads_or_warnings(scripted, recwarn):
     server = scripted()
     server.submit("Leaf", b"1")
     Client(server.url, "key").runner(tasks=[Leaf], concurrency=4).run_all()

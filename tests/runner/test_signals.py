@@ -1,4 +1,4 @@
-"""Signals: the first one lets tasks finish, the second one does not, and what is left goes back without a retry."""
+"""Signals: the first one lets tasks finish, the second one does not; unfinished tasks are returned."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Process:
         for line in self.process.stdout:
             if line.startswith(start):
                 return line.split()
-        raise AssertionError(f"it never said {start}")
+        raise AssertionError(f"there was no line that starts with {start!r}")
 
     def send(self, number):
         self.process.send_signal(number)
@@ -62,7 +62,7 @@ def test_the_first_signal_lets_the_task_finish(started, tmp_path, number, isolat
     server, process = started(("Slow", str(done)), ("Slow", str(done)), isolation=isolation)
     process.expect("started")
     process.send(number)
-    # Not sooner, or the second task may begin before the signal is heard.
+    # If the task ended sooner, the second one could start before the signal is handled.
     process.expect("log stopping: the runner claims no more tasks")
     done.touch()
     assert process.expect("ended") == ["ended", "True"]
@@ -84,7 +84,7 @@ def test_an_idle_runner_ends_at_once(started):
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
 @pytest.mark.parametrize("how", ["sleep", "loop"])
-def test_what_does_not_finish_within_grace_is_handed_back(started, isolation, how):
+def test_unfinished_tasks_are_returned_after_the_grace_period(started, isolation, how):
     server, process = started(("Endless", how), isolation=isolation, grace_seconds=0.1)
     process.expect("started")
     process.send(signal.SIGTERM)
@@ -94,7 +94,7 @@ def test_what_does_not_finish_within_grace_is_handed_back(started, isolation, ho
     assert server.reports("failed") == []
 
 
-def test_a_coroutine_that_does_not_finish_is_cancelled_and_handed_back(started):
+def test_an_unfinished_coroutine_is_cancelled_and_returned(started):
     server, process = started(("EndlessCoroutine", None), grace_seconds=0.1)
     process.expect("started")
     process.send(signal.SIGTERM)
@@ -104,7 +104,7 @@ def test_a_coroutine_that_does_not_finish_is_cancelled_and_handed_back(started):
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_the_second_signal_does_not_wait(started, isolation):
+def test_the_second_signal_ends_the_runner_at_once(started, isolation):
     server, process = started(("Endless", "sleep"), isolation=isolation, grace_seconds=1000)
     process.expect("started")
     process.send(signal.SIGINT)
@@ -116,7 +116,7 @@ def test_the_second_signal_does_not_wait(started, isolation):
     assert len(server.reports("returned")) == 1
 
 
-def test_runners_restarted_one_after_the_other_fail_no_task(scripted, tmp_path):
+def test_a_rolling_restart_fails_no_task(scripted, tmp_path):
     server = scripted()
     done = tmp_path / "done"
     done.touch()
