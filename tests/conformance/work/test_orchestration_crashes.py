@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from orchestrated import LEASE_US, World, done, group
+from support.work.world import LEASE_US, World, done, group
 
 from tilebox.server.rules.task_states import Failure, JobState, TaskState, Verdict
 

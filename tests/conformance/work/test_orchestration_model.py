@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from orchestrated import LEASE_US, World, clear
-from orchestration_model import RUNNING, Model
+from support.work.model import RUNNING, Model
+from support.work.world import LEASE_US, World, clear
 
 from tilebox.server.rules.task_states import ENDED, Failure, JobState, Verdict
 from tilebox.server.store.work import reports as reports_module

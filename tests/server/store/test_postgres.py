@@ -11,9 +11,9 @@ import anyio
 import asyncpg
 import psycopg
 import pytest
-from orchestrated import World, done, group
-from postgres import fresh_database, postgres_server
-from store_records import make_team, opened
+from support.store.postgres import fresh_database, postgres_server
+from support.store.records import make_team, opened
+from support.work.world import World, done, group
 
 from tilebox.errors import InvalidArgumentError, ServerError
 from tilebox.server.store import open_store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from store_records import NOW_US, make_team
+from support.store.records import NOW_US, make_team
 
 from tilebox.server.store.sql.statements import Call, Statement
 from tilebox.server.store.work.interface import Claim, Limits, NewGroup, NewJob, NewTask, Report, new_ids

@@ -13,8 +13,8 @@ from random import Random
 import anyio
 import psycopg
 import pytest
-from orchestrated import LEASE_US, World, done, group
-from store_records import opened
+from support.store.records import opened
+from support.work.world import LEASE_US, World, done, group
 
 from tilebox.server.rules.task_states import Failure, JobState, TaskState, Verdict
 from tilebox.server.store.work.interface import Limits
@@ -147,7 +147,7 @@ async def test_twenty_runners_of_one_server(store):
 
 
 async def test_runners_of_two_servers(postgres_server):
-    from postgres import fresh_database
+    from support.store.postgres import fresh_database
 
     with fresh_database(postgres_server) as url:
         async with opened(url) as store, opened(url) as other:
@@ -158,7 +158,7 @@ async def test_runners_of_two_servers(postgres_server):
 
 
 async def test_concurrent_claims_of_two_servers_share_the_tasks(postgres_server):
-    from postgres import fresh_database
+    from support.store.postgres import fresh_database
 
     with fresh_database(postgres_server) as url:
         async with opened(url) as store, opened(url) as other:
@@ -181,7 +181,7 @@ async def test_concurrent_claims_of_two_servers_share_the_tasks(postgres_server)
 
 async def test_a_lease_that_changes_during_its_expiry_is_kept(postgres_server):
     """The reaper found an expired lease and waits for the job. Meanwhile the lease is extended, or the task ends."""
-    from postgres import fresh_database
+    from support.store.postgres import fresh_database
 
     with fresh_database(postgres_server) as url:
         async with opened(url) as store:
