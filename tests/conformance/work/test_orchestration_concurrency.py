@@ -73,8 +73,12 @@ async def runner(world, history, random, is_over):
             if luck < 0.7:
                 report = done(task, groups=below(world, label))
                 # Half of the requests also claim tasks, which may be those that the report releases.
-                wish = world.wish(random.randint(1, 4), runner=random.randbytes(16)) if random.random() < 0.5 else None
-                answer = await world.exchange([report] * (2 if luck < 0.1 else 1), wish)
+                request = (
+                    world.claim_request(random.randint(1, 4), runner=random.randbytes(16))
+                    if random.random() < 0.5
+                    else None
+                )
+                answer = await world.exchange([report] * (2 if luck < 0.1 else 1), request)
                 for verdict in answer.verdicts:
                     if verdict is Verdict.ACCEPTED:
                         assert label not in history.accepted, f"{label} was computed twice"

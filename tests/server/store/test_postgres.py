@@ -113,7 +113,7 @@ async def test_a_step_from_a_task_to_the_next_takes_few_round_trips(store):
     tasks = await world.claim()
     sent = []
     store._group_committer._connection.add_query_logger(lambda query: sent.append(query.query.partition("\n")[0]))
-    tasks = (await world.exchange([done(task) for task in tasks], world.wish())).tasks
+    tasks = (await world.exchange([done(task) for task in tasks], world.claim_request())).tasks
     assert [task.input for task in tasks] == [b"t1"]
     # BEGIN, the locks of the jobs, three reads, all writes at once, COMMIT.
     assert len(sent) == 7, sent
