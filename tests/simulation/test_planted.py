@@ -194,8 +194,8 @@ def test_a_failure_shows_the_history_and_the_command_that_repeats_it(simulator, 
     seed = next(seed for seed in range(SEEDS) if "I2" in mistake_in(simulator, seed))
     with pytest.raises(AssertionError) as failure:
         simulator.run(seed)
-    story, _, end = str(failure.value).rpartition("\n\n")
-    assert "ComputedReport" in story
+    history, _, end = str(failure.value).rpartition("\n\n")
+    assert "ComputedReport" in history
     assert f"--seed {seed}" in end
     assert "I2" in end
 

@@ -52,7 +52,9 @@ class Simulator:
             world.run()
         except Exception as error:
             command = f"python -m pytest tests/simulation/test_simulation.py --seed {seed}"
-            raise AssertionError(f"{world.story}\n\nseed {seed}: {error!r}\nto see it again: {command}") from error
+            raise AssertionError(
+                f"{world.rendered_history}\n\nseed {seed}: {error!r}\nto see it again: {command}"
+            ) from error
         return world
 
 
@@ -301,7 +303,7 @@ class World:
             self.disk.rollback()
 
     @property
-    def story(self) -> str:
+    def rendered_history(self) -> str:
         """The history, one line for each event."""
         return render(self.plan, self.history, self._labels)
 
