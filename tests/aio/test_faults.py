@@ -9,7 +9,7 @@ import traceback
 
 import httpx
 import pytest
-from scripted import Cut, Script, proto, refusal
+from support.http.scripted import Cut, Script, proto, refusal
 from worlds.aio import IMPATIENT, open_client
 
 from tilebox._core.protocol.datasets.v1 import core_pb2, data_access_pb2, datasets_pb2

@@ -7,12 +7,12 @@ import gc
 
 import httpx
 import pytest
-from hostile import HostileServer, sized
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from scripted import Script, proto
+from support.http.hostile import HostileServer, sized
+from support.http.scripted import Script, proto
 from worlds.aio import WorkflowsClient, hook, open_client, open_http_client
 
 from tilebox._core.protocol.datasets.v1 import core_pb2, datasets_pb2

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from scripted import Faults, Rendezvous
+from support.http.scripted import Faults, Rendezvous
 from worlds.aio import Wire, open_client
 
 from tilebox._core.ingest.batches import MAX_REQUEST_BYTES, batch_ranges

@@ -8,9 +8,9 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
-from point_tables import bucket, points, storage, table
-from postgres import fresh_database, postgres_server
-from store_records import make_team, opened
+from support.datapoints.tables import bucket, points, storage, table
+from support.store.postgres import fresh_database, postgres_server
+from support.store.records import make_team, opened
 
 from tilebox.server.store import open_store
 

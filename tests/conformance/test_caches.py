@@ -9,11 +9,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from buckets import MANY, gcs_url, s3_url
-from cache_worlds import BACK_ENDS, WORLDS, make_cache, opened_cache
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from support.caches.buckets import MANY, gcs_url, s3_url
+from support.caches.worlds import BACK_ENDS, WORLDS, make_cache, opened_cache
 
 __all__ = ["gcs_url", "s3_url"]
 

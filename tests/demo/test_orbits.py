@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import shapely
-from stac_items import needs_real_items, real_items
+from support.datapoints.stac_items import needs_real_items, real_items
 
 pytest.importorskip("sgp4", reason="needs the dependency group demo")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stac_items import ITEMS
+from support.datapoints.stac_items import ITEMS
 
 pytest.importorskip("matplotlib", reason="needs the dependency group demo")
 pytest.importorskip("sgp4", reason="needs the dependency group demo")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import shapely
 from click.testing import CliRunner
-from stac_items import ITEMS, REAL_ITEMS, item
+from support.datapoints.stac_items import ITEMS, REAL_ITEMS, item
 
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind
 from tilebox._core.wire.backoff import RetryPolicy

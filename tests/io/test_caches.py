@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import pytest
 from blockbuster import blockbuster_ctx
-from buckets import CREDENTIALS, fresh_prefix, gcs_url, s3_url
+from support.caches.buckets import CREDENTIALS, fresh_prefix, gcs_url, s3_url
 
 from tilebox._io.client_cache import aio as client_cache
 from tilebox.aio.workflows import cache as aio

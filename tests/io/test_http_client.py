@@ -12,9 +12,9 @@ import httpx
 import httpx2
 import pytest
 import trustme
-from hostile import CLOSE, HostileServer, sized
-from http2 import Http2Server
 from httpx_aiohttp import AiohttpTransport
+from support.http.hostile import CLOSE, HostileServer, sized
+from support.http.http2 import Http2Server
 from worlds import aio, sync
 
 from tilebox import datasets, workflows

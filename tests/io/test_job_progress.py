@@ -8,7 +8,7 @@ import sys
 from uuid import UUID
 
 import pytest
-from terminal import screen_of
+from support.servers.terminal import screen_of
 
 from tilebox._core.jobs.job import Job
 from tilebox._core.jobs.states import JobState, TaskState

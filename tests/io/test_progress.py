@@ -7,7 +7,7 @@ import itertools
 import sys
 
 import pytest
-from terminal import screen_of
+from support.servers.terminal import screen_of
 
 from tilebox._io.progress import bars
 from tilebox._io.progress.bars import Progress

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from scripted import Script
+from support.http.scripted import Script
 from worlds.sync import open_client
 
 from tilebox.datasets import Client, TransportError

@@ -1,5 +1,5 @@
 import pytest
-from wire import Wire
+from support.http.wire import Wire
 
 
 @pytest.fixture(params=["proto", "json"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulation.chance import KINDS
-from wire import submissions, task_group
+from simulation.plan import KINDS
+from support.http.wire import submissions, task_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulation.chance import GroupPlan, TaskPlan
+    from simulation.plan import GroupPlan, TaskPlan
 
 
 def submissions_of(groups: Sequence[GroupPlan]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from simulation import store as simulated
+from simulation.processes import store as simulated
 
 from tilebox.server.loops.lease_reaper import LeaseReaper
 from tilebox.server.orchestration.leases import Leases
@@ -151,7 +151,7 @@ def a_crash_commits_half_a_transaction(monkeypatch):
         def undo(self, connection):
             connection.execute("RELEASE simulated")
 
-    monkeypatch.setattr("simulation.server.SimulatedStore", Torn)
+    monkeypatch.setattr("simulation.processes.server.SimulatedStore", Torn)
 
 
 @mistake
@@ -169,7 +169,7 @@ def a_commit_is_answered_before_it_is_on_disk(monkeypatch):
             except _Lost as lost:
                 return lost.args[0]
 
-    monkeypatch.setattr("simulation.server.SimulatedStore", Hasty)
+    monkeypatch.setattr("simulation.processes.server.SimulatedStore", Hasty)
 
 
 class _Lost(Exception):  # noqa: N818 - it is what happened
@@ -194,8 +194,8 @@ def test_a_failure_shows_the_history_and_the_command_that_repeats_it(simulator, 
     seed = next(seed for seed in range(SEEDS) if "I2" in mistake_in(simulator, seed))
     with pytest.raises(AssertionError) as failure:
         simulator.run(seed)
-    story, _, end = str(failure.value).rpartition("\n\n")
-    assert "ComputedReport" in story
+    history, _, end = str(failure.value).rpartition("\n\n")
+    assert "ComputedReport" in history
     assert f"--seed {seed}" in end
     assert "I2" in end
 

@@ -9,16 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from simulation.chance import LEASE_SECONDS, Faults, JobPlan, Plan, TaskPlan
+from simulation.history import render
+from simulation.invariants import check_world
 from simulation.ledger import Ledger
 from simulation.messages import size_of, submissions_of
-from simulation.network import Network, Unreachable
-from simulation.runner import Runner
-from simulation.server import Refused, Server
-from simulation.store import Disk, make_team
-from simulation.story import render
-from simulation.verdict import check_world
-from simulation.virtual import Process, VirtualLoop
+from simulation.plan import LEASE_SECONDS, Faults, JobPlan, Plan, TaskPlan
+from simulation.processes.network import Network, Unreachable
+from simulation.processes.runner import Runner
+from simulation.processes.server import Refused, Server
+from simulation.processes.store import Disk, make_team
+from simulation.processes.virtual_time import Process, VirtualLoop
 from survival.harness.invariants import Line
 
 from tilebox._core.protocol.tilebox.v1 import id_pb2
@@ -52,7 +52,9 @@ class Simulator:
             world.run()
         except Exception as error:
             command = f"python -m pytest tests/simulation/test_simulation.py --seed {seed}"
-            raise AssertionError(f"{world.story}\n\nseed {seed}: {error!r}\nto see it again: {command}") from error
+            raise AssertionError(
+                f"{world.rendered_history}\n\nseed {seed}: {error!r}\nto see it again: {command}"
+            ) from error
         return world
 
 
@@ -301,7 +303,7 @@ class World:
             self.disk.rollback()
 
     @property
-    def story(self) -> str:
+    def rendered_history(self) -> str:
         """The history, one line for each event."""
         return render(self.plan, self.history, self._labels)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from postgres import postgres_server
+from support.store.postgres import postgres_server
 from survival.harness.proxy import Proxy
 from survival.harness.stage import Stage
 

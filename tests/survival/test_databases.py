@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from postgres import fresh_database, running_postgres
+from support.store.postgres import fresh_database, running_postgres
 from survival.harness.stage import wait_until
 from survival.harness.work import Chain, Fan, Gated, Leaf, Tree
 

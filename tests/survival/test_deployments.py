@@ -9,12 +9,12 @@ from uuid import UUID
 
 import anyio
 import pytest
-from postgres import fresh_database
-from store_records import opened
+from support.http.wire import Wire, submissions, task_group
+from support.store.postgres import fresh_database
+from support.store.records import opened
 from survival.harness.invariants import Expectation
 from survival.harness.stage import wait_until
 from survival.harness.work import Chain, Diamond, Fan, Mixed, Poison, Tree, Verbose
-from wire import Wire, submissions, task_group
 
 from tilebox._core.protocol.workflows.v1 import job_pb2
 from tilebox.server.rules.task_states import TaskState

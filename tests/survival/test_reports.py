@@ -9,11 +9,11 @@ from contextlib import suppress
 from uuid import uuid4
 
 import pytest
+from support.http.wire import CallError, submissions, task_group
 from survival.harness.invariants import read_sqlite
 from survival.harness.proxy import answer_body, read_message
 from survival.harness.scripted_runner import ACCEPTED, LEAF, REPEATED, STALE, ScriptedRunner
 from survival.harness.stage import wait_until
-from wire import CallError, submissions, task_group
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import task_pb2, workflows_pb2

@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.http.wire import task_group
 from survival.harness.scripted_runner import ACCEPTED, ScriptedRunner
 from survival.harness.stage import wait_until
 from survival.harness.work import Chain, Diamond, Leaf, Steps, Tree
-from wire import task_group
 
 import tilebox.server.store.sql
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import fresh_database
+from support.store.postgres import fresh_database
 from survival.harness.stage import wait_until
 from survival.harness.work import Chain, Fan, Gated
 

@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scripted import Faults
+from support.http.scripted import Faults
 from worlds.sync import Wire, open_client, pytest_pyfunc_call
 
 from tilebox.datasets import Client, DatasetKind

@@ -10,7 +10,7 @@ import zlib
 
 import httpx
 import pytest
-from hostile import CLOSE, RESET, SILENCE, HostileServer, chunked, sized
+from support.http.hostile import CLOSE, RESET, SILENCE, HostileServer, chunked, sized
 from worlds.sync import IMPATIENT, open_client, open_http_client
 
 from tilebox._core.protocol.datasets.v1 import core_pb2, datasets_pb2

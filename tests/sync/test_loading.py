@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import shapely
 import xarray as xr
-from scripted import Rendezvous
+from support.http.scripted import Rendezvous
 from worlds.sync import Wire, open_client, together
 
 from tilebox.datasets import NotFoundError, TimeInterval, field

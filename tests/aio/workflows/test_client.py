@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from answers import Answers
+from support.http.answers import Answers
 from worlds.aio import open_workflows
 
 from tilebox._core.protocol.workflows.v1 import workflows_pb2

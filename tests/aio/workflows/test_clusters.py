@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from answers import Answers
-from scripted import refusal
+from support.http.answers import Answers
+from support.http.scripted import refusal
 from worlds.aio import open_workflows
 
 from tilebox._core.protocol.workflows.v1 import workflows_pb2

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import httpx
 import pytest
-from answers import Answers
-from scripted import refusal
+from support.http.answers import Answers
+from support.http.scripted import refusal
 from worlds.aio import open_workflows
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import anyio
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from point_tables import ids_of, open_point_store, scenes
+from support.datapoints.tables import ids_of, open_point_store, scenes
 
 BATCH_ROWS = 500
 

@@ -8,8 +8,8 @@ import string
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from point_tables import DAY_MS, new_table, read, rows_of, scenes
-from point_values import KINDS, ROW
+from support.datapoints.tables import DAY_MS, new_table, read, rows_of, scenes
+from support.datapoints.values import KINDS, ROW
 
 from tilebox._core.schema.arrow_schema import arrow_schema
 from tilebox.server.points.interface import PointQuery

@@ -12,8 +12,18 @@ import pytest
 import shapely
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from point_tables import DAY_MS, ids_of, new_table, random_scenes, read, read_pages, rows_of, scenes, sorted_ids
-from point_values import boxes
+from support.datapoints.tables import (
+    DAY_MS,
+    ids_of,
+    new_table,
+    random_scenes,
+    read,
+    read_pages,
+    rows_of,
+    scenes,
+    sorted_ids,
+)
+from support.datapoints.values import boxes
 
 from tilebox._core.geometry.matching import area_from_box, matches
 from tilebox._core.queries.filters import And, Comparator, Comparison, Expression, IsNull, Not, Or

@@ -8,7 +8,7 @@ import anyio
 import pyarrow as pa
 import pytest
 import shapely
-from point_tables import (
+from support.datapoints.tables import (
     SCENES,
     ids_of,
     open_point_store,

@@ -12,8 +12,18 @@ import pyarrow as pa
 import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
-from point_tables import DAY_MS, SCENES, ids_of, new_table, open_point_store, random_scenes, read, rows_of, sorted_ids
-from point_values import KINDS, ROW, boxes
+from support.datapoints.tables import (
+    DAY_MS,
+    SCENES,
+    ids_of,
+    new_table,
+    open_point_store,
+    random_scenes,
+    read,
+    rows_of,
+    sorted_ids,
+)
+from support.datapoints.values import KINDS, ROW, boxes
 
 from tilebox._core.geometry.matching import matches
 from tilebox._core.queries.filters import Comparator, Comparison

@@ -6,7 +6,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from store_records import NOW_US, add_dataset, make_dataset, make_key, make_schema, make_team, opened
+from support.store.records import NOW_US, add_dataset, make_dataset, make_key, make_schema, make_team, opened
 
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind, Schema
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError, ServerError

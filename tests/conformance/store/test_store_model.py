@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from store_records import NOW_US, make_dataset, make_key, make_team
+from support.store.records import NOW_US, make_dataset, make_key, make_team
 
 from tilebox.errors import ConflictError, NotFoundError
 

@@ -16,9 +16,9 @@ from uuid import UUID
 
 import anyio
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from orchestrated import World, done, group
+from support.work.world import World, done, group
 
 from tilebox.server.store import open_store
 from tilebox.server.store.work.interface import ClaimedTask
@@ -60,9 +60,9 @@ def requests(world, known):
     below = [group(world.task("x"), world.task("y")), group(world.task("z"), after=[0])]
     first, *others = tasks
     reports = [done(first, groups=below), *[done(task) for task in others]]
-    wish = world.wish(3, claim=bytes.fromhex(known["claim"]))
+    request = world.claim_request(3, claim=bytes.fromhex(known["claim"]))
     return {
-        "exchange": lambda: world.exchange(reports, wish),
+        "exchange": lambda: world.exchange(reports, request),
         "submit": lambda: world.submit(group(world.task("s")), group(world.task("t"), after=[0])),
         "cancel": lambda: world.cancel(bytes.fromhex(known["job"])),
         "retry": lambda: world.retry(bytes.fromhex(known["job"])),

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from store_records import NOW_US, opened
+from support.store.records import NOW_US, opened
 
 from tilebox.errors import ConflictError, InvalidArgumentError, NotFoundError
 from tilebox.server.orchestration.submissions import Submissions

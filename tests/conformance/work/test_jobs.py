@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from store_records import NOW_US
+from support.store.records import NOW_US
 
 from tilebox.errors import InvalidArgumentError, NotFoundError
 from tilebox.server.diagrams.job_diagram import to_d2

@@ -6,7 +6,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from orchestrated import LEASE_US, World, done, group
+from support.work.world import LEASE_US, World, done, group
 
 from tilebox.errors import NotFoundError
 from tilebox.server.rules.task_states import Failure, JobState, TaskState, Verdict
@@ -53,7 +53,7 @@ async def test_a_dependent_task_is_claimed_once_its_dependencies_are_completed(w
     assert await world.report(second, groups=[group(world.task("b1"))]) is Verdict.ACCEPTED
     (below,) = await world.claim(9)
     assert below.input == b"b1"
-    answer = await world.exchange([done(below)], world.wish())
+    answer = await world.exchange([done(below)], world.claim_request())
     assert labels(answer.tasks) == ["c"]
     await world.report(answer.tasks[0])
     assert await world.state(job) is JobState.COMPLETED
@@ -77,7 +77,7 @@ async def test_a_diamond_of_groups_waits_for_both_sides(world):
 
 async def test_both_sides_of_a_diamond_may_end_in_one_request(world):
     await world.submit(group(world.task("b")), group(world.task("c")), group(world.task("d"), after=[0, 1]))
-    answer = await world.exchange([done(task) for task in await world.claim(9)], world.wish(9))
+    answer = await world.exchange([done(task) for task in await world.claim(9)], world.claim_request(9))
     assert labels(answer.tasks) == ["d"]
 
 
@@ -86,13 +86,13 @@ async def test_a_long_chain(world):
     claimed, tasks = [], await world.claim(9)
     while tasks:
         claimed += labels(tasks)
-        tasks = (await world.exchange([done(task) for task in tasks], world.wish(9))).tasks
+        tasks = (await world.exchange([done(task) for task in tasks], world.claim_request(9))).tasks
     assert claimed == [f"t{n}" for n in range(100)]
 
 
 async def test_a_released_task_that_is_claimed_at_once_skips_the_queue(world):
     await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
-    answer = await world.exchange([done(task) for task in await world.claim()], world.wish())
+    answer = await world.exchange([done(task) for task in await world.claim()], world.claim_request())
     assert labels(answer.tasks) == ["b"]
     assert answer.effects.ready.get(world.queues[0], 0) == 0
     assert answer.effects.last_rank == world.last_rank == 2
@@ -106,7 +106,7 @@ async def test_released_tasks_that_are_not_claimed_at_once_are_ready(world, size
     await world.submit(group(world.task("a")), group(*tasks, after=[0]))
     claimed = await world.claim()
     # The claim is for another queue than that of the released tasks.
-    answer = await world.exchange([done(task) for task in claimed], world.wish(queues=world.queues[:1]))
+    answer = await world.exchange([done(task) for task in claimed], world.claim_request(queues=world.queues[:1]))
     assert answer.tasks == []
     assert answer.effects.ready == {world.queues[1]: size}
     assert labels(await world.claim(30)) == [f"b{number}" for number in range(size)]
@@ -115,7 +115,7 @@ async def test_released_tasks_that_are_not_claimed_at_once_are_ready(world, size
 async def test_a_claim_smaller_than_two_released_groups_leaves_one_task(world):
     tasks = [world.task(f"b{number}") for number in range(4)]
     await world.submit(group(world.task("a")), group(*tasks[:2], after=[0]), group(*tasks[2:], after=[0]))
-    answer = await world.exchange([done(task) for task in await world.claim()], world.wish(3))
+    answer = await world.exchange([done(task) for task in await world.claim()], world.claim_request(3))
     assert labels(answer.tasks) == ["b0", "b1", "b2"]
     assert answer.effects.ready == {world.queues[0]: 1}
     assert labels(await world.claim(3)) == ["b3"]
@@ -128,7 +128,7 @@ async def test_released_tasks_compete_with_ready_ones_by_rank(world, size):
     await world.submit(group(*[world.task(f"large{number}") for number in range(6)]))
     assert labels(await world.claim(4)) == ["large0", "large1", "large2", "large3"]
     # The next rank of the small job is lower than the next one of the large job, but not lower than claimed ones.
-    answer = await world.exchange([done(first)], world.wish())
+    answer = await world.exchange([done(first)], world.claim_request())
     assert labels(answer.tasks) == ["b0"]
     # Waiting runners wake up for the rest of the group, and for the ready task that was locked meanwhile.
     assert answer.effects.ready == {world.queues[0]: size}
@@ -143,7 +143,7 @@ async def test_the_effects_count_the_tasks_that_are_left(world, size):
     await world.submit(group(*[world.task(f"large{number}") for number in range(12)]))
     await world.claim(4)
     # Eight tasks are ready, and tasks of the released group have lower ranks than some of them.
-    answer = await world.exchange([done(first)], world.wish(8))
+    answer = await world.exchange([done(first)], world.claim_request(8))
     assert {label[0] for label in labels(answer.tasks)} == {"b", "l"}
     assert answer.effects.ready == {world.queues[0]: size}
     assert len(await world.claim(30)) == size
@@ -154,7 +154,7 @@ async def test_a_ready_task_precedes_a_released_one_with_a_higher_rank(world):
     (first,) = await world.claim()
     await world.submit(group(world.task("other")))
     world.last_rank = 50
-    answer = await world.exchange([done(first)], world.wish())
+    answer = await world.exchange([done(first)], world.claim_request())
     assert labels(answer.tasks) == ["other"]
     assert answer.effects.ready == {world.queues[0]: 1}
     assert (await world.tasks())["b"]["rank"] == 50
@@ -164,9 +164,9 @@ async def test_a_completion_propagates_to_dependents_of_distant_ancestors(world)
     await world.submit(group(world.task("top")), group(world.task("last"), after=[0]))
     (task,) = await world.claim()
     for label in ("middle", "bottom"):
-        answer = await world.exchange([done(task, groups=[group(world.task(label))])], world.wish())
+        answer = await world.exchange([done(task, groups=[group(world.task(label))])], world.claim_request())
         (task,) = answer.tasks
-    answer = await world.exchange([done(task)], world.wish())
+    answer = await world.exchange([done(task)], world.claim_request())
     assert labels(answer.tasks) == ["last"]
     rows = await world.tasks()
     assert {label: (row["open_tasks"], row["open_groups"], row["open_dependencies"]) for label, row in rows.items()} == {
@@ -178,7 +178,7 @@ async def test_two_descendants_release_a_dependent_of_both_ancestors(world):
     await world.submit(group(world.task("a")), group(world.task("b")), group(world.task("last"), after=[0, 1]))
     for task in await world.claim(2):
         await world.report(task, groups=[group(world.task(f"below {task.input.decode()}"))])
-    answer = await world.exchange([done(task) for task in await world.claim(2)], world.wish())
+    answer = await world.exchange([done(task) for task in await world.claim(2)], world.claim_request())
     assert labels(answer.tasks) == ["last"]
 
 
@@ -186,7 +186,7 @@ async def test_a_report_in_a_canceled_job_makes_no_task_claimable(world):
     job, _ = await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
     (task,) = await world.claim()
     await world.cancel(job)
-    answer = await world.exchange([done(task)], world.wish())
+    answer = await world.exchange([done(task)], world.claim_request())
     assert (answer.verdicts, answer.tasks, answer.effects.ready) == ([Verdict.ACCEPTED], [], {})
     row = (await world.tasks())["b"]
     assert (row["state"], row["rank"], row["open_dependencies"]) == (QUEUED, None, 0)
@@ -195,10 +195,10 @@ async def test_a_report_in_a_canceled_job_makes_no_task_claimable(world):
 async def test_a_repeated_request_gets_the_tasks_that_its_report_released(world):
     await world.submit(group(world.task("a")), group(world.task("b"), after=[0]))
     (task,) = await world.claim()
-    wish = world.wish()
-    first = await world.exchange([done(task)], wish)
+    request = world.claim_request()
+    first = await world.exchange([done(task)], request)
     await world.submit(group(world.task("other")))
-    again = await world.exchange([done(task)], replace(wish, is_repeated=True))
+    again = await world.exchange([done(task)], replace(request, is_repeated=True))
     assert again.verdicts == [Verdict.REPEATED]
     assert again.tasks == first.tasks
     assert labels(again.tasks) == ["b"]
@@ -556,9 +556,9 @@ async def test_subtasks_reported_with_the_failure_beside_them_are_skipped(world)
 
 async def test_a_repeated_claim_gets_the_same_tasks(world):
     await world.submit(group(*[world.task(f"t{number}") for number in range(5)]))
-    wish = world.wish(2)
-    claimed = (await world.exchange((), wish)).tasks
-    again = replace(wish, is_repeated=True)
+    request = world.claim_request(2)
+    claimed = (await world.exchange((), request)).tasks
+    again = replace(request, is_repeated=True)
     before = await world.everything()
     assert sorted((await world.exchange((), again)).tasks, key=lambda task: task.input) == claimed
     assert await world.everything() == before

@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from orchestrated import LEASE_US, World, done, group
+from support.work.world import LEASE_US, World, done, group
 
 from tilebox.server.rules.task_states import Failure, JobState, TaskState, Verdict
 
@@ -96,16 +96,16 @@ async def test_a_repeated_request_gets_the_committed_result(world, database_url)
 
     below = [group(world.task("x"), world.task("y")), group(world.task("z"), after=[0])]
     reports = [done(tasks[0], groups=below), done(tasks[1])]
-    wish = world.wish(3, claim=claim.bytes, is_repeated=True)
+    request = world.claim_request(3, claim=claim.bytes, is_repeated=True)
     for _ in range(3):
-        answer = await world.exchange(reports, wish)
+        answer = await world.exchange(reports, request)
         assert answer.verdicts == [Verdict.REPEATED] * 2
         assert sorted((task.input, task.lease) for task in answer.tasks) == [(b"x", 1), (b"y", 1)]
         assert answer.effects.ready == {}
     assert await world.everything() == before
 
     while claimed := answer.tasks:
-        answer = await world.exchange([done(task) for task in claimed], world.wish(9))
+        answer = await world.exchange([done(task) for task in claimed], world.claim_request(9))
     assert await world.state(job) is JobState.COMPLETED
 
 

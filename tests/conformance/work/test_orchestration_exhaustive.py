@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
 import pytest
-from orchestrated import LEASE_US, World, group
-from orchestration_model import Model
+from support.work.model import Model
+from support.work.world import LEASE_US, World, group
 
 from tilebox.server.rules.task_states import Failure, JobState
 from tilebox.server.store.sql.migrate import apply_pending, migrations

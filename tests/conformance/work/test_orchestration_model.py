@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from orchestrated import LEASE_US, World, clear
-from orchestration_model import RUNNING, Model
+from support.work.model import RUNNING, Model
+from support.work.world import LEASE_US, World, clear
 
 from tilebox.server.rules.task_states import ENDED, Failure, JobState, Verdict
 from tilebox.server.store.work import reports as reports_module
@@ -107,10 +107,10 @@ class Machine(RuleBasedStateMachine):
 
     def _exchange(self, said, sent, wanted, claim):
         queues, number, is_fenced = wanted or ((), 0, True)
-        wish = self.world.wish(
+        request = self.world.claim_request(
             number, queues=[self.world.queues[queue] for queue in queues], claim=claim, is_fenced=is_fenced
         )
-        answer = self.call(self.world.exchange, sent, wish if wanted else None)
+        answer = self.call(self.world.exchange, sent, request if wanted else None)
         assert answer.verdicts == self.model.report(said, self.world.now_us)
         self._check_claim(answer.tasks, queues, number, claim, is_fenced)
         self.check_effects(answer.effects)
@@ -135,10 +135,10 @@ class Machine(RuleBasedStateMachine):
     def repeat_the_claim(self):
         """Repeat the last claim, as after a lost answer."""
         (queues, number, is_fenced), claim = self.last_claim
-        wish = self.world.wish(
+        request = self.world.claim_request(
             number, queues=[self.world.queues[q] for q in queues], claim=claim, is_fenced=is_fenced, is_repeated=True
         )
-        answer = self.call(self.world.exchange, (), wish)
+        answer = self.call(self.world.exchange, (), request)
         known = {t.label: t.lease for t in self.model.tasks.values() if t.claim == claim and t.state is RUNNING}
         if known:
             assert {task.input.decode(): task.lease for task in answer.tasks} == known

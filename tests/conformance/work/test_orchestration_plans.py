@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from orchestrated import World, group
+from support.work.world import World, group
 
 from tilebox.server.store.sql.statements import Call, Statement, statements
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from datapoints import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.datapoints.messages import (
     EVERY_KIND,
     MAX_NANOS,
     MAX_SECONDS,
@@ -15,9 +17,7 @@ from datapoints import (
     schema_of,
     serialise,
 )
-from datapoints import messages as datapoints
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from support.datapoints.messages import messages as datapoints
 
 from tilebox._core.columns.messages import decode, from_arrow, to_arrow
 from tilebox._core.schema.arrow_schema import arrow_schema

@@ -13,11 +13,11 @@ import pytest
 import shapely
 import xarray as xr
 from core.results.test_frames import assert_same
-from datapoints import EVERY_KIND, TYPE_NAMES, field, message_class, schema_of, serialise
-from datapoints import messages as datapoints
 from google.protobuf import struct_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.datapoints.messages import EVERY_KIND, TYPE_NAMES, field, message_class, schema_of, serialise
+from support.datapoints.messages import messages as datapoints
 
 from tilebox._core.columns import messages
 from tilebox._core.columns.numpy_columns import missing_value

@@ -12,10 +12,10 @@ import pytest
 import shapely
 import xarray as xr
 from core.results.test_frames import assert_same
-from datapoints import EVERY_KIND, field, message_class, schema_of, serialise
-from datapoints import messages as datapoints
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.datapoints.messages import EVERY_KIND, field, message_class, schema_of, serialise
+from support.datapoints.messages import messages as datapoints
 
 from tilebox._core.results.exports import from_storable, to_arrow, to_geodataframe, to_geoparquet, to_storable
 from tilebox._core.results.frames import MessageDecoder, single

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 import shapely
 import xarray as xr
-from datapoints import EVERY_KIND, field, message_class, schema_of, serialise
-from datapoints import messages as datapoints
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.datapoints.messages import EVERY_KIND, field, message_class, schema_of, serialise
+from support.datapoints.messages import messages as datapoints
 
 from tilebox._core.columns.messages import to_arrow
 from tilebox._core.results.frames import ArrowDecoder, MessageDecoder, single

@@ -9,7 +9,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from stac_items import needs_real_items, real_items
+from support.datapoints.stac_items import needs_real_items, real_items
 
 from tilebox._core import stac
 from tilebox._core.schema.fields import CODE_NAME, DatasetKind, Field, FieldKind, Schema

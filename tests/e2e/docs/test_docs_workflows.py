@@ -25,9 +25,9 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from buckets import gcs_url, s3_url
 from e2e.docs.documentation import covers, snippets_of_workflows, unclaimed
 from e2e.docs.web_services import web_services
+from support.caches.buckets import gcs_url, s3_url
 
 from tilebox.errors import ConflictError, NotFoundError
 from tilebox.workflows import Client, Cluster, ExecutionContext, JobClient, Task, TaskIdentifier, TaskRunner

@@ -8,8 +8,8 @@ import anyio
 import pyarrow as pa
 import pytest
 from google.protobuf.message_factory import GetMessageClass
-from permissions import ALLOWED, ARROW, EVERY_METHOD, MANAGING, NOT_OFFERED, READING, RUNNING, WRITING
-from wire import METHODS, SERVICES, CallError, Wire, datapoint, query, task_group, unique
+from support.http.permissions import ALLOWED, ARROW, EVERY_METHOD, MANAGING, NOT_OFFERED, READING, RUNNING, WRITING
+from support.http.wire import METHODS, SERVICES, CallError, Wire, datapoint, query, task_group, unique
 
 from tilebox._core.protocol.datasets.v1 import collections_pb2, data_access_pb2, data_ingestion_pb2, datasets_pb2
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2

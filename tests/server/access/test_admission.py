@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from permissions import ALLOWED, EVERY_METHOD, EXPORTING, PUBLIC
+from support.http.permissions import ALLOWED, EVERY_METHOD, EXPORTING, PUBLIC
 
 import tilebox.server
 from tilebox.server.access.admission import Admission

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
-from wire import CallError, Wire
+from support.http.wire import CallError, Wire
 
 from tilebox.cli.commands import tilebox
 from tilebox.server.access import keys

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from datapoints import EVERY_KIND, messages
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
+from support.datapoints.messages import EVERY_KIND, messages
 
 from tilebox._core.columns.messages import from_arrow, to_arrow
 from tilebox._core.schema.arrow_schema import arrow_schema, from_stream, to_stream

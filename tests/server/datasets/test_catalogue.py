@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from wire import FIELDS, CallError, datapoint, message_class, query, unique, wire_id
+from support.http.wire import FIELDS, CallError, datapoint, message_class, query, unique, wire_id
 
 from tilebox._core.protocol.datasets.v1 import collections_pb2, core_pb2, datasets_pb2
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind, Schema

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire import CallError
+from support.http.wire import CallError
 
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2
 from tilebox._core.protocol.tilebox.v1.id_pb2 import ID

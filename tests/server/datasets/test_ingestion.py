@@ -9,7 +9,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pytest
 import shapely
-from wire import FIELDS, CallError, Wire, datapoint, message_class, query, wire_id
+from support.http.wire import FIELDS, CallError, Wire, datapoint, message_class, query, wire_id
 
 from tilebox._core.protocol.datasets.v1 import collections_pb2, data_ingestion_pb2
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2

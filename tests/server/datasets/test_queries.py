@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pyarrow as pa
 import pytest
 import shapely
-from wire import CallError, Wire, datapoint, interval, message_class, query, wire_id
+from support.http.wire import CallError, Wire, datapoint, interval, message_class, query, wire_id
 
 from tilebox._core.protocol.datasets.v1 import data_access_pb2
 from tilebox._core.protocol.datasets.v1.well_known_types_pb2 import Geometry

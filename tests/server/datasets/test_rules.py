@@ -9,7 +9,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire import wire_id
+from support.http.wire import wire_id
 
 from tilebox._core.protocol.tilebox.v1.query_pb2 import IDInterval, TimeInterval
 from tilebox._core.schema.fields import DatasetKind, Field, FieldKind, Schema

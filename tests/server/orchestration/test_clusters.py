@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from wire import CallError, submissions, task_group, unique, wire_id
+from support.http.wire import CallError, submissions, task_group, unique, wire_id
 
 from tilebox._core.protocol.workflows.v1 import job_pb2, workflows_pb2
 

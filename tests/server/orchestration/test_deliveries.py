@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from applications import application
-from wire import submissions, task_group
+from support.http.wire import submissions, task_group
+from support.servers.applications import application
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2

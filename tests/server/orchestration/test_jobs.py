@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from wire import CallError, Wire, submissions, task_group, wire_id
+from support.http.wire import CallError, Wire, submissions, task_group, wire_id
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.tilebox.v1 import query_pb2

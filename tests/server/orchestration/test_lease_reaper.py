@@ -6,9 +6,9 @@ import logging
 import time
 
 import pytest
-from orchestrated import LEASE_US, World, group
-from postgres import fresh_database, postgres_server
-from store_records import NOW_US, opened
+from support.store.postgres import fresh_database, postgres_server
+from support.store.records import NOW_US, opened
+from support.work.world import LEASE_US, World, group
 
 from tilebox.errors import ServerError
 from tilebox.server.loops.lease_reaper import LeaseReaper

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from orchestrated import World
-from store_records import opened
-from wire import submissions, task_group
+from support.http.wire import submissions, task_group
+from support.store.records import opened
+from support.work.world import World
 
 from tilebox.server.orchestration.claims import ClaimRequest
 from tilebox.server.orchestration.lease_clock import LeaseClock

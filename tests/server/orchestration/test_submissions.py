@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from wire import CallError, submissions, task_group
+from support.http.wire import CallError, submissions, task_group
 
 from tilebox._core.protocol.workflows.v1 import core_pb2, job_pb2
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from point_tables import bucket
-from servers import PATIENCE_SECONDS, ServerProcess
-from wire import Wire, datapoint, message_class, query
+from support.datapoints.tables import bucket
+from support.http.wire import Wire, datapoint, message_class, query
+from support.servers.processes import PATIENCE_SECONDS, ServerProcess
 
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2, datasets_pb2
 from tilebox.cli.serve import _started

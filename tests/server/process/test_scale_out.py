@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from postgres import fresh_database, postgres_server
-from wire import CallError, Wire, datapoint, query
+from support.http.wire import CallError, Wire, datapoint, query
+from support.store.postgres import fresh_database, postgres_server
 
 from tilebox._core.protocol.datasets.v1 import collections_pb2
 from tilebox.testing import LocalServer

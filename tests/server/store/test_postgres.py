@@ -1,4 +1,4 @@
-"""PostgreSQL: values both ways, its URL, verbs that share a commit, and what is lost or does not answer."""
+"""The store on PostgreSQL: values, URLs, group commit, and databases that end sessions or do not answer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import anyio
 import asyncpg
 import psycopg
 import pytest
-from orchestrated import World, done, group
-from postgres import fresh_database, postgres_server
-from store_records import make_team, opened
+from support.store.postgres import fresh_database, postgres_server
+from support.store.records import make_team, opened
+from support.work.world import World, done, group
 
 from tilebox.errors import InvalidArgumentError, ServerError
 from tilebox.server.store import open_store
 from tilebox.server.store.postgres import session, writer_locks
 from tilebox.server.store.postgres import store as postgres_store
-from tilebox.server.store.postgres.address import read_url
-from tilebox.server.store.postgres.errors import is_lost
-from tilebox.server.store.postgres.session import combined, run_steps
+from tilebox.server.store.postgres.address import parse_url
+from tilebox.server.store.postgres.errors import is_connection_lost
+from tilebox.server.store.postgres.session import combine, run_steps
 from tilebox.server.store.sql.statements import Call, Numbered, Statement, deferred, statements
 
 __all__ = ["postgres_server"]
@@ -48,16 +48,16 @@ async def store(url):
 
 @pytest.fixture
 async def connection(url):
-    async with session.opened(read_url(url).url) as connection:
+    async with session.open_session(parse_url(url).url) as connection:
         yield connection
 
 
-def ask(sql, each=None, /, **arguments):
-    return Call(Statement("ask", "", sql), arguments, each)
+def query(sql, each=None, /, **arguments):
+    return Call(Statement("query", "", sql), arguments, each)
 
 
-def one(call):
-    """A verb of one call."""
+def verb_of(call):
+    """A verb that makes one call and returns its rows."""
     return (yield call)
 
 
@@ -75,17 +75,17 @@ VALUES = {
 async def test_values_arrive_and_return_unchanged(connection, kind):
     values = VALUES[kind]
     each = [{"value": value} for value in values]
-    rows = await run_steps(connection, one(ask(f"SELECT * FROM unnest(:value::{kind}[]) AS given (value)", each)))
+    rows = await run_steps(connection, verb_of(query(f"SELECT * FROM unnest(:value::{kind}[]) AS given (value)", each)))
     assert [row["value"] for row in rows] == values
     for value in values:
-        (row,) = await run_steps(connection, one(ask(f"SELECT :value::{kind} AS value", value=value)))
+        (row,) = await run_steps(connection, verb_of(query(f"SELECT :value::{kind} AS value", value=value)))
         assert row["value"] == value
 
 
-async def test_the_database_knows_the_types_of_every_statement(store, connection):
+async def test_the_database_can_prepare_every_statement(store, connection):
     await store.migrate()
     texts = {statement.numbered.text: statement for statement in statements().values()}
-    # Those that SQLite alone needs have none.
+    # Statements that only SQLite needs have no text here.
     for statement in [texts[text] for text in texts if text]:
         prepared = await connection.prepare(statement.numbered.text)
         assert len(prepared.get_parameters()) == len(statement.numbered.parameters), statement.name
@@ -93,7 +93,7 @@ async def test_the_database_knows_the_types_of_every_statement(store, connection
 
 async def test_a_parameter_may_stand_in_several_places(connection):
     sql = "SELECT :b::bigint - :a::bigint AS x, :a::bigint * :b::bigint AS y"
-    (row,) = await run_steps(connection, one(ask(sql, a=2, b=5)))
+    (row,) = await run_steps(connection, verb_of(query(sql, a=2, b=5)))
     assert dict(row) == {"x": 3, "y": 10}
 
 
@@ -103,158 +103,158 @@ async def test_a_parameter_may_stand_in_several_places(connection):
 async def test_a_value_that_does_not_fit_is_refused(store, value, kind):
     for write in (store.write, store.write_grouped):
         with pytest.raises(InvalidArgumentError, match="refused a value"):
-            await write(lambda: one(ask(f"SELECT :value::{kind} AS value", value=value)))
+            await write(lambda: verb_of(query(f"SELECT :value::{kind} AS value", value=value)))
 
 
-async def test_a_step_from_a_task_to_the_next_takes_few_round_trips(store):
+async def test_reporting_a_task_and_claiming_the_next_takes_seven_round_trips(store):
     await store.migrate()
     world = await World.make(store)
     await world.submit(group(world.task("t0")), *[group(world.task(f"t{n}"), after=[n - 1]) for n in range(1, 6)])
     tasks = await world.claim()
     sent = []
-    store._group_committer._connection.add_query_logger(lambda query: sent.append(query.query.partition("\n")[0]))
-    tasks = (await world.exchange([done(task) for task in tasks], world.wish())).tasks
+    store._group_committer._connection.add_query_logger(lambda logged: sent.append(logged.query.partition("\n")[0]))
+    tasks = (await world.exchange([done(task) for task in tasks], world.claim_request())).tasks
     assert [task.input for task in tasks] == [b"t1"]
     # BEGIN, the locks of the jobs, three reads, all writes at once, COMMIT.
     assert len(sent) == 7, sent
 
 
 async def test_deferred_writes_are_done_before_the_next_call_and_at_the_end(store):
-    await store.write(lambda: one(ask("CREATE TABLE kept (n bigint PRIMARY KEY)")))
+    await store.write(lambda: verb_of(query("CREATE TABLE numbers (n bigint PRIMARY KEY)")))
 
     def insert(n):
-        return deferred(ask("INSERT INTO kept VALUES (:n)", n=n))
+        return deferred(query("INSERT INTO numbers VALUES (:n)", n=n))
 
     def verb():
         yield insert(1)
         yield insert(2)
-        yield deferred(ask("INSERT INTO kept SELECT unnest(:n::bigint[])", []))
-        found = yield ask("SELECT n FROM kept ORDER BY n")
+        yield deferred(query("INSERT INTO numbers SELECT unnest(:n::bigint[])", []))
+        rows = yield query("SELECT n FROM numbers ORDER BY n")
         yield insert(3)
-        yield deferred(ask("SELECT pg_notify('said', :n)", n="4"))
-        return [row["n"] for row in found]
+        yield deferred(query("SELECT pg_notify('channel', :n)", n="4"))
+        return [row["n"] for row in rows]
 
     for write in (store.write, store.write_grouped):
         assert await write(verb) == [1, 2]
-        (row,) = await store.read(lambda: one(ask("SELECT array_agg(n ORDER BY n) AS ns FROM kept")))
+        (row,) = await store.read(lambda: verb_of(query("SELECT array_agg(n ORDER BY n) AS ns FROM numbers")))
         assert row["ns"] == [1, 2, 3]
-        await store.write(lambda: one(ask("DELETE FROM kept")))
+        await store.write(lambda: verb_of(query("DELETE FROM numbers")))
 
 
 def test_a_deferred_select_must_be_the_last():
-    write, select = Numbered("INSERT INTO kept VALUES ($1, $2)", ("a", "b")), Numbered("SELECT f($1)", ("c",))
-    assert combined((write, select)) == "WITH part_0 AS (INSERT INTO kept VALUES ($1, $2)) SELECT f($3)"
+    write, select = Numbered("INSERT INTO numbers VALUES ($1, $2)", ("a", "b")), Numbered("SELECT f($1)", ("c",))
+    assert combine((write, select)) == "WITH part_0 AS (INSERT INTO numbers VALUES ($1, $2)) SELECT f($3)"
     with pytest.raises(ValueError, match="SELECT"):
-        combined((select, write))
+        combine((select, write))
 
 
-async def test_verbs_that_share_a_commit_hear_of_their_own_failure_only(store):
-    await store.write(lambda: one(ask("CREATE TABLE kept (n bigint PRIMARY KEY)")))
+async def test_a_caller_gets_only_the_error_of_its_own_verb_in_a_group(store):
+    await store.write(lambda: verb_of(query("CREATE TABLE numbers (n bigint PRIMARY KEY)")))
 
     def insert(number):
-        yield ask("INSERT INTO kept VALUES (:n)", n=number)
+        yield query("INSERT INTO numbers VALUES (:n)", n=number)
         if number == 3:
             raise KeyError(number)
         return number
 
-    told = {}
+    outcomes = {}
 
-    async def keep(name, number):
+    async def write(name, number):
         try:
-            told[name] = await store.write_grouped(lambda: insert(number))
+            outcomes[name] = await store.write_grouped(lambda: insert(number))
         except (KeyError, InvalidArgumentError, ServerError) as error:
-            told[name] = error
+            outcomes[name] = error
 
     for _ in range(2):
-        told.clear()
+        outcomes.clear()
         async with anyio.create_task_group() as tasks:
             for name, number in (("a", 1), ("again", 1), ("b", 2), ("raises", 3), ("c", 4)):
-                tasks.start_soon(keep, name, number)
-        assert isinstance(told["raises"], KeyError)
-        stored = await store.read(lambda: one(ask("SELECT n FROM kept ORDER BY n")))
+                tasks.start_soon(write, name, number)
+        assert isinstance(outcomes["raises"], KeyError)
+        stored = await store.read(lambda: verb_of(query("SELECT n FROM numbers ORDER BY n")))
         assert [row["n"] for row in stored] == [1, 2, 4]
-    # The second time all of them were there.
-    assert all(isinstance(told[name], InvalidArgumentError) for name in ("a", "again", "b", "c"))
+    # In the second round all numbers exist already.
+    assert all(isinstance(outcomes[name], InvalidArgumentError) for name in ("a", "again", "b", "c"))
 
 
-async def test_a_session_that_is_cut_is_known_to_be_lost(connection, url):
-    cut(url)
+async def test_a_terminated_session_is_a_lost_connection(connection, url):
+    terminate_sessions(url)
     with anyio.fail_after(30), pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)) as caught:
-        await run_steps(connection, one(ask("SELECT 1")))
-    assert is_lost(caught.value)
+        await run_steps(connection, verb_of(query("SELECT 1")))
+    assert is_connection_lost(caught.value)
     assert connection.is_closed()
 
 
-async def test_sessions_that_were_cut_while_idle_are_replaced(store, url):
+async def test_idle_sessions_that_were_terminated_are_replaced(store, url):
     await store.migrate()
     for number in range(5):
         await store.add_team(make_team(f"team-{number}"))
-        await store.write_grouped(lambda: one(ask("SELECT 1")))
+        await store.write_grouped(lambda: verb_of(query("SELECT 1")))
         async with store.writer_lock(uuid4()):
             pass
-        cut(url)
+        terminate_sessions(url)
         assert len(await store.teams()) == number + 1
-        cut(url)
+        terminate_sessions(url)
 
 
-async def test_a_transaction_that_loses_its_session_is_run_again(store, url):
-    await store.write(lambda: one(ask("CREATE TABLE kept (n bigint PRIMARY KEY)")))
+async def test_a_transaction_runs_again_after_its_session_was_terminated(store, url):
+    await store.write(lambda: verb_of(query("CREATE TABLE numbers (n bigint PRIMARY KEY)")))
     attempts = []
 
     def verb():
         attempts.append(len(attempts))
-        yield ask("INSERT INTO kept VALUES (1)")
+        yield query("INSERT INTO numbers VALUES (1)")
         if len(attempts) == 1:
-            cut(url)
-        return (yield ask("SELECT n FROM kept"))
+            terminate_sessions(url)
+        return (yield query("SELECT n FROM numbers"))
 
     assert [row["n"] for row in await store.write(verb)] == [1]
     assert len(attempts) == 2
 
 
-async def test_a_group_that_loses_its_session_is_told_so(store, url):
+async def test_a_group_whose_session_was_terminated_raises_an_error(store, url):
     def verb():
-        yield ask("SELECT 1")
-        cut(url)
-        yield ask("SELECT 1")
+        yield query("SELECT 1")
+        terminate_sessions(url)
+        yield query("SELECT 1")
 
-    with pytest.raises(ServerError, match="Look whether the change was made") as caught:
+    with pytest.raises(ServerError, match="Check whether the change was made") as caught:
         await store.write_grouped(verb)
     assert caught.value.code == "unavailable"
-    assert len(await store.write_grouped(lambda: one(ask("SELECT 1")))) == 1
+    assert len(await store.write_grouped(lambda: verb_of(query("SELECT 1")))) == 1
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    """Time limits that a test can wait for."""
+def short_time_limits(monkeypatch):
+    """Time limits that are short enough for a test."""
     monkeypatch.setattr(session, "STATEMENT_SECONDS", 1.0)
     monkeypatch.setattr(session, "GRACE_SECONDS", 0.5)
     monkeypatch.setattr(session, "LOCK_SECONDS", 0.2)
 
 
-async def test_a_session_that_does_not_answer_is_given_up(impatient, store, url):
+async def test_a_session_that_does_not_answer_raises_an_error_and_is_replaced(short_time_limits, store, url):
     for write in (store.read, store.write, store.write_grouped):
-        await write(lambda: one(ask("SELECT 1")))
-        with silenced(url):
+        await write(lambda: verb_of(query("SELECT 1")))
+        with suspended_sessions(url):
             with anyio.fail_after(60), pytest.raises(ServerError, match="did not answer in time") as caught:
-                await write(lambda: one(ask("SELECT 1")))
+                await write(lambda: verb_of(query("SELECT 1")))
             assert caught.value.code == "unavailable"
             with anyio.fail_after(60):
-                assert len(await write(lambda: one(ask("SELECT 1")))) == 1
+                assert len(await write(lambda: verb_of(query("SELECT 1")))) == 1
 
 
-async def test_a_statement_that_takes_too_long_is_ended(impatient, store):
+async def test_a_statement_that_takes_too_long_is_canceled(short_time_limits, store):
     for write in (store.write, store.write_grouped):
         with anyio.fail_after(60), pytest.raises(ServerError, match="statement timeout"):
-            await write(lambda: one(ask("SELECT pg_sleep(3600)")))
+            await write(lambda: verb_of(query("SELECT pg_sleep(3600)")))
 
 
-async def test_announcements_notice_a_server_that_does_not_answer(impatient, store, url, monkeypatch):
+async def test_announcements_notice_a_database_that_does_not_answer(short_time_limits, store, url, monkeypatch):
     monkeypatch.setattr(postgres_store, "PROBE_SECONDS", 0.1)
     with anyio.fail_after(60):
         async with aclosing(store.announcements()) as announcements:
             await anext(announcements)
-            with silenced(url), pytest.raises(ServerError, match="did not answer in time"):
+            with suspended_sessions(url), pytest.raises(ServerError, match="did not answer in time"):
                 await anext(announcements)
 
 
@@ -262,12 +262,12 @@ async def test_announcements_end_with_their_session(store, url):
     with anyio.fail_after(60):
         async with aclosing(store.announcements()) as announcements:
             await anext(announcements)
-            cut(url)
+            terminate_sessions(url)
             with pytest.raises(ServerError, match="cannot be used now"):
                 await anext(announcements)
 
 
-async def test_a_writer_lock_is_waited_for_in_slices_and_not_for_ever(impatient, url, monkeypatch):
+async def test_waiting_for_a_writer_lock_outlasts_the_lock_timeout_and_has_a_limit(short_time_limits, url, monkeypatch):
     table = uuid4()
     async with opened(url) as one_process, opened(url) as other:
         async with one_process.writer_lock(table), anyio.create_task_group() as tasks:
@@ -282,8 +282,8 @@ async def test_a_writer_lock_is_waited_for_in_slices_and_not_for_ever(impatient,
                 await wait()
             monkeypatch.setattr(writer_locks, "WAIT_SECONDS", 600.0)
             tasks.start_soon(wait)
-            # Longer than one slice.
-            await one_process.read(lambda: one(ask("SELECT pg_sleep(0.5)")))
+            # Longer than the lock timeout of the session.
+            await one_process.read(lambda: verb_of(query("SELECT pg_sleep(0.5)")))
             assert not acquired.is_set()
             tasks.cancel_scope.cancel()
         with anyio.fail_after(60):
@@ -291,11 +291,11 @@ async def test_a_writer_lock_is_waited_for_in_slices_and_not_for_ever(impatient,
         assert acquired.is_set()
 
 
-async def test_options_of_libpq_reach_the_database(url):
-    more = "application_name=me&options=-c%20search_path%3Delsewhere&connect_timeout=7&keepalives=1&sslmode=prefer"
-    async with opened(f"{url}&{more}") as store:
+async def test_options_in_the_url_reach_the_database(url):
+    options = "application_name=me&options=-c%20search_path%3Delsewhere&connect_timeout=7&keepalives=1&sslmode=prefer"
+    async with opened(f"{url}&{options}") as store:
         sql = "SELECT current_setting('application_name') AS name, current_setting('search_path') AS path"
-        (row,) = await store.read(lambda: one(ask(sql)))
+        (row,) = await store.read(lambda: verb_of(query(sql)))
         assert dict(row) == {"name": "me", "path": "elsewhere"}
 
 
@@ -312,7 +312,7 @@ async def test_options_of_libpq_reach_the_database(url):
     ],
 )
 def test_errors_name_the_database_without_its_password(url, name):
-    assert read_url(url).name == name
+    assert parse_url(url).name == name
 
 
 @pytest.mark.parametrize(
@@ -323,36 +323,36 @@ def test_errors_name_the_database_without_its_password(url, name):
         ("postgresql://me:secret@db/tilebox?channel_binding=require", "channel_binding=require"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_refused_without_its_password(url, message):
+def test_an_invalid_url_raises_an_error_without_its_password(url, message):
     with pytest.raises(ValueError, match=message) as caught:
         open_store(url)
     assert "secret" not in str(caught.value)
 
 
-def sessions(url):
-    """Return the processes that serve the sessions of a database."""
+def session_pids(url):
+    """Return the process ids of the sessions of a database."""
     with psycopg.connect(url) as admin:
-        others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        return [pid for (pid,) in admin.execute(others)]
+        sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        return [pid for (pid,) in admin.execute(sql)]
 
 
-def cut(url):
-    """End all sessions of a database."""
+def terminate_sessions(url):
+    """Terminate all sessions of a database, and wait until they have ended."""
     with psycopg.connect(url, autocommit=True) as admin:
-        for pid in sessions(url):
+        for pid in session_pids(url):
             if pid != admin.info.backend_pid:
                 admin.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
 
 
 @contextmanager
-def silenced(url):
-    """Stop the processes of all sessions that are open, so that they say nothing any more."""
-    stopped = sessions(url)
-    assert stopped
-    for pid in stopped:
+def suspended_sessions(url):
+    """Suspend the processes of all open sessions for the block, so that they do not answer."""
+    pids = session_pids(url)
+    assert pids
+    for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in stopped:
+        for pid in pids:
             os.kill(pid, signal.SIGCONT)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from blockbuster import BlockBuster, BlockingError
 from google.protobuf.json_format import MessageToDict
-from wire import METHODS, CallError, Wire, datapoint, query
+from support.http.wire import METHODS, CallError, Wire, datapoint, query
 
 from tilebox._core.protocol.datasets.v1 import data_ingestion_pb2
 from tilebox._core.protocol.datasets.v1.collections_pb2 import ListCollectionsRequest

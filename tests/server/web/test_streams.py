@@ -13,7 +13,7 @@ import httpx
 import pyarrow as pa
 import pytest
 from google.protobuf.json_format import MessageToJson
-from wire import FIELDS, DatasetKind, Schema, datapoint, query
+from support.http.wire import FIELDS, DatasetKind, Schema, datapoint, query
 
 from tilebox._core.protocol.datasets.v1 import collections_pb2, core_pb2, data_ingestion_pb2, datasets_pb2
 from tilebox._core.protocol.tilebox.ext.v1 import datapoints_pb2

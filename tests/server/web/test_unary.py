@@ -7,7 +7,7 @@ import json
 
 import anyio
 import pytest
-from applications import application
+from support.servers.applications import application
 
 from tilebox._core.protocol.workflows.v1 import workflows_pb2
 from tilebox._core.protocol.workflows.v1.task_pb2 import NextTaskRequest, NextTaskResponse

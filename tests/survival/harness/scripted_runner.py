@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from uuid import uuid4
 
+from support.http.wire import Wire, submissions, task_group
 from survival.harness.invariants import Expectation, Line, check, read_sqlite
-from wire import Wire, submissions, task_group
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2

@@ -14,7 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from servers import PATIENCE_SECONDS, ServerProcess
+from support.servers.processes import PATIENCE_SECONDS, ServerProcess
 from survival.harness.invariants import Expectation, check, ended_jobs, read_effects, read_postgres, read_sqlite
 
 from tilebox.server.rules.task_states import TaskState
@@ -65,10 +65,7 @@ class RunnerProcess:
         self.log = log
         command = ["ip", "netns", "exec", inside] if inside else []
         command += [sys.executable, str(PROGRAM), url, token, str(folder), json.dumps(options)]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(str(PROGRAM.parents[2] / folder) for folder in (".", "support")),
-        }
+        environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[2])}
         with log.open("w") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
-import client_tasks
 import pytest
-from client_tasks import Broken, Leaf, Root
+from support.work import client_tasks
+from support.work.client_tasks import Broken, Leaf, Root
 from worlds.sync import open_workflows
 
 from tilebox.workflows import (
@@ -42,7 +42,7 @@ def execute(server):
     """A function that executes all tasks of a cluster, in a process of its own."""
     program = """
 import sys
-import client_tasks
+from support.work import client_tasks
 from tilebox.workflows import Client
 url, token, slug, *names = sys.argv[1:]
 Client(url, token).runner(slug, tasks=[getattr(client_tasks, name) for name in names]).run_all()
@@ -51,7 +51,7 @@ Client(url, token).runner(slug, tasks=[getattr(client_tasks, name) for name in n
     def run(slug, *tasks):
         names = [task.__name__ for task in tasks]
         command = [sys.executable, "-c", program, server.url, server.token, slug, *names]
-        environment = {**os.environ, "PYTHONPATH": str(Path(client_tasks.__file__).parent)}
+        environment = {**os.environ, "PYTHONPATH": str(Path(client_tasks.__file__).parents[2])}
         subprocess.run(command, env=environment, check=True)
 
     return run

@@ -1,4 +1,4 @@
-"""The control data in PostgreSQL: sessions, a pool, transactions that share a commit, and the store over them.
+"""The control data in PostgreSQL: sessions, a connection pool, group commit, advisory locks and the store over them.
 
-May import: the rest of `tilebox.server.store` but for `sqlite`, `tilebox.errors` and the driver.
+May import: the rest of `tilebox.server.store` except `sqlite`, `tilebox.errors` and asyncpg.
 """

@@ -1,4 +1,4 @@
-"""Errors of PostgreSQL and its driver, in our words."""
+"""Errors of PostgreSQL and asyncpg, and their translation into errors of `tilebox.errors`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tilebox.errors import InvalidArgumentError, ServerError, TileboxError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""All that the driver raises; a time limit that passed is a TimeoutError, which is an OSError."""
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""All errors that asyncpg raises. A time limit raises a TimeoutError, which is an OSError."""
 
-COLLISIONS = (
+TRANSIENT_ERRORS = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
-    # A migration changed a table after its statements were prepared; asyncpg has forgotten them by now.
+    # A migration changed a table after its statements were prepared. asyncpg has dropped those statements by now.
     asyncpg.InvalidCachedStatementError,
 )
-"""Nothing was changed, and the same transaction may succeed now."""
+"""Errors after which nothing was changed, and the same transaction may succeed on the next attempt."""
 
-_LOST = (
+_CONNECTION_ERRORS = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -32,51 +32,62 @@ _LOST = (
     asyncpg.InterfaceError,
 )
 
-# Classes of SQLSTATE: connection, authorization, unknown database, collision, resources, state, operator, system.
-_UNAVAILABLE = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58"})
-_REFUSED = frozenset({"22", "23"})
+# Classes of SQLSTATE: connection, authorization, unknown database, transaction rollback, resources, object state,
+# operator intervention, system error.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_UNAVAILABLE_CLASSES = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58"})
+# Data exception, integrity constraint violation.
+_INVALID_VALUE_CLASSES = frozenset({"22", "23"})
 
 
-def is_lost(error: BaseException) -> bool:
-    """Tell whether an error means that the connection is gone."""
-    # A value that the driver cannot encode is an InterfaceError as well, and a ValueError.
-    return isinstance(error, _LOST) and not isinstance(error, ValueError | TimeoutError)
+def is_connection_lost(error: BaseException) -> bool:
+    """Return whether an error means that the connection is gone."""
+    # A value that asyncpg cannot encode raises an InterfaceError too, but one that is also a ValueError.
+    return isinstance(error, _CONNECTION_ERRORS) and not isinstance(error, ValueError | TimeoutError)
 
 
 @contextmanager
-def explained(name: str, *, is_change: bool = False) -> Iterator[None]:
-    """Say in our words what the driver raises.
+def translated_errors(name: str, *, is_change: bool = False) -> Iterator[None]:
+    """Translate the errors that asyncpg raises in the block.
 
     Args:
-        name: What to call the database.
-        is_change: Whether something was to be changed, so that the error says whether it was.
+        name: The name of the database in messages.
+        is_change: Whether the block changes data. If so, the message says whether the change was stored.
 
     Raises:
         InvalidArgumentError: The database refused a value.
-        ServerError: Anything else failed.
+        ServerError: Any other failure.
     """
     try:
         yield
-    except FAILURES as error:
-        raise told(error, name, is_change=is_change) from error
+    except DRIVER_ERRORS as error:
+        raise translate(error, name, is_change=is_change) from error
 
 
-def told(error: Exception, name: str, *, is_change: bool) -> TileboxError:
-    """Return what a caller is told of an error of the driver."""
+def translate(error: Exception, name: str, *, is_change: bool) -> TileboxError:
+    """Return the error for the caller that corresponds to an error of asyncpg.
+
+    Args:
+        error: The error of asyncpg.
+        name: The name of the database in the message.
+        is_change: Whether the failed transaction changes data.
+    """
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     state = getattr(error, "sqlstate", None) or ""
     is_refused_by_driver = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
-    if (is_refused_by_driver and not isinstance(error, asyncpg.ClientConfigurationError)) or state[:2] in _REFUSED:
+    if (is_refused_by_driver and not isinstance(error, asyncpg.ClientConfigurationError)) or (
+        state[:2] in _INVALID_VALUE_CLASSES
+    ):
         return InvalidArgumentError(f"the database refused a value: {reason}")
     if isinstance(error, asyncpg.UndefinedTableError):
         return ServerError(
-            f"the database {name} has no tables ({reason}): start `tilebox serve` on it once, which makes them",
+            f"the database {name} has no tables ({reason}): start `tilebox serve` on it once to create them",
             code="unavailable",
         )
     if isinstance(error, TimeoutError):
         reason = "it did not answer in time"
-    if isinstance(error, TimeoutError) or is_lost(error) or state[:2] in _UNAVAILABLE:
-        # A commit may have been done though its answer got lost.
-        advice = ". Look whether the change was made before trying again" if is_change else ""
+    if isinstance(error, TimeoutError) or is_connection_lost(error) or state[:2] in _UNAVAILABLE_CLASSES:
+        # The database may have committed, and only its answer was lost.
+        advice = ". Check whether the change was made before you try again" if is_change else ""
         return ServerError(f"the database {name} cannot be used now: {reason}{advice}", code="unavailable")
     return ServerError(f"the database {name} failed: {reason}{'. Nothing was stored' if is_change else ''}")

@@ -1,10 +1,11 @@
-"""Group commit: one connection for the verbs that come by the thousand, and one commit for those that wait together.
+"""Group commit: one connection for the most frequent verbs, and one commit for all verbs that wait at the same time.
 
-One connection that carries 32 rows a transaction does eight to thirteen times what it does with one row, and four of
-them side by side do less than one: they wait for each other's rows and flushes. So these verbs queue, as SQLite's do.
+One connection that writes 32 rows in each transaction is eight to thirteen times as fast as with one row in each. Four
+such connections side by side are slower than one, because they wait for each other's rows and flushes. So these verbs
+queue for one connection, as they do on SQLite.
 
-A transaction of several verbs locks all that they will lock before it runs the first of them: what each locks in
-the right order for itself would be in no order for all, and two servers would wait for each other.
+A transaction of several verbs takes all their locks before it runs the first verb. Each verb locks its rows in a fixed
+order, but the verbs of a group one after the other would not, and two servers could deadlock.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tilebox.server.store.postgres.errors import FAILURES, is_lost, told
+from tilebox.server.store.postgres.errors import DRIVER_ERRORS, is_connection_lost, translate
 from tilebox.server.store.postgres.session import SHORT_STATEMENTS, Connection, close, connect, probe, run_steps
 from tilebox.server.store.sql.statements import call_each
 
@@ -26,125 +27,134 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_GROUP = 32
-"""Verbs committed together at most."""
+"""The largest number of verbs in one transaction."""
 
 IDLE_SECONDS = 2.0
-"""How long a connection may idle without being tried before it is used again."""
+"""How long the connection may be idle before it is probed on its next use."""
 
 
-class _Waiting(Generic[T]):
-    """A verb that waits for its turn, with the tasks whose jobs it locks."""
+class _PendingVerb(Generic[T]):
+    """A verb in the queue.
+
+    Args:
+        verb: The verb.
+        tasks: Ids of the tasks whose jobs it locks.
+    """
 
     def __init__(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> None:
         self.verb = verb
         self.tasks = tasks
-        self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.result: T
         self.error: Exception | None = None
 
-    def tell(self) -> None:
-        """Answer the caller, unless it was cancelled."""
-        if self.answer.cancelled():
+    def resolve(self) -> None:
+        """Pass the result or the error to the caller, unless the caller was cancelled."""
+        if self.future.cancelled():
             return
         if self.error is not None:
-            self.answer.set_exception(self.error)
+            self.future.set_exception(self.error)
         else:
-            self.answer.set_result(self.result)
+            self.future.set_result(self.result)
 
 
 class GroupCommitter:
-    """The queue, and the connection it uses.
+    """A queue of verbs, and the connection that runs them.
 
     Args:
-        pool: Runs a verb in a transaction of its own when its group failed.
+        pool: Runs each verb of a failed group in a transaction of its own.
     """
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool
-        self._queue: list[_Waiting[Any]] = []
+        self._queue: list[_PendingVerb[Any]] = []
         self._worker: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
-        self._used = 0.0
+        self._used_at = 0.0
 
     async def write(self, verb: Callable[[], Steps[T]], tasks: Sequence[bytes]) -> T:
-        """Run a verb in a transaction that it may share with others, and return its answer once that is committed.
+        """Run a verb in a transaction that it may share with others, and return its result after the commit.
 
         Args:
-            verb: What to run.
-            tasks: Those whose jobs it locks.
+            verb: The verb. It runs again, alone, if its group fails.
+            tasks: Ids of the tasks whose jobs it locks.
 
         Raises:
-            ServerError: The database failed. What the verb itself raises passes through, and undoes the verb.
+            ServerError: The database failed. Errors of the verb itself pass through, and roll back the verb.
         """
-        waiting = _Waiting(verb, tasks)
-        self._queue.append(waiting)
+        pending = _PendingVerb(verb, tasks)
+        self._queue.append(pending)
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.ensure_future(self._work())
-        # A caller that is cancelled leaves the verb done or undone, never half done.
-        return await asyncio.shield(waiting.answer)
+            self._worker = asyncio.ensure_future(self._run())
+        # If the caller is cancelled, the verb is committed or rolled back as a whole.
+        return await asyncio.shield(pending.future)
 
     async def close(self) -> None:
-        """Finish what waits, then close the connection."""
+        """Run the queued verbs, then close the connection."""
         if self._worker is not None:
             await asyncio.wait([self._worker])
         connection, self._connection = self._connection, None
         if connection is not None:
             await close(connection)
 
-    async def _work(self) -> None:
+    async def _run(self) -> None:
         while self._queue:
             group, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
             try:
                 await self._commit(group)
-            except Exception as error:  # noqa: BLE001 - every caller must be answered
-                self._cut()
-                if is_lost(error) or isinstance(error, TimeoutError):
-                    # Perhaps it was committed. The caller can ask again, and say so.
-                    for waiting in group:
-                        waiting.error = told(error, self._pool.address.name, is_change=True)
-                        waiting.error.__cause__ = error
+            except Exception as error:  # noqa: BLE001 - every caller must get a result or an error
+                self._terminate()
+                if is_connection_lost(error) or isinstance(error, TimeoutError):
+                    # The group may have been committed, so it must not run again. The caller can repeat its request
+                    # and mark it as repeated.
+                    for pending in group:
+                        pending.error = translate(error, self._pool.address.name, is_change=True)
+                        pending.error.__cause__ = error
                 else:
-                    # One verb collided with another transaction, or broke a rule of the database or of its own.
-                    # Alone, each hears of its own failure only.
+                    # One verb conflicted with another transaction, or violated a constraint or a rule of its own.
+                    # Each runs alone now, so each caller gets only the error of its own verb.
                     await asyncio.gather(*map(self._run_alone, group))
-            for waiting in group:
-                waiting.tell()
+            for pending in group:
+                pending.resolve()
 
-    async def _commit(self, group: list[_Waiting[Any]]) -> None:
+    async def _commit(self, group: list[_PendingVerb[Any]]) -> None:
         connection = await self._connect()
         async with connection.transaction():
             if len(group) > 1:
-                await run_steps(connection, _lock([task for waiting in group for task in waiting.tasks]))
-            for waiting in group:
-                waiting.result = await run_steps(connection, waiting.verb())
+                await run_steps(connection, _lock_jobs([task for pending in group for task in pending.tasks]))
+            for pending in group:
+                pending.result = await run_steps(connection, pending.verb())
 
     async def _connect(self) -> Connection:
-        """Return the session; one that idled is tried first, since the network forgets idle connections."""
+        """Return the open connection, or a new one.
+
+        A connection that was idle is probed first, because firewalls and routers drop idle connections silently.
+        """
         now = time.monotonic()
-        if self._connection is not None and now - self._used > IDLE_SECONDS:
+        if self._connection is not None and now - self._used_at > IDLE_SECONDS:
             try:
                 await probe(self._connection)
-            except FAILURES:
-                self._cut()
+            except DRIVER_ERRORS:
+                self._terminate()
         if self._connection is not None and self._connection.is_closed():
-            self._cut()
+            self._terminate()
         if self._connection is None:
             self._connection = await connect(self._pool.address.url, settings=SHORT_STATEMENTS)
-        self._used = now
+        self._used_at = now
         return self._connection
 
-    async def _run_alone(self, waiting: _Waiting[Any]) -> None:
+    async def _run_alone(self, pending: _PendingVerb[Any]) -> None:
         try:
-            waiting.result = await self._pool.write(waiting.verb)
+            pending.result = await self._pool.write(pending.verb)
         except Exception as error:  # noqa: BLE001 - passed on to the caller
-            waiting.error = error
+            pending.error = error
 
-    def _cut(self) -> None:
-        """Drop the connection, whatever state it is in; the server undoes what was not committed."""
+    def _terminate(self) -> None:
+        """Drop the connection in whatever state it is. The database rolls back what was not committed."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
 
 
-def _lock(tasks: Sequence[bytes]) -> Steps[None]:
+def _lock_jobs(tasks: Sequence[bytes]) -> Steps[None]:
     yield call_each("lock_jobs_of_tasks", [{"task": task} for task in tasks])

@@ -1,7 +1,7 @@
-"""Sessions of the database: how one is opened, set up, asked and closed.
+"""Sessions of the database: open, configure, query and close them.
 
-asyncpg prepares a statement once a session, asks the database for the types of its parameters, and carries values in
-binary form. Every wait has a time limit here, so a server that is gone without a word becomes an error.
+asyncpg prepares each statement once in a session, learns the types of its parameters from the database, and transfers
+values in binary form. Every wait has a time limit, so a database that disappears silently raises an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import anyio
 import asyncpg
 
-from tilebox.server.store.postgres.errors import FAILURES
+from tilebox.server.store.postgres.errors import DRIVER_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NUMBER = re.compile(r"\$(\d+)")
+_PARAMETER = re.compile(r"\$(\d+)")
 
 Connection: TypeAlias = asyncpg.Connection
 """A session."""
 
 CONNECT_SECONDS = 10.0
-"""How long to wait for a connection, from the pool or from the server."""
+"""How long to wait for a connection from the pool or from the database."""
 
 LOCK_SECONDS = 10.0
 """How long a statement waits for a lock of another transaction."""
 
 STATEMENT_SECONDS = 60.0
-"""How long the server works at a statement."""
+"""How long the database may work on a statement."""
 
 GRACE_SECONDS = 5.0
-"""How much longer the client waits for the answer, for a probe, and for the end of a session."""
+"""How long the client waits beyond that for the result, and how long for a probe and for the end of a session."""
 
 SHORT_STATEMENTS = {
-    # The statements look a few rows up by their keys, however many they are called with. A plan made for one call
-    # serves the next, and what the statistics say of a table right after ten thousand inserts is no reason to read it.
+    # The statements look up a few rows by key, whatever their arguments are, so the plan of one call suits the next.
+    # The statistics of a table are stale right after ten thousand inserts, and must not lead to a scan of the table.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -53,11 +53,11 @@ SHORT_STATEMENTS = {
 
 
 def connect_arguments(statement_seconds: float | None = None) -> dict[str, Any]:
-    """Return the arguments of `asyncpg.connect` and `asyncpg.create_pool` beside the URL."""
+    """Return the arguments of `asyncpg.connect` and `asyncpg.create_pool`, except the URL."""
     return {
         "timeout": CONNECT_SECONDS,
         "command_timeout": (statement_seconds or STATEMENT_SECONDS) + GRACE_SECONDS,
-        # More than there are, and for as long as the session lasts.
+        # Large enough for all statements of the server, and without expiry, so that none is prepared twice.
         "statement_cache_size": 500,
         "max_cached_statement_lifetime": 0,
     }
@@ -66,12 +66,15 @@ def connect_arguments(statement_seconds: float | None = None) -> dict[str, Any]:
 async def connect(
     url: str, *, statement_seconds: float | None = None, settings: Mapping[str, str] | None = None
 ) -> Connection:
-    """Open a session; the caller closes it.
+    """Open a session, which the caller must close.
 
     Args:
-        url: As `address.read_url` returns it.
-        statement_seconds: How long a statement may take; None means `STATEMENT_SECONDS`.
-        settings: Settings of the session.
+        url: The URL of an `Address`.
+        statement_seconds: How long a statement may take. None means `STATEMENT_SECONDS`.
+        settings: Further settings of the session.
+
+    Raises:
+        One of `DRIVER_ERRORS`: The database cannot be reached or refuses the connection.
     """
     connection = await asyncpg.connect(url, **connect_arguments(statement_seconds))
     try:
@@ -85,9 +88,9 @@ async def connect(
 async def configure(
     connection: Connection, statement_seconds: float | None = None, settings: Mapping[str, str] | None = None
 ) -> None:
-    """Set the time limits of a session, and other settings.
+    """Set the time limits and other settings of a session.
 
-    They are set by a statement, since PgBouncer refuses them among the parameters of a connection.
+    A statement sets them, because PgBouncer refuses them as parameters of the connection.
     """
     limits = {"lock_timeout": LOCK_SECONDS, "statement_timeout": statement_seconds or STATEMENT_SECONDS}
     values = {name: f"{seconds * 1000:.0f}ms" for name, seconds in limits.items()} | dict(settings or {})
@@ -100,14 +103,14 @@ async def configure(
 
 
 async def close(connection: Connection) -> None:
-    """Close a session, however the caller ends; one that does not answer is cut."""
-    with anyio.CancelScope(shield=True), suppress(*FAILURES):
+    """Close a session, even if the caller is cancelled. Terminate it if the database does not answer."""
+    with anyio.CancelScope(shield=True), suppress(*DRIVER_ERRORS):
         await connection.close(timeout=GRACE_SECONDS)
 
 
 @asynccontextmanager
-async def opened(url: str, *, statement_seconds: float | None = None) -> AsyncIterator[Connection]:
-    """Open a session for the block."""
+async def open_session(url: str, *, statement_seconds: float | None = None) -> AsyncIterator[Connection]:
+    """Open a session for the duration of the block."""
     connection = await connect(url, statement_seconds=statement_seconds)
     try:
         yield connection
@@ -116,12 +119,19 @@ async def opened(url: str, *, statement_seconds: float | None = None) -> AsyncIt
 
 
 async def probe(connection: Connection) -> None:
-    """Make sure that the server still answers; raises what asyncpg does if not."""
+    """Check that the database still answers.
+
+    Raises:
+        One of `DRIVER_ERRORS`: It does not.
+    """
     await connection.execute("SELECT 1", timeout=GRACE_SECONDS)
 
 
 async def run_steps(connection: Connection, steps: Steps[T]) -> T:
-    """Run a verb's calls on a connection and return its answer."""
+    """Run the calls of a verb on a connection and return the verb's result.
+
+    Deferred calls run together before the next call that is not deferred, or at the end, in one round trip.
+    """
     deferred: list[Call] = []
     try:
         step = next(steps)
@@ -134,53 +144,59 @@ async def run_steps(connection: Connection, steps: Steps[T]) -> T:
                 step = steps.send(await _rows(connection, step))
     except StopIteration as stop:
         await _run_deferred(connection, deferred)
-        answer: T = stop.value
-        return answer
+        result: T = stop.value
+        return result
 
 
 async def _rows(connection: Connection, call: Call) -> list[Row]:
-    if not _runs(call):
+    if not _has_work(call):
         return []
     rows: list[Row] = await connection.fetch(call.statement.numbered.text, *_values(call))
     return rows
 
 
 async def _run_deferred(connection: Connection, calls: list[Call]) -> None:
-    """Run calls in one statement, and forget them."""
-    runs = [call for call in calls if _runs(call)]
+    """Run calls as one statement, and clear the list."""
+    needed = [call for call in calls if _has_work(call)]
     calls.clear()
-    if runs:
-        text = combined(tuple(call.statement.numbered for call in runs))
-        await connection.fetch(text, *[value for call in runs for value in _values(call)])
+    if needed:
+        text = combine(tuple(call.statement.numbered for call in needed))
+        await connection.fetch(text, *[value for call in needed for value in _values(call)])
 
 
-def _runs(call: Call) -> bool:
+def _has_work(call: Call) -> bool:
     return bool(call.statement.numbered.text) and call.each != []
 
 
 def _values(call: Call) -> list[Any]:
-    given = call.arguments if call.each is None else call.arrays
-    return [given[name] for name in call.statement.numbered.parameters]
+    arguments = call.arguments if call.each is None else call.arrays
+    return [arguments[name] for name in call.statement.numbered.parameters]
 
 
 @cache
-def combined(texts: tuple[Numbered, ...]) -> str:
-    """Return one statement that does what several do: data-modifying CTEs, which PostgreSQL runs to their end.
+def combine(statements: tuple[Numbered, ...]) -> str:
+    """Return one statement that does the work of several.
+
+    All but the last become data-modifying CTEs, which PostgreSQL always runs to completion:
+    https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
+
+    Args:
+        statements: The statements. Their parameters follow each other in the result.
 
     Raises:
-        ValueError: A SELECT is not the last of them; PostgreSQL would leave it out.
+        ValueError: A SELECT is not the last of them. PostgreSQL does not run a CTE that only reads and is not used.
     """
     parts: list[str] = []
-    count = 0
-    for numbered in texts:
-        parts.append(_NUMBER.sub(partial(_moved, count), numbered.text))
-        count += len(numbered.parameters)
-    *before, last = parts
-    if any(part.startswith("SELECT") for part in before):
+    offset = 0
+    for statement in statements:
+        parts.append(_PARAMETER.sub(partial(_renumber, offset), statement.text))
+        offset += len(statement.parameters)
+    *first, last = parts
+    if any(part.startswith("SELECT") for part in first):
         raise ValueError("a SELECT among deferred statements must be the last")
-    named = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(before))
-    return f"WITH {named} {last}" if before else last
+    expressions = ", ".join(f"part_{number} AS ({part})" for number, part in enumerate(first))
+    return f"WITH {expressions} {last}" if first else last
 
 
-def _moved(count: int, number: re.Match[str]) -> str:
-    return f"${count + int(number[1])}"
+def _renumber(offset: int, parameter: re.Match[str]) -> str:
+    return f"${offset + int(parameter[1])}"

@@ -1,4 +1,4 @@
-"""Locks that one process of many holds: PostgreSQL's advisory locks, which end with their session."""
+"""Locks between processes: PostgreSQL's advisory locks, which end with their session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import anyio
 import asyncpg
 
 from tilebox.errors import ServerError
-from tilebox.server.store.postgres.errors import FAILURES, explained, is_lost
+from tilebox.server.store.postgres.errors import DRIVER_ERRORS, is_connection_lost, translated_errors
 from tilebox.server.store.postgres.session import Connection, close, connect
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ _IDLE_CONNECTIONS = 8
 
 
 class WriterLocks:
-    """The locks of the datasets, with the connections that hold them.
+    """The write locks of datasets, and the connections that hold them.
 
     Args:
-        address: Where the database is.
+        address: The address of the database.
     """
 
     def __init__(self, address: Address) -> None:
@@ -45,42 +45,51 @@ class WriterLocks:
 
     @asynccontextmanager
     async def hold(self, table: UUID) -> AsyncIterator[None]:
-        """Hold the lock of a dataset for the block."""
-        # Tasks of this process wait here, and do not take a connection each.
+        """Hold the lock of a dataset for the duration of the block.
+
+        Args:
+            table: Id of the dataset's table of datapoints.
+
+        Raises:
+            ServerError: The database failed, or another process held the lock for `WAIT_SECONDS`.
+        """
+        # The tasks of this process wait for a lock in memory first, so that waiting takes one connection, not many.
         lock = self._locks.setdefault(table, anyio.Lock())
         key = lock_key(f"write {table}")
         async with lock:
-            with explained(self._address.name):
-                connection = await self._take(key)
+            with translated_errors(self._address.name):
+                connection = await self._acquire(key)
             try:
                 yield
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self._give_back(connection, key)
+                    await self._release(connection, key)
 
     async def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections. Those in use are closed when their block ends."""
         self._is_closed = True
         while self._idle:
             await close(self._idle.pop())
 
-    async def _take(self, key: int) -> Connection:
+    async def _acquire(self, key: int) -> Connection:
         """Return a connection that holds the lock."""
         while self._idle:
             connection = self._idle.pop()
             try:
-                return await _locked(connection, key)
-            except FAILURES as error:
-                # It idled while the database was restarted; only a fresh connection tells whether it is back.
-                if not is_lost(error):
+                return await _lock_or_close(connection, key)
+            except DRIVER_ERRORS as error:
+                # The database may have restarted while the connection was idle. Only a new connection can tell.
+                if not is_connection_lost(error):
                     raise
-        return await _locked(await connect(self._address.url), key)
+        return await _lock_or_close(await connect(self._address.url), key)
 
-    async def _give_back(self, connection: Connection, key: int) -> None:
+    async def _release(self, connection: Connection, key: int) -> None:
         try:
             await connection.execute("SELECT pg_advisory_unlock($1)", key)
-        except FAILURES as error:
-            logger.warning("the connection that held a writer lock was lost: %s", error)
+        except DRIVER_ERRORS as error:
+            logger.warning(
+                "lost the connection that held a writer lock, so another process may have held the lock too: %s", error
+            )
             connection.terminate()
             return
         if self._is_closed or len(self._idle) >= _IDLE_CONNECTIONS:
@@ -90,19 +99,23 @@ class WriterLocks:
 
 
 async def lock(connection: Connection, key: int) -> None:
-    """Take a lock for a session.
+    """Acquire a lock for a session.
 
-    It is waited for in slices of the session's `lock_timeout`, so that a lost connection is noticed on the way.
+    Each attempt lasts for the session's `lock_timeout`, so a connection that is lost meanwhile is noticed.
+
+    Args:
+        connection: The session.
+        key: The key of the lock, from `lock_key`.
 
     Raises:
-        ServerError: Another process held it all the time.
+        ServerError: Another process held the lock for `WAIT_SECONDS`.
     """
-    until = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", key)
         except asyncpg.LockNotAvailableError:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise ServerError(
                     f"another process has held a lock for more than {WAIT_SECONDS:.0f} s: try again later",
                     code="unavailable",
@@ -112,11 +125,11 @@ async def lock(connection: Connection, key: int) -> None:
 
 
 def lock_key(subject: str) -> int:
-    """Return the 64 bits that PostgreSQL knows a lock by."""
+    """Return the key of the advisory lock on a subject: a signed integer of 64 bits."""
     return int.from_bytes(hashlib.blake2b(f"tilebox {subject}".encode(), digest_size=8).digest(), signed=True)
 
 
-async def _locked(connection: Connection, key: int) -> Connection:
+async def _lock_or_close(connection: Connection, key: int) -> Connection:
     try:
         await lock(connection, key)
     except BaseException:

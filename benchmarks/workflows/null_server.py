@@ -1,6 +1,6 @@
 """A server that does nothing: it returns tasks that it serialised at its start.
 
-    python -m benchmarks.null_server --port 8099 [--batch 256] [--asgi] [--flush FILE]
+    python -m benchmarks.workflows.null_server --port 8099 [--batch 256] [--asgi] [--flush FILE]
 
 It answers `Exchange` with as many no-op tasks as the runner asks for, and `NextTask` of the public API with one. It
 never runs out of tasks. So the rate of a runner against it shows the cost of the runner, an event loop and sockets.

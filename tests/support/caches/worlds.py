@@ -7,7 +7,7 @@ import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from buckets import fresh_prefix
+from support.caches.buckets import fresh_prefix
 
 from tilebox.aio.workflows import cache as aio
 from tilebox.sync.workflows import cache as sync

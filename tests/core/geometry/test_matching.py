@@ -4,7 +4,11 @@ import antimeridian as reference
 import numpy as np
 import pytest
 import shapely
-from globe import (
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from shapely import MultiPolygon, Point, Polygon, box
+from shapely.geometry.polygon import orient
+from support.datapoints.globe import (
     RELATIONS,
     Orbit,
     Sheet,
@@ -16,10 +20,6 @@ from globe import (
     spherical_oracle,
     vectors,
 )
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
-from shapely import MultiPolygon, Point, Polygon, box
-from shapely.geometry.polygon import orient
 
 from tilebox._core.geometry import antimeridian
 from tilebox._core.geometry.matching import (

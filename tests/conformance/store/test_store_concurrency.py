@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from store_records import NOW_US, add_dataset, make_dataset, opened
+from support.store.records import NOW_US, add_dataset, make_dataset, opened
 
 from tilebox.errors import ConflictError, NotFoundError
 

@@ -10,7 +10,7 @@ import pytest
 
 from tilebox._core.stac.documents import item_from_row, parse_items
 
-REAL_ITEMS = Path(os.environ.get("TILEBOX_STAC_ITEMS") or Path(__file__).parents[3] / "shared" / "data")
+REAL_ITEMS = Path(os.environ.get("TILEBOX_STAC_ITEMS") or Path(__file__).parents[4] / "shared" / "data")
 needs_real_items = pytest.mark.skipif(
     not REAL_ITEMS.is_dir(), reason="no real items: set TILEBOX_STAC_ITEMS to a folder that has them"
 )

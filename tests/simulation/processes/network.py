@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import anyio
-from simulation.server import Refused, Server
+from simulation.processes.server import Refused, Server
 
 if TYPE_CHECKING:
     from simulation.world import World

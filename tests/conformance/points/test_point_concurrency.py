@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import numpy as np
 import pytest
-from point_tables import ids_of, new_table, open_point_store, read, scenes, sorted_ids
+from support.datapoints.tables import ids_of, new_table, open_point_store, read, scenes, sorted_ids
 
 from tilebox.errors import ConflictError, InvalidArgumentError
 from tilebox.server.points.interface import PointQuery

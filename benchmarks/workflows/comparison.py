@@ -30,9 +30,7 @@ from benchmarks.measure import (
     running_server,
 )
 from benchmarks.processes import CannotStartError, await_port, running
-from benchmarks.queue_depth import FEW
-from benchmarks.queue_depth import measure as measure_depth
-from benchmarks.workflow_peers import (
+from benchmarks.workflows.peers import (
     PEERS,
     best,
     fresh_database,
@@ -41,6 +39,8 @@ from benchmarks.workflow_peers import (
     running_postgres,
     running_redis,
 )
+from benchmarks.workflows.queue_depth import FEW
+from benchmarks.workflows.queue_depth import measure as measure_depth
 
 MAX_SUBTASKS = 20_000
 _OURS = "workload_ours.py"
@@ -161,7 +161,7 @@ def _add_comparison(
 def _null_servers(table: Table, folder: Path) -> None:
     for batch, what, wanted in ((1, "one task a request", "≥ 3,000/s"), (256, "adaptive", "≥ 15,000/s")):
         port = free_port()
-        command = [sys.executable, "-m", "benchmarks.null_server", "--port", str(port), "--batch", str(batch)]
+        command = [sys.executable, "-m", "benchmarks.workflows.null_server", "--port", str(port), "--batch", str(batch)]
         marks = folder / f"null-{batch}"
         variables = {**_client_variables(f"http://127.0.0.1:{port}", "tbx_none"), "WORKLOAD_MARKS": str(marks)}
         variables["PYTHONPATH"] = str(HERE / "clients")
@@ -207,7 +207,7 @@ def _null_server_for_official(folder: Path, transport: str, *, flushes: bool = F
     port = free_port()
     file = str(folder / "flushed")
     if transport == "http1":
-        command = [sys.executable, "-m", "benchmarks.null_server", "--port", str(port)]
+        command = [sys.executable, "-m", "benchmarks.workflows.null_server", "--port", str(port)]
         command += ["--flush", file] if flushes else []
         with running(command, folder / "null.log", cwd=HERE.parent):
             yield f"http://127.0.0.1:{port}", "tbx_none"

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from benchmarks import catalogue
-from benchmarks.load import fill
+from benchmarks.datasets.load import fill
+from benchmarks.datasets.pgstac import COLLECTION, environment_python, running_pgstac
 from benchmarks.measure import Table, rate, run_client, running_server
-from benchmarks.pgstac import COLLECTION, environment_python, running_pgstac
 from benchmarks.processes import CannotStartError
 
 ROWS = 20_000

@@ -1,6 +1,6 @@
 """procrastinate on PostgreSQL, one task at a time.
 
-python peer_procrastinate.py install | worker | measure
+python peers/peer_procrastinate.py install | worker | measure
 """
 
 from __future__ import annotations

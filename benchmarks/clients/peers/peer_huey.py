@@ -1,6 +1,6 @@
 """Huey on SQLite, with a flush to disk at each commit. Its consumer deletes a task when it takes it (at most once).
 
-python peer_huey.py worker | measure
+python peers/peer_huey.py worker | measure
 """
 
 from __future__ import annotations

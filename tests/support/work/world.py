@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from store_records import NOW_US, make_team
+from support.store.records import NOW_US, make_team
 
 from tilebox.server.store.sql.statements import Call, Statement
 from tilebox.server.store.work.interface import Claim, Limits, NewGroup, NewJob, NewTask, Report, new_ids
@@ -64,7 +64,7 @@ class World:
         job = NewJob(id=identity, team=self.team, name="job", trace_parent="t", submitted_us=self.now_us, groups=groups)
         return identity, await self.store.submit_job(job, virtual_rank=self.last_rank)
 
-    def wish(self, count: int = 1, **changes: Any) -> Claim:
+    def claim_request(self, count: int = 1, **changes: Any) -> Claim:
         values = {"queues": self.queues, "runner": b"r" * 16, "claim": uuid4().bytes, "is_fenced": True}
         return Claim(**{**values, "count": count, "lease_us": LEASE_US, **changes})
 
@@ -76,7 +76,7 @@ class World:
         return done
 
     async def claim(self, count: int = 1, **changes: Any) -> list[Any]:
-        return (await self.exchange((), self.wish(count, **changes))).tasks
+        return (await self.exchange((), self.claim_request(count, **changes))).tasks
 
     async def report(self, task: Any, **changes: Any) -> Any:
         """Report on one task, by default as computed, and return the verdict."""

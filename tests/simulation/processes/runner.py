@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from simulation.chance import KINDS, LEASE_SECONDS
 from simulation.messages import submissions_of
-from simulation.network import Request, Unreachable
-from simulation.server import Refused
-from simulation.virtual import Process, wait_forever
+from simulation.plan import KINDS, LEASE_SECONDS
+from simulation.processes.network import Request, Unreachable
+from simulation.processes.server import Refused
+from simulation.processes.virtual_time import Process, wait_forever
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import core_pb2
@@ -34,7 +34,7 @@ from tilebox._core.runner.exchanges import Exchange, Lease, Report
 from tilebox._core.runner.machine import Machine
 
 if TYPE_CHECKING:
-    from simulation.chance import TaskPlan
+    from simulation.plan import TaskPlan
     from simulation.world import World
 
 EXTEND_AFTER = LEASE_SECONDS / 3

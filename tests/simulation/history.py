@@ -10,7 +10,7 @@ from tilebox._core.runner.exchanges import Exchange
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from simulation.chance import GroupPlan, Plan
+    from simulation.plan import GroupPlan, Plan
 
 
 def render(plan: Plan, history: Sequence[tuple[float, str, Any]], labels: dict[bytes, str]) -> str:

@@ -6,7 +6,7 @@ import threading
 
 import httpx
 from google.protobuf.message import Message
-from scripted import proto
+from support.http.scripted import proto
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import job_pb2, workflows_pb2

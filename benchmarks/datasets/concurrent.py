@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks import catalogue
-from benchmarks.load import fill
+from benchmarks.datasets.load import fill
 from benchmarks.measure import HERE, Table, running_server
 
 DELAY_SECONDS = 0.010

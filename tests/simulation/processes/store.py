@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from simulation.virtual import wait_forever
+from simulation.processes.virtual_time import wait_forever
 
 from tilebox.errors import ServerError
 from tilebox.server.store.sql.migrate import apply_pending, migrations
@@ -21,7 +21,7 @@ from tilebox.server.store.work.interface import Effects
 from tilebox.server.store.work.verbs import read_announcement
 
 if TYPE_CHECKING:
-    from simulation.server import Server
+    from simulation.processes.server import Server
     from simulation.world import World
 
 _note: ContextVar[Callable[[Any], None] | None] = ContextVar("note", default=None)

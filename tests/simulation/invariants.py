@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulation.chance import MAX_CRASHES, Faults
+from simulation.plan import MAX_CRASHES, Faults
 from survival.harness.invariants import TABLES, Database, Expectation, check
 
 from tilebox.server.rules.task_states import TaskState

@@ -1,6 +1,6 @@
 """Celery on Redis: one worker process with one child, results ignored.
 
-python peer_celery.py worker | measure
+python peers/peer_celery.py worker | measure
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from random import Random
 import anyio
 import psycopg
 import pytest
-from orchestrated import LEASE_US, World, done, group
-from store_records import opened
+from support.store.records import opened
+from support.work.world import LEASE_US, World, done, group
 
 from tilebox.server.rules.task_states import Failure, JobState, TaskState, Verdict
 from tilebox.server.store.work.interface import Limits
@@ -73,8 +73,12 @@ async def runner(world, history, random, is_over):
             if luck < 0.7:
                 report = done(task, groups=below(world, label))
                 # Half of the requests also claim tasks, which may be those that the report releases.
-                wish = world.wish(random.randint(1, 4), runner=random.randbytes(16)) if random.random() < 0.5 else None
-                answer = await world.exchange([report] * (2 if luck < 0.1 else 1), wish)
+                request = (
+                    world.claim_request(random.randint(1, 4), runner=random.randbytes(16))
+                    if random.random() < 0.5
+                    else None
+                )
+                answer = await world.exchange([report] * (2 if luck < 0.1 else 1), request)
                 for verdict in answer.verdicts:
                     if verdict is Verdict.ACCEPTED:
                         assert label not in history.accepted, f"{label} was computed twice"
@@ -147,7 +151,7 @@ async def test_twenty_runners_of_one_server(store):
 
 
 async def test_runners_of_two_servers(postgres_server):
-    from postgres import fresh_database
+    from support.store.postgres import fresh_database
 
     with fresh_database(postgres_server) as url:
         async with opened(url) as store, opened(url) as other:
@@ -158,7 +162,7 @@ async def test_runners_of_two_servers(postgres_server):
 
 
 async def test_concurrent_claims_of_two_servers_share_the_tasks(postgres_server):
-    from postgres import fresh_database
+    from support.store.postgres import fresh_database
 
     with fresh_database(postgres_server) as url:
         async with opened(url) as store, opened(url) as other:
@@ -181,7 +185,7 @@ async def test_concurrent_claims_of_two_servers_share_the_tasks(postgres_server)
 
 async def test_a_lease_that_changes_during_its_expiry_is_kept(postgres_server):
     """The reaper found an expired lease and waits for the job. Meanwhile the lease is extended, or the task ends."""
-    from postgres import fresh_database
+    from support.store.postgres import fresh_database
 
     with fresh_database(postgres_server) as url:
         async with opened(url) as store:

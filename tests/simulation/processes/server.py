@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from simulation.chance import LEASE_SECONDS, MAX_CRASHES
-from simulation.store import SimulatedStore
-from simulation.virtual import Process
+from simulation.plan import LEASE_SECONDS, MAX_CRASHES
+from simulation.processes.store import SimulatedStore
+from simulation.processes.virtual_time import Process
 
 from tilebox._core.protocol.tilebox.ext.v1 import runners_pb2
 from tilebox._core.protocol.workflows.v1 import job_pb2

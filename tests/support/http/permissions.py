@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wire import METHODS, WORK_METHODS
+from support.http.wire import METHODS, WORK_METHODS
 
 ARROW = "tilebox.ext.v1.DatapointService/QueryArrow"
 

@@ -1,6 +1,6 @@
 """PgQueuer on PostgreSQL, asyncpg, batches of ten. It buffers completions for up to 0.1 s; after a crash these tasks run again.
 
-python peer_pgqueuer.py install | worker | measure
+python peers/peer_pgqueuer.py install | worker | measure
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TaskIQ on Redis: one worker process, no result backend.
 
-python -m taskiq worker --workers 1 peer_taskiq:broker
-python peer_taskiq.py measure
+python -m taskiq worker --workers 1 peers.peer_taskiq:broker
+python peers/peer_taskiq.py measure
 """
 
 from __future__ import annotations

@@ -52,13 +52,16 @@ class Peer:
 
 
 PEERS = (
-    Peer("Huey + SQLite", "peer_huey.py", "sqlite"),
-    Peer("Celery + Redis", "peer_celery.py", "redis"),
+    Peer("Huey + SQLite", "peers/peer_huey.py", "sqlite"),
+    Peer("Celery + Redis", "peers/peer_celery.py", "redis"),
     Peer(
-        "TaskIQ + Redis", "peer_taskiq.py", "redis", ("-m", "taskiq", "worker", "--workers", "1", "peer_taskiq:broker")
+        "TaskIQ + Redis",
+        "peers/peer_taskiq.py",
+        "redis",
+        ("-m", "taskiq", "worker", "--workers", "1", "peers.peer_taskiq:broker"),
     ),
-    Peer("PgQueuer", "peer_pgqueuer.py", "postgres"),
-    Peer("procrastinate", "peer_procrastinate.py", "postgres"),
+    Peer("PgQueuer", "peers/peer_pgqueuer.py", "postgres"),
+    Peer("procrastinate", "peers/peer_procrastinate.py", "postgres"),
 )
 
 
@@ -133,7 +136,7 @@ def measure_workload(
     clients = HERE / "clients"
     marks = folder / f"marks-{time.monotonic_ns()}"
     settings = {**environment, "WORKLOAD_MARKS": str(marks), "PYTHONPATH": str(clients), "PYTHONUNBUFFERED": "1"}
-    log = folder / f"{script}.log"
+    log = folder / f"{Path(script).stem}.log"
     with ExitStack() as stack:
         for _ in range(workers):
             command = [python, *(worker or (script, "worker"))]
