@@ -285,7 +285,7 @@ def test_land_is_three_tenths_of_the_globe():
 def test_computed_swaths_cover_the_footprints_of_their_relative_orbit():
     """The demonstration's orbit against what Copernicus published: all but some percent of each lies inside."""
     items = real_items("sentinel-2-l2a-1000-items.parquet")
-    columns = list(stac.read(items, stac.plan(items, None)).columns.values())
+    columns = list(stac.to_columns(items, stac.plan(items, None)).columns.values())
     footprints = np.concatenate([c["geometry"] for c in columns])
     relative = np.concatenate([c["relative_orbit"] for c in columns])
     satellite = orbits.SATELLITES[1]
