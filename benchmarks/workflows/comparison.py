@@ -94,19 +94,26 @@ def _speeds(table: Table, folder: Path, postgres: str | None, redis: str | None,
     local = {kind.name for kind in PEERS if kind.needs != "postgres"}
     stored = {kind.name for kind in PEERS if kind.needs == "postgres"}
     leaves = "fan-out of 10,000, 1 runner"
-    _add_comparison(table, "W1", f"{leaves}, SQLite, FULL", figures, "ours, SQLite", local, "tasks_per_s", "≥ 6,000/s")
+    _add_comparison(table, "W1", f"{leaves}, SQLite, FULL", figures, "ours, SQLite", local, "tasks_per_s", "≥ 4×")
     unflushed = f"{leaves}, SQLite, NORMAL (reports are not flushed)"
-    _add_comparison(table, "W1", unflushed, figures, "ours, SQLite, NORMAL", local, "tasks_per_s", "≥ 12,000/s")
-    for workers, wanted in ((1, "≥ 8,000/s"), (2, "≥ 12,000/s")):
+    _add_comparison(table, "W1", unflushed, figures, "ours, SQLite, NORMAL", local, "tasks_per_s", "≥ 5×")
+    for workers, wanted in ((1, "≥ 1.8×"), (2, "≥ 1.8×")):
         names = {f"{name}, {workers}" for name in stored}
         what = f"fan-out of 10,000, {workers} runner(s), PostgreSQL"
         _add_comparison(table, "W2", what, figures, f"ours, PostgreSQL, {workers}", names, "tasks_per_s", wanted)
     all_peers = local | {f"{name}, 1" for name in stored}
-    for figure, wanted in (("start_p50_ms", "≤ 1.2 ms"), ("start_p95_ms", "≤ 2.5 ms")):
+    for figure, wanted in (("start_p50_ms", "ahead of durable peers"), ("start_p95_ms", "ahead of durable peers")):
         what = f"submit → start on an idle runner, SQLite, {figure[6:9]}"
         _add_comparison(table, "W3", what, figures, "ours, SQLite", all_peers, figure, wanted)
     _add_comparison(
-        table, "W4", "chain of 200, a step, SQLite", figures, "ours, SQLite", local, "step_p50_ms", "≤ 0.7 ms"
+        table,
+        "W4",
+        "chain of 200, a step, SQLite",
+        figures,
+        "ours, SQLite",
+        local,
+        "step_p50_ms",
+        "ahead of durable peers",
     )
     if "floor" in figures:
         floor = figures["floor"]
@@ -115,7 +122,7 @@ def _speeds(table: Table, folder: Path, postgres: str | None, redis: str | None,
         table.add("W4", f"{what}, a step", f"{floor['step_p50_ms']:.2f} ms")
     names = {f"{name}, 1" for name in stored}
     what = "chain of 200, a step, PostgreSQL"
-    _add_comparison(table, "W4", what, figures, "ours, PostgreSQL, 1", names, "step_p50_ms", "≤ 1.2 ms")
+    _add_comparison(table, "W4", what, figures, "ours, PostgreSQL, 1", names, "step_p50_ms", "ahead of durable peers")
 
 
 def _ours(
@@ -159,7 +166,7 @@ def _add_comparison(
 
 
 def _null_servers(table: Table, folder: Path) -> None:
-    for batch, what, wanted in ((1, "one task a request", "≥ 3,000/s"), (256, "adaptive", "≥ 15,000/s")):
+    for batch, what, wanted in ((1, "one task a request", "≥ 2,000/s"), (256, "adaptive", "≥ 15,000/s")):
         port = free_port()
         command = [sys.executable, "-m", "benchmarks.workflows.null_server", "--port", str(port), "--batch", str(batch)]
         marks = folder / f"null-{batch}"
@@ -180,7 +187,14 @@ def _official_runner(table: Table, folder: Path, runs: int) -> None:
     """Compare the official runner's rate against our server with its rate against two servers that do nothing."""
     missing = official_missing()
     if missing is not None:
-        table.add("W6", "the official runner, unmodified", f"skipped: {missing}", "–", "–", "≥ 85 %")
+        table.add(
+            "W6",
+            "the official runner, unmodified",
+            f"skipped: {missing}",
+            "–",
+            "–",
+            "≥ 40 % over HTTP/1.1, ≥ 50 % over gRPC, of the one that flushes",
+        )
         return
     found: dict[tuple[str, str], float] = {}
     for _ in range(runs):
@@ -198,7 +212,7 @@ def _official_runner(table: Table, folder: Path, runs: int) -> None:
         peer = f"a server that does nothing: {rate(nothing, 1)}"
         for kind, what in (("ours", "ours"), ("flush", "not ours: a server that flushes each report and does nothing")):
             own = found[transport, kind]
-            wanted = "≥ 85 %" if kind == "ours" else ""
+            wanted = "≥ 40 % over HTTP/1.1, ≥ 50 % over gRPC, of the one that flushes" if kind == "ours" else ""
             table.add("W6", f"the official runner, {name}, {what}", rate(own, 1), peer, f"{own / nothing:.0%}", wanted)
 
 
@@ -271,7 +285,7 @@ def _memory(table: Table, folder: Path) -> None:
                 subprocess.run(client, env=environment, cwd=HERE / "clients", check=True, capture_output=True)
             time.sleep(_IDLE_SECONDS)
             after = (_mebibytes(runner.pid), _mebibytes(server.process.pid))
-        for position, (what, wanted) in enumerate((("runner", "≤ 45 MiB"), ("server with one runner", "≤ 130 MiB"))):
+        for position, (what, wanted) in enumerate((("runner", "≤ 45 MiB"), ("server with one runner", "≤ 150 MiB"))):
             table.add("W8", f"idle memory (PSS): {what}", f"{before[position]:.0f} MiB", "–", "–", wanted)
             table.add("W8", f"the same after {10 * leaves:,} tasks", f"{after[position]:.0f} MiB", "–", "–", "flat")
         _diagram(table, server, leaves)
