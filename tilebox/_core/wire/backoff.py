@@ -62,12 +62,7 @@ class Backoff:
             return None
         return wait
 
-    def progressed(self, now: float) -> None:
-        """Record that data arrived, so that attempts and deadline count from here."""
-        self._failed = 0
-        self._started = now
-
     @property
     def failed(self) -> int:
-        """The number of failed attempts since the start or the last progress."""
+        """The number of failed attempts since the start."""
         return self._failed
